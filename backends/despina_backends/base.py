@@ -1,0 +1,134 @@
+"""What a backend is: something that loads a model version and executes batches on a device.
+
+A backend is made once per loaded model version, then asked for one `Instance` per entry of the instance groups. The
+server runs each instance from one thread at a time, so an instance needs no locks; `execute` must release the GIL
+while it computes. Datatypes are the protocol's names (`FP32`, `INT64`, `BYTES`, ...). Arrays:
+
+- a `BYTES` tensor is an object array whose elements are `bytes`;
+- a `BF16` tensor is a `uint16` array holding the raw bits;
+- everything else is the numpy dtype of the same size and kind, little-endian and C-contiguous.
+
+The package needs numpy only and never imports the server.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.generic]
+
+ErrorCode = Literal["INTERNAL", "INVALID_ARG", "NOT_FOUND", "UNAVAILABLE", "UNSUPPORTED"]
+
+
+class BackendError(Exception):
+    """A failure with a message for the client; `code` is the protocol's error code."""
+
+    def __init__(self, message: str, code: ErrorCode = "INTERNAL") -> None:
+        super().__init__(message)
+        self.message = message
+        self.code: ErrorCode = code
+
+
+@dataclass(frozen=True, slots=True)
+class TensorMetadata:
+    """A tensor as the model itself declares it: `shape` includes the batch dimension, -1 is a variable dimension."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where an instance runs. `id` counts GPUs in PCI order and is 0 for the CPU."""
+
+    kind: Literal["CPU", "GPU"]
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """Everything a backend may need to load a model version.
+
+    `path` is the model file (or directory) of the version. `parameters` are the `parameters` of the model's
+    configuration, `backend_config` the server's `--backend-config` settings for this backend. `instance_count` is the
+    number of instances the server is going to create on CPU, for dividing the cores among them.
+    `accelerators` holds (name, parameters) per requested execution accelerator, for "CPU" and "GPU" instances.
+    """
+
+    model_name: str
+    path: Path
+    max_batch_size: int = 0
+    parameters: Mapping[str, str] | None = None
+    backend_config: Mapping[str, str] | None = None
+    accelerators: Mapping[str, Sequence[tuple[str, Mapping[str, str]]]] | None = None
+    graph_optimization_level: int = 0
+    op_library_paths: Sequence[str] = ()
+    pinned_input: bool = True
+    pinned_output: bool = True
+    cpu_instance_count: int = 1
+
+
+@dataclass(slots=True)
+class Batch:
+    """One execution.
+
+    `inputs` maps each input to its parts, one array per request in request order, to be concatenated along axis 0
+    (`rows` is the sum of their first dimensions). For a model without a batch dimension there is exactly one part and
+    `rows` is 0. `outputs` names the outputs somebody asked for; None means all.
+    """
+
+    inputs: Mapping[str, Sequence[Array]]
+    rows: int
+    outputs: Sequence[str] | None = None
+
+
+@dataclass(slots=True)
+class Execution:
+    """What an execution produced: whole-batch arrays the backend never touches again, and the clock
+    (`time.monotonic_ns`) when the inputs were in place and when the computation ended."""
+
+    outputs: Mapping[str, Array]
+    input_end_ns: int
+    infer_end_ns: int
+
+
+class Instance(Protocol):
+    """One execution context, driven by one thread at a time."""
+
+    def execute(self, batch: Batch) -> Execution:
+        """Run one batch. Raises BackendError; the instance stays usable."""
+        ...
+
+    def close(self) -> None:
+        """Free the context. Called once, after the last execute."""
+        ...
+
+
+class Backend(Protocol):
+    """One loaded model version."""
+
+    @property
+    def inputs(self) -> Mapping[str, TensorMetadata]: ...
+
+    @property
+    def outputs(self) -> Mapping[str, TensorMetadata]: ...
+
+    def instance(self, device: Device) -> Instance:
+        """Create an execution context on `device`. Raises BackendError when the device cannot be used."""
+        ...
+
+    def close(self) -> None:
+        """Free what the instances shared."""
+        ...
+
+
+class BackendFactory(Protocol):
+    """`load(options)`: what the name of a backend resolves to. Raises BackendError."""
+
+    def __call__(self, options: LoadOptions) -> Backend: ...

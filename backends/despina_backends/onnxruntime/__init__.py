@@ -1,0 +1,28 @@
+"""Backend `onnxruntime`: ONNX models on CPU, CUDA and TensorRT. ONNX Runtime itself is imported by the first load."""
+
+from typing import TYPE_CHECKING
+
+from despina_backends.base import LoadOptions
+
+if TYPE_CHECKING:
+    from despina_backends.onnxruntime.backend import OnnxRuntimeBackend
+
+
+def load(options: LoadOptions) -> "OnnxRuntimeBackend":
+    """A `BackendFactory`: load one model version. Raises BackendError."""
+    from despina_backends.onnxruntime.backend import OnnxRuntimeBackend
+    from despina_backends.onnxruntime.runtime import load_runtime
+
+    return OnnxRuntimeBackend(options, load_runtime())
+
+
+def gpu_count() -> int:
+    """How many GPUs sessions can run on: 0 without a GPU package, a driver, or the CUDA libraries."""
+    from despina_backends.onnxruntime.cuda import device_count, open_cudart
+    from despina_backends.onnxruntime.runtime import load_runtime
+
+    runtime = load_runtime()
+    if "CUDAExecutionProvider" not in runtime.get_available_providers():
+        return 0
+    cudart = open_cudart(runtime.cuda_version)
+    return 0 if cudart is None else device_count(cudart)

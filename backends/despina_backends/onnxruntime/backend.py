@@ -1,0 +1,123 @@
+"""A loaded model version: its metadata, and a session per instance."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import cast
+
+from despina_backends.base import BackendError, Device, Instance, LoadOptions, TensorMetadata
+from despina_backends.onnxruntime.bound import BoundInstance
+from despina_backends.onnxruntime.cuda import PinnedMemory, device_count, missing_libraries, open_cudart
+from despina_backends.onnxruntime.errors import runtime_error
+from despina_backends.onnxruntime.instance import RunInstance
+from despina_backends.onnxruntime.memory import Allocator, PageableMemory
+from despina_backends.onnxruntime.metadata import tensors
+from despina_backends.onnxruntime.options import run_options, session_options
+from despina_backends.onnxruntime.providers import CUDA, Provider, execution_providers
+from despina_backends.onnxruntime.session import Session
+
+# Concurrent creation races where sessions register custom operators, and each would take all cores to optimise.
+_CREATION = threading.Lock()
+
+
+class OnnxRuntimeBackend:
+    """One model file.
+
+    The model is loaded at once, for the device the first instance is expected on (the first GPU if none is planned on
+    CPU), and that first instance takes over the session. `inputs` are the tensors every execution needs;
+    `initializers` are those with a default in the model, which an execution may override.
+    """
+
+    def __init__(self, options: LoadOptions, runtime: ModuleType) -> None:
+        self._options = options
+        self._runtime = runtime
+        self._path = model_file(options)
+        self._spare_device = Device("CPU") if options.cpu_instance_count else Device("GPU")
+        session = self._create(self._spare_device)
+        self.inputs: Mapping[str, TensorMetadata] = tensors(session.get_inputs())
+        self.outputs: Mapping[str, TensorMetadata] = tensors(session.get_outputs())
+        self.initializers: Mapping[str, TensorMetadata] = tensors(session.get_overridable_initializers(), optional=True)
+        self._spare: Session | None = session
+
+    def instance(self, device: Device) -> Instance:
+        """A session on `device`. Raises BackendError when it would have to run elsewhere."""
+        spare, self._spare = self._spare, None
+        session = spare if spare is not None and device == self._spare_device else self._create(device)
+        inputs, outputs = {**self.inputs, **self.initializers}, self.outputs
+        options = run_options(self._runtime, self._options)
+        datatypes = {tensor.datatype for tensor in (*inputs.values(), *outputs.values())}
+        if "BYTES" in datatypes or (device.kind == "CPU" and "BF16" not in datatypes):
+            if "BF16" in datatypes:
+                message = f"model '{self._options.model_name}': BYTES and BF16 tensors in one model are not supported"
+                raise BackendError(message, "UNSUPPORTED")
+            return RunInstance(session, inputs, outputs, options)
+        return BoundInstance(session, inputs, outputs, self._staging_memory(device), options)
+
+    def close(self) -> None:
+        """Let go of the session no instance has taken over."""
+        self._spare = None
+
+    def _create(self, device: Device) -> Session:
+        providers = execution_providers(self._options, device)
+        self._check_available(providers, device)
+        with _CREATION:
+            try:
+                created = self._runtime.InferenceSession(
+                    str(self._path),
+                    session_options(self._runtime, self._options, device),
+                    providers=providers,
+                    enable_fallback=0,
+                )
+            except BackendError:
+                raise
+            except Exception as error:
+                raise runtime_error(error) from error
+        session = cast(Session, created)
+        self._check_providers(session.get_providers(), providers, device)
+        return session
+
+    def _check_available(self, providers: Sequence[Provider], device: Device) -> None:
+        available = self._runtime.get_available_providers()
+        for name, _ in providers:
+            if name not in available:
+                reason = "install despina[gpu] in place of despina[cpu]" if name == CUDA else "this build lacks it"
+                raise self._unavailable(device, f"the installed ONNX Runtime has no {name}: {reason}")
+
+    def _check_providers(self, got: Sequence[str], wanted: Sequence[Provider], device: Device) -> None:
+        """ONNX Runtime drops a provider it cannot start and runs on the next one without a word."""
+        if got[0] != wanted[0][0]:
+            reason = f"{wanted[0][0]} did not start, ONNX Runtime would use {got[0]}"
+            raise self._unavailable(device, f"{reason}: {self._diagnosis(device)}")
+
+    def _diagnosis(self, device: Device) -> str:
+        version = self._runtime.cuda_version
+        if missing := missing_libraries(version):
+            hint = "despina[gpu] installs all but libcuda.so.1, which is the driver's"
+            return f"missing for CUDA {version}: {', '.join(missing)}; {hint}"
+        cudart = open_cudart(version)
+        count = 0 if cudart is None else device_count(cudart)
+        if device.id >= count:
+            return f"{count} GPUs are visible to a CUDA {version} runtime; check the driver and CUDA_VISIBLE_DEVICES"
+        return "its libraries are there; check the driver's version and the options of the accelerators"
+
+    def _unavailable(self, device: Device, reason: str) -> BackendError:
+        where = f"KIND_{device.kind} {device.id}" if device.kind == "GPU" else "KIND_CPU"
+        return BackendError(f"unable to load model '{self._options.model_name}' on {where}: {reason}", "UNAVAILABLE")
+
+    def _staging_memory(self, device: Device) -> tuple[Allocator, Allocator]:
+        cudart = open_cudart(self._runtime.cuda_version) if device.kind == "GPU" else None
+        if cudart is None:
+            return PageableMemory(), PageableMemory()
+        pinned = (self._options.pinned_input, self._options.pinned_output)
+        into, out = (PinnedMemory(cudart) if wanted else PageableMemory() for wanted in pinned)
+        return into, out
+
+
+def model_file(options: LoadOptions) -> Path:
+    """The ONNX file of the version: `path`, or `path/model.onnx` if that is a directory. Raises BackendError."""
+    path = options.path / "model.onnx" if options.path.is_dir() else options.path
+    if not path.is_file():
+        message = f"unable to find '{options.path}' for model instance '{options.model_name}'"
+        raise BackendError(message, "UNAVAILABLE")
+    return path

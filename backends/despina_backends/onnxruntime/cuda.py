@@ -1,0 +1,80 @@
+"""CUDA without a binding library: which parts are missing, how many GPUs there are, pinned host memory.
+
+Checked so far only against doubles of the CUDA runtime, not against a GPU.
+"""
+
+import ctypes
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+_PORTABLE = 1
+"""`cudaHostAllocPortable`: pinned for every GPU, whichever context allocates."""
+
+
+class Cudart(Protocol):
+    """The functions of libcudart used here. They return 0 on success."""
+
+    def cudaGetDeviceCount(self, count: Any, /) -> int: ...  # noqa: N802
+    def cudaHostAlloc(self, pointer: Any, size: Any, flags: Any, /) -> int: ...  # noqa: N802
+    def cudaFreeHost(self, pointer: Any, /) -> int: ...  # noqa: N802
+
+
+def required_libraries(cuda_version: str) -> tuple[str, ...]:
+    """What the CUDA provider cannot do without, for the CUDA version it was built with ("13.0").
+
+    cuDNN is loaded later than the others, but convolutions need it.
+    """
+    major = cuda_version.partition(".")[0]
+    versioned = tuple(f"lib{name}.so.{major}" for name in ("cudart", "cublas", "cublasLt"))
+    return ("libcuda.so.1", *versioned, "libcurand.so.10", "libcudnn.so.9")
+
+
+def missing_libraries(cuda_version: str, open_library: Callable[[str], object] = ctypes.CDLL) -> tuple[str, ...]:
+    """Those of `required_libraries` that the loader does not find."""
+    return tuple(name for name in required_libraries(cuda_version) if not _opens(name, open_library))
+
+
+def _opens(name: str, open_library: Callable[[str], object]) -> bool:
+    try:
+        open_library(name)
+    except OSError:
+        return False
+    return True
+
+
+def open_cudart(cuda_version: str, open_library: Callable[[str], Any] = ctypes.CDLL) -> Cudart | None:
+    """The CUDA runtime, or None where it is not installed."""
+    try:
+        library: Cudart = open_library(f"libcudart.so.{cuda_version.partition('.')[0]}")
+    except OSError:
+        return None
+    return library
+
+
+def device_count(cudart: Cudart) -> int:
+    """Visible GPUs; 0 without a usable driver."""
+    count = ctypes.c_int(0)
+    return count.value if cudart.cudaGetDeviceCount(ctypes.byref(count)) == 0 else 0
+
+
+class PinnedMemory:
+    """Page-locked memory, which a GPU reads and writes by itself. Where none can be had: ordinary memory."""
+
+    def __init__(self, cudart: Cudart) -> None:
+        self._cudart = cudart
+        self._pointers: list[ctypes.c_void_p] = []
+
+    def bytes(self, count: int) -> NDArray[np.uint8]:
+        pointer = ctypes.c_void_p()
+        failed = not count or self._cudart.cudaHostAlloc(ctypes.byref(pointer), ctypes.c_size_t(count), _PORTABLE)
+        if failed or not pointer.value:
+            return np.empty(count, np.uint8)
+        self._pointers.append(pointer)
+        return np.frombuffer(memoryview((ctypes.c_uint8 * count).from_address(pointer.value)), np.uint8)
+
+    def close(self) -> None:
+        while self._pointers:
+            self._cudart.cudaFreeHost(self._pointers.pop())

@@ -1,0 +1,85 @@
+"""Does the run time of a model depend on anything but the shapes of its inputs?
+
+A model with a loop, or with an operator that sizes its output by values, can take a microsecond for one request and a
+second for the next of the same shape. The server may run short batches on its event loop, but never such a model's.
+onnxruntime's API does not list the operators of a model, so this reads them from the file: only the fields on the way
+ModelProto.graph → GraphProto.node → NodeProto.op_type, skipping the weights by their lengths
+(https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, wire format of Protocol Buffers).
+"""
+
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+
+_GRAPH_FIELD = 7
+_NODE_FIELD = 1
+_OP_TYPE_FIELD = 4
+_DOMAIN_FIELD = 7
+_LENGTH_DELIMITED = 2
+_FIXED_SIZES = {1: 8, 5: 4}
+
+MAX_FILE_SIZE = 1 << 26
+"""A larger model is never so short that it matters."""
+
+VALUE_DEPENDENT = frozenset(
+    {
+        *("Loop", "If", "Scan", "SequenceMap", "While"),
+        *("Range", "ConstantOfShape", "Expand", "Tile", "Resize", "Upsample", "OneHot", "Pad", "TopK"),
+        *("NonZero", "Unique", "Compress", "NonMaxSuppression", "RoiAlign", "StringSplit", "RegexFullMatch"),
+        *("EyeLike", "Bernoulli", "Multinomial", "TfIdfVectorizer", "StringNormalizer", "StringConcat"),
+    }
+)
+"""Operators whose work depends on the values they see, or on strings of any length."""
+
+
+def is_steady(path: Path) -> bool:
+    """Whether every operator of the model file is a standard one whose work follows from the shapes of its inputs."""
+    try:
+        if path.stat().st_size > MAX_FILE_SIZE:
+            return False
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return all(
+                not domain and op_type not in VALUE_DEPENDENT for op_type, domain in _operators(memoryview(bytes(data)))
+            )
+    except (OSError, ValueError, IndexError, UnicodeDecodeError):
+        return False
+
+
+def _operators(model: memoryview) -> Iterator[tuple[str, str]]:
+    """(operator, domain) of every node of the main graph; subgraphs belong to operators that are refused anyway."""
+    for graph in _submessages(model, _GRAPH_FIELD):
+        for node in _submessages(graph, _NODE_FIELD):
+            op_type = "".join(bytes(text).decode() for text in _submessages(node, _OP_TYPE_FIELD))
+            domain = "".join(bytes(text).decode() for text in _submessages(node, _DOMAIN_FIELD))
+            yield op_type, "" if domain == "ai.onnx" else domain
+
+
+def _submessages(message: memoryview, wanted: int) -> Iterator[memoryview]:
+    """Every length-delimited field `wanted` of a message. Raises ValueError, IndexError on malformed data."""
+    position = 0
+    while position < len(message):
+        key, position = _varint(message, position)
+        number, wire_type = key >> 3, key & 7
+        if wire_type == _LENGTH_DELIMITED:
+            length, position = _varint(message, position)
+            if number == wanted:
+                yield message[position : position + length]
+            position += length
+        elif wire_type == 0:
+            _, position = _varint(message, position)
+        elif wire_type in _FIXED_SIZES:
+            position += _FIXED_SIZES[wire_type]
+        else:
+            raise ValueError(f"wire type {wire_type} in a model file")
+
+
+def _varint(data: memoryview, position: int) -> tuple[int, int]:
+    value = 0
+    shift = 0
+    while True:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7

@@ -1,0 +1,28 @@
+"""Host memory for staging buffers: ordinary pages here, pinned ones in `cuda`."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Allocator(Protocol):
+    """Where staging buffers come from. Whoever closes it has dropped every array it made."""
+
+    def bytes(self, count: int) -> NDArray[np.uint8]:
+        """`count` uninitialised bytes, aligned for any datatype."""
+        ...
+
+    def close(self) -> None:
+        """Free everything that was allocated."""
+        ...
+
+
+class PageableMemory:
+    """Ordinary memory, which numpy frees with the last view of it."""
+
+    def bytes(self, count: int) -> NDArray[np.uint8]:
+        return np.empty(count, np.uint8)
+
+    def close(self) -> None:
+        """There is nothing to free."""

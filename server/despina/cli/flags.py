@@ -1,0 +1,146 @@
+"""Every flag of `despina serve`: tritonserver's in its own order, then Despina's (config §8).
+
+A flag whose name with underscores is a field of `Settings` sets it; `settings_from_flags` folds the others in. Flags of
+tritonserver that mean nothing here are in `foreign_flags`.
+"""
+
+from functools import partial
+from pathlib import Path
+
+from despina.cli import values as v
+from despina.cli.flag import Flag
+from despina.cli.foreign_flags import FOREIGN_FLAGS
+
+_SERVER = (
+    Flag("help", "", "", str, "Print this and exit."),
+    Flag("id", "Server", "<string>", str, "Name of this server, shown in its metadata."),
+    Flag(
+        "exit-timeout-secs", "Server", "<integer>", v.natural, "Seconds requests in flight have to finish at shutdown."
+    ),
+)
+
+_LOGGING = (
+    Flag("log-verbose", "Logging", "<integer>", v.verbosity, "Verbose level; 0 is off."),
+    Flag("log-info", "Logging", "<boolean>", v.boolean, "Log information."),
+    Flag("log-warning", "Logging", "<boolean>", v.boolean, "Log warnings."),
+    Flag("log-error", "Logging", "<boolean>", v.boolean, "Log errors."),
+    Flag("log-format", "Logging", "<string>", v.log_format, "default (LMMDD hh:mm:ss.ssssss) or ISO8601."),
+    Flag("log-file", "Logging", "<string>", str, "File to log to; without it the log goes to stderr."),
+)
+
+_REPOSITORY = "Model Repository"
+_MODEL_REPOSITORY = (
+    Flag("model-store", _REPOSITORY, "<string>", v.repository, "The same as --model-repository.", repeats=True),
+    Flag("model-repository", _REPOSITORY, "<string>", v.repository, "Directory of models; repeatable.", repeats=True),
+    Flag("exit-on-error", _REPOSITORY, "<boolean>", v.boolean, "Exit when a model fails to load at start-up."),
+    Flag("disable-auto-complete-config", _REPOSITORY, "", str, "Take config.pbtxt as it is; complete nothing."),
+    Flag("strict-readiness", _REPOSITORY, "<boolean>", v.boolean, "Ready only when every model is."),
+    Flag("model-control-mode", _REPOSITORY, "<string>", v.control_mode, "none, poll or explicit."),
+    Flag("repository-poll-secs", _REPOSITORY, "<integer>", v.natural, "Seconds between two polls; poll only.", 15),
+    Flag("load-model", _REPOSITORY, "<string>", str, "Model to load at start-up, * for all; repeatable.", repeats=True),
+    Flag("model-config-name", _REPOSITORY, "<string>", str, "Use configs/<name>.pbtxt of each model that has it."),
+    Flag("model-load-thread-count", _REPOSITORY, "<integer>", v.positive, "Models loaded at the same time."),
+    Flag("model-load-retry-count", _REPOSITORY, "<integer>", v.natural, "Times a failed load is tried again."),
+)
+
+_HTTP = (
+    Flag("allow-http", "HTTP", "<boolean>", v.boolean, "Serve HTTP."),
+    Flag("http-address", "HTTP", "<string>", str, "Address HTTP listens at."),
+    Flag("http-port", "HTTP", "<integer>", v.port, "Port HTTP listens at; 0 takes a free one."),
+    Flag("reuse-http-port", "HTTP", "<boolean>", v.boolean, "Share the port with other servers (SO_REUSEPORT)."),
+    Flag("http-header-forward-pattern", "HTTP", "<string>", v.pattern, "Headers to forward as request parameters."),
+    Flag("http-max-input-size", "HTTP", "<integer>", v.integer, "Bytes of the largest request body."),
+    Flag(
+        "http-restricted-api",
+        "HTTP",
+        "<<string>:<string>=<string>>",
+        v.restriction,
+        "Demand a header for some APIs: <api>[,<api>]:<header>=<value>; repeatable.",
+        repeats=True,
+    ),
+    Flag("allow-client-shm", "HTTP", "<boolean>", v.boolean, "Let clients register shared memory."),
+)
+
+_METRICS = (
+    Flag("allow-metrics", "Metrics", "<boolean>", v.boolean, "Serve Prometheus metrics."),
+    Flag("allow-gpu-metrics", "Metrics", "<boolean>", v.boolean, "Report GPU metrics."),
+    Flag("allow-cpu-metrics", "Metrics", "<boolean>", v.boolean, "Report CPU metrics."),
+    Flag("metrics-address", "Metrics", "<string>", str, "Address metrics listen at.", "as http-address"),
+    Flag("metrics-port", "Metrics", "<integer>", v.port, "Port metrics listen at; 0 takes a free one."),
+    Flag("metrics-interval-ms", "Metrics", "<float>", v.interval, "Milliseconds between two looks at the devices."),
+    Flag(
+        "metrics-config",
+        "Metrics",
+        "<<string>=<string>>",
+        partial(v.setting, "metrics-config"),
+        "counter_latencies, histogram_latencies, summary_latencies, summary_quantiles.",
+        repeats=True,
+    ),
+)
+
+_SCOPED = "<<string>,<string>=<string>>"
+_REST = (
+    Flag(
+        "trace-config",
+        "Tracing",
+        _SCOPED,
+        partial(v.scoped_setting, "trace-config"),
+        "[<mode>,]<setting>=<value>: rate, level, count, mode, file, log-frequency; repeatable.",
+        repeats=True,
+    ),
+    Flag(
+        "backend-config",
+        "Backend",
+        _SCOPED,
+        partial(v.scoped_setting, "backend-config"),
+        "[<backend>,]<setting>=<value>; repeatable.",
+        repeats=True,
+    ),
+    Flag(
+        "cache-config",
+        "Response Cache",
+        _SCOPED,
+        partial(v.scoped_setting, "cache-config", scope_needed=True),
+        "local,size=<bytes>: cache responses in that much memory.",
+        repeats=True,
+    ),
+    Flag("rate-limit", "Rate Limiter", "<string>", v.rate_limit, "off or execution_count."),
+    Flag(
+        "rate-limit-resource",
+        "Rate Limiter",
+        "<<string>:<integer>:<integer>>",
+        v.resource,
+        "How much there is of a resource: <name>:<count>[:<device>]; repeatable.",
+        repeats=True,
+    ),
+    Flag("pinned-memory-pool-byte-size", "Memory", "<integer>", v.natural, "Bytes of page-locked staging memory."),
+    Flag("min-supported-compute-capability", "Memory", "<float>", v.number, "GPUs below it are not used."),
+)
+
+_DEPRECATED = tuple(
+    Flag(name, "DEPRECATED", metavar, parse, f"Use {instead}.", repeats=name == "trace-level")
+    for name, metavar, parse, instead in (
+        ("strict-model-config", "<boolean>", v.boolean, "--disable-auto-complete-config"),
+        ("response-cache-byte-size", "<integer>", v.natural, "--cache-config=local,size=<bytes>"),
+        ("trace-file", "<string>", str, "--trace-config=triton,file=<path>"),
+        ("trace-level", "<string>", str, "--trace-config=level=<level>"),
+        ("trace-rate", "<integer>", v.natural, "--trace-config=rate=<n>"),
+        ("trace-count", "<integer>", v.integer, "--trace-config=count=<n>"),
+        ("trace-log-frequency", "<integer>", v.natural, "--trace-config=triton,log-frequency=<n>"),
+    )
+)
+
+_OWN = (
+    Flag("model-name", "Despina", "<string>", str, "Name of a model given as a bare file.", own=True),
+    Flag("http-workers", "Despina", "<integer>", v.positive, "Processes that accept HTTP.", own=True),
+    Flag("http-tls-cert", "Despina", "<string>", Path, "Certificate chain (PEM); HTTP becomes HTTPS.", own=True),
+    Flag("http-tls-key", "Despina", "<string>", Path, "Key of the certificate (PEM).", own=True),
+    Flag("http-tls-client-ca", "Despina", "<string>", Path, "Clients must show a certificate signed by it.", own=True),
+    Flag("api-key", "Despina", "<string>", str, "Key a request must carry; repeatable.", own=True, repeats=True),
+    Flag("response-compression", "Despina", "<boolean>", v.boolean, "Compress responses when asked to.", own=True),
+    Flag("max-queue-rows", "Despina", "<integer>", v.natural, "Rows that may wait per model; 0: any.", own=True),
+    Flag("max-queue-bytes", "Despina", "<integer>", v.natural, "Bytes that may wait per model; 0: any.", own=True),
+    Flag("metrics-on-http", "Despina", "<boolean>", v.boolean, "Answer /metrics on the HTTP port too.", own=True),
+)
+
+FLAGS = (*_SERVER, *_LOGGING, *_MODEL_REPOSITORY, *_HTTP, *_METRICS, *_REST, *_DEPRECATED, *_OWN, *FOREIGN_FLAGS)

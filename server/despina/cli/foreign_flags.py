@@ -1,0 +1,120 @@
+"""tritonserver's flags that mean nothing here, each with its reason.
+
+Refused are those whose value asks for something that will not happen. The rest is accepted with a warning, so that a
+command line written for tritonserver still starts: they tune what is done differently here, or a service that is not
+offered.
+"""
+
+from despina.cli import values as v
+from despina.cli.flag import Flag
+
+_NO_GRPC = "gRPC is not served"
+_NO_SAGEMAKER = "the SageMaker endpoints are not served"
+_NO_VERTEX = "the Vertex AI endpoints are not served"
+
+_GRPC = (
+    Flag("allow-grpc", "GRPC", "<boolean>", v.boolean, "Serve gRPC.", refused=f"{_NO_GRPC}; clients can use HTTP"),
+    *(
+        Flag(name, "GRPC", "<boolean>", v.boolean, "", default, inert=_NO_GRPC)
+        for name, default in (
+            ("reuse-grpc-port", False),
+            ("grpc-use-ssl", False),
+            ("grpc-use-ssl-mutual", False),
+            ("grpc-keepalive-permit-without-calls", False),
+        )
+    ),
+    *(
+        Flag(name, "GRPC", "<string>", str, "", inert=_NO_GRPC)
+        for name in (
+            "grpc-address",
+            "grpc-header-forward-pattern",
+            "grpc-server-cert",
+            "grpc-server-key",
+            "grpc-root-cert",
+            "grpc-infer-response-compression-level",
+            "grpc-restricted-protocol",
+        )
+    ),
+    *(
+        Flag(name, "GRPC", "<integer>", v.integer, "", inert=_NO_GRPC)
+        for name in (
+            "grpc-port",
+            "grpc-infer-thread-count",
+            "grpc-infer-allocation-pool-size",
+            "grpc-max-response-pool-size",
+            "grpc-keepalive-time",
+            "grpc-keepalive-timeout",
+            "grpc-http2-max-pings-without-data",
+            "grpc-http2-min-recv-ping-interval-without-data",
+            "grpc-http2-max-ping-strikes",
+            "grpc-max-connection-age",
+            "grpc-max-connection-age-grace",
+        )
+    ),
+)
+
+_CLOUD = (
+    Flag("allow-sagemaker", "Sagemaker", "<boolean>", v.boolean, "Serve SageMaker's endpoints.", refused=_NO_SAGEMAKER),
+    Flag("sagemaker-port", "Sagemaker", "<integer>", v.integer, "", 8080, inert=_NO_SAGEMAKER),
+    Flag("sagemaker-safe-port-range", "Sagemaker", "<<integer>-<integer>>", str, "", inert=_NO_SAGEMAKER),
+    Flag("sagemaker-thread-count", "Sagemaker", "<integer>", v.integer, "", 8, inert=_NO_SAGEMAKER),
+    Flag("allow-vertex-ai", "Vertex", "<boolean>", v.boolean, "Serve Vertex AI's endpoints.", refused=_NO_VERTEX),
+    Flag("vertex-ai-port", "Vertex", "<integer>", v.integer, "", 8080, inert=_NO_VERTEX),
+    Flag("vertex-ai-thread-count", "Vertex", "<integer>", v.integer, "", 8, inert=_NO_VERTEX),
+    Flag("vertex-ai-default-model", "Vertex", "<string>", str, "", inert=_NO_VERTEX),
+)
+
+_ORT_MEMORY = "ONNX Runtime's own allocator holds the device memory"
+_OTHER = (
+    Flag(
+        "model-namespacing",
+        "Model Repository",
+        "<boolean>",
+        v.boolean,
+        "Same name in several repositories.",
+        refused="model names are unique across all repositories",
+    ),
+    Flag(
+        "enable-peer-access",
+        "Model Repository",
+        "<boolean>",
+        v.boolean,
+        "",
+        True,
+        inert="tensors are not moved between GPUs",
+    ),
+    Flag(
+        "http-thread-count",
+        "HTTP",
+        "<integer>",
+        v.integer,
+        "",
+        8,
+        inert="one event loop reads all connections of a process; --http-workers adds processes",
+    ),
+    Flag("backend-directory", "Backend", "<string>", str, "", inert="backends are Python packages"),
+    Flag("repoagent-directory", "Repository Agent", "<string>", str, "", inert="repository agents are not run"),
+    Flag("cache-directory", "Response Cache", "<string>", str, "", inert="the local cache is built in"),
+    Flag("cuda-memory-pool-byte-size", "Memory", "<<integer>:<integer>>", str, "", inert=_ORT_MEMORY),
+    Flag("cuda-virtual-address-size", "Memory", "<<integer>:<integer>>", str, "", inert=_ORT_MEMORY),
+    Flag(
+        "buffer-manager-thread-count",
+        "Memory",
+        "<integer>",
+        v.integer,
+        "",
+        0,
+        inert="requests are gathered by the event loop",
+    ),
+    Flag("host-policy", "Memory", "<<string>,<string>=<string>>", str, "", inert="threads are placed by the system"),
+    Flag(
+        "model-load-gpu-limit",
+        "Memory",
+        "<<device_id>:<fraction>>",
+        str,
+        "Refuse loads that would exceed it.",
+        refused="GPU memory is not limited per server; limit it per model with gpu_mem_limit",
+    ),
+)
+
+FOREIGN_FLAGS = (*_GRPC, *_CLOUD, *_OTHER)

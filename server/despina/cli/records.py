@@ -1,0 +1,78 @@
+"""What commands print: JSON or a table on stdout, everything else on stderr."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+
+from despina.errors import DespinaError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Record = Mapping[str, Any]
+
+output_option = click.option(
+    "--output", "-o", type=click.Choice(["json", "table"]), default="json", help="What is printed on stdout."
+)
+
+
+def parse_pairs(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, str]:
+    """Option callback: each value is `KEY=VALUE`."""
+    filters = parse_filters(context, parameter, values)
+    for key, value in filters:
+        if value is None:
+            raise click.BadParameter(f"{key!r} is not KEY=VALUE", context, parameter)
+    return {key: value for key, value in filters if value is not None}
+
+
+def parse_filters(
+    context: click.Context, parameter: click.Parameter, values: Sequence[str]
+) -> list[tuple[str, str | None]]:
+    """Option callback: each value is `KEY=VALUE`, or `KEY` for any value."""
+    split = [value.partition("=") for value in values]
+    if not all(key for key, _, _ in split):
+        raise click.BadParameter("a key is missing before '='", context, parameter)
+    return [(key, value if equals else None) for key, equals, value in split]
+
+
+def progress(line: str) -> None:
+    """One line for the person who waits."""
+    click.echo(line, err=True)
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turns our errors into one line on stderr and exit code 1."""
+    try:
+        yield
+    except DespinaError as error:
+        raise click.ClickException(error.message) from None
+
+
+def show(record: Record, output: str, columns: Sequence[str]) -> None:
+    """One record: a JSON object, or a table of one row."""
+    click.echo(table([record], columns) if output == "table" else json.dumps(record, indent=2))
+
+
+def show_all(records: Sequence[Record], output: str, columns: Sequence[str]) -> None:
+    """Many records: a JSON array, or a table."""
+    click.echo(table(records, columns) if output == "table" else json.dumps(records, indent=2))
+
+
+def table(records: Sequence[Record], columns: Sequence[str]) -> str:
+    """Columns as wide as their longest cell."""
+    rows = [
+        [column.upper() for column in columns],
+        *([_cell(record.get(key)) for key in columns] for record in records),
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        return " ".join(f"{key}={one}" for key, one in value.items())
+    return str(value)

@@ -1,0 +1,81 @@
+"""Flags as given → `Settings`: folding, defaults that depend on other flags, and the rules between flags."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from despina.cli.deprecated import warn_deprecated, with_deprecated
+from despina.cli.flags import FLAGS
+from despina.cli.parse import Given, parse
+from despina.cli.rules import check
+from despina.cli.structured import (
+    cache_settings,
+    metrics_settings,
+    restricted_apis,
+    scoped_settings,
+    trace_settings,
+)
+from despina.cli.values import CommandLineError
+from despina.settings import Settings
+
+_POLL_SECS = next(flag.default for flag in FLAGS if flag.name == "repository-poll-secs")
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """What was asked for, and what the user should be told about it before the start."""
+
+    settings: Settings
+    warnings: tuple[str, ...]
+
+
+def read_command_line(words: Sequence[str]) -> CommandLine:
+    """Parse, fold and check. Raises CommandLineError (exit status 1)."""
+    given = parse(words)
+    warnings = (*_without_effect(given), *warn_deprecated(given))
+    settings = Settings(**_fold(given))
+    check(settings)
+    return CommandLine(settings, warnings)
+
+
+def _without_effect(given: Sequence[Given]) -> Iterator[str]:
+    last = {one.flag.name: one for one in given}
+    for name, one in last.items():
+        if one.flag.refused and one.value is not False:
+            raise CommandLineError(f'Bad option: "--{name}".\nNot offered here: {one.flag.refused}')
+        if one.flag.inert and one.value != one.flag.default:
+            yield f"Warning: '--{name}' has no effect: {one.flag.inert}"
+
+
+def _fold(given: Sequence[Given]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    repeated: dict[str, list[Any]] = {}
+    for one in given:
+        if one.flag.repeats:
+            repeated.setdefault(one.flag.field, []).append(one.value)
+        else:
+            values[one.flag.field] = one.value
+    with_deprecated(values, repeated)
+    _repeated_fields(values, repeated)
+    _dependent_fields(values)
+    return {field.name: values[field.name] for field in fields(Settings) if field.name in values}
+
+
+def _repeated_fields(values: dict[str, Any], repeated: dict[str, list[Any]]) -> None:
+    repositories = {*repeated.get("model_repository", ()), *repeated.get("model_store", ())}
+    values["model_repository"] = tuple(sorted(repositories))
+    for name in ("load_model", "rate_limit_resource", "api_key"):
+        values[name] = tuple(dict.fromkeys(repeated.get(name, ())))
+    values["http_restricted_api"] = restricted_apis(repeated.get("http_restricted_api", ()))
+    values["metrics_config"] = metrics_settings(repeated.get("metrics_config", ()))
+    values["backend_config"] = scoped_settings(repeated.get("backend_config", ()))
+    values["cache_config"] = cache_settings(repeated.get("cache_config", ()))
+    values["trace_config"] = trace_settings(repeated.get("trace_config", ()))
+
+
+def _dependent_fields(values: dict[str, Any]) -> None:
+    polling = values.get("model_control_mode") == "poll"
+    values["repository_poll_secs"] = values.get("repository_poll_secs", _POLL_SECS) if polling else 0
+    values.setdefault("metrics_address", values.get("http_address", Settings().http_address))
+    if not values.get("allow_metrics", True):
+        values |= {"allow_gpu_metrics": False, "allow_cpu_metrics": False}

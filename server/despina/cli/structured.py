@@ -1,0 +1,104 @@
+"""Flags that repeat and carry structure: many occurrences → one value of `Settings`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from despina.cli import values as v
+from despina.cli.values import CommandLineError
+from despina.settings import MetricsConfig
+
+TRACE_LEVELS = ("OFF", "TIMESTAMPS", "TENSORS")
+TRACE_MODES = ("triton", "opentelemetry")
+_TRACE_INTEGERS = ("rate", "count", "log-frequency")
+_TRACE_SETTINGS = ("mode", "level", "file", *_TRACE_INTEGERS)
+
+
+def restricted_apis(groups: Sequence[tuple[tuple[str, ...], tuple[str, str]]]) -> dict[str, tuple[str, str]]:
+    """API category → header and value. A category may be in one group only."""
+    restricted: dict[str, tuple[str, str]] = {}
+    for apis, header in groups:
+        for api in apis:
+            if api in restricted:
+                raise CommandLineError(f"restricted api '{api}' can not be specified in multiple config groups")
+            restricted[api] = header
+    return restricted
+
+
+def scoped_settings(given: Sequence[tuple[str, str, str]]) -> dict[str, dict[str, str]]:
+    """Scope → setting → value; the last occurrence of a setting wins."""
+    scopes: dict[str, dict[str, str]] = {}
+    for scope, key, value in given:
+        scopes.setdefault(scope, {})[key] = value
+    return scopes
+
+
+def cache_settings(given: Sequence[tuple[str, str, str]]) -> dict[str, dict[str, str]]:
+    """The one cache: {"local": {"size": bytes}}, or {}."""
+    caches = scoped_settings(given)
+    if len(caches) > 1:
+        raise CommandLineError(
+            "Error: found multiple cache configurations, but only a single cache is currently supported"
+        )
+    for cache, settings in caches.items():
+        if cache != "local":
+            raise CommandLineError(
+                f"Error: there is no cache '{cache}' here; expected --cache-config=local,size=<bytes>"
+            )
+        if settings.keys() != {"size"}:
+            raise CommandLineError(f"Error: the local cache has one setting, size; got {', '.join(settings)}")
+        _named("cache-config=local,size", v.natural, settings["size"])
+    return caches
+
+
+def trace_settings(given: Sequence[tuple[str, str, str]]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Mode → setting → values, checked as far as this server reads them (modes other than its own: passed on)."""
+    modes: dict[str, dict[str, tuple[str, ...]]] = {}
+    for mode, key, value in given:
+        _check_trace_setting(mode, key, value)
+        settings = modes.setdefault(mode, {})
+        settings[key] = (*settings.get(key, ()), value) if key in ("level", "resource") else (value,)
+    return modes
+
+
+def _check_trace_setting(mode: str, key: str, value: str) -> None:
+    if mode not in ("", *TRACE_MODES):
+        raise CommandLineError(f"--trace-config: unknown mode '{mode}'; expected triton or opentelemetry")
+    if mode != "opentelemetry" and key not in _TRACE_SETTINGS:
+        raise CommandLineError(f"--trace-config: unknown setting '{key}'; expected one of {', '.join(_TRACE_SETTINGS)}")
+    if key == "level" and value not in TRACE_LEVELS:
+        raise CommandLineError(f"--trace-config: invalid level '{value}'; expected one of {', '.join(TRACE_LEVELS)}")
+    if key == "mode" and value not in TRACE_MODES:
+        raise CommandLineError(f"--trace-config: invalid mode '{value}'; expected triton or opentelemetry")
+    if key in _TRACE_INTEGERS:
+        _named(f"trace-config {key}", v.integer if key == "count" else v.natural, value)
+
+
+def metrics_settings(given: Sequence[tuple[str, str]]) -> MetricsConfig:
+    """`--metrics-config` as one value; Triton's default for every setting that was not given."""
+    changes = dict(given)
+    quantiles = changes.pop("summary_quantiles", None)
+    switches = ("counter_latencies", "histogram_latencies", "summary_latencies")
+    unknown = [key for key in changes if key not in switches]
+    if unknown:
+        raise CommandLineError(
+            f"--metrics-config: unknown setting '{unknown[0]}'; expected {', '.join(switches)} or summary_quantiles"
+        )
+    config = replace(MetricsConfig(), **{key: v.boolean(text) for key, text in changes.items()})
+    return config if quantiles is None else replace(config, summary_quantiles=_quantiles(quantiles))
+
+
+def _quantiles(text: str) -> tuple[tuple[float, float], ...]:
+    pairs = [pair.partition(":") for pair in text.split(",")]
+    quantiles = tuple((v.number(quantile), v.number(error)) for quantile, _, error in pairs)
+    if not all(0 < number < 1 for pair in quantiles for number in pair):
+        raise CommandLineError(
+            f"--metrics-config: summary_quantiles are <quantile>:<error>,... between 0 and 1. Got {text}"
+        )
+    return quantiles
+
+
+def _named(name: str, parse: Callable[[str], int], text: str) -> None:
+    try:
+        parse(text)
+    except CommandLineError as error:
+        raise CommandLineError(f"--{name}: {error.message}") from error

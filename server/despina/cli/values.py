@@ -1,0 +1,188 @@
+"""Texts of the command line → values: one small parser per kind, each raising `CommandLineError` with its reason."""
+
+import math
+import re
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from despina.settings import LogFormat, ModelControlMode, RateLimitResource
+
+RESTRICTED_APIS = (
+    "health",
+    "metadata",
+    "inference",
+    "shared-memory",
+    "model-config",
+    "model-repository",
+    "statistics",
+    "trace",
+    "logging",
+)
+
+
+class CommandLineError(click.ClickException):
+    """A command line that cannot be followed; the process exits with 1."""
+
+    exit_code = 1
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(f"{self.message}\nUsage: despina serve [flags]; `despina serve --help` lists them.", file, err=True)
+
+
+def boolean(text: str) -> bool:
+    """true, on, 1, false, off, 0 in any case."""
+    word = text.lower()
+    if word in ("true", "on", "1"):
+        return True
+    if word in ("false", "off", "0"):
+        return False
+    raise CommandLineError(f"invalid value for bool option: {text}")
+
+
+def integer(text: str) -> int:
+    """A decimal integer."""
+    if not re.fullmatch(r"[+-]?[0-9]{1,19}", text):
+        raise CommandLineError(f"Invalid option value. Got {text}")
+    return int(text)
+
+
+def natural(text: str) -> int:
+    """An integer that is not negative."""
+    value = integer(text)
+    if value < 0:
+        raise CommandLineError(f"Invalid option value. Got {text}")
+    return value
+
+
+def positive(text: str) -> int:
+    """An integer above zero."""
+    value = integer(text)
+    if value < 1:
+        raise CommandLineError(f"Invalid option value. Got {text}")
+    return value
+
+
+def port(text: str) -> int:
+    """A TCP port; 0 lets the system choose."""
+    value = natural(text)
+    if value > 65535:
+        raise CommandLineError(f"Invalid option value. Got {text}")
+    return value
+
+
+def number(text: str) -> float:
+    """A finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise CommandLineError(f"Invalid option value. Got {text}")
+    return value
+
+
+def interval(text: str) -> float:
+    """Milliseconds, above zero."""
+    value = number(text)
+    if value <= 0:
+        raise CommandLineError(f"Invalid option value. Got {text}")
+    return value
+
+
+def verbosity(text: str) -> int:
+    """A verbose level; true is 1 and false is 0."""
+    word = text.lower()
+    return int(word == "true") if word in ("true", "false") else natural(text)
+
+
+def repository(text: str) -> Path:
+    """A directory of models, or a model file."""
+    if re.match(r"(gs|s3|as)://", text):
+        raise CommandLineError(
+            f"cloud storage is not read here: {text}; copy or mount the repository and give its local path"
+        )
+    return Path(text)
+
+
+def control_mode(text: str) -> ModelControlMode:
+    """none, poll or explicit, in any case."""
+    match text.lower():
+        case "none":
+            return "none"
+        case "poll":
+            return "poll"
+        case "explicit":
+            return "explicit"
+        case _:
+            raise CommandLineError(
+                f"invalid argument for --model-control-mode: {text}; expected none, poll or explicit"
+            )
+
+
+def log_format(text: str) -> LogFormat:
+    """default or ISO8601."""
+    if text == "default":
+        return "default"
+    if text == "ISO8601":
+        return "ISO8601"
+    raise CommandLineError(f"invalid argument for --log-format, got: {text}; expected default or ISO8601")
+
+
+def rate_limit(text: str) -> str:
+    """off or execution_count."""
+    if text not in ("off", "execution_count"):
+        raise CommandLineError(f"invalid argument for --rate-limit: {text}; expected off or execution_count")
+    return text
+
+
+def resource(text: str) -> RateLimitResource:
+    """`name:count[:device]`."""
+    name, *numbers = text.split(":")
+    if not name or not 1 <= len(numbers) <= 2:
+        raise _format("rate-limit-resource", "<resource_name>:<count>[:<device>]", text)
+    return RateLimitResource(name, natural(numbers[0]), natural(numbers[1]) if len(numbers) == 2 else None)
+
+
+def pattern(text: str) -> str:
+    """A regular expression."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise CommandLineError(f"not a regular expression: {text}: {error}") from error
+    return text
+
+
+def scoped_setting(flag: str, text: str, scope_needed: bool = False) -> tuple[str, str, str]:
+    """`[<scope>,]<setting>=<value>`; the scope is "" when it is left out."""
+    left, equals, value = text.partition("=")
+    scope, comma, key = left.rpartition(",")
+    if not equals or not key or (comma and not scope) or (scope_needed and not comma):
+        raise _format(flag, "<name>,<setting>=<value>", text)
+    return scope, key, value
+
+
+def setting(flag: str, text: str) -> tuple[str, str]:
+    """`<setting>=<value>`."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise _format(flag, "<setting>=<value>", text)
+    return key, value
+
+
+def restriction(text: str) -> tuple[tuple[str, ...], tuple[str, str]]:
+    """`<api>[,<api>...]:<header>=<value>` → the APIs, and the header with its value."""
+    listed, colon, secret = text.partition(":")
+    header, equals, value = secret.partition("=")
+    if not colon or not equals or not header:
+        raise _format("http-restricted-api", "<api>[,<api>...]:<header>=<value>", text)
+    apis = tuple(listed.split(","))
+    for api in apis:
+        if api not in RESTRICTED_APIS:
+            raise CommandLineError(f"unknown restricted api '{api}' ; expected one of {', '.join(RESTRICTED_APIS)}")
+    return apis, (header, value)
+
+
+def _format(flag: str, expected: str, text: str) -> CommandLineError:
+    return CommandLineError(f"--{flag} option format is '{expected}'. Got {text}")

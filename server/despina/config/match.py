@@ -1,0 +1,140 @@
+"""Whether a configuration fits the model it is for (config §3.8)."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from despina_backends.base import TensorMetadata
+
+from despina.config.datatypes import config_name, data_type
+from despina.config.proto import Message, ModelConfig
+from despina.errors import Internal, InvalidArgument
+
+Tensors = Mapping[str, TensorMetadata]
+
+
+def match_model(config: ModelConfig, inputs: Tensors, outputs: Tensors) -> None:
+    """Compare the tensors of a complete configuration with the model's own.
+
+    Shapes in `inputs` and `outputs` include the batch dimension, -1 is variable; optional inputs are those the model
+    has a value for. Raises InvalidArgument, or Internal for a sequence control the model lacks.
+    """
+    _match_count(config, inputs)
+    for tensor in config.input:
+        _match_input(config, tensor, inputs)
+    for tensor in config.output:
+        if tensor.name not in outputs:
+            raise InvalidArgument(_unexpected("output", tensor.name, outputs))
+        _match_tensor(config, tensor, outputs[tensor.name], "output")
+    _match_sequences(config, inputs, outputs)
+
+
+def _match_count(config: ModelConfig, inputs: Tensors) -> None:
+    expected = sum(not tensor.optional for tensor in config.input)
+    expected += sum(len(batch_input.target_name) for batch_input in config.batch_input)
+    expected += len(set(control_inputs(config))) + len(config.sequence_batching.state)
+    provided = sum(not tensor.optional for tensor in inputs.values())
+    if expected != provided:
+        raise InvalidArgument(
+            f"unable to load model '{config.name}', configuration expects {expected} inputs, model provides {provided}"
+        )
+
+
+def control_inputs(config: ModelConfig) -> Iterator[str]:
+    """Names of the input tensors that carry sequence controls."""
+    for tensor in config.sequence_batching.control_input:
+        if tensor.control:
+            yield tensor.name
+
+
+def _match_input(config: ModelConfig, tensor: Message, inputs: Tensors) -> None:
+    if tensor.name not in inputs:
+        raise InvalidArgument(_unexpected("input", tensor.name, inputs))
+    if tensor.optional and config.max_batch_size > 0:
+        raise InvalidArgument(
+            f"unable to load model '{config.name}', optional input '{tensor.name}' is not supported for models that "
+            "support batching"
+        )
+    model = inputs[tensor.name]
+    if tensor.allow_ragged_batch:
+        _match_type(config, tensor, model, "input")
+        _match_ragged(config, model)
+    else:
+        _match_tensor(config, tensor, model, "input")
+
+
+def _match_ragged(config: ModelConfig, model: TensorMetadata) -> None:
+    if model.shape != (-1,):
+        raise InvalidArgument(
+            f"unable to load model '{config.name}', configuration expects model provides input with shape [-1]  for "
+            f"ragged input '{model.name}', model provides {_shape(model.shape)}"
+        )
+
+
+def _unexpected(kind: str, name: str, allowed: Iterable[str]) -> str:
+    return f"unexpected inference {kind} '{name}', allowed {kind}s are: {', '.join(sorted(allowed))}"
+
+
+def _match_tensor(config: ModelConfig, tensor: Message, model: TensorMetadata, kind: str) -> None:
+    _match_type(config, tensor, model, kind)
+    dims = tuple(tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims)
+    if not model.shape and config.max_batch_size == 0:
+        _match_scalar(config, model, dims)
+    else:
+        _match_dims(config, model, dims, exact=kind == "output")
+
+
+def _match_type(config: ModelConfig, tensor: Message, model: TensorMetadata, kind: str) -> None:
+    provided = data_type(model.datatype)
+    if tensor.data_type != provided:
+        raise InvalidArgument(
+            f"unable to load model '{config.name}', configuration expects datatype {config_name(tensor.data_type)} "
+            f"for {kind} '{tensor.name}', model provides {config_name(provided)}"
+        )
+
+
+def _match_scalar(config: ModelConfig, model: TensorMetadata, dims: Sequence[int]) -> None:
+    if any(dim != 1 for dim in dims):
+        raise InvalidArgument(
+            f"unable to load model '{config.name}', scalar tensor '{model.name}', should only provide 1 in the model "
+            f"configuration when the model doesn't support batching. Model configuration provided: {_shape(dims)}."
+        )
+
+
+def _match_dims(config: ModelConfig, model: TensorMetadata, dims: Sequence[int], exact: bool) -> None:
+    """`exact`: the model's variable dimensions must be variable in the configuration, too."""
+    batching = config.max_batch_size > 0
+    if batching and model.shape[:1] != (-1,):
+        raise InvalidArgument(
+            f"model '{config.name}', tensor '{model.name}': for the model to support batching the shape should have "
+            "at least 1 dimension and the first dimension must be -1; but shape expected by the model is "
+            f"{_shape(model.shape)}"
+        )
+    configured = (-1, *dims) if batching else tuple(dims)
+    if len(configured) == len(model.shape) and all(
+        ours == theirs or (theirs == -1 and not exact) for ours, theirs in zip(configured, model.shape, strict=True)
+    ):
+        return
+    complete = f"(shape {_shape(configured)})"
+    if batching:
+        complete = (
+            "(an initial batch dimension because max_batch_size > 0 followed by the explicit tensor shape, making "
+            f"complete shape {_shape(configured)})"
+        )
+    raise InvalidArgument(
+        f"model '{config.name}', tensor '{model.name}': the model expects {len(model.shape)} dimensions (shape "
+        f"{_shape(model.shape)}) but the model configuration specifies {len(configured)} dimensions {complete}"
+    )
+
+
+def _match_sequences(config: ModelConfig, inputs: Tensors, outputs: Tensors) -> None:
+    for name in control_inputs(config):
+        if name not in inputs:
+            raise Internal(f"configuration specified sequence control '{name}', but model does not provide that input")
+    for state in config.sequence_batching.state:
+        if state.input_name not in inputs:
+            raise InvalidArgument(_unexpected("input", state.input_name, inputs))
+        if state.output_name not in outputs:
+            raise InvalidArgument(_unexpected("output", state.output_name, outputs))
+
+
+def _shape(dims: Iterable[int]) -> str:
+    return f"[{','.join(map(str, dims))}]"

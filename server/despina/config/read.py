@@ -1,0 +1,109 @@
+"""From text to `ModelConfig`: config.pbtxt, and the JSON of a load request's override (config §1.4, §2.4, §2.5)."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import json_format, text_format  # type: ignore[import-untyped]
+
+from despina.config.proto import Field, Message, ModelConfig
+from despina.errors import Internal, InvalidArgument
+
+# Any: protobuf's own types know nothing of the message class built at run time.
+_json_format: Any = json_format
+_text_format: Any = text_format
+_log = logging.getLogger(__name__)
+
+
+class UnreadableConfig(Internal):
+    """A config.pbtxt that is not one. `detail` is the parser's reason, with line and column where it knows them."""
+
+    def __init__(self, path: Path, detail: str) -> None:
+        super().__init__(f"failed to read text proto from {path}")
+        self.detail = detail
+
+
+def config_path(directory: Path, config_name: str = "") -> Path | None:
+    """The file that configures the model in `directory`, or None when there is none.
+
+    With `config_name` (`--model-config-name`) `configs/<config_name>.pbtxt` comes first.
+    """
+    named = directory / "configs" / f"{config_name}.pbtxt"
+    if config_name and named.is_file():
+        return named
+    plain = directory / "config.pbtxt"
+    return plain if plain.is_file() else None
+
+
+def read_model_config(directory: Path, config_name: str = "", *, required: bool = False) -> ModelConfig:
+    """The configuration as written for the model in `directory`; an empty one when there is no file.
+
+    Raises Internal when the file cannot be read or parsed, or is missing although `required` (auto-complete is off).
+    """
+    path = config_path(directory, config_name)
+    if path is not None:
+        return read_config(path)
+    if required:
+        return read_config(directory / "config.pbtxt")
+    return ModelConfig()
+
+
+def read_config(path: Path) -> ModelConfig:
+    """Parse a text-format file. Raises Internal (as UnreadableConfig when the text is wrong)."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise Internal(f"failed to open text file for read {path}: {error.strerror}") from error
+    config = ModelConfig()
+    try:
+        _text_format.Parse(text, config)
+    except (_text_format.ParseError, ValueError, RecursionError) as error:
+        detail = str(error) or type(error).__name__
+        _log.error("%s:%s", path, detail)
+        raise UnreadableConfig(path, detail) from error
+    return config
+
+
+def parse_json(text: str) -> ModelConfig:
+    """Parse the `config` parameter of a load request. Raises InvalidArgument.
+
+    Fields may be spelt in snake_case or camelCase, 64-bit integers as numbers or strings, enum names in any case.
+    """
+    config = ModelConfig()
+    try:
+        value = json.loads(text, object_pairs_hook=_unique)
+        if not isinstance(value, dict):
+            raise InvalidArgument("Invalid config override: the configuration must be a JSON object")
+        _json_format.ParseDict(_upper_enums(value, config.DESCRIPTOR), config)
+    except (_json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise InvalidArgument(f"Invalid config override: {error}") from error
+    return config
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"field '{twice}' is given twice")
+    return result
+
+
+def _upper_enums(value: dict[str, Any], message: Message) -> dict[str, Any]:
+    """A copy in which the enum names are upper case: protobuf's C++ parser ignores their case, Python's does not."""
+    fields = {name: field for field in message.fields for name in (field.name, field.json_name)}
+    return {key: _upper_field(item, fields[key]) if key in fields else item for key, item in value.items()}
+
+
+def _upper_field(value: Any, field: Field) -> Any:
+    if isinstance(value, list):
+        return [_upper_field(item, field) for item in value]
+    if field.enum_type is not None:
+        return value.upper() if isinstance(value, str) else value
+    if field.message_type is None or not isinstance(value, dict):
+        return value
+    if field.message_type.GetOptions().map_entry:
+        entry = field.message_type.fields_by_name["value"]
+        return {key: _upper_field(item, entry) for key, item in value.items()}
+    return _upper_enums(value, field.message_type)

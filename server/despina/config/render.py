@@ -1,0 +1,70 @@
+"""A configuration as the JSON that `GET v2/models/<m>/config` answers (config §2.5).
+
+Proto field names in declaration order. Scalars, lists and maps always appear, sub-messages and members of a oneof only
+when set, enums by name. 64-bit integers are numbers, except in the few fields that tritonserver leaves as the strings
+protobuf's JSON makes of them.
+"""
+
+from typing import Any
+
+import numpy as np
+from google.protobuf.descriptor import FieldDescriptor  # type: ignore[import-untyped]
+
+from despina.config.proto import Field, Message, ModelConfig
+
+Json = Any
+
+_64_BIT = frozenset(
+    (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64),
+)
+
+STRINGS = frozenset(
+    (
+        "inference.ModelInstanceGroup.SecondaryDevice.device_id",
+        "inference.ModelOptimizationPolicy.Cuda.GraphSpec.Shape.dim",
+        "inference.ModelSequenceBatching.InitialState.dims",
+    )
+)
+"""64-bit fields that stay strings."""
+
+
+def to_json(config: ModelConfig) -> dict[str, Json]:
+    """The configuration as a JSON object."""
+    return _message(config)
+
+
+def _message(message: Message) -> dict[str, Json]:
+    fields = message.DESCRIPTOR.fields
+    return {
+        field.name: _field(message, field) for field in fields if not field.has_presence or message.HasField(field.name)
+    }
+
+
+def _field(message: Message, field: Field) -> Json:
+    value = getattr(message, field.name)
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        item = field.message_type.fields_by_name["value"]
+        return {_key(key): _value(value[key], item) for key in sorted(value)}
+    if field.is_repeated:
+        return [_value(item, field) for item in value]
+    return _value(value, field)
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, bool):
+        return "true" if key else "false"
+    return str(key)
+
+
+def _value(value: Any, field: Field) -> Json:
+    if field.message_type is not None:
+        return _message(value)
+    if field.enum_type is not None:
+        known = field.enum_type.values_by_number.get(value)
+        return known.name if known is not None else value
+    if field.cpp_type in _64_BIT and field.full_name in STRINGS:
+        return str(value)
+    if field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT:
+        # The shortest digits that give the same 32-bit value: 0.1, not 0.10000000149011612.
+        return float(str(np.float32(value)))
+    return value

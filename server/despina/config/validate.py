@@ -1,0 +1,75 @@
+"""Whether a normalised configuration makes sense in itself (config §3.6), in the order tritonserver checks."""
+
+from despina.config.names import ENSEMBLE, FORMATS
+from despina.config.proto import ModelConfig
+from despina.config.validate_ensemble import validate_ensemble
+from despina.config.validate_io import validate_io
+from despina.config.validate_schedulers import validate_dynamic_batching, validate_sequence_batching
+from despina.errors import InvalidArgument
+
+__all__ = ["validate", "validate_io"]
+
+_PLATFORMS = {
+    backend: {known.platform for known in FORMATS if known.backend == backend} | {""}
+    for backend in {known.backend for known in FORMATS}
+}
+_PLATFORMS["pytorch"].add("libtorch")
+
+
+def validate(config: ModelConfig) -> None:
+    """Check everything but the tensors. Raises InvalidArgument."""
+    _validate_identity(config)
+    _validate_versions(config)
+    validate_dynamic_batching(config)
+    validate_sequence_batching(config)
+    validate_ensemble(config)
+    _validate_cache(config)
+    _validate_metrics(config)
+
+
+def _validate_identity(config: ModelConfig) -> None:
+    if not config.name:
+        raise InvalidArgument("model configuration must specify 'name'")
+    if config.platform == ENSEMBLE:
+        if config.backend:
+            raise InvalidArgument(
+                f"Ensemble model '{config.name}' must have platform type 'ensemble' and empty backend type"
+            )
+    elif not config.backend:
+        raise InvalidArgument(f"unexpected platform type '{config.platform}' for {config.name}")
+    elif config.platform not in _PLATFORMS.get(config.backend, {config.platform}):
+        raise InvalidArgument(f"unexpected 'platform' and 'backend' pair, got:{config.platform}, {config.backend}")
+
+
+def _validate_versions(config: ModelConfig) -> None:
+    if config.max_batch_size < 0:
+        raise InvalidArgument(f"'max_batch_size' must be non-negative value for {config.name}")
+    if config.version_policy.WhichOneof("policy_choice") is None:
+        raise InvalidArgument(f"must specify 'version policy' for {config.name}")
+
+
+def _validate_cache(config: ModelConfig) -> None:
+    if not config.response_cache.enable:
+        return
+    reason = None
+    if config.HasField("sequence_batching"):
+        reason = "sequence batching scheduler"
+    elif config.model_transaction_policy.decoupled:
+        reason = "'decoupled' transaction policy"
+    if reason is not None:
+        raise InvalidArgument(
+            f"Response Cache does not currently support model {config.name} with {reason}. "
+            "Please disable the response cache."
+        )
+
+
+def _validate_metrics(config: ModelConfig) -> None:
+    for control in config.model_metrics.metric_control:
+        if not control.HasField("metric_identifier"):
+            raise InvalidArgument("metric control must specify 'metric_identifier'")
+        if not control.metric_identifier.family:
+            raise InvalidArgument("metric identifier must specify non-empty 'family'")
+        if not control.HasField("histogram_options"):
+            raise InvalidArgument("metric control must specify 'histogram_options'")
+        if not control.histogram_options.buckets:
+            raise InvalidArgument("histogram options must specify non-empty 'buckets'")

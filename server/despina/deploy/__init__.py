@@ -1,0 +1,1 @@
+"""Services around the inference server: registered models, deployments, score workers, keys."""

@@ -1,0 +1,55 @@
+"""The directory that holds the registry, the stored files and the services."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from despina.errors import NotFound
+
+VARIABLE = "DESPINA_HOME"
+FOLDER = ".despina"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """One home directory; nothing is created until something is stored."""
+
+    directory: Path
+
+    @property
+    def database(self) -> Path:
+        return self.directory / "registry.db"
+
+    @property
+    def blobs(self) -> Path:
+        return self.directory / "blobs"
+
+    @property
+    def services(self) -> Path:
+        return self.directory / "services"
+
+
+def find_home(environment: Mapping[str, str], start: Path, *, create: bool = False) -> Home:
+    """The home of `environment["DESPINA_HOME"]`, else the nearest `.despina/` in `start` or a folder above it.
+
+    With neither, `create` makes `.despina/` in `start`.
+
+    Raises:
+        NotFound: there is none and `create` is false.
+    """
+    given = environment.get(VARIABLE)
+    if given:
+        directory = Path(given).expanduser().absolute()
+        directory.mkdir(parents=True, exist_ok=True)
+        return Home(directory)
+    start = start.absolute()
+    for folder in (start, *start.parents):
+        if (folder / FOLDER).is_dir():
+            return Home(folder / FOLDER)
+    if not create:
+        raise NotFound(
+            f"no {FOLDER} folder in {start} or above it; "
+            f"`despina model register` makes one, or set {VARIABLE} to a folder"
+        )
+    (start / FOLDER).mkdir()
+    return Home(start / FOLDER)

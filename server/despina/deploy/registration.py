@@ -1,0 +1,31 @@
+"""Registering with the checks that a framework deserves: what the command line and the SDK both do."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from despina.deploy.inspect import inspect_repository
+from despina.deploy.record import ModelDescription, ModelRecord
+from despina.deploy.registry import Registry, check_description
+from despina.errors import NotFound
+
+
+def register_checked(
+    registry: Registry,
+    description: ModelDescription,
+    path: Path,
+    child_paths: Sequence[str] = (),
+    progress: Callable[[str], None] = lambda line: None,
+) -> ModelRecord:
+    """Checks a model repository (framework Multi) before a byte is copied, then registers.
+
+    Raises:
+        InvalidArgument: the description, or the repository, is not right.
+        NotFound: there is nothing at `path`.
+    """
+    check_description(description)
+    if not path.exists():
+        raise NotFound(f"model path {path} does not exist")
+    if description.framework == "Multi" and not child_paths:
+        for line in inspect_repository(path.resolve()):
+            progress(line)
+    return registry.register(description, path, child_paths, progress=lambda file: progress(f"storing {file}"))

@@ -1,0 +1,83 @@
+"""Calls into the script: plain or async, timed, and cut off when they take too long."""
+
+import asyncio
+import inspect
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+
+class ScoringTimeout(BaseException):
+    """The call took too long.
+
+    Not an Exception, because it is raised inside the script, where an `except Exception` would eat it.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What run() returned, and how long it took in milliseconds."""
+
+    value: Any
+    milliseconds: float
+
+
+class Caller:
+    """Calls functions of one script in one thread. Coroutines share one event loop, so clients made in one call live
+    in the next."""
+
+    def __init__(self, timeout_ms: int | None = None) -> None:
+        self._timeout_ms = timeout_ms
+        self._runner: asyncio.Runner | None = None
+
+    def call(self, function: Callable[..., Any], **arguments: Any) -> Result:
+        """
+        Raises:
+            ScoringTimeout: it took longer than the limit.
+            Exception: what the function raised.
+        """
+        started = time.perf_counter()
+        try:
+            with _limited(self._timeout_ms):
+                value = function(**arguments)
+                if inspect.iscoroutine(value):
+                    value = self._loop().run(value)
+        except ScoringTimeout:
+            self.close()  # the alarm may have gone off in the middle of the loop's own work
+            raise
+        return Result(value, (time.perf_counter() - started) * 1000)
+
+    def close(self) -> None:
+        """Ends what coroutines left running."""
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
+
+    def _loop(self) -> asyncio.Runner:
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        return self._runner
+
+
+@contextmanager
+def _limited(timeout_ms: int | None) -> Iterator[None]:
+    # Signals reach the main thread only; elsewhere the limit is the server's own worker timeout.
+    if timeout_ms is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, _raise_timeout)
+    signal.setitimer(signal.ITIMER_REAL, timeout_ms / 1000)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _raise_timeout(number: int, frame: FrameType | None) -> None:
+    raise ScoringTimeout

@@ -1,0 +1,80 @@
+"""What a registered path holds: its files, and its empty folders, by the path they will have in the model.
+
+A folder keeps its own name as the top of the model and a file its file name, so `-p models` becomes `models/...`.
+Links are followed inside the tree and refused when they leave it: what they point to may not be there, or may change,
+when the model is served.
+"""
+
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from despina.errors import InvalidArgument, NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class TreeEntry:
+    """`path` is where it will be in the model; `source` is None for an empty folder."""
+
+    path: str
+    source: Path | None
+    executable: bool = False
+
+
+def read_tree(path: Path, child_paths: Sequence[str] = ()) -> list[TreeEntry]:
+    """Everything below `path`, or only what lies in its `child_paths`, sorted by path.
+
+    Raises:
+        NotFound: `path`, or a child path, does not exist.
+        InvalidArgument: it holds no files, or a link that leaves it, or something that is neither file nor folder.
+    """
+    if not path.exists():
+        raise NotFound(f"model path {path} does not exist")
+    root = path.resolve()
+    # `-p .` and `-p models/..` are called what they resolve to; a link is called what the user called it.
+    top = root.name if path.name in ("", "..") else path.name
+    entries = sorted(_walk(root, PurePosixPath(top), root, ()), key=lambda entry: entry.path)
+    if child_paths:
+        entries = _children(entries, top, child_paths)
+    if not any(entry.source for entry in entries):
+        raise InvalidArgument(f"model path {path} holds no files")
+    return entries
+
+
+def _walk(path: Path, name: PurePosixPath, root: Path, above: tuple[Path, ...]) -> Iterator[TreeEntry]:
+    real = _inside(path, name, root)
+    if real in above:
+        raise InvalidArgument(f"{name} is a link to a folder that contains it ({real}); remove the link")
+    if real.is_dir():
+        children = sorted(path.iterdir())
+        if not children:
+            yield TreeEntry(str(name), None)
+        for child in children:
+            yield from _walk(child, name / child.name, root, (*above, real))
+        return
+    mode = real.stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise InvalidArgument(f"{name} is neither a file nor a folder; remove it from the model path")
+    yield TreeEntry(str(name), real, bool(mode & stat.S_IXUSR))
+
+
+def _inside(path: Path, name: PurePosixPath, root: Path) -> Path:
+    try:
+        real = path.resolve(strict=True)
+    except (FileNotFoundError, RuntimeError, OSError):
+        raise InvalidArgument(f"{name} is a link to nothing; remove the link or restore its target") from None
+    if not real.is_relative_to(root):
+        raise InvalidArgument(f"{name} links to {real}, outside {root}; copy the file into the folder")
+    return real
+
+
+def _children(entries: list[TreeEntry], top: str, child_paths: Sequence[str]) -> list[TreeEntry]:
+    chosen: set[TreeEntry] = set()
+    for child in child_paths:
+        below = PurePosixPath(top, child)
+        found = [entry for entry in entries if PurePosixPath(entry.path).is_relative_to(below)]
+        if not found:
+            raise NotFound(f"child path {child} does not exist in {top}")
+        chosen.update(found)
+    return [entry for entry in entries if entry in chosen]

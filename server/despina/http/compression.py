@@ -1,0 +1,58 @@
+"""Content-Encoding of infer requests and responses (protocol §2.3, §3.2)."""
+
+import gzip
+import zlib
+
+from despina.errors import InvalidArgument, Unsupported
+
+LEVEL = 6
+
+
+def decompress(body: bytes, encoding: str, limit: int) -> bytes:
+    """The decompressed body; `limit` bounds its bytes. A corrupt stream gives what could be inflated before the fault,
+    of several gzip members only the first is read. Raises InvalidArgument, or Unsupported for other encodings."""
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in ("gzip", "deflate"):
+        raise Unsupported("Unsupported compression type")
+    if not body:
+        raise InvalidArgument("nothing to be decompressed")
+    inflater = zlib.decompressobj(wbits=47)  # 32 + 15: gzip or zlib, told apart by their first bytes
+    pieces: list[bytes] = []
+    size = 0
+    pending = body
+    while pending and not inflater.eof:
+        try:
+            piece = inflater.decompress(pending, 1 << 20)
+        except zlib.error:
+            break
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            raise InvalidArgument(
+                f"Decompressed data size exceeds the maximum allowed value of {limit} bytes. Use "
+                "--http-max-input-size to increase the limit."
+            )
+        pending = inflater.unconsumed_tail
+    return b"".join(pieces)
+
+
+def compress(body: bytes, encoding: str) -> bytes:
+    """`body` as `gzip` or `deflate` (which is the zlib format)."""
+    return gzip.compress(body, LEVEL, mtime=0) if encoding == "gzip" else zlib.compress(body, LEVEL)
+
+
+def negotiate(accept_encoding: str) -> str:
+    """The encoding of a response: "gzip", "deflate" or "" for none. The highest q wins, the first of equals; `*` and
+    spaces around `;q=` are not understood, as in the real server."""
+    best = ""
+    best_quality = 0.0
+    for item in accept_encoding.split(","):
+        name, found, quality_text = item.strip().partition(";q=")
+        try:
+            quality = float(quality_text) if found else 1.0
+        except ValueError:
+            continue
+        if name in ("gzip", "deflate", "identity") and quality > best_quality:
+            best, best_quality = name, quality
+    return "" if best == "identity" else best

@@ -1,0 +1,90 @@
+"""POST .../infer as an ordinary endpoint: what the lane leaves over (compressed, chunked, forwarded headers, TLS).
+
+The body goes through the same exchange as in the lane; only the first and the last hop differ.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from despina.errors import DespinaError
+from despina.http.app import error_response
+from despina.http.compression import compress, decompress, negotiate
+from despina.http.endpoint import Endpoint
+from despina.http.infer import InferExchange, InferReply
+from despina.http.paths import path_model
+from despina.protocol.decode import content_length
+
+if TYPE_CHECKING:
+    from despina.server import Server
+
+IN_THREAD_SIZE = 64 * 1024
+"""Bodies of at least so many bytes are compressed and decompressed in a thread."""
+
+
+async def infer(request: Request, server: Server) -> Response:
+    model = path_model(request, server)
+    body = await request.body()
+    encoding = request.headers.get("content-encoding", "")
+    if encoding not in ("", "identity"):
+        try:
+            body = await _off_loop(len(body), decompress, body, encoding, server.limits.max_input_size)
+        except DespinaError as error:
+            response = error_response(error)
+            response.headers["accept-encoding"] = "gzip, deflate"
+            return response
+    announced = request.headers.get("content-length")
+    if announced is not None:
+        content_length(announced)
+    answer: asyncio.Future[InferReply] = asyncio.get_running_loop().create_future()
+    exchange = InferExchange(server, model, lambda reply: answer.done() or answer.set_result(reply))
+    exchange.start(memoryview(body), request.headers.get("inference-header-content-length"))
+    try:
+        reply = await _while_connected(request, answer)
+    except asyncio.CancelledError:
+        exchange.abandon()
+        raise
+    return await _respond(reply, request, server)
+
+
+async def _while_connected(request: Request, answer: asyncio.Future[InferReply]) -> InferReply:
+    """The answer; CancelledError when the client hangs up first."""
+    if answer.done():
+        return answer.result()
+    gone = asyncio.ensure_future(request.receive())
+    await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+    if not answer.done():
+        raise asyncio.CancelledError
+    gone.cancel()
+    return answer.result()
+
+
+async def _respond(reply: InferReply, request: Request, server: Server) -> Response:
+    body = b"".join(reply.buffers)
+    headers = {"content-type": "application/octet-stream" if reply.header_length else "application/json"}
+    if reply.header_length:
+        headers["inference-header-content-length"] = str(reply.header_length)
+    if reply.retry_after is not None:
+        headers["retry-after"] = str(max(1, round(reply.retry_after)))
+    if reply.status == 200 and server.settings.response_compression:
+        encoding = negotiate(request.headers.get("accept-encoding", ""))
+        if encoding:
+            body = await _off_loop(len(body), compress, body, encoding)
+            headers["content-encoding"] = encoding
+    return Response(body, reply.status, headers)
+
+
+async def _off_loop(size: int, function, *arguments):  # type: ignore[no-untyped-def]
+    if size >= IN_THREAD_SIZE:
+        return await asyncio.to_thread(function, *arguments)
+    return function(*arguments)
+
+
+ENDPOINTS = (
+    Endpoint(("POST",), "/v2/models/{model}/infer", "inference", infer),
+    Endpoint(("POST",), "/v2/models/{model}/versions/{version:version}/infer", "inference", infer),
+)

@@ -1,0 +1,76 @@
+"""What the server is, what a model takes and gives, how it is configured (protocol §1.2, §1.3, §1.5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from despina.config.render import to_json
+from despina.http.endpoint import Endpoint
+from despina.http.paths import path_model
+from despina.models.signature import TensorSpec
+from despina.protocol.json import dumps
+
+if TYPE_CHECKING:
+    from despina.server import Server
+
+EXTENSIONS = (
+    "classification",
+    "sequence",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "schedule_policy",
+    "model_configuration",
+    "system_shared_memory",
+    "cuda_shared_memory",
+    "binary_tensor_data",
+    "parameters",
+    "statistics",
+    "trace",
+    "logging",
+)
+
+
+def json_response(value: object) -> Response:
+    return Response(dumps(value), media_type="application/json")
+
+
+async def server_metadata(request: Request, server: Server) -> Response:
+    return json_response({"name": server.settings.id, "version": server.version, "extensions": EXTENSIONS})
+
+
+async def model_metadata(request: Request, server: Server) -> Response:
+    model = path_model(request, server)
+    versions = [model.version] if "version" in request.path_params else server.models.versions(model.name)
+    signature = model.signature
+    batches = signature.max_batch_size > 0
+    return json_response(
+        {
+            "name": model.name,
+            "versions": [str(version) for version in versions],
+            "platform": model.config.platform or model.config.backend,
+            "inputs": [_describe(spec, batches) for spec in signature.inputs.values()],
+            "outputs": [_describe(spec, batches) for spec in signature.outputs.values()],
+        }
+    )
+
+
+def _describe(spec: TensorSpec, batches: bool) -> dict[str, Any]:
+    shape = (-1, *spec.dims) if batches else spec.dims
+    return {"name": spec.name, "datatype": spec.datatype.name, "shape": shape}
+
+
+async def model_config(request: Request, server: Server) -> Response:
+    return json_response(to_json(path_model(request, server).config))
+
+
+ENDPOINTS = (
+    Endpoint(("GET",), "/v2", "metadata", server_metadata),
+    Endpoint(("GET",), "/v2/", "metadata", server_metadata),
+    Endpoint(("GET",), "/v2/models/{model}", "metadata", model_metadata),
+    Endpoint(("GET",), "/v2/models/{model}/versions/{version:version}", "metadata", model_metadata),
+    Endpoint(("GET",), "/v2/models/{model}/config", "model-config", model_config),
+    Endpoint(("GET",), "/v2/models/{model}/versions/{version:version}/config", "model-config", model_config),
+)

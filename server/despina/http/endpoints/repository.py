@@ -1,0 +1,104 @@
+"""Model control over HTTP: what the repositories hold, load, unload (protocol §1.9-1.11)."""
+
+from __future__ import annotations
+
+import base64
+import string
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from despina.errors import Internal, InvalidArgument, Unsupported
+from despina.http.endpoint import Endpoint
+from despina.models.override import FILE_PREFIX
+from despina.protocol.json import Json, as_string, dumps, loads
+
+if TYPE_CHECKING:
+    from despina.server import Server
+
+JSON = "application/json"
+
+_BASE64 = (string.ascii_letters + string.digits + "+/").encode()
+_NOT_BASE64 = bytes(set(range(256)) - set(_BASE64))
+
+
+async def index(request: Request, server: Server) -> Response:
+    body = await request.body()
+    document = loads(body) if body else {}
+    ready = document.get("ready", False) if isinstance(document, dict) else False
+    if not isinstance(ready, bool):
+        raise InvalidArgument("Invalid value for 'ready': expected a boolean")
+    return Response(dumps(await server.models.index(ready)), media_type=JSON)
+
+
+async def load(request: Request, server: Server) -> Response:
+    _refuse_repository_name(request)
+    parameters = read_load_parameters(await request.body())
+    await server.models.load(request.path_params["model"], parameters)
+    return Response(media_type=JSON)
+
+
+async def unload(request: Request, server: Server) -> Response:
+    _refuse_repository_name(request)
+    unload_dependents = read_unload_dependents(await request.body())
+    await server.models.unload(request.path_params["model"], unload_dependents)
+    return Response(media_type=JSON)
+
+
+def _refuse_repository_name(request: Request) -> None:
+    if "repo" in request.path_params:
+        raise Unsupported("'repository_name' specification is not supported")
+
+
+def read_load_parameters(body: bytes) -> dict[str, str | bytes]:
+    """The body of a load request: `config` as text, the content of `file:<path>` as bytes. Raises Internal."""
+    parameters = _parameters(body)
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, dict):
+        raise Internal("attempt to get members for non-object")
+    return {name: _load_parameter(name, as_string(value)) for name, value in parameters.items()}
+
+
+def _load_parameter(name: str, value: str) -> str | bytes:
+    if name == "config":
+        return value
+    if name.startswith(FILE_PREFIX):
+        return decode_base64(value)
+    raise Internal("unexpected error on creating Triton parameter")
+
+
+def decode_base64(text: str) -> bytes:
+    """Base64, skipping whatever is not of its alphabet and a last character that holds no whole byte."""
+    digits = text.encode("utf-8", "surrogateescape").translate(None, _NOT_BASE64)
+    if len(digits) % 4 == 1:
+        digits = digits[:-1]
+    return base64.b64decode(digits + b"=" * (-len(digits) % 4))
+
+
+def read_unload_dependents(body: bytes) -> bool:
+    """Whether an unload request asks for the steps of an ensemble too. A value that is no boolean counts as false: the
+    outcome of the unload overwrites that error on tritonserver. Raises Internal for a body that is no JSON."""
+    parameters = _parameters(body)
+    value = parameters.get("unload_dependents") if isinstance(parameters, dict) else None
+    return value is True
+
+
+def _parameters(body: bytes) -> Json:
+    document = loads(body) if body else None
+    return document.get("parameters") if isinstance(document, dict) else None
+
+
+_METHODS = ("POST",)
+_CATEGORY = "model-repository"
+
+ENDPOINTS: tuple[Endpoint, ...] = tuple(
+    Endpoint(_METHODS, path, _CATEGORY, handle)
+    for prefix in ("/v2/repository", "/v2/repository/{repo}")
+    for path, handle in (
+        (f"{prefix}/index", index),
+        (f"{prefix}/models/{{model}}/load", load),
+        (f"{prefix}/models/{{model}}/unload", unload),
+    )
+)

@@ -1,0 +1,30 @@
+"""Statistics of one model version, of a model, of all models (protocol §1.6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from despina.http.endpoint import Endpoint
+from despina.protocol import json
+from despina.telemetry.statistics_json import render
+
+if TYPE_CHECKING:
+    from despina.server import Server
+
+
+async def model_statistics(request: Request, server: Server) -> Response:
+    """Ready versions only, sorted by name and version. InvalidArgument where there is none, unlike elsewhere."""
+    name, version = request.path_params.get("model"), request.path_params.get("version")
+    models = server.models.statistics_of(name, None if version is None else int(version))
+    rendered = [render(model.name, model.version, model.statistics) for model in models]
+    return Response(json.dumps({"model_stats": rendered}), media_type="application/json")
+
+
+ENDPOINTS = (
+    Endpoint(("GET",), "/v2/models/stats", "statistics", model_statistics),
+    Endpoint(("GET",), "/v2/models/{model}/stats", "statistics", model_statistics),
+    Endpoint(("GET",), "/v2/models/{model}/versions/{version:version}/stats", "statistics", model_statistics),
+)

@@ -1,0 +1,123 @@
+"""The head of an HTTP request as the infer lane sees it: parsed once, then recognised by its bytes.
+
+A client on a kept-alive connection sends the same head again and again. `RequestHeads` remembers what a head came to, so
+that the next one costs a dictionary lookup. Parsing itself is httptools' business.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import httptools
+
+_INFER_PATH = re.compile(rb"/v2/models/([^/%?]+)(?:/versions/([0-9]{1,18}))?/infer(?:\?.*)?")
+_DIGITS = re.compile(rb"[0-9]{1,10}")
+_NOT_FOR_THE_LANE = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
+MAX_HEAD = 4096
+MAX_REMEMBERED = 1024
+MAX_CONTENT_LENGTH = (1 << 31) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class InferHead:
+    """The head of a plain infer request: POST, HTTP/1.1 kept alive, a Content-Length, nothing encoded."""
+
+    model: str
+    version: int | None
+    content_length: int
+    header_length: str | None
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRules:
+    """Which requests the lane must leave to the application.
+
+    `required_header` (lower-case name, value) must be there for the inference API when it is restricted. `compression`
+    means that a request which accepts gzip or deflate may get it. With `closed` set nothing goes through the lane.
+    """
+
+    required_header: tuple[bytes, bytes] | None = None
+    compression: bool = True
+    closed: bool = False
+
+
+class RequestHeads:
+    """Parsed heads by their bytes. None stands for a head that is not the lane's business."""
+
+    def __init__(self, rules: LaneRules) -> None:
+        self._rules = rules
+        self._known: dict[bytes, InferHead | None] = {}
+
+    def find(self, head: bytes) -> InferHead | None:
+        """What `head`, up to and including the empty line, asks for."""
+        try:
+            return self._known[head]
+        except KeyError:
+            pass
+        if len(head) > MAX_HEAD:
+            return None
+        if len(self._known) >= MAX_REMEMBERED:
+            self._known.clear()
+        parsed = self._known[head] = parse(head, self._rules)
+        return parsed
+
+
+class _Collector:
+    """Receives httptools' callbacks."""
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.headers: dict[bytes, bytes] = {}
+        self.repeated = False
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        self.repeated = self.repeated or name in self.headers
+        self.headers[name] = value
+
+
+def parse(head: bytes, rules: LaneRules) -> InferHead | None:
+    """The InferHead of a head that the lane may serve, else None; never an error: the application answers those."""
+    if rules.closed or not head.startswith(b"POST /v2/models/"):
+        return None
+    collector = _Collector()
+    parser = httptools.HttpRequestParser(collector)
+    try:
+        parser.feed_data(head)
+    except httptools.HttpParserError:
+        return None
+    match = _INFER_PATH.fullmatch(collector.url)
+    if match is None or collector.repeated or parser.get_http_version() != "1.1" or not parser.should_keep_alive():
+        return None
+    if not _is_plain(collector.headers, rules):
+        return None
+    length = int(collector.headers[b"content-length"])
+    header_length = collector.headers.get(b"inference-header-content-length")
+    return InferHead(
+        match.group(1).decode("latin-1"),
+        int(match.group(2)) if match.group(2) else None,
+        length,
+        header_length.decode("latin-1") if header_length is not None else None,
+        len(head),
+    )
+
+
+def _is_plain(headers: Mapping[bytes, bytes], rules: LaneRules) -> bool:
+    length = headers.get(b"content-length")
+    if length is None or not _DIGITS.fullmatch(length) or int(length) > MAX_CONTENT_LENGTH:
+        return False
+    if not _NOT_FOR_THE_LANE.isdisjoint(headers):
+        return False
+    if headers.get(b"content-encoding", b"") not in (b"", b"identity"):
+        return False
+    accepted = headers.get(b"accept-encoding", b"")
+    if rules.compression and (b"gzip" in accepted or b"deflate" in accepted):
+        return False
+    if rules.required_header is None:
+        return True
+    name, value = rules.required_header
+    return headers.get(name) == value

@@ -1,0 +1,52 @@
+"""One model as it lies in the repository or came with a load request: ready to be loaded, nothing loaded yet."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from despina.config.proto import ModelConfig, copy_of
+from despina.models.graph import steps_of
+from despina.repository.stamp import Stamp, compare
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """`config` is named, normalised and validated, but not yet completed from the model. `versions` are those the
+    version policy selects, ascending. `overridden`: the configuration came with a request. `temporary` holds the files
+    that came with it; it is None where the model directory is the repository's own."""
+
+    name: str
+    directory: Path
+    config: ModelConfig
+    versions: tuple[int, ...]
+    stamp: Stamp
+    overridden: bool = False
+    temporary: TemporaryDirectory[str] | None = None
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        return steps_of(self.config)
+
+
+def is_modified(old: Candidate, new: Candidate) -> bool:
+    """Whether a plain load has anything to do. A configuration that came with a request stays until a file changes;
+    files that came with one never survive a plain load (config §4.4)."""
+    if old.temporary is not None or new.overridden:
+        return True
+    return old.stamp != new.stamp
+
+
+def versions_to_load(old: Candidate | None, new: Candidate, ready: frozenset[int]) -> tuple[int, ...]:
+    """The versions of `new` that cannot go on serving as they are. A READY version is kept iff its own directory and
+    everything beside configuration and versions are unchanged and the configurations differ in the version policy only
+    (config §4.3)."""
+    if old is None or old.temporary or new.temporary or _comparable(old.config) != _comparable(new.config):
+        return new.versions
+    changes = compare(old.stamp, new.stamp)
+    return tuple(v for v in new.versions if v not in ready or changes.needs_reload(v))
+
+
+def _comparable(config: ModelConfig) -> ModelConfig:
+    result = copy_of(config)
+    result.ClearField("version_policy")
+    return result

@@ -1,0 +1,196 @@
+"""Loading and unloading, with everything that depends on it.
+
+Changes of one model wait for each other; changes of different models run side by side. An ensemble holds its own lock
+while its steps are brought up, never the other way round, and by then it is known to be free of cycles: nobody waits in
+a ring.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from typing import Any, Generic
+from weakref import WeakValueDictionary
+
+from despina.config.proto import ModelConfig
+from despina.errors import DespinaError, InvalidArgument
+from despina.models.candidate import Candidate, is_modified
+from despina.models.ensembles import CheckEnsemble, NotInRepository, refuse_cycles, refuse_missing_steps
+from despina.models.graph import dependents_of, left_over
+from despina.models.loading import LoadFailed
+from despina.models.override import Override
+from despina.models.round import Round
+from despina.models.source import Source
+from despina.models.states import M, ModelState, reason_of
+from despina.models.transitions import Transitions
+
+_log = logging.getLogger("despina.models")
+
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+"""Lets work go on that nobody waits for, and keeps it from being forgotten."""
+
+
+class Changes(Generic[M]):
+    """What a start, a poll or a request does to the state map. `spawn` is for what outlives the call."""
+
+    def __init__(
+        self, source: Source, transitions: Transitions[M], check_ensemble: CheckEnsemble, spawn: Spawn
+    ) -> None:
+        self._source = source
+        self._transitions = transitions
+        self._states = transitions.states
+        self._check_ensemble = check_ensemble
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._spawn = spawn
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._locks.setdefault(name, asyncio.Lock())
+
+    # Loading
+
+    async def load(self, names: Iterable[str], override: Override | None = None) -> dict[str, Exception]:
+        """Bring `names` up, then see what that means for ensembles that run them. The failures by name. An override is
+        for the only name."""
+        asked = frozenset(names)
+        overrides = dict.fromkeys(asked, override)
+
+        async def change(name: str, round_: Round) -> None:
+            await self._bring_up(name, overrides.get(name), round_, explicit=name in asked)
+
+        round_ = Round(change)
+        outcomes = await round_.outcomes(sorted(asked))
+        await self._recheck_ensembles(round_)
+        return {name: error for name, error in outcomes.items() if error is not None}
+
+    async def _bring_up(self, name: str, override: Override | None, round_: Round, *, explicit: bool) -> None:
+        async with self._lock(name):
+            candidate = await self._poll_model(name, override)
+            state = self._states.get(name)
+            if state and state.candidate and state.ready() and not is_modified(state.candidate, candidate):
+                state.explicit |= explicit
+                return
+            try:
+                await self._replace(candidate, round_, explicit)
+            except BaseException:
+                if candidate.temporary is not None:
+                    await asyncio.to_thread(candidate.temporary.cleanup)
+                raise
+
+    async def _poll_model(self, name: str, override: Override | None) -> Candidate:
+        try:
+            return await asyncio.to_thread(self._source.candidate, name, override)
+        except DespinaError as error:
+            _log.error("Poll failed for model directory '%s': %s", name, error.message)
+            raise NotInRepository(name, error.message) from None
+
+    async def _replace(self, candidate: Candidate, round_: Round, explicit: bool) -> None:
+        name = candidate.name
+        state = self._transitions.state_of(name)
+        state.wanted, state.explicit, state.steps = True, state.explicit or explicit, candidate.steps
+        if not candidate.versions:
+            message = f"at least one version must be available under the version policy of model '{name}'"
+            raise _load_failed(name, message)
+        if candidate.steps:
+            await self._bring_up_steps(candidate, state, round_)
+        try:
+            await self._transitions.bring_up(candidate)
+        except LoadFailed as failure:
+            segments = (f"version {v} is at UNAVAILABLE state: {r};" for v, r in sorted(failure.reasons.items()))
+            raise _load_failed(name, "".join(segments)) from None
+
+    # Ensembles
+
+    async def _bring_up_steps(self, ensemble: Candidate, state: ModelState[M], round_: Round) -> None:
+        try:
+            refuse_cycles(ensemble.name, await self._steps_below(ensemble))
+            outcomes = await round_.outcomes(list(ensemble.steps))
+            failures = {
+                name: error for name, error in outcomes.items() if error and not self._transitions.table.versions(name)
+            }
+            refuse_missing_steps(ensemble, failures)
+            self._check_ensemble(ensemble.config, self._config_of)
+        except DespinaError as error:
+            state.mark(ensemble.versions, "UNAVAILABLE", reason_of(error))
+            raise _load_failed(ensemble.name, error.message) from None
+
+    async def _steps_below(self, ensemble: Candidate) -> dict[str, tuple[str, ...]]:
+        """Who runs whom, from `ensemble` down, as the repository has it now."""
+        steps: dict[str, tuple[str, ...]] = {ensemble.name: ensemble.steps}
+        pending = list(ensemble.steps)
+        while pending:
+            name = pending.pop()
+            if name not in steps:
+                with suppress(DespinaError):
+                    steps[name] = (await asyncio.to_thread(self._source.candidate, name, None)).steps
+                pending.extend(steps.setdefault(name, ()))
+        return steps
+
+    def _config_of(self, name: str, version: int | None) -> ModelConfig:
+        return self._transitions.table.get(name, version).config
+
+    async def _recheck_ensembles(self, round_: Round) -> None:
+        """Models changed: an ensemble that ran them may fit no longer, one that waited for them may work now."""
+        for changed in round_.names:
+            for name in dependents_of(changed, self._wanted_steps()):
+                if self._states[name].ready():
+                    self._drop_if_broken(name)
+                elif name not in round_.names:
+                    await round_.outcome(name)
+
+    def _drop_if_broken(self, name: str) -> None:
+        state = self._states[name]
+        assert state.candidate is not None
+        try:
+            self._check_ensemble(state.candidate.config, self._config_of)
+        except DespinaError as error:
+            _log.warning("unloading ensemble '%s': %s", name, error.message)
+            self._transitions.take_down(name)
+            for dependent in dependents_of(name, self._wanted_steps()):
+                if self._states[dependent].ready():
+                    self._drop_if_broken(dependent)
+
+    def _wanted_steps(self) -> dict[str, tuple[str, ...]]:
+        return {name: state.steps for name, state in self._states.items() if state.wanted}
+
+    # Unloading
+
+    async def unload(self, name: str, unload_dependents: bool) -> None:
+        """Stop serving a model; returns before its requests in flight are answered. With `unload_dependents` the steps
+        of an ensemble go too, once it has answered, as far as nobody else needs them."""
+        async with self._lock(name):
+            state = self._states.get(name)
+            if state is None:
+                return
+            steps = state.steps
+            state.wanted = state.explicit = False
+            busy = any(entry.model is not None and entry.model.in_flight for entry in state.ready())
+            retired = self._transitions.take_down(name)
+        for dependent in dependents_of(name, self._wanted_steps()):
+            if self._states[dependent].ready():
+                self._drop_if_broken(dependent)
+        if unload_dependents and steps:
+            rest = self._unload_left_over(name, steps, retired)
+            if busy:
+                self._spawn(rest)
+            else:
+                await rest
+
+    async def _unload_left_over(self, name: str, steps: tuple[str, ...], retired: asyncio.Task[None]) -> None:
+        """Unload what `name` ran, once `name` has answered everything it had accepted."""
+        await retired
+        explicit = {other for other, state in self._states.items() if state.explicit}
+        for other in left_over(name, {**self._wanted_steps(), name: steps}, explicit):
+            if self._states[name].wanted or other not in self._states:
+                continue
+            async with self._lock(other):
+                state = self._states[other]
+                if state.explicit or dependents_of(other, self._wanted_steps()):
+                    continue
+                state.wanted = False
+                retired = self._transitions.take_down(other)
+            if state.steps:
+                await retired
+
+
+def _load_failed(name: str, message: str) -> InvalidArgument:
+    return InvalidArgument(f"load failed for model '{name}': {message}\n")

@@ -1,0 +1,50 @@
+"""Whether an ensemble can be served: its steps are there, fit it, and do not lead back to it (config §4.3, §6.2)."""
+
+from collections.abc import Callable, Mapping
+
+from despina.config.proto import ModelConfig
+from despina.errors import DespinaError, InvalidArgument
+from despina.models.candidate import Candidate
+from despina.models.graph import Steps, find_cycle
+
+ConfigOf = Callable[[str, int | None], ModelConfig]
+"""Name and version (None: the latest) → configuration of the READY model. Raises NotFound, Unavailable."""
+
+CheckEnsemble = Callable[[ModelConfig, ConfigOf], None]
+"""Whether an ensemble fits the models of its steps. Raises InvalidArgument with the reason."""
+
+
+def accept_any(config: ModelConfig, config_of: ConfigOf) -> None:
+    """The check that finds nothing: every step has to be there, no more."""
+    for step in config.ensemble_scheduling.step:
+        config_of(step.model_name, None if step.model_version == -1 else step.model_version)
+
+
+def refuse_cycles(name: str, steps: Steps) -> None:
+    """Raises InvalidArgument when running `name` would run `name`."""
+    cycle = find_cycle(name, steps)
+    if cycle:
+        raise InvalidArgument(f"circular dependency between ensembles: {' -> '.join(cycle)} -> {cycle[0]}")
+
+
+class NotInRepository(DespinaError):
+    """The poll stage failed: the configuration could not be read or contradicts itself, or there is no such model. The
+    reason goes to the log; the client is told this much."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"failed to load '{name}', failed to poll from model repository")
+        self.reason = reason
+
+
+def refuse_missing_steps(candidate: Candidate, failures: Mapping[str, Exception]) -> None:
+    """`failures` are the steps without any READY version. Raises InvalidArgument when there is one."""
+    missing = [name for name, error in failures.items() if isinstance(error, NotInRepository)]
+    if missing:
+        raise InvalidArgument(
+            f"ensemble {candidate.name} contains models that are not available or ambiguous: {', '.join(missing)}"
+        )
+    for name, error in failures.items():
+        raise InvalidArgument(
+            f"ensemble '{candidate.name}' depends on '{name}' which has no loaded version. Model '{name}' loading "
+            f"failed with error: {str(error).rstrip()};"
+        )

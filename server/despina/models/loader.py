@@ -1,0 +1,187 @@
+"""Loading one version: from a candidate to sessions that are warm. Blocks; runs in a thread."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from despina_backends.base import Backend, BackendError, BackendFactory, Device, ErrorCode, Instance, LoadOptions
+from despina_backends.registry import BACKENDS, resolve
+
+from despina.config.complete import DEFAULT_MAX_BATCH_SIZE, complete_from_model, is_complete
+from despina.config.instance_groups import complete_instance_groups, placements, validate_instance_groups
+from despina.config.match import match_model
+from despina.config.names import ENSEMBLE, ONNXRUNTIME
+from despina.config.normalize import normalize
+from despina.config.proto import Message, ModelConfig
+from despina.config.validate import validate, validate_io
+from despina.errors import DespinaError, Internal, InvalidArgument, NotFound, Unavailable, Unsupported
+from despina.models.candidate import Candidate
+from despina.models.warmup import WarmupExecution, read_samples, run_samples
+from despina.repository.files import model_file
+from despina.repository.labels import read_labels
+from despina.settings import Settings
+
+ERRORS: Mapping[ErrorCode, type[DespinaError]] = {
+    "INTERNAL": Internal,
+    "INVALID_ARG": InvalidArgument,
+    "NOT_FOUND": NotFound,
+    "UNAVAILABLE": Unavailable,
+    "UNSUPPORTED": Unsupported,
+}
+"""What a backend's error is to a client."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedInstance:
+    """An execution context, where it runs, and the index of its instance group. A passive one gets no work. `steady`:
+    its run time follows from the shapes of its inputs alone, so what was measured once will hold."""
+
+    name: str
+    device: Device
+    group: int
+    instance: Instance
+    passive: bool = False
+    steady: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedVersion:
+    """A version that can execute. `config` is final, `directory` is the model's, `labels` are the class names by
+    output, `warmup` is what was executed already. An ensemble has no backend and no instances."""
+
+    name: str
+    version: int
+    config: ModelConfig
+    directory: Path
+    backend: Backend | None
+    instances: tuple[PlacedInstance, ...]
+    labels: dict[str, list[str]]
+    load_seconds: float
+    warmup: tuple[WarmupExecution, ...] = ()
+
+    def close(self) -> None:
+        """Free everything. Blocks."""
+        for placed in self.instances:
+            placed.instance.close()
+        if self.backend is not None:
+            self.backend.close()
+
+
+def load_version(
+    candidate: Candidate, version: int, settings: Settings, gpus: Callable[[str], Sequence[int]] | None = None
+) -> LoadedVersion:
+    """Load `version` and warm it up. `gpus` tells the ids of the GPUs a backend may use. Raises DespinaError; then
+    nothing stays open."""
+    start = time.monotonic()
+    try:
+        with ExitStack() as opened:
+            loaded = _load(candidate, version, settings, gpus or usable_gpus, opened, start)
+            opened.pop_all()
+            return loaded
+    except BackendError as error:
+        raise ERRORS[error.code](error.message) from None
+
+
+def _load(
+    candidate: Candidate,
+    version: int,
+    settings: Settings,
+    gpus: Callable[[str], Sequence[int]],
+    opened: ExitStack,
+    start: float,
+) -> LoadedVersion:
+    config, directory = candidate.config, candidate.directory
+    backend: Backend | None = None
+    instances: tuple[PlacedInstance, ...] = ()
+    if settings.strict_model_config or is_complete(config) or config.platform == ENSEMBLE:
+        validate_io(config)
+    if config.platform != ENSEMBLE:
+        factory = backend_factory(config.backend)
+        config = complete_instance_groups(config, available := gpus(config.backend))
+        validate_instance_groups(config, available)
+        settings_of_backend = backend_settings(settings, config.backend)
+        backend = factory(load_options(config, model_file(directory, version, config), settings_of_backend))
+        opened.callback(backend.close)
+        config = _complete(config, backend, settings, settings_of_backend)
+        instances = _place(config, backend, opened)
+    labels = read_labels(directory, config)
+    warmup = run_samples(read_samples(config, directory), [placed.instance for placed in instances])
+    seconds = time.monotonic() - start
+    return LoadedVersion(candidate.name, version, config, directory, backend, instances, labels, seconds, warmup)
+
+
+def backend_factory(name: str) -> BackendFactory:
+    """Raises InvalidArgument, in tritonserver's words, for a name that is none of ours; BackendError for one that is
+    there but cannot be imported."""
+    if name not in BACKENDS and ":" not in name:
+        raise InvalidArgument(
+            f"unable to find backend library for backend '{name}', try specifying runtime on the model configuration."
+        )
+    return resolve(name)
+
+
+def usable_gpus(backend: str) -> Sequence[int]:
+    """Ids of the GPUs that instances of a backend may be placed on."""
+    if backend != ONNXRUNTIME:
+        return ()
+    from despina_backends.onnxruntime import gpu_count
+
+    return range(gpu_count())
+
+
+def backend_settings(settings: Settings, backend: str) -> dict[str, str]:
+    """`--backend-config` for one backend: what is said for every backend, then its own."""
+    return {**settings.backend_config.get("", {}), **settings.backend_config.get(backend, {})}
+
+
+def load_options(config: ModelConfig, path: Path, backend_config: Mapping[str, str]) -> LoadOptions:
+    """What a backend gets to know of a configuration with completed instance groups."""
+    optimization = config.optimization
+    accelerators = optimization.execution_accelerators
+    return LoadOptions(
+        model_name=config.name,
+        path=path,
+        max_batch_size=config.max_batch_size,
+        parameters={key: value.string_value for key, value in config.parameters.items()},
+        backend_config=backend_config,
+        accelerators={
+            "CPU": _accelerators(accelerators.cpu_execution_accelerator),
+            "GPU": _accelerators(accelerators.gpu_execution_accelerator),
+        },
+        graph_optimization_level=optimization.graph.level,
+        op_library_paths=tuple(config.model_operations.op_library_filename),
+        pinned_input=optimization.input_pinned_memory.enable,
+        pinned_output=optimization.output_pinned_memory.enable,
+        cpu_instance_count=sum(placed.device.kind == "CPU" for placed in placements(config)),
+    )
+
+
+def _accelerators(listed: Sequence[Message]) -> tuple[tuple[str, dict[str, str]], ...]:
+    return tuple((accelerator.name, dict(accelerator.parameters)) for accelerator in listed)
+
+
+def _complete(
+    config: ModelConfig, backend: Backend, settings: Settings, backend_config: Mapping[str, str]
+) -> ModelConfig:
+    # Inputs the model has a value for: not every backend knows such a thing.
+    inputs = {**backend.inputs, **getattr(backend, "initializers", {})}
+    if not settings.strict_model_config:
+        default = int(backend_config.get("default-max-batch-size", DEFAULT_MAX_BATCH_SIZE))
+        config = normalize(complete_from_model(config, inputs, backend.outputs, default))
+    validate(config)
+    validate_io(config)
+    match_model(config, inputs, backend.outputs)
+    return config
+
+
+def _place(config: ModelConfig, backend: Backend, opened: ExitStack) -> tuple[PlacedInstance, ...]:
+    placed: list[PlacedInstance] = []
+    for wanted in placements(config):
+        instance = backend.instance(wanted.device)
+        opened.callback(instance.close)
+        # A promise that few backends can make, so it is not part of what every backend must have.
+        steady = bool(getattr(instance, "steady", getattr(backend, "steady", False)))
+        placed.append(PlacedInstance(wanted.name, wanted.device, wanted.group, instance, wanted.passive, steady))
+    return tuple(placed)

@@ -1,0 +1,66 @@
+"""Loading the versions of one model side by side, all or nothing (config §4.3)."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
+
+from despina.models.candidate import Candidate
+from despina.models.loader import LoadedVersion
+from despina.models.memory import give_back_memory
+from despina.models.states import reason_of
+
+Load = Callable[[Candidate, int], LoadedVersion]
+
+_log = logging.getLogger("despina.models")
+
+
+class LoadFailed(Exception):
+    """Some versions did not load, so none was kept. `reasons` by version, `<Code>: <message>`."""
+
+    def __init__(self, reasons: Mapping[int, str]) -> None:
+        super().__init__(dict(reasons))
+        self.reasons = reasons
+
+
+async def load_versions(
+    candidate: Candidate, versions: Iterable[int], load: Load, executor: Executor, retries: int
+) -> dict[int, LoadedVersion]:
+    """Load `versions` in the threads of `executor`, each up to 1 + `retries` times. Raises LoadFailed."""
+    order = tuple(versions)
+    loop = asyncio.get_running_loop()
+    jobs = [loop.run_in_executor(executor, _with_retries, load, candidate, version, retries) for version in order]
+    outcomes = dict(zip(order, await asyncio.gather(*jobs), strict=True))
+    reasons = {version: outcome for version, outcome in outcomes.items() if isinstance(outcome, str)}
+    loaded = {version: outcome for version, outcome in outcomes.items() if not isinstance(outcome, str)}
+    del outcomes, jobs
+    if reasons:
+        await loop.run_in_executor(executor, discard, loaded)
+        raise LoadFailed(reasons)
+    return loaded
+
+
+def discard(loaded: dict[int, LoadedVersion]) -> None:
+    """Free versions that no model was made of. Blocks."""
+    while loaded:
+        loaded.popitem()[1].close()
+    give_back_memory()
+
+
+def _with_retries(load: Load, candidate: Candidate, version: int, retries: int) -> LoadedVersion | str:
+    """The loaded version, or why there is none. A text and not the exception: its traceback would keep every frame of
+    the failed load alive, and with them the sessions."""
+    reason = ""
+    for attempt in range(retries + 1):
+        try:
+            return load(candidate, version)
+        except Exception as error:
+            reason = reason_of(error)
+            _log.log(
+                logging.ERROR if attempt == retries else logging.WARNING,
+                "failed to load '%s' version %d: %s",
+                candidate.name,
+                version,
+                reason,
+            )
+    return reason

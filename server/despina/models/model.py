@@ -1,0 +1,153 @@
+"""One loaded model version that serves: its signature, its scheduler and its counters."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from despina.models.loader import LoadedVersion
+from despina.models.signature import Signature
+from despina.protocol.messages import InferRequest
+from despina.scheduling.batch_policy import BatchPolicy, Decision, OpenBatch, next_batch
+from despina.scheduling.batcher import Batcher, one_at_a_time
+from despina.scheduling.clock import Clock
+from despina.scheduling.pending import Pending
+from despina.scheduling.request_queue import FifoQueue, QueueLimits
+from despina.scheduling.runner import InstanceRunner
+from despina.telemetry.statistics import ModelStatistics
+
+_log = logging.getLogger(__name__)
+
+
+class Scheduler(Protocol):
+    """What decides when a request of a model runs. One per model version, chosen by its configuration."""
+
+    def submit(self, pending: Pending) -> None:
+        """Take a request. Raises DespinaError when it cannot be taken; otherwise `pending.on_done` follows."""
+        ...
+
+    def request_gone(self, pending: Pending) -> None:
+        """The client of a taken request hung up."""
+        ...
+
+    @property
+    def busy(self) -> bool:
+        """Whether any taken request is unanswered."""
+        ...
+
+    def when_idle(self, callback: Callable[[], None]) -> None:
+        """Call back once, as soon as nothing taken is unanswered."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulingOptions:
+    """What of the server's settings concerns scheduling. `inline_limit_ns` bounds the expected run time of a batch that
+    may run on the event loop's thread; `hold_requests` is TRITONSERVER_DELAY_SCHEDULER."""
+
+    queue_limits: QueueLimits = QueueLimits()
+    inline_limit_ns: int = 0
+    hold_requests: int = 0
+
+
+class Model:
+    """A serving model version. Lives on the event loop's thread; only `close` blocks and belongs on another."""
+
+    def __init__(self, loaded: LoadedVersion, clock: Clock, options: SchedulingOptions) -> None:
+        self.name = loaded.name
+        self.version = loaded.version
+        self.config = loaded.config
+        self.labels = loaded.labels
+        self.load_seconds = loaded.load_seconds
+        self.signature = Signature(loaded.config)
+        self.statistics = ModelStatistics()
+        self.templates: dict[bytes, Any] = {}
+        """What the HTTP side remembers about request heads for as long as this version lives."""
+        self._backend = loaded.backend
+        steady = loaded.backend is not None and getattr(loaded.backend, "steady", False)
+        self._runners = [
+            InstanceRunner(placed.name, placed.instance, clock, steady, options.inline_limit_ns)
+            for placed in loaded.instances
+            if not placed.passive
+        ]
+        self._scheduler: Scheduler = make_batcher(self, self._runners, clock, options)
+
+    def submit(self, request: InferRequest, on_done: Callable[[Pending], None]) -> Pending:
+        """Check a request against the model and hand it to the scheduler; `on_done` is called once with the answer.
+        Raises DespinaError when it does not fit or cannot be taken."""
+        admitted = self.signature.admit(request)
+        pending = Pending(
+            admitted.inputs,
+            admitted.rows,
+            on_done,
+            admitted.shape_key,
+            tuple(sorted(output.name for output in request.outputs)) or None,
+            request.id,
+            request.priority,
+            request.timeout_us,
+            request.correlation_id,
+            request.sequence_start,
+            request.sequence_end,
+            admitted.byte_size,
+            request.parameters,
+        )
+        self._scheduler.submit(pending)
+        return pending
+
+    def schedule(self, pending: Pending) -> None:
+        """Hand an admitted request to the scheduler."""
+        self._scheduler.submit(pending)
+
+    def request_gone(self, pending: Pending) -> None:
+        """The client of a submitted request hung up."""
+        self._scheduler.request_gone(pending)
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether any submitted request is unanswered."""
+        return self._scheduler.busy
+
+    async def drain(self) -> None:
+        """Return when every submitted request has been answered."""
+        while self._scheduler.busy:
+            idle = asyncio.get_running_loop().create_future()
+            self._scheduler.when_idle(lambda: idle.done() or idle.set_result(None))
+            await idle
+
+    def close(self) -> None:
+        """Free the instances and the backend. Blocks; call it in a thread, after `drain`."""
+        for runner in self._runners:
+            runner.close()
+        if self._backend is not None:
+            self._backend.close()
+
+
+def make_batcher(model: Model, runners: list[InstanceRunner], clock: Clock, options: SchedulingOptions) -> Batcher:
+    """The scheduler of a model with or without dynamic batching."""
+    config = model.config
+    queue = FifoQueue(options.queue_limits)
+    batches_rows = config.max_batch_size > 0
+    if not config.HasField("dynamic_batching"):
+        return Batcher(queue, one_at_a_time, runners, clock, model.statistics, batches_rows=batches_rows)
+    batching = config.dynamic_batching
+    policy = BatchPolicy(
+        max(1, config.max_batch_size),
+        tuple(sorted(set(batching.preferred_batch_size))),
+        batching.max_queue_delay_microseconds * 1000,
+    )
+
+    def decide(queue: Iterable[Pending], now_ns: int, open_batch: OpenBatch) -> Decision:
+        return next_batch(queue, now_ns, policy, open_batch)
+
+    return Batcher(
+        queue,
+        decide,
+        runners,
+        clock,
+        model.statistics,
+        batches_rows=batches_rows,
+        hold_requests=options.hold_requests,
+    )

@@ -1,0 +1,45 @@
+"""What became of the models at start."""
+
+from dataclasses import dataclass
+from typing import Generic
+
+from despina.models.states import M, State
+
+
+@dataclass(frozen=True, slots=True)
+class StartRow(Generic[M]):
+    """One line of the table that is printed at start. `version` is None for a model whose configuration could not be
+    read; `model` is there when it is ready."""
+
+    name: str
+    version: int | None
+    state: State
+    reason: str
+    model: M | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartReport(Generic[M]):
+    """Rows by name and version. `failures` are (name, message) of everything that did not load."""
+
+    rows: tuple[StartRow[M], ...]
+    failures: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def succeeded(self) -> bool:
+        """Everything asked for is ready; if not, the server says `failed to load all models` (config §1.6)."""
+        return not self.failures
+
+    def table(self) -> str:
+        """The rows as tritonserver prints them at start."""
+        header = ("Model", "Version", "Status")
+        lines = [header, *(_cells(row) for row in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        rule = "".join(f"+{'-' * (width + 2)}" for width in widths) + "+"
+        text = ["".join(f"| {c:<{width}} " for c, width in zip(line, widths, strict=True)) + "|" for line in lines]
+        return "\n".join([rule, text[0], rule, *text[1:], *([rule] if self.rows else [])])
+
+
+def _cells(row: StartRow[M]) -> tuple[str, str, str]:
+    status = f"{row.state}: {row.reason}" if row.reason else row.state
+    return row.name, "" if row.version is None else str(row.version), status

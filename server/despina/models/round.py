@@ -1,0 +1,39 @@
+"""One round of changes: a start, a poll, or one load request, with everything that it pulls along.
+
+A model is touched once per round, however many ensembles need it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+
+class Round:
+    """`change` is what happens to a model; its outcome, good or bad, is shared by everybody who asks for that model."""
+
+    def __init__(self, change: Callable[[str, "Round"], Awaitable[None]]) -> None:
+        self._change = change
+        self._tasks: dict[str, asyncio.Task[Exception | None]] = {}
+
+    async def outcome(self, name: str) -> Exception | None:
+        """Wait until `name` is done; the reason of its failure, or None."""
+        task = self._tasks.get(name)
+        if task is None:
+            task = self._tasks[name] = asyncio.create_task(self._run(name))
+        return await task
+
+    async def outcomes(self, names: list[str]) -> dict[str, Exception | None]:
+        """All of them side by side."""
+        return dict(zip(names, await asyncio.gather(*map(self.outcome, names)), strict=True))
+
+    async def _run(self, name: str) -> Exception | None:
+        try:
+            await self._change(name, self)
+        except Exception as error:
+            # Without its traceback, which would keep what the failed load had opened.
+            return error.with_traceback(None)
+        return None
+
+    @property
+    def names(self) -> list[str]:
+        """Every model this round has touched or is touching."""
+        return list(self._tasks)

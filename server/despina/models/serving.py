@@ -1,0 +1,68 @@
+"""The serving table: name and version → the model that answers, and what is said when there is none.
+
+`get` is on the way of every request, so the table holds one entry per READY version and one per model for "latest";
+everything slower happens only on the way to an error.
+"""
+
+from collections.abc import Mapping
+from typing import Generic
+
+from despina.errors import DespinaError, InvalidArgument, NotFound, Unavailable
+from despina.models.states import M, ModelState
+
+
+class ServingTable(Generic[M]):
+    """Reads `states`; `refresh` must be called whenever READY versions of a model come or go."""
+
+    def __init__(self, states: Mapping[str, ModelState[M]]) -> None:
+        self._states = states
+        self._ready: dict[tuple[str, int | None], M] = {}
+
+    def get(self, name: str, version: int | None) -> M:
+        """The READY version, the highest one for None. Raises NotFound, Unavailable (protocol §0.7)."""
+        model = self._ready.get((name, version))
+        if model is None:
+            raise self._absent(name, version)
+        return model
+
+    def _absent(self, name: str, version: int | None) -> DespinaError:
+        state = self._states.get(name)
+        unknown = f"Request for unknown model: '{name}'"
+        if state is None:
+            return NotFound(f"{unknown} is not found")
+        if version is None:
+            return NotFound(f"{unknown} has no available versions")
+        if version not in state.versions:
+            return NotFound(f"{unknown} version {version} is not found")
+        return Unavailable(f"{unknown} version {version} is not at ready state")
+
+    def refresh(self, name: str) -> None:
+        """Bring the entries of one model in line with its state."""
+        for key in [key for key in self._ready if key[0] == name]:
+            del self._ready[key]
+        for entry in self._states[name].ready():
+            assert entry.model is not None
+            self._ready[name, entry.version] = entry.model
+            self._ready[name, None] = entry.model
+
+    def models(self) -> list[M]:
+        """Every READY version, by name and version."""
+        entries = (entry for _, state in sorted(self._states.items()) for entry in state.ready())
+        return [entry.model for entry in entries if entry.model is not None]
+
+    def versions(self, name: str) -> list[int]:
+        """READY versions of a model, ascending; empty for an unknown one."""
+        state = self._states.get(name)
+        return [] if state is None else [entry.version for entry in state.ready()]
+
+    def statistics_of(self, name: str | None, version: int | None) -> list[M]:
+        """The READY versions a statistics request is about. Raises InvalidArgument (protocol §1.6): no READY version at
+        all has a text of its own, whichever version was asked for."""
+        if name is None:
+            return self.models()
+        versions = self.versions(name)
+        if not versions:
+            raise InvalidArgument(f"requested model '{name}' is not available")
+        if version is not None and version not in versions:
+            raise InvalidArgument(f"requested model version is not available for model '{name}'")
+        return [self._ready[name, v] for v in versions if version in (None, v)]

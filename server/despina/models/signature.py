@@ -1,0 +1,266 @@
+"""What a model version takes and gives, precomputed from its configuration, and the admission of requests to it.
+
+Admission is the second half of validation: names, datatypes, shapes and sizes against the model, in the order and with
+the texts of the real server (protocol §2.7). What passes is a set of arrays in the shapes the backend takes.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from despina.config.proto import ModelConfig, model_config_pb2
+from despina.errors import InvalidArgument
+from despina.protocol import bytes_tensor
+from despina.protocol.datatypes import DATATYPES, Datatype, config_datatype
+from despina.protocol.messages import Array, InferInput, InferRequest
+
+_BATCH_NOTE = (
+    "NOTE: Setting a non-zero max_batch_size in the model config requires a batch dimension to be prepended to each "
+    "input shape. If you want to specify the full shape including the batch dim in your input dims config, try setting "
+    "max_batch_size to zero. See the model configuration docs for more info on max_batch_size."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One input or output: `dims` as clients see them, `reshape` as the model sees them (None when alike), both without
+    the batch dimension; -1 is variable."""
+
+    name: str
+    datatype: Datatype
+    dims: tuple[int, ...]
+    reshape: tuple[int, ...] | None
+    optional: bool = False
+    ragged: bool = False
+    label_filename: str = ""
+
+    @property
+    def is_variable(self) -> bool:
+        return -1 in self.dims
+
+    def accepts(self, shape: tuple[int, ...]) -> bool:
+        """Whether `shape`, without the batch dimension, fits the dims."""
+        dims = self.dims
+        return shape == dims or (
+            len(shape) == len(dims) and all(want in (-1, got) for want, got in zip(dims, shape, strict=True))
+        )
+
+    def model_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """A client's shape as the model takes it."""
+        return shape if self.reshape is None else _fill(self.reshape, self.dims, shape)
+
+    def to_client(self, array: Array, batches: bool) -> Array:
+        """A model's output as the client sees it. A scalar takes the shape of the dims, which then are all 1."""
+        if array.ndim == 0:
+            return array.reshape((1,) * len(self.dims))
+        if self.reshape is None:
+            return array
+        batch = array.shape[:1] if batches else ()
+        return array.reshape(batch + _fill(self.dims, self.reshape, array.shape[len(batch) :]))
+
+
+def _fill(template: tuple[int, ...], pattern: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """`template` with its -1 replaced, left to right, by the values of `shape` where `pattern` has -1."""
+    variable = iter([got for want, got in zip(pattern, shape, strict=True) if want == -1])
+    return tuple(next(variable) if dim == -1 else dim for dim in template)
+
+
+def _shape_text(shape: Iterable[int]) -> str:
+    return "[" + ",".join(map(str, shape)) + "]"
+
+
+def _name_list(names: Iterable[str]) -> str:
+    return "[" + ",".join(f"'{name}'" for name in names) + "]"
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A request that fits the model: arrays in the shapes the backend takes, rows (1 when the model does not batch),
+    and the key that keeps different shapes out of one batch."""
+
+    inputs: dict[str, Array]
+    rows: int
+    shape_key: object
+    byte_size: int
+
+
+class Signature:
+    """Inputs and outputs of one model version."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        self.model = config.name
+        self.max_batch_size = max(0, config.max_batch_size)
+        self.inputs: Mapping[str, TensorSpec] = {item.name: _input_spec(item) for item in config.input}
+        self.outputs: Mapping[str, TensorSpec] = {item.name: _output_spec(item) for item in config.output}
+        self.output_order = tuple(sorted(self.outputs))
+        self.required = tuple(name for name, spec in self.inputs.items() if not spec.optional)
+        self.has_optional = len(self.required) != len(self.inputs)
+        self._needs_shape_key = self.has_optional or any(
+            spec.is_variable and not spec.ragged for spec in self.inputs.values()
+        )
+
+    def admit(self, request: InferRequest) -> Admitted:
+        """Check a decoded request against the model. Raises InvalidArgument."""
+        if request.raw:
+            self._describe_raw(request)
+        for output in request.outputs:
+            if output.name not in self.outputs:
+                raise InvalidArgument(f"unexpected inference output '{output.name}' for model '{self.model}'")
+        self._check_names(request)
+        rows = self._rows(request)
+        arrays: dict[str, Array] = {}
+        byte_size = 0
+        for item in request.inputs:
+            array = self._array(item, request, rows)
+            arrays[item.name] = array
+            byte_size += array.nbytes
+        return Admitted(arrays, rows or 1, self._shape_key(arrays), byte_size)
+
+    def _shape_key(self, arrays: Mapping[str, Array]) -> object:
+        if not self._needs_shape_key:
+            return None
+        skip = 1 if self.max_batch_size else 0
+        return tuple(
+            (name, arrays[name].shape[skip:] if not spec.ragged else None)
+            for name, spec in self.inputs.items()
+            if name in arrays
+        )
+
+    def _check_names(self, request: InferRequest) -> None:
+        got = [item.name for item in request.inputs]
+        if not len(self.required) <= len(got) <= len(self.inputs):
+            raise InvalidArgument(request.label + self._count_text(got))
+        for name in got:
+            if name not in self.inputs:
+                raise InvalidArgument(f"unexpected inference input '{name}' for model '{self.model}'")
+
+    def _count_text(self, got: list[str]) -> str:
+        missing = [name for name in self.required if name not in got]
+        expected = f"expected {len(self.inputs)} inputs but got {len(got)} inputs"
+        if self.has_optional:
+            expected = (
+                f"expected number of inputs between {len(self.required)} and {len(self.inputs)} but got {len(got)} inputs"
+            )
+        return (
+            f"{expected} for model '{self.model}'. Got input(s) {_name_list(got)}, but missing required input(s) "
+            f"{_name_list(missing) if missing else ']'}. Please provide all required input(s)."
+        )
+
+    def _rows(self, request: InferRequest) -> int:
+        """The batch size of a request, 0 for models without a batch dimension."""
+        if not self.max_batch_size:
+            return 0
+        rows = -1
+        for item in request.inputs:
+            if not item.shape:
+                raise InvalidArgument(
+                    f"{request.label}input '{item.name}' has no shape but model requires batch dimension for "
+                    f"'{self.model}'"
+                )
+            if rows not in (-1, item.shape[0]):
+                raise InvalidArgument(
+                    f"{request.label}input '{item.name}' batch size does not match other inputs for '{self.model}'"
+                )
+            rows = item.shape[0]
+        if rows > self.max_batch_size:
+            raise InvalidArgument(
+                f"{request.label}inference request batch-size must be <= {self.max_batch_size} for '{self.model}'"
+            )
+        return rows
+
+    def _array(self, item: InferInput, request: InferRequest, rows: int) -> Array:
+        spec = self.inputs[item.name]
+        datatype = spec.datatype
+        if item.datatype != datatype.name:
+            got = item.datatype if item.datatype in DATATYPES else "<invalid>"
+            raise InvalidArgument(
+                f"{request.label}inference input '{item.name}' data-type is '{got}', but model '{self.model}' expects "
+                f"'{datatype.name}'"
+            )
+        batch = item.shape[:1] if self.max_batch_size else ()
+        shape = item.shape[len(batch) :]
+        if not spec.accepts(shape) and not spec.ragged:
+            raise InvalidArgument(self._shape_complaint(item, spec, request))
+        full_shape = (rows, *spec.model_shape(shape)) if batch else spec.model_shape(shape)
+        # A batch of 0 rows is no batch at all to the real server: it then expects the bytes of one row.
+        count = prod(full_shape) if rows or not batch else prod(shape)
+        return self._read(item, datatype, count, request).reshape(full_shape)
+
+    def _read(self, item: InferInput, datatype: Datatype, count: int, request: InferRequest) -> Array:
+        data = item.data
+        if datatype.kind == "bytes":
+            if isinstance(data, memoryview):
+                return bytes_tensor.decode(data, count, item.name, self.model, request.label)
+            return bytes_tensor.checked(list(data), count, item.name, self.model, request.label)
+        if data.nbytes != count * datatype.size:
+            name = "raw_input" if request.raw else item.name
+            raise InvalidArgument(
+                f"{request.label}input byte size mismatch for input '{name}' for model '{self.model}'. Expected "
+                f"{count * datatype.size}, got {data.nbytes}"
+            )
+        return np.frombuffer(data, datatype.dtype) if isinstance(data, memoryview) else data
+
+    def _shape_complaint(self, item: InferInput, spec: TensorSpec, request: InferRequest) -> str:
+        expected = (-1, *spec.dims) if self.max_batch_size else spec.dims
+        return (
+            f"{request.label}unexpected shape for input '{item.name}' for model '{self.model}'. Expected "
+            f"{_shape_text(expected)}, got {_shape_text(item.shape)}. " + (_BATCH_NOTE if self.max_batch_size else "")
+        )
+
+    def _describe_raw(self, request: InferRequest) -> None:
+        """Give the single input of a raw request its name, datatype and shape (protocol §2.8)."""
+        if len(self.inputs) != 1:
+            raise InvalidArgument(
+                f"{request.label}Raw request must only have 1 input (found 1) to be deduced but got {len(self.inputs)} "
+                f"inputs in '{self.model}' model configuration"
+            )
+        (spec,) = self.inputs.values()
+        item = request.inputs[0]
+        if spec.dims.count(-1) > 1:
+            raise InvalidArgument(
+                f"{request.label}The shape of the raw input '{spec.name}' can not be deduced because there are more "
+                "than one variable-sized dimension"
+            )
+        assert isinstance(item.data, memoryview)
+        if spec.datatype.kind == "bytes":
+            shape = self._raw_bytes_shape(spec, request)
+            element = np.empty(1, object)
+            element[0] = bytes(item.data)
+            item.data = memoryview(bytes_tensor.encode(element))
+        else:
+            fixed = prod(dim for dim in spec.dims if dim != -1) * spec.datatype.size
+            variable = item.data.nbytes // fixed if fixed else 0
+            shape = tuple(variable if dim == -1 else dim for dim in spec.dims)
+        request.inputs[0] = InferInput(
+            spec.name, spec.datatype.name, (1, *shape) if self.max_batch_size else shape, item.data
+        )
+
+    def _raw_bytes_shape(self, spec: TensorSpec, request: InferRequest) -> tuple[int, ...]:
+        if prod(spec.dims) != 1:
+            raise InvalidArgument(
+                f"{request.label}For BYTE datatype raw input '{spec.name}', the model must have input shape [1]"
+            )
+        return spec.dims
+
+
+def _input_spec(item: model_config_pb2.ModelInput) -> TensorSpec:
+    return TensorSpec(
+        item.name,
+        DATATYPES[config_datatype(model_config_pb2.DataType.Name(item.data_type))],
+        tuple(item.dims),
+        tuple(item.reshape.shape) if item.HasField("reshape") else None,
+        item.optional,
+        item.allow_ragged_batch,
+    )
+
+
+def _output_spec(item: model_config_pb2.ModelOutput) -> TensorSpec:
+    return TensorSpec(
+        item.name,
+        DATATYPES[config_datatype(model_config_pb2.DataType.Name(item.data_type))],
+        tuple(item.dims),
+        tuple(item.reshape.shape) if item.HasField("reshape") else None,
+        label_filename=item.label_filename,
+    )

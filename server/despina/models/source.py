@@ -1,0 +1,89 @@
+"""Where models come from: the repositories' directories, or the files of a load request. Everything here blocks."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from despina.config.names import complete_names
+from despina.config.normalize import normalize
+from despina.config.proto import ModelConfig
+from despina.config.read import parse_json, read_model_config
+from despina.config.validate import validate, validate_io
+from despina.errors import InvalidArgument
+from despina.models.candidate import Candidate
+from despina.models.override import Override, write_files
+from despina.repository.scan import ModelDirectories, scan
+from despina.repository.stamp import Stamp, take_stamp
+from despina.repository.versions import select_versions, version_directories
+from despina.settings import Settings
+
+
+class Source:
+    """The repositories of `settings`, read anew at every call."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def names(self) -> dict[str, bool]:
+        """Every model with a directory, sorted; False for a name found in two or more repositories."""
+        found = scan(self._settings.model_repository)
+        return dict(sorted({**dict.fromkeys(found.models, True), **dict.fromkeys(found.duplicates, False)}.items()))
+
+    def stamps(self) -> Mapping[str, Stamp]:
+        """When each model last changed. Names that are not unique are left out."""
+        return {name: take_stamp(path) for name, path in scan(self._settings.model_repository).models.items()}
+
+    def candidate(self, name: str, override: Override | None = None) -> Candidate:
+        """Read one model: its configuration up to what only the model file can tell, and its versions. Raises
+        DespinaError with the reason of a failed poll (config §4.4)."""
+        if override is not None and override.files:
+            return self._from_files(name, override, override.files)
+        directory = self._find(name)
+        # Before anything is read: a change that comes in between is seen by the next poll.
+        stamp = take_stamp(directory)
+        config = self._config(name, directory, override.config if override else None)
+        overridden = override is not None and override.config is not None
+        return Candidate(name, directory, config, _versions(config, directory), stamp, overridden)
+
+    def _find(self, name: str) -> Path:
+        """As `scan(...).find(name)`, without listing every other model."""
+        paths = [] if name in ("", ".", "..") or "/" in name or "\0" in name else self._paths(name)
+        found = ModelDirectories({name: paths[0]} if paths else {}, frozenset([name] if len(paths) > 1 else []))
+        return found.find(name)
+
+    def _paths(self, name: str) -> list[Path]:
+        return [path for repository in set(self._settings.model_repository) if (path := repository / name).is_dir()]
+
+    def _from_files(self, name: str, override: Override, files: Mapping[str, bytes]) -> Candidate:
+        if override.config is None:
+            raise InvalidArgument("Load parameter 'config' must be specified for model file override")
+        temporary = tempfile.TemporaryDirectory(prefix="despina-model-")
+        try:
+            directory = Path(temporary.name)
+            write_files(directory, files)
+            config = self._config(name, directory, override.config)
+            versions = _versions(config, directory)
+        except BaseException:
+            temporary.cleanup()
+            raise
+        return Candidate(name, directory, config, versions, take_stamp(directory), True, temporary)
+
+    def _config(self, name: str, directory: Path, override: str | None) -> ModelConfig:
+        strict = self._settings.strict_model_config
+        if override is None:
+            written = read_model_config(directory, self._settings.model_config_name, required=strict)
+        else:
+            written = parse_json(override)
+        config = normalize(complete_names(written, name, directory))
+        validate(config)
+        if strict:
+            validate_io(config)
+        return config
+
+
+def _versions(config: ModelConfig, directory: Path) -> tuple[int, ...]:
+    try:
+        return select_versions(config, version_directories(directory))
+    except InvalidArgument:
+        # Not a failed poll but a failed load, with a text of its own.
+        return ()

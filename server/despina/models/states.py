@@ -1,0 +1,91 @@
+"""The state map: what is known about every model that was ever tried, version by version (config §4.5, 4.6).
+
+Owned by the event loop. An entry is replaced, never reused, when a version is loaded again: whoever still drains the
+old one writes into an object that nobody looks at any more.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from despina.config.proto import ModelConfig
+from despina.errors import DespinaError
+from despina.models.candidate import Candidate
+
+State = Literal["UNKNOWN", "READY", "UNAVAILABLE", "LOADING", "UNLOADING"]
+
+UNLOADED = "unloaded"
+
+
+class ServingModel(Protocol):
+    """A version that answers requests. `drain` returns when nothing is in flight; `close` blocks and frees it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> int: ...
+
+    @property
+    def config(self) -> ModelConfig: ...
+
+    @property
+    def in_flight(self) -> int: ...
+
+    async def drain(self) -> Any: ...
+
+    def close(self) -> None: ...
+
+
+M = TypeVar("M", bound=ServingModel)
+
+
+@dataclass(slots=True, eq=False)
+class VersionState(Generic[M]):
+    """One version; `model` is there while it is READY or UNLOADING."""
+
+    version: int
+    state: State
+    reason: str = ""
+    model: M | None = None
+
+
+@dataclass(slots=True, eq=False)
+class ModelState(Generic[M]):
+    """One model. `candidate` is what the serving versions were made from. `wanted`: somebody asked for it and nobody
+    unloaded it since; `explicit`: asked for by its own name, not only as a step of an ensemble; `steps`: what it runs,
+    as of the last attempt to load it."""
+
+    name: str
+    versions: dict[int, VersionState[M]] = field(default_factory=dict)
+    candidate: Candidate | None = None
+    wanted: bool = False
+    explicit: bool = False
+    steps: tuple[str, ...] = ()
+
+    def ready(self) -> list[VersionState[M]]:
+        """READY versions, ascending."""
+        return [self.versions[version] for version in sorted(self.versions) if self.is_ready(version)]
+
+    def is_ready(self, version: int) -> bool:
+        entry = self.versions.get(version)
+        return entry is not None and entry.state == "READY"
+
+    def mark(self, versions: Iterable[int], state: State, reason: str = "") -> None:
+        """A new entry for each of `versions` that is not serving."""
+        for version in versions:
+            if not self.is_ready(version):
+                self.versions[version] = VersionState(version, state, reason)
+
+    def settled(self) -> bool:
+        """Nothing failed and nothing is under way: what strict readiness asks (config §1.7)."""
+        return bool(self.versions) and all(
+            entry.state == "READY" or entry.reason == UNLOADED for entry in self.versions.values()
+        )
+
+
+def reason_of(error: BaseException) -> str:
+    """A failure as the index and the answers of load requests spell it: `<Code>: <message>`."""
+    if isinstance(error, DespinaError):
+        return f"{error.word}: {error.message}"
+    return f"{DespinaError.word}: {error}"

@@ -1,0 +1,192 @@
+"""Warm-up: the first, slow executions happen before a version is ready (config §6.5).
+
+Each sample becomes `batch_size` requests of batch 1, executed together on every instance, `count` times. What was
+executed is reported, because the statistics of the model count it.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from despina_backends.base import Array, BackendError, Batch, Instance
+from numpy.typing import NDArray
+
+from despina.config.proto import Message, ModelConfig, model_config_pb2
+from despina.errors import Internal, InvalidArgument
+
+_DTYPES: Mapping[str, str] = {
+    "BOOL": "?",
+    "UINT8": "u1",
+    "UINT16": "<u2",
+    "UINT32": "<u4",
+    "UINT64": "<u8",
+    "INT8": "i1",
+    "INT16": "<i2",
+    "INT32": "<i4",
+    "INT64": "<i8",
+    "FP16": "<f2",
+    "FP32": "<f4",
+    "FP64": "<f8",
+    "BF16": "<u2",
+}
+
+
+class WarmupExecution(NamedTuple):
+    """One executed batch; times in nanoseconds, as `ModelStatistics.record_execution` takes them."""
+
+    rows: int
+    requests: int
+    input_ns: int
+    infer_ns: int
+    output_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One entry of `model_warmup`, ready to be executed. `inputs` are the tensors of one request as the model takes
+    them, batch dimension included."""
+
+    name: str
+    inputs: Mapping[str, Array]
+    requests: int
+    batches: bool
+    count: int
+
+    def batch(self) -> Batch:
+        parts = {name: [tensor] * self.requests for name, tensor in self.inputs.items()}
+        return Batch(inputs=parts, rows=self.requests if self.batches else 0)
+
+
+def read_samples(config: ModelConfig, directory: Path) -> list[Sample]:
+    """The samples of `config`; data files lie in `directory`/warmup. Raises InvalidArgument, Internal."""
+    return [
+        _sample(config, setting, directory / "warmup")
+        for setting in config.model_warmup
+        if setting.batch_size > 0 and setting.inputs
+    ]
+
+
+def run_samples(samples: Iterable[Sample], instances: Sequence[Instance]) -> tuple[WarmupExecution, ...]:
+    """Execute every sample on every instance. Blocks. Raises InvalidArgument naming the samples that failed."""
+    executions: list[WarmupExecution] = []
+    failures: list[str] = []
+    for sample in samples:
+        try:
+            executions += [_execute(sample, instance) for instance in instances for _ in range(sample.count)]
+        except BackendError as error:
+            failures.append(f"failed to run warmup sample '{sample.name}': {error.message}; ")
+    if failures:
+        raise InvalidArgument("".join(failures))
+    return tuple(executions)
+
+
+def _execute(sample: Sample, instance: Instance) -> WarmupExecution:
+    start = time.monotonic_ns()
+    execution = instance.execute(sample.batch())
+    end = time.monotonic_ns()
+    return WarmupExecution(
+        rows=sample.requests,
+        requests=sample.requests,
+        input_ns=execution.input_end_ns - start,
+        infer_ns=execution.infer_end_ns - execution.input_end_ns,
+        output_ns=end - execution.infer_end_ns,
+    )
+
+
+def _sample(config: ModelConfig, setting: Message, directory: Path) -> Sample:
+    batches = config.max_batch_size > 0
+    reshapes = {tensor.name: tensor for tensor in config.input if tensor.HasField("reshape")}
+    inputs: dict[str, Array] = {}
+    for name in sorted(setting.inputs):
+        described = setting.inputs[name]
+        shape = _model_shape(described.dims, reshapes.get(name))
+        tensor = _tensor(name, described, directory)
+        inputs[name] = tensor.reshape((1, *shape) if batches else shape)
+    # Without a batch dimension nothing can be put together: the sample's requests run one after another.
+    return Sample(
+        name=setting.name,
+        inputs=inputs,
+        requests=setting.batch_size if batches else 1,
+        batches=batches,
+        count=max(1, setting.count) * (1 if batches else setting.batch_size),
+    )
+
+
+def _model_shape(dims: Sequence[int], reshaped: Message | None) -> tuple[int, ...]:
+    """The shape the model sees: `reshape` of the configuration, its variable dimensions filled from the request's."""
+    if reshaped is None:
+        return tuple(dims)
+    variable = iter(dim for dim, declared in zip(dims, reshaped.dims, strict=False) if declared < 0)
+    return tuple(next(variable, 1) if dim < 0 else dim for dim in reshaped.reshape.shape)
+
+
+def _tensor(name: str, described: Message, directory: Path) -> Array:
+    """One request's tensor, flat."""
+    if any(dim < 0 for dim in described.dims):
+        raise InvalidArgument(f"warmup setting expects all variable-size dimensions are specified for input '{name}'")
+    elements = int(np.prod(described.dims, dtype=np.int64)) if described.dims else 1
+    datatype = model_config_pb2.DataType.Name(described.data_type).removeprefix("TYPE_")
+    kind = described.WhichOneof("input_data_type")
+    if kind == "input_data_file":
+        content = _read(directory / described.input_data_file)
+        return _from_file(content, datatype, elements, name, described.input_data_file)
+    if kind is None:
+        raise InvalidArgument(f"warmup setting expects input '{name}' to have input_data_type set")
+    if datatype == "STRING":
+        return np.full(elements, b"", dtype=object)
+    dtype = _dtype(datatype, name)
+    return _random(dtype, elements) if kind == "random_data" else np.zeros(elements, dtype)
+
+
+def _dtype(datatype: str, name: str) -> np.dtype[np.generic]:
+    if datatype not in _DTYPES:
+        raise InvalidArgument(f"warmup setting expects input '{name}' to have a data type, got 'TYPE_{datatype}'")
+    return np.dtype(_DTYPES[datatype])
+
+
+def _random(dtype: np.dtype[np.generic], elements: int) -> Array:
+    raw = np.random.default_rng(0).integers(0, 256, elements * dtype.itemsize, dtype=np.uint8)
+    return (raw & 1).view(dtype) if dtype.kind == "b" else raw.view(dtype)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Internal(f"failed to open file for read {path}: {error.strerror}") from error
+
+
+def _from_file(content: bytes, datatype: str, elements: int, name: str, file: str) -> Array:
+    if datatype == "STRING":
+        return _strings(content, elements, name, file)
+    dtype = _dtype(datatype, name)
+    expected = elements * dtype.itemsize
+    if len(content) < expected:
+        raise _too_short(expected, file, len(content))
+    return np.frombuffer(content, dtype, elements)
+
+
+def _strings(content: bytes, elements: int, name: str, file: str) -> NDArray[np.object_]:
+    """Elements of the protocol's BYTES format: a little-endian 32-bit length, then as many bytes."""
+    result = np.full(elements, b"", dtype=object)
+    offset = 0
+    for index in range(elements):
+        start = offset + 4
+        offset = start + int.from_bytes(content[offset:start], "little")
+        if start > len(content) or offset > len(content):
+            raise InvalidArgument(
+                f"warmup setting expects {elements} string elements for input '{name}', but the data provided from "
+                f"{file} only has {index}"
+            )
+        result[index] = content[start:offset]
+    return result
+
+
+def _too_short(expected: int, file: str, got: int) -> InvalidArgument:
+    # The missing space is the original's, and clients match on the text.
+    return InvalidArgument(
+        f"warmup setting expects {expected} bytes, but the data provided from {file}only has {got} bytes"
+    )

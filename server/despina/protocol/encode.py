@@ -1,0 +1,111 @@
+"""Results into an infer response (protocol §3): a JSON head and the binary tensors behind it, without copying them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+
+from despina.errors import InvalidArgument
+from despina.protocol import bytes_tensor
+from despina.protocol.json import dumps
+from despina.protocol.messages import Array, OutputTensor, Parameter
+
+Buffer = bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedResponse:
+    """`buffers` in the order they go on the wire, the JSON first. `header_length` is the length of the JSON when binary
+    data follows, else 0."""
+
+    buffers: Sequence[Buffer]
+    header_length: int
+
+    @property
+    def size(self) -> int:
+        return sum(len(buffer) if isinstance(buffer, bytes) else buffer.nbytes for buffer in self.buffers)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedOutput:
+    """How an output goes into the response: inline `data`, or `binary` behind the JSON, or neither (shared memory)."""
+
+    tensor: OutputTensor
+    data: bytes | None = None
+    binary: Buffer | None = None
+
+
+def encode_output(tensor: OutputTensor, binary: bool) -> EncodedOutput:
+    """Raises InvalidArgument for datatypes JSON cannot carry."""
+    if binary:
+        return EncodedOutput(tensor, binary=binary_data(tensor))
+    return EncodedOutput(tensor, data=json_data(tensor))
+
+
+def binary_data(tensor: OutputTensor) -> Buffer:
+    """The tensor's bytes, without a copy where the array is contiguous."""
+    if tensor.datatype == "BYTES":
+        return bytes_tensor.encode(tensor.array)
+    array = tensor.array
+    if not array.flags.c_contiguous:
+        array = np.ascontiguousarray(array)
+    if not array.size:
+        return b""
+    return array.reshape(-1).view(np.uint8).data
+
+
+def json_data(tensor: OutputTensor) -> bytes:
+    """The tensor's elements as a flat JSON array; FP32 is widened to double first, as the real server prints it."""
+    datatype = tensor.datatype
+    array = tensor.array
+    if datatype in ("FP16", "BF16"):
+        raise InvalidArgument(
+            f"sending {datatype} data via JSON is not supported. Please use the binary data format for output"
+        )
+    if datatype == "BYTES":
+        return dumps([element.decode("utf-8", "surrogateescape") for element in array.ravel()])
+    flat = np.ascontiguousarray(array).reshape(-1)
+    if datatype in ("FP32", "FP64"):
+        flat = flat.astype(np.float64, copy=False)
+        if not np.isfinite(flat).all():
+            return dumps(flat.tolist())
+    return orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def encode_response(
+    model: str,
+    version: int,
+    request_id: str,
+    outputs: Sequence[EncodedOutput],
+    parameters: Mapping[str, Parameter] | None = None,
+) -> EncodedResponse:
+    """Compose the response; outputs keep their order in the JSON and in the binary data."""
+    pieces: list[bytes] = [b"{"]
+    if request_id:
+        pieces += (b'"id":', dumps(request_id), b",")
+    pieces += (b'"model_name":', dumps(model), b',"model_version":"', str(version).encode(), b'"')
+    if parameters:
+        pieces += (b',"parameters":', dumps(dict(parameters)))
+    pieces.append(b',"outputs":[')
+    blobs: list[Buffer] = []
+    for number, output in enumerate(outputs):
+        if number:
+            pieces.append(b",")
+        pieces += _describe(output)
+        if output.binary is not None and len(output.binary):
+            blobs.append(output.binary)
+    pieces.append(b"]}")
+    head = b"".join(pieces)
+    return EncodedResponse([head, *blobs], len(head) if blobs else 0)
+
+
+def _describe(output: EncodedOutput) -> tuple[bytes, ...]:
+    tensor = output.tensor
+    shape = ",".join(map(str, tensor.array.shape)).encode()
+    start = (b'{"name":', dumps(tensor.name), b',"datatype":"', tensor.datatype.encode(), b'","shape":[', shape, b"]")
+    if output.data is not None:
+        return (*start, b',"data":', output.data, b"}")
+    if output.binary is not None:
+        return (*start, b',"parameters":{"binary_data_size":', str(len(output.binary)).encode(), b"}}")
+    return (*start, b"}")

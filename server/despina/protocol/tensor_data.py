@@ -1,0 +1,93 @@
+"""The `data` of a JSON tensor into a flat numpy array (protocol §2.6).
+
+Nesting is not compared with the shape, only the number of elements is. Integers wrap into narrower types as C casts
+do; floats are never taken for integers, booleans never for numbers.
+"""
+
+from itertools import chain
+
+import numpy as np
+
+from despina.errors import Internal, InvalidArgument
+from despina.protocol.datatypes import DATATYPES, Datatype
+from despina.protocol.json import Json, encode_string
+from despina.protocol.messages import Array
+
+MAX_DEPTH = 100
+
+_WRONG_TYPE = {
+    "bool": (frozenset({bool}), "non-boolean as boolean"),
+    "unsigned": (frozenset({int}), "non-unsigned-integer as unsigned-integer"),
+    "signed": (frozenset({int}), "non-signed-integer as signed-integer"),
+    "float": (frozenset({int, float}), "non-number as double"),
+}
+
+
+def from_json(data: Json, name: str, datatype_name: str, count: int) -> Array:
+    """The flat array of `count` elements that `data` spells. Raises Internal for wrong JSON types or counts,
+    InvalidArgument for datatypes that JSON cannot carry. BYTES may come back longer or shorter than `count`."""
+    datatype = DATATYPES.get(datatype_name)
+    if datatype is None:
+        raise InvalidArgument(f"invalid datatype for input {name}")
+    if datatype.kind == "half":
+        raise InvalidArgument(
+            f"receiving {datatype_name} data via JSON is not supported. Please use the binary data format for input "
+            f"{name}"
+        )
+    if not isinstance(data, list):
+        raise Internal("Unable to parse 'data': attempt to access JSON non-array as array")
+    prefix = "" if datatype.kind == "bytes" else "Unable to parse 'data': "
+    flat = _flatten(data, prefix)
+    if datatype.kind == "bytes":
+        return _bytes_array(flat)
+    return _number_array(flat, datatype, count)
+
+
+def _flatten(data: list[Json], prefix: str) -> list[Json]:
+    depth = 1
+    while any(type(item) is list for item in data):
+        depth += 1
+        if depth >= MAX_DEPTH:
+            raise InvalidArgument(f"{prefix}JSON nesting depth exceeds maximum allowed limit ({MAX_DEPTH})")
+        if all(type(item) is list for item in data):
+            data = list(chain.from_iterable(data))
+        else:
+            data = list(chain.from_iterable(item if type(item) is list else (item,) for item in data))
+    return data
+
+
+def _number_array(flat: list[Json], datatype: Datatype, count: int) -> Array:
+    allowed, complaint = _WRONG_TYPE[datatype.kind]
+    counted = flat if len(flat) <= count else flat[:count]
+    wrong_type = Internal(f"Unable to parse 'data': attempt to access JSON {complaint}")
+    if not allowed.issuperset(map(type, counted)):
+        raise wrong_type
+    if len(flat) > count:
+        raise Internal("Unable to parse 'data': Shape does not match true shape of 'data' field")
+    try:
+        array = _convert(flat, datatype)
+    except OverflowError:
+        raise wrong_type from None
+    if len(flat) < count:
+        raise Internal("Failed to parse 'data' field: shape does not match true shape")
+    return array
+
+
+def _convert(flat: list[Json], datatype: Datatype) -> Array:
+    if datatype.kind == "unsigned":
+        return np.array(flat, np.uint64).astype(datatype.dtype)
+    if datatype.kind == "signed":
+        return np.array(flat, np.int64).astype(datatype.dtype)
+    if datatype.name == "FP32":
+        with np.errstate(over="ignore"):
+            return np.array(flat, np.float64).astype(datatype.dtype)
+    return np.array(flat, datatype.dtype)
+
+
+def _bytes_array(flat: list[Json]) -> Array:
+    array = np.empty(len(flat), object)
+    try:
+        array[:] = [encode_string(item) for item in flat]
+    except (AttributeError, TypeError):
+        raise Internal("Unable to parse JSON bytes array: attempt to access JSON non-string as string") from None
+    return array

@@ -1,0 +1,33 @@
+"""Where the file of a model version is (config §1.3)."""
+
+from pathlib import Path
+
+from despina.config.names import ONNXRUNTIME
+from despina.config.proto import ModelConfig
+from despina.errors import Internal, Unavailable
+
+DEFAULT_FILENAME = "model.onnx"
+
+
+def model_file(directory: Path, version: int, config: ModelConfig, compute_capability: str | None = None) -> Path:
+    """The file to load for one version of the model in `directory`.
+
+    `compute_capability` ("8.0") of the GPU it is for selects from cc_model_filenames. An ONNX model may be a directory
+    that holds `model.onnx` and its external data. Raises Internal when there is no such file, Unavailable when there is
+    such a directory without a model in it. For other backends than ONNX Runtime the path is not looked at.
+    """
+    path = directory / str(version) / _filename(config, compute_capability)
+    if config.backend != ONNXRUNTIME:
+        return path
+    if path.is_dir():
+        path = path / DEFAULT_FILENAME
+        if not path.exists():
+            raise Unavailable(f"unable to find '{path}' for model instance '{config.name}'")
+    elif not path.exists():
+        raise Internal(f"failed to stat file {path}")
+    return path
+
+
+def _filename(config: ModelConfig, compute_capability: str | None) -> str:
+    special = config.cc_model_filenames.get(compute_capability) if compute_capability else None
+    return special or config.default_model_filename or DEFAULT_FILENAME

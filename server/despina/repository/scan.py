@@ -1,0 +1,70 @@
+"""Which models the repositories hold (config §1.1): every sub-directory, hidden ones too, one level deep."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from despina.errors import Internal, InvalidArgument
+
+DUPLICATE = "model appears in two or more repositories"
+"""The index's reason for a model that is not loaded because its name is not unique."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDirectories:
+    """Models by name, and the names found in more than one repository, which belong to nobody."""
+
+    models: dict[str, Path]
+    duplicates: frozenset[str]
+
+    def find(self, name: str) -> Path:
+        """The directory of a model. Raises Internal with the reason for the log when there is none or several."""
+        if name in self.duplicates:
+            raise Internal(f"failed to poll model '{name}': not unique across all model repositories")
+        if name not in self.models:
+            raise Internal(f"failed to poll model '{name}': model not found in any model repository.")
+        return self.models[name]
+
+
+def check_repositories(repositories: Sequence[Path]) -> None:
+    """Raises InvalidArgument or Internal unless there is a repository and every one is a directory."""
+    if not repositories:
+        raise InvalidArgument("--model-repository must be specified")
+    for repository in repositories:
+        if not repository.exists():
+            raise Internal(f"failed to stat file {repository}")
+        if not repository.is_dir():
+            raise InvalidArgument("repository path is not a valid directory")
+
+
+def scan(repositories: Iterable[Path]) -> ModelDirectories:
+    """List the model directories of all repositories, sorted by name. Raises Internal when one cannot be listed."""
+    models: dict[str, Path] = {}
+    duplicates: set[str] = set()
+    for repository in sorted(set(repositories)):
+        for directory in _directories(repository):
+            if directory.name in models:
+                duplicates.add(directory.name)
+            models[directory.name] = directory
+    unique = {name: models[name] for name in sorted(models) if name not in duplicates}
+    return ModelDirectories(unique, frozenset(duplicates))
+
+
+def _directories(repository: Path) -> list[Path]:
+    try:
+        return [entry for entry in repository.iterdir() if entry.is_dir()]
+    except OSError as error:
+        raise Internal(f"failed to open directory {repository}: {error.strerror}") from error
+
+
+def check_model_name(name: str) -> None:
+    """Raises InvalidArgument for a name no directory can have, as an explicit load may ask for."""
+    if not name.strip():
+        raise InvalidArgument("Model name cannot be empty. Please enter a valid name to deploy.")
+    if "/" in name or ".." in name or "\0" in name:
+        raise InvalidArgument(f"invalid model name '{name}', model name must not contain path traversal characters")
+
+
+def load_failed_in_poll(name: str) -> Internal:
+    """What the client of a load request is told when the model did not get past its configuration."""
+    return Internal(f"failed to load '{name}', failed to poll from model repository")

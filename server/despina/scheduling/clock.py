@@ -1,0 +1,40 @@
+"""Time as schedulers see it: the event loop's in the server, a hand-turned one in tests."""
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic_ns
+from typing import Protocol
+
+
+class Timer(Protocol):
+    def cancel(self) -> None: ...
+
+
+class Clock(Protocol):
+    """Everything a scheduler may ask of time. All callbacks run on the event loop's thread."""
+
+    def now_ns(self) -> int: ...
+
+    def call_soon(self, callback: Callable[[], None]) -> object:
+        """Run `callback` once everything that is ready now has been read."""
+        ...
+
+    def call_at(self, when_ns: int, callback: Callable[[], None]) -> Timer: ...
+
+    def call_threadsafe(self, callback: Callable[[], None]) -> object:
+        """Run `callback` on the loop's thread; may be called from any thread."""
+        ...
+
+
+class LoopClock:
+    """The clock of a running asyncio event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.call_soon = loop.call_soon
+        self.call_threadsafe = loop.call_soon_threadsafe
+
+    now_ns = staticmethod(monotonic_ns)
+
+    def call_at(self, when_ns: int, callback: Callable[[], None]) -> Timer:
+        return self._loop.call_later(max(0, when_ns - monotonic_ns()) / 1e9, callback)

@@ -1,0 +1,68 @@
+"""A request on its way through a scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from time import monotonic_ns
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from despina.protocol.messages import Parameter
+    from despina.telemetry.trace import Trace
+
+Array = NDArray[np.generic]
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """One admitted request: checked against its model, not yet answered.
+
+    `inputs` have the shape the model takes (batch dimension first when it batches); `rows` is that first dimension, or 1
+    for models that do not batch. `shape_key` tells requests apart that must not share a batch; None when every request
+    of the model has the same shapes. `outputs` names the wanted outputs, None for all. `on_done` is called exactly once,
+    on the event loop's thread, when `results` or `error` is set. Times are `time.monotonic_ns`.
+    """
+
+    inputs: Mapping[str, Array]
+    rows: int
+    on_done: Callable[[Pending], None]
+    shape_key: object = None
+    outputs: tuple[str, ...] | None = None
+    id: str = ""
+    priority: int = 0
+    timeout_us: int = 0
+    correlation_id: int | str = 0
+    sequence_start: bool = False
+    sequence_end: bool = False
+    byte_size: int = 0
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    accepted_ns: int = field(default_factory=monotonic_ns)
+    queued_ns: int = 0
+    started_ns: int = 0
+    deadline_ns: int = 0
+    cancelled: bool = False
+    results: Mapping[str, Array] | None = None
+    error: Exception | None = None
+    trace: Trace | None = None
+    response_parameters: dict[str, Parameter] | None = None
+
+    @property
+    def label(self) -> str:
+        """The prefix many error texts carry."""
+        return f"[request id: {self.id or '<id_unknown>'}] "
+
+    def cancel(self) -> None:
+        """The client is gone. Takes effect while the request is queued; a running execution is not disturbed."""
+        self.cancelled = True
+
+    def succeed(self, results: Mapping[str, Array]) -> None:
+        self.results = results
+        self.on_done(self)
+
+    def fail(self, error: Exception) -> None:
+        self.error = error
+        self.on_done(self)

@@ -1,0 +1,104 @@
+"""The server's log: tritonserver's two line formats and its switches, on top of the standard library's loggers.
+
+A verbose level n of `--log-verbose` shows records of the levels `verbose(1)` to `verbose(n)`. `verbose(1)` is DEBUG.
+"""
+
+import json
+import logging
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+LOGGERS = ("despina", "despina_backends")
+_LETTERS = ((logging.CRITICAL, "F"), (logging.ERROR, "E"), (logging.WARNING, "W"))
+
+
+def verbose(level: int) -> int:
+    """The standard library's level for a message of verbose level `level` (1 or more)."""
+    return max(1, logging.DEBUG + 1 - level)
+
+
+def log_table(logger: logging.Logger, text: str) -> None:
+    """Log lines as they are, below a line of their own; for tables."""
+    logger.info(text, extra={"verbatim": True}, stacklevel=2)
+
+
+class LineFormatter(logging.Formatter):
+    """Lines like `I1122 16:13:24.517938 10759 module.py:273] "message"`, with ISO8601
+    `2026-11-22T16:13:24Z I 10759 module.py:273] "message"`.
+
+    Times are UTC. The message is one JSON string, so a record is one line; a traceback follows on lines of its own.
+    """
+
+    def __init__(self, log_format: str) -> None:
+        super().__init__()
+        self._iso = log_format == "ISO8601"
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        text = f"\n{message}\n" if hasattr(record, "verbatim") else json.dumps(message, ensure_ascii=False)
+        line = f"{self._when(record)} {record.process} {record.filename}:{record.lineno}] {text}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+    def _when(self, record: logging.LogRecord) -> str:
+        letter = next((letter for level, letter in _LETTERS if record.levelno >= level), "I")
+        time = datetime.fromtimestamp(record.created, UTC)
+        return f"{time:%Y-%m-%dT%H:%M:%SZ} {letter}" if self._iso else f"{letter}{time:%m%d %H:%M:%S.%f}"
+
+
+@dataclass(slots=True)
+class LogSettings:
+    """The switches, as the logging extension shows them (protocol §1.15). Changes count from the next `apply`."""
+
+    log_file: str = ""
+    log_info: bool = True
+    log_warning: bool = True
+    log_error: bool = True
+    log_verbose_level: int = 0
+    log_format: str = "default"
+    _output: logging.Handler | None = field(default=None, init=False, repr=False, compare=False)
+
+    def apply(self) -> None:
+        """Bring the loggers in line with the switches. Raises OSError when the log file cannot be opened."""
+        if self._output is None:
+            self._output = self._open()
+        self._output.setFormatter(LineFormatter(self.log_format))
+        for name in LOGGERS:
+            logging.getLogger(name).setLevel(self._lowest())
+
+    def wants(self, record: logging.LogRecord) -> bool:
+        """Whether the switches let a record through."""
+        if record.levelno >= logging.ERROR:
+            return self.log_error
+        if record.levelno >= logging.WARNING:
+            return self.log_warning
+        if record.levelno >= logging.INFO:
+            return self.log_info
+        return record.levelno >= verbose(self.log_verbose_level) if self.log_verbose_level else False
+
+    def close(self) -> None:
+        """Take the output away from the loggers and close the file."""
+        if self._output is None:
+            return
+        for name in LOGGERS:
+            logging.getLogger(name).removeHandler(self._output)
+            logging.getLogger(name).propagate = True
+        self._output.close()
+        self._output = None
+
+    def _open(self) -> logging.Handler:
+        output = logging.FileHandler(self.log_file) if self.log_file else logging.StreamHandler()
+        output.addFilter(self.wants)
+        for name in LOGGERS:
+            logger = logging.getLogger(name)
+            logger.addHandler(output)
+            logger.propagate = False
+        return output
+
+    def _lowest(self) -> int:
+        """Below this level no record is even made: a verbose message costs one comparison while verbose is off."""
+        if self.log_verbose_level:
+            return verbose(self.log_verbose_level)
+        switches = ((self.log_info, logging.INFO), (self.log_warning, logging.WARNING), (self.log_error, logging.ERROR))
+        return next((level for on, level in switches if on), logging.CRITICAL + 1)

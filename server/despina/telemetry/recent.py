@@ -1,0 +1,54 @@
+"""The latest observations of a duration, for the quantiles of summaries.
+
+A summary tells what requests took lately. Tritonserver estimates the quantiles of the last minute with a stream sketch;
+here the observations themselves are kept, at most LIMIT of them, and sorted when somebody looks. Observing is one
+append, the quantiles are exact (nearest rank, so the allowed error of `summary_quantiles` is met whatever it is), and
+memory is bounded: above LIMIT / 60 observations per second the window is simply shorter than a minute.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import ceil, nan
+
+WINDOW_NS = 60_000_000_000
+LIMIT = 8192
+
+Clock = Callable[[], int]
+
+
+class Window:
+    """One duration's observations of the last minute; `clock` counts nanoseconds."""
+
+    __slots__ = ("_clock", "_observed")
+
+    def __init__(self, clock: Clock = time.monotonic_ns) -> None:
+        self._clock = clock
+        self._observed: deque[tuple[int, int]] = deque(maxlen=LIMIT)
+
+    def observe(self, ns: int, times: int = 1) -> None:
+        entry = (self._clock(), ns)
+        for _ in range(times):
+            self._observed.append(entry)
+
+    def quantiles(self, quantiles: Sequence[float]) -> list[float]:
+        """One value in nanoseconds for each of `quantiles` (each in (0, 1)); NaN where nothing was observed."""
+        oldest = self._clock() - WINDOW_NS
+        values = sorted(ns for at, ns in tuple(self._observed) if at >= oldest)
+        if not values:
+            return [nan] * len(quantiles)
+        return [float(values[ceil(quantile * len(values)) - 1]) for quantile in quantiles]
+
+
+@dataclass(slots=True)
+class RecentLatencies:
+    """The windows of one model version, one per summary family."""
+
+    request: Window = field(default_factory=Window)
+    queue: Window = field(default_factory=Window)
+    compute_input: Window = field(default_factory=Window)
+    compute_infer: Window = field(default_factory=Window)
+    compute_output: Window = field(default_factory=Window)
+    cache_hit: Window = field(default_factory=Window)
+    cache_miss: Window = field(default_factory=Window)

@@ -1,0 +1,129 @@
+"""Counters of one loaded model version: what the statistics extension reports and the metrics are read from.
+
+All times are nanoseconds of `time.monotonic_ns`. In a dynamic batch every member request is charged the full compute
+time of the batch; `batches` counts it once per execution. Nothing here takes a lock: only the event loop's thread
+writes.
+"""
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+
+from despina.telemetry.recent import RecentLatencies
+
+LATENCY_BUCKETS_NS = tuple(
+    int(us * 1000)
+    for us in (100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 5_000_000)
+)
+"""Upper bounds of the latency histograms; one more bucket holds everything above."""
+
+FAILURE_REASONS = ("REJECTED", "CANCELED", "BACKEND", "OTHER")
+
+
+@dataclass(slots=True)
+class Duration:
+    """How many, and how long together."""
+
+    count: int = 0
+    ns: int = 0
+
+    def add(self, count: int, ns: int) -> None:
+        self.count += count
+        self.ns += ns
+
+
+@dataclass(slots=True)
+class BatchStatistics:
+    """Executions of one batch size; each duration counts executions, not requests."""
+
+    compute_input: Duration = field(default_factory=Duration)
+    compute_infer: Duration = field(default_factory=Duration)
+    compute_output: Duration = field(default_factory=Duration)
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Counts per bucket of `LATENCY_BUCKETS_NS` (not cumulative), the last one unbounded."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BUCKETS_NS) + 1))
+    total_ns: int = 0
+
+    def observe(self, ns: int, times: int = 1) -> None:
+        self.counts[bisect_left(LATENCY_BUCKETS_NS, ns)] += times
+        self.total_ns += ns * times
+
+
+@dataclass(slots=True)
+class ModelStatistics:
+    """Everything that is counted for one loaded model version."""
+
+    success: Duration = field(default_factory=Duration)
+    fail: Duration = field(default_factory=Duration)
+    queue: Duration = field(default_factory=Duration)
+    compute_input: Duration = field(default_factory=Duration)
+    compute_infer: Duration = field(default_factory=Duration)
+    compute_output: Duration = field(default_factory=Duration)
+    cache_hit: Duration = field(default_factory=Duration)
+    cache_miss: Duration = field(default_factory=Duration)
+    inference_count: int = 0
+    execution_count: int = 0
+    last_inference_ms: int = 0
+    batches: dict[int, BatchStatistics] = field(default_factory=dict)
+    failures: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FAILURE_REASONS, 0))
+    pending: int = 0
+    rejected_queue_full: int = 0
+    request_latency: Histogram = field(default_factory=Histogram)
+    queue_latency: Histogram = field(default_factory=Histogram)
+    compute_latency: Histogram = field(default_factory=Histogram)
+    recent: RecentLatencies | None = None
+    """Kept for the summaries of `--metrics-config=summary_latencies=true`; None costs one comparison."""
+
+    def record_success(self, request_ns: int, queue_ns: int) -> None:
+        """One request answered well: from acceptance to answer, and the part of it spent queued."""
+        self.success.count += 1
+        self.success.ns += request_ns
+        self.queue.count += 1
+        self.queue.ns += queue_ns
+        self.request_latency.observe(request_ns)
+        self.queue_latency.observe(queue_ns)
+        if self.recent is not None:
+            self.recent.request.observe(request_ns)
+            self.recent.queue.observe(queue_ns)
+
+    def record_failure(self, request_ns: int, reason: str) -> None:
+        """One accepted request that failed; `reason` is one of FAILURE_REASONS."""
+        self.fail.add(1, request_ns)
+        self.failures[reason] += 1
+
+    def record_execution(
+        self, requests: int, rows: int, input_ns: int, infer_ns: int, output_ns: int, wall_ms: int
+    ) -> None:
+        """One execution of `requests` requests with `rows` rows together (1 for models that do not batch)."""
+        self.compute_input.add(requests, input_ns * requests)
+        self.compute_infer.add(requests, infer_ns * requests)
+        self.compute_output.add(requests, output_ns * requests)
+        self.inference_count += rows
+        self.execution_count += 1
+        self.last_inference_ms = wall_ms
+        batch = self.batches.get(rows)
+        if batch is None:
+            batch = self.batches[rows] = BatchStatistics()
+        batch.compute_input.add(1, input_ns)
+        batch.compute_infer.add(1, infer_ns)
+        batch.compute_output.add(1, output_ns)
+        self.compute_latency.observe(infer_ns, requests)
+        if self.recent is not None:
+            self.recent.compute_input.observe(input_ns, requests)
+            self.recent.compute_infer.observe(infer_ns, requests)
+            self.recent.compute_output.observe(output_ns, requests)
+
+    def record_cache_hit(self, lookup_ns: int) -> None:
+        """A request answered from the response cache; it still goes through `record_success`."""
+        self.cache_hit.add(1, lookup_ns)
+        if self.recent is not None:
+            self.recent.cache_hit.observe(lookup_ns)
+
+    def record_cache_miss(self, lookup_and_insertion_ns: int) -> None:
+        """A request the response cache did not know; its answer has been inserted since."""
+        self.cache_miss.add(1, lookup_and_insertion_ns)
+        if self.recent is not None:
+            self.recent.cache_miss.observe(lookup_and_insertion_ns)

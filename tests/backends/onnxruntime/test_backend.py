@@ -1,0 +1,158 @@
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from despina_backends.base import BackendError, Batch, Device, LoadOptions
+from despina_backends.onnxruntime import backend as module
+from despina_backends.onnxruntime import gpu_count, load
+from despina_backends.onnxruntime.backend import OnnxRuntimeBackend
+from despina_backends.onnxruntime.bound import BoundInstance
+from despina_backends.onnxruntime.runtime import load_runtime
+
+Write = Callable[[str], Path]
+NEG = "g (float[N,2] X) => (float[N,2] Y) { Y = Neg(X) }"
+
+
+class FakeRuntime:
+    """ONNX Runtime's GPU package: real sessions on the CPU that claim the providers they are told to."""
+
+    cuda_version = "13.0"
+
+    def __init__(self, *, got: Sequence[str] | None = None, available: Sequence[str] | None = None) -> None:
+        self.real = load_runtime()
+        self.got = got
+        self.available = available or ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
+        self.created: list[list[str]] = []
+
+    def get_available_providers(self) -> Sequence[str]:
+        return self.available
+
+    def InferenceSession(  # noqa: N802
+        self, path: str, options: Any, providers: Sequence[tuple[str, Mapping[str, str]]], **_: Any
+    ) -> Any:
+        session = self.real.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        names = [name for name, _ in providers]
+        self.created.append(names)
+        session.get_providers = lambda: self.got or names
+        return session
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    def backend(self, path: Path, **fields: Any) -> OnnxRuntimeBackend:
+        return OnnxRuntimeBackend(LoadOptions("m", path, **fields), cast(ModuleType, self))
+
+
+def test_metadata_is_the_models(write_model: Write) -> None:
+    backend = load(LoadOptions("m", write_model("g (float[N,3,K] X, string[2] S) => (float[N,3,K] Y) { Y = Neg(X) }")))
+    assert [(t.name, t.datatype, t.shape) for t in backend.inputs.values()] == [
+        ("X", "FP32", (-1, 3, -1)),
+        ("S", "BYTES", (2,)),
+    ]
+    assert [(t.name, t.datatype, t.shape) for t in backend.outputs.values()] == [("Y", "FP32", (-1, 3, -1))]
+    assert backend.initializers == {}
+
+
+def test_directory_holds_the_model_file(write_model: Write, tmp_path: Path) -> None:
+    write_model(NEG)
+    assert list(load(LoadOptions("m", tmp_path)).inputs) == ["X"]
+
+
+def test_missing_file_is_unavailable(tmp_path: Path) -> None:
+    path = tmp_path / "absent.onnx"
+    with pytest.raises(BackendError) as caught:
+        load(LoadOptions("m", path))
+    assert (caught.value.message, caught.value.code) == (
+        f"unable to find '{path}' for model instance 'm'",
+        "UNAVAILABLE",
+    )
+
+
+def test_broken_file_gives_the_runtimes_code(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"garbage")
+    with pytest.raises(BackendError, match=r"^onnx runtime error 7: Load model from .* failed:Protobuf parsing failed"):
+        load(LoadOptions("m", path))
+    assert capfd.readouterr().out == ""
+
+
+def test_first_instance_takes_over_the_session_that_was_loaded(write_model: Write) -> None:
+    runtime = FakeRuntime()
+    backend = runtime.backend(write_model(NEG))
+    first, second = (backend.instance(Device("CPU")) for _ in range(2))
+    assert len(runtime.created) == 2
+    batch = Batch({"X": [np.ones((1, 2), np.float32)]}, rows=1)
+    assert first.execute(batch).outputs["Y"].tolist() == second.execute(batch).outputs["Y"].tolist() == [[-1, -1]]
+
+
+def test_closed_backend_has_dropped_its_session_but_instances_live_on(write_model: Write) -> None:
+    backend = load(LoadOptions("m", write_model(NEG)))
+    instance = backend.instance(Device("CPU"))
+    backend.close()
+    batch = Batch({"X": [np.ones((1, 2), np.float32)]}, rows=1)
+    assert instance.execute(batch).outputs["Y"].tolist() == [[-1, -1]]
+
+
+def test_gpu_without_cuda_in_the_build_is_refused(write_model: Write) -> None:
+    runtime = FakeRuntime(available=["CPUExecutionProvider"])
+    with pytest.raises(BackendError) as caught:
+        runtime.backend(write_model(NEG)).instance(Device("GPU", 0))
+    assert caught.value.code == "UNAVAILABLE"
+    assert caught.value.message == (
+        "unable to load model 'm' on KIND_GPU 0: the installed ONNX Runtime has no CUDAExecutionProvider: "
+        "install despina[gpu] in place of despina[cpu]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("missing", "gpus", "text"),
+    [
+        (("libcublas.so.13",), 0, "missing for CUDA 13.0: libcublas.so.13"),
+        ((), 1, "1 GPUs are visible to a CUDA 13.0 runtime"),
+        ((), 4, "check the driver's version"),
+    ],
+)
+def test_silent_fallback_to_the_cpu_is_an_error_that_says_why(
+    write_model: Write, monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...], gpus: int, text: str
+) -> None:
+    monkeypatch.setattr(module, "missing_libraries", lambda _: missing)
+    monkeypatch.setattr(module, "open_cudart", lambda _: object())
+    monkeypatch.setattr(module, "device_count", lambda _: gpus)
+    runtime = FakeRuntime(got=["CPUExecutionProvider"])
+    with pytest.raises(BackendError) as caught:
+        runtime.backend(write_model(NEG)).instance(Device("GPU", 1))
+    expected = "unable to load model 'm' on KIND_GPU 1: CUDAExecutionProvider did not start, ONNX Runtime would use CPU"
+    assert caught.value.message.startswith(expected)
+    assert text in caught.value.message
+
+
+def test_tensorrt_that_did_not_start_is_an_error(write_model: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "missing_libraries", lambda _: ())
+    runtime = FakeRuntime(got=["CUDAExecutionProvider", "CPUExecutionProvider"])
+    accelerators: dict[str, list[tuple[str, dict[str, str]]]] = {"GPU": [("tensorrt", {})]}
+    with pytest.raises(BackendError, match="TensorrtExecutionProvider did not start"):
+        runtime.backend(write_model(NEG), accelerators=accelerators, cpu_instance_count=0)
+
+
+def test_gpu_instance_binds_memory(write_model: Write) -> None:
+    runtime = FakeRuntime()
+    backend = runtime.backend(write_model(NEG), cpu_instance_count=0)
+    instance = backend.instance(Device("GPU", 0))
+    assert isinstance(instance, BoundInstance)
+    assert runtime.created == [["CUDAExecutionProvider", "CPUExecutionProvider"]]
+    part = np.ones((1, 2), np.float32)
+    assert instance.execute(Batch({"X": [part, part]}, rows=2)).outputs["Y"].tolist() == [[-1, -1], [-1, -1]]
+
+
+def test_bytes_and_bf16_together_are_refused(write_model: Write) -> None:
+    graph = "g (string[N] X, bfloat16[N] B) => (string[N] Y, bfloat16[N] C) { Y = Identity(X)  C = Identity(B) }"
+    with pytest.raises(BackendError) as caught:
+        load(LoadOptions("m", write_model(graph))).instance(Device("CPU"))
+    assert caught.value.code == "UNSUPPORTED"
+
+
+def test_no_gpus_are_counted_with_the_cpu_package() -> None:
+    assert gpu_count() == 0

@@ -1,0 +1,79 @@
+import ctypes
+from typing import Any
+
+import numpy as np
+from despina_backends.onnxruntime.cuda import PinnedMemory, device_count, missing_libraries, open_cudart
+
+
+class FakeCudart:
+    """Host memory stands in for pinned memory."""
+
+    def __init__(self, *, status: int = 0, gpus: int = 2) -> None:
+        self.status, self.gpus = status, gpus
+        self.blocks: dict[int, Any] = {}
+
+    def cudaGetDeviceCount(self, count: Any, /) -> int:  # noqa: N802
+        count._obj.value = self.gpus
+        return self.status
+
+    def cudaHostAlloc(self, pointer: Any, size: Any, flags: Any, /) -> int:  # noqa: N802
+        if self.status == 0:
+            block = ctypes.create_string_buffer(size.value)
+            self.blocks[ctypes.addressof(block)] = block
+            pointer._obj.value = ctypes.addressof(block)
+        return self.status
+
+    def cudaFreeHost(self, pointer: Any, /) -> int:  # noqa: N802
+        del self.blocks[pointer.value]
+        return 0
+
+
+def test_missing_libraries_are_named_for_the_cuda_version() -> None:
+    def open_library(name: str) -> None:
+        if name in ("libcublas.so.13", "libcuda.so.1"):
+            raise OSError(name)
+
+    assert missing_libraries("13.0", open_library) == ("libcuda.so.1", "libcublas.so.13")
+
+
+def test_cudart_is_opened_by_major_version() -> None:
+    opened: list[str] = []
+    open_cudart("12.8", opened.append)
+    assert opened == ["libcudart.so.12"]
+
+
+def test_absent_cudart_is_none() -> None:
+    def open_library(name: str) -> None:
+        raise OSError(name)
+
+    assert open_cudart("13.0", open_library) is None
+
+
+def test_devices_are_counted_and_an_error_counts_none() -> None:
+    assert device_count(FakeCudart()) == 2
+    assert device_count(FakeCudart(status=35)) == 0
+
+
+def test_pinned_bytes_are_the_allocated_block_and_are_freed_by_close() -> None:
+    cudart = FakeCudart()
+    memory = PinnedMemory(cudart)
+    array = memory.bytes(16)
+    array[:] = 7
+    (block,) = cudart.blocks.values()
+    assert block.raw == bytes([7]) * 16
+    del array
+    memory.close()
+    assert cudart.blocks == {}
+
+
+def test_without_pinned_memory_ordinary_memory_serves() -> None:
+    memory = PinnedMemory(FakeCudart(status=2))
+    array = memory.bytes(4)
+    assert (array.dtype, array.size) == (np.dtype(np.uint8), 4)
+    memory.close()
+
+
+def test_nothing_is_allocated_for_nothing() -> None:
+    cudart = FakeCudart()
+    assert PinnedMemory(cudart).bytes(0).size == 0
+    assert cudart.blocks == {}

@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from despina_backends.base import BackendError, Batch, Device, LoadOptions
+from despina_backends.identity import load
+
+
+def test_output_is_a_fresh_copy_of_the_gathered_input() -> None:
+    backend = load(LoadOptions("m", Path()))
+    parts = [np.ones((1, 3), np.float32), np.zeros((2, 3), np.float32)]
+    execution = backend.instance(Device("CPU")).execute(Batch({"INPUT0": parts}, rows=3))
+    assert execution.outputs["OUTPUT0"].tolist() == [[1, 1, 1], [0, 0, 0], [0, 0, 0]]
+    assert execution.input_end_ns <= execution.infer_end_ns
+
+
+def test_parameters_name_and_shape_the_tensors() -> None:
+    parameters = {"input": "A,B", "output": "C,D", "datatype": "INT64", "shape": "-1,2"}
+    backend = load(LoadOptions("m", Path(), parameters=parameters))
+    assert [(t.name, t.datatype, t.shape) for t in backend.inputs.values()] == [
+        ("A", "INT64", (-1, 2)),
+        ("B", "INT64", (-1, 2)),
+    ]
+    batch = Batch({"A": [np.array([[1, 2]])], "B": [np.array([[3, 4]])]}, rows=1, outputs=("D",))
+    outputs = backend.instance(Device("CPU")).execute(batch).outputs
+    assert {name: value.tolist() for name, value in outputs.items()} == {"D": [[3, 4]]}
+
+
+def test_delay_lengthens_the_computation() -> None:
+    instance = load(LoadOptions("m", Path(), parameters={"execute_delay_us": "2000"})).instance(Device("CPU"))
+    execution = instance.execute(Batch({"INPUT0": [np.zeros((1, 1), np.float32)]}, rows=1))
+    assert execution.infer_end_ns - execution.input_end_ns >= 2_000_000
+
+
+@pytest.mark.parametrize("parameters", [{"input": "A,B"}, {"shape": "x"}, {"execute_delay_us": ""}])
+def test_contradictory_parameters_are_refused(parameters: dict[str, str]) -> None:
+    with pytest.raises(BackendError) as caught:
+        load(LoadOptions("m", Path(), parameters=parameters))
+    assert caught.value.code == "INVALID_ARG"

@@ -1,0 +1,99 @@
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from despina.cli.model import model
+
+
+def invoke(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(model, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("DESPINA_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    version = tmp_path / "models" / "triton" / "densenet_onnx" / "1"
+    version.mkdir(parents=True)
+    (version / "model.onnx").write_bytes(b"weights")
+    return tmp_path
+
+
+def test_register_prints_json_on_stdout_and_findings_on_stderr(folder: Path) -> None:
+    result = invoke("register", "-n", "my_triton_model", "-p", "models", "--model-framework=Multi", "-t", "meta.json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["id"] == "my_triton_model:1"
+    assert (
+        "model repository models/triton: 1 model\n  densenet_onnx: version 1 (no config.pbtxt, autofill)"
+        in result.stderr
+    )
+    assert json.loads((folder / "meta.json").read_text()) == {"modelId": "my_triton_model:1"}
+    assert (folder / ".despina" / "registry.db").exists()
+
+
+def test_missing_model_gives_exit_1_and_names_what_exists(folder: Path) -> None:
+    invoke("register", "-n", "my_triton_model", "-p", "models", "--model-framework", "Multi")
+    result = invoke("show", "-i", "triton_model:1")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: model triton_model:1 not found; have my_triton_model:1\n"
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["register", "-p", "models"],
+        ["register", "-n", "m", "-p", "models", "--tag", "novalue"],
+        ["register", "-n", "m", "-p", "models", "--model-framework", "Triton"],
+        ["register", "-n", "m", "-p", "models", "--no-such-flag", "x"],
+        ["show"],
+        ["show", "-i", "m", "-n", "m"],
+    ],
+)
+def test_usage_errors_give_exit_2(folder: Path, arguments: list[str]) -> None:
+    assert invoke(*arguments).exit_code == 2
+
+
+def test_repository_that_cannot_be_served_is_not_registered(folder: Path) -> None:
+    (folder / "models/triton/densenet_onnx/1/model.onnx").rename(folder / "models/triton/densenet_onnx/1/m.onnx")
+    result = invoke("register", "-n", "m", "-p", "models", "--model-framework", "Multi")
+    assert result.exit_code == 1
+    assert "model densenet_onnx: version 1 has no model.onnx" in result.stderr
+    assert json.loads(invoke("list").stdout) == []
+
+
+def test_cloud_flags_are_accepted_with_one_warning(folder: Path) -> None:
+    result = invoke("register", "-n", "m", "-p", "models", "-w", "ws", "-g", "group", "--run-id", "r")
+    assert result.exit_code == 0
+    assert result.stderr.count("warning") == 1
+    assert "--workspace-name, --resource-group, --run-id ignored" in result.stderr
+    assert json.loads(result.stdout)["id"] == "m:1"
+
+
+def test_list_filters_and_prints_a_table(folder: Path) -> None:
+    invoke("register", "-n", "a", "-p", "models", "--tag", "area=nlp")
+    invoke("register", "-n", "a", "-p", "models")
+    invoke("register", "-n", "b", "-p", "models")
+    assert [row["id"] for row in json.loads(invoke("list", "-l").stdout)] == ["a:2", "b:1"]
+    lines = invoke("list", "--tag", "area", "-o", "table").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["ID", "a:1"]
+
+
+def test_download_update_delete_and_gc(folder: Path) -> None:
+    invoke("register", "-n", "m", "-p", "models", "--property", "p=1")
+    down = json.loads(invoke("download", "-i", "m:1", "-t", "down").stdout)
+    assert (Path(down["downloadPath"]) / "triton/densenet_onnx/1/model.onnx").read_bytes() == b"weights"
+    assert invoke("download", "-i", "m:1", "-t", "down").exit_code == 1
+    assert invoke("download", "-i", "m:1", "-t", "down", "--overwrite").exit_code == 0
+    updated = json.loads(invoke("update", "-i", "m", "-d", "new", "--add-tag", "a=b").stdout)
+    assert (updated["description"], updated["tags"]) == ("new", {"a": "b"})
+    assert "immutable" in invoke("update", "-i", "m", "--add-property", "p=2").stderr
+    assert json.loads(invoke("delete", "-i", "m:1").stdout)["id"] == "m:1"
+    assert json.loads(invoke("gc").stdout) == {"files": 1, "size": 7}
+
+
+def test_show_lists_the_files(folder: Path) -> None:
+    invoke("register", "-n", "m", "-p", "models")
+    shown = json.loads(invoke("show", "-n", "m", "--version", "1").stdout)
+    assert [file["path"] for file in shown["files"]] == ["models/triton/densenet_onnx/1/model.onnx"]

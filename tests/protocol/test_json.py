@@ -1,0 +1,92 @@
+import math
+
+import pytest
+
+from despina.errors import Internal
+from despina.protocol import json
+
+
+def test_plain_documents_are_parsed() -> None:
+    assert json.loads(b'{"a":[1,2.5,"x",true,null]}') == {"a": [1, 2.5, "x", True, None]}
+
+
+def test_non_finite_literals_are_accepted() -> None:
+    value = json.loads(b"[NaN, Infinity, -Infinity, Inf, -Inf]")
+    assert math.isnan(value[0])
+    assert value[1:] == [math.inf, -math.inf, math.inf, -math.inf]
+
+
+def test_inf_inside_a_string_is_left_alone() -> None:
+    assert json.loads(b'["Inf", Inf]') == ["Inf", math.inf]
+
+
+def test_invalid_utf8_survives_a_round_trip() -> None:
+    value = json.loads(b'{"s":"a\xff\xfeb"}')
+    assert json.encode_string(value["s"]) == b"a\xff\xfeb"
+    assert json.dumps(value) == b'{"s":"a\xff\xfeb"}'
+
+
+def test_the_first_of_duplicate_keys_wins_where_the_lenient_parser_reads() -> None:
+    assert json.loads(b'{"a":NaN,"b":1,"b":2}')["b"] == 1
+
+
+def test_bom_before_and_nul_after_are_accepted() -> None:
+    assert json.loads(b'\xef\xbb\xbf{"a":1}') == {"a": 1}
+    assert json.loads(b'{"a":1}\x00') == {"a": 1}
+
+
+def test_a_very_deep_document_is_parsed_without_recursion_errors() -> None:
+    depth = 250_000
+    value = json.loads(b'{"ready":' + b"[" * depth + b"]" * depth + b"}")
+    assert isinstance(value["ready"], list)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "The document is empty."),
+        (b"  \n", "The document is empty."),
+        (b"{", "Missing a name for object member."),
+        (b'{"a":1,}', "Missing a name for object member."),
+        (b'{"a":1 "b":2}', "Missing a comma or } after an object member."),
+        (b'{"a" 1}', "Missing a colon after a name of object member."),
+        (b'{"a":1} x', "The document root must not be followed by other values."),
+        (b'{"a":+1}', "Invalid value."),
+        (b"[" * 3000, "Invalid value."),
+    ],
+)
+def test_malformed_documents_are_refused_with_the_parsers_reason(body: bytes, reason: str) -> None:
+    with pytest.raises(Internal, match="failed to parse the request JSON buffer: ") as caught:
+        json.loads(body)
+    assert reason in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ([math.nan, math.inf, -math.inf], b"[NaN,Infinity,-Infinity]"),
+        ({"a": None, "b": [1.0, 2]}, b'{"a":null,"b":[1.0,2]}'),
+        ({"s": 'é"\n/'}, '{"s":"é\\"\\n/"}'.encode()),
+    ],
+)
+def test_output_is_compact_and_keeps_non_finite_numbers(value: object, text: bytes) -> None:
+    assert json.dumps(value) == text
+
+
+@pytest.mark.parametrize(
+    ("read", "value", "text"),
+    [
+        (json.as_string, 1, "attempt to access JSON non-string as string"),
+        (json.as_bool, 1, "attempt to access JSON non-boolean as boolean"),
+        (json.as_array, {}, "attempt to access JSON non-array as array"),
+        (json.as_object, [], "attempt to access JSON non-object as object"),
+        (json.as_unsigned, -1, "attempt to access JSON non-unsigned-integer as unsigned-integer"),
+        (json.as_unsigned, True, "attempt to access JSON non-unsigned-integer as unsigned-integer"),
+        (json.as_unsigned, 1 << 64, "attempt to access JSON non-unsigned-integer as unsigned-integer"),
+        (json.as_signed, 1.0, "attempt to access JSON non-signed-integer as signed-integer"),
+    ],
+)
+def test_wrong_json_types_have_their_texts(read, value, text) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(Internal) as caught:
+        read(value)
+    assert caught.value.message == text
