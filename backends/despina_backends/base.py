@@ -119,6 +119,11 @@ class Backend(Protocol):
     @property
     def outputs(self) -> Mapping[str, TensorMetadata]: ...
 
+    @property
+    def steady(self) -> bool:
+        """Whether the time of an execution follows from the shapes of its inputs alone, never from their values."""
+        ...
+
     def instance(self, device: Device) -> Instance:
         """Create an execution context on `device`. Raises BackendError when the device cannot be used."""
         ...

@@ -24,6 +24,8 @@ def load(options: LoadOptions) -> "IdentityBackend":
 class IdentityBackend:
     """Tensors and delay as the parameters say; see the module."""
 
+    steady = True
+
     def __init__(self, options: LoadOptions) -> None:
         parameters = options.parameters or {}
         datatype = parameters.get("datatype", "FP32")

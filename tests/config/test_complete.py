@@ -1,12 +1,11 @@
 import logging
 
 import pytest
-from despina_backends.base import TensorMetadata
-from google.protobuf import text_format
-
 from despina.config.complete import complete_from_model, default_max_batch_size
 from despina.config.proto import ModelConfig
 from despina.errors import InvalidArgument
+from despina_backends.base import TensorMetadata
+from google.protobuf import text_format
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -1,7 +1,4 @@
 import pytest
-from despina_backends.base import Device
-from google.protobuf import text_format
-
 from despina.config.instance_groups import (
     Placement,
     complete_instance_groups,
@@ -10,6 +7,8 @@ from despina.config.instance_groups import (
 )
 from despina.config.proto import ModelConfig
 from despina.errors import InvalidArgument
+from despina_backends.base import Device
+from google.protobuf import text_format
 
 
 def config(groups: str, backend: str = "onnxruntime") -> ModelConfig:

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-
 from despina.config.names import complete_names
 from despina.config.proto import ModelConfig
 from despina.errors import InvalidArgument

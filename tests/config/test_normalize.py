@@ -1,7 +1,6 @@
-from google.protobuf import text_format
-
 from despina.config.normalize import normalize
 from despina.config.proto import ModelConfig
+from google.protobuf import text_format
 
 
 def config(text: str) -> ModelConfig:

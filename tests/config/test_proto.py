@@ -29,5 +29,7 @@ def test_message_class_is_shared_with_tritonclient_and_needs_no_grpc(name: str) 
     script = SCRIPTS[name]
     if "import tritonclient.grpc" in script:
         pytest.importorskip("grpc")
-    finished = subprocess.run([sys.executable, "-c", "import sys\n" + script], capture_output=True, text=True, check=False)
+    finished = subprocess.run(
+        [sys.executable, "-c", "import sys\n" + script], capture_output=True, text=True, check=False
+    )
     assert finished.returncode == 0, finished.stderr

@@ -9,7 +9,7 @@ from despina.protocol.decode import Context, Limits, content_length, decode_requ
 from despina.protocol.messages import InferRequest, RequestedOutput, SharedMemory
 
 
-def decode(document: Any, blob: bytes = b"", limit: int = 1 << 20) -> InferRequest:
+def decode(document: Any, blob: bytes = b"", limit: int = (1 << 21) - 1) -> InferRequest:
     head = document if isinstance(document, bytes) else json.dumps(document).encode()
     body = memoryview(head + blob)
     return decode_request(body, len(head), Context("m", Limits(limit), no_shared_memory))
@@ -261,7 +261,13 @@ def nested(depth: int) -> list[Any]:
             {"inputs": [tensor(shape=[1 << 19], data=[1])]},
             b"",
             400,
-            "JSON input 'x' has a byte_size (2097152 bytes) that exceeds the maximum allowed value of 1048576 bytes. "
+            "Unable to parse 'data': Shape does not match true shape of 'data' field",
+        ),
+        (
+            {"inputs": [tensor(shape=[1 << 19], data=[1] * (1 << 19))]},
+            b"",
+            400,
+            "JSON input 'x' has a byte_size (2097152 bytes) that exceeds the maximum allowed value of 2097151 bytes. "
             "Use --http-max-input-size to increase the limit.",
         ),
         (

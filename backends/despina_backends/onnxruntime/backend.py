@@ -10,6 +10,7 @@ from despina_backends.base import BackendError, Device, Instance, LoadOptions, T
 from despina_backends.onnxruntime.bound import BoundInstance
 from despina_backends.onnxruntime.cuda import PinnedMemory, device_count, missing_libraries, open_cudart
 from despina_backends.onnxruntime.errors import runtime_error
+from despina_backends.onnxruntime.graph import is_steady
 from despina_backends.onnxruntime.instance import RunInstance
 from despina_backends.onnxruntime.memory import Allocator, PageableMemory
 from despina_backends.onnxruntime.metadata import tensors
@@ -38,6 +39,7 @@ class OnnxRuntimeBackend:
         self.inputs: Mapping[str, TensorMetadata] = tensors(session.get_inputs())
         self.outputs: Mapping[str, TensorMetadata] = tensors(session.get_outputs())
         self.initializers: Mapping[str, TensorMetadata] = tensors(session.get_overridable_initializers(), optional=True)
+        self.steady = not options.op_library_paths and is_steady(self._path)
         self._spare: Session | None = session
 
     def instance(self, device: Device) -> Instance:

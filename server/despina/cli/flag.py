@@ -7,8 +7,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Flag:
     """`metavar` is what `--help` shows for the value, "" for a flag that takes none. `repeats`: every occurrence
-    counts, otherwise the last one does. At most one of `inert` and `refused` is set: why the flag has no effect here (a warning
-    when it asks for something else than `default`), or why a server that was asked for it does not start."""
+    counts, otherwise the last one does. At most one of `inert` and `refused` is set: why the flag has no effect
+    here (a warning when it asks for something else than `default`), or why a server asked for it does not start."""
 
     name: str
     section: str

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from despina.cli import values as v
 from despina.cli.values import CommandLineError
@@ -83,7 +84,8 @@ def metrics_settings(given: Sequence[tuple[str, str]]) -> MetricsConfig:
         raise CommandLineError(
             f"--metrics-config: unknown setting '{unknown[0]}'; expected {', '.join(switches)} or summary_quantiles"
         )
-    config = replace(MetricsConfig(), **{key: v.boolean(text) for key, text in changes.items()})
+    switched: dict[str, Any] = {key: v.boolean(text) for key, text in changes.items()}
+    config = replace(MetricsConfig(), **switched)
     return config if quantiles is None else replace(config, summary_quantiles=_quantiles(quantiles))
 
 

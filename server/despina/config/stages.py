@@ -13,7 +13,7 @@ from despina.config.instance_groups import (
     complete_instance_groups,
     validate_instance_groups,
 )
-from despina.config.names import complete_names
+from despina.config.names import ENSEMBLE, complete_names
 from despina.config.normalize import normalize
 from despina.config.proto import ModelConfig
 from despina.config.validate import validate
@@ -45,9 +45,12 @@ def placement_stage(
 def model_stage(
     placed: ModelConfig, inputs: Tensors, outputs: Tensors, default_max_batch_size: int, *, strict: bool
 ) -> ModelConfig:
-    """Complete from the model's own tensors unless `strict`, and check. Raises InvalidArgument."""
+    """Complete from the model's own tensors unless `strict`, and check. Ensembles have no tensors to complete from.
+
+    Raises InvalidArgument.
+    """
     config = placed
-    if not strict:
+    if not strict and placed.platform != ENSEMBLE:
         config = normalize(complete_from_model(placed, inputs, outputs, default_max_batch_size))
     validate(config)
     validate_io(config)

@@ -48,7 +48,7 @@ def negotiate(accept_encoding: str) -> str:
     best = ""
     best_quality = 0.0
     for item in accept_encoding.split(","):
-        name, found, quality_text = item.strip().partition(";q=")
+        name, found, quality_text = item.lstrip().partition(";q=")
         try:
             quality = float(quality_text) if found else 1.0
         except ValueError:

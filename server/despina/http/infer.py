@@ -103,7 +103,7 @@ class InferExchange:
                 self._start_with_template(body, length)
             else:
                 self._start_decoding(body, length)
-        except DespinaError as error:
+        except Exception as error:
             self._reply(error_reply(error))
 
     def abandon(self) -> None:

@@ -60,7 +60,10 @@ class Changes(Generic[M]):
         round_ = Round(change)
         outcomes = await round_.outcomes(sorted(asked))
         await self._recheck_ensembles(round_)
-        return {name: error for name, error in outcomes.items() if error is not None}
+        failures = {name: error for name, error in outcomes.items() if error is not None}
+        for error in failures.values():
+            _log.error("%s", str(error).rstrip())
+        return failures
 
     async def _bring_up(self, name: str, override: Override | None, round_: Round, *, explicit: bool) -> None:
         async with self._lock(name):
@@ -130,12 +133,14 @@ class Changes(Generic[M]):
 
     async def _recheck_ensembles(self, round_: Round) -> None:
         """Models changed: an ensemble that ran them may fit no longer, one that waited for them may work now."""
-        for changed in round_.names:
-            for name in dependents_of(changed, self._wanted_steps()):
+        seen: set[str] = set()
+        while new := [name for name in round_.names if name not in seen]:
+            seen.update(new)
+            for name in {user for changed in new for user in dependents_of(changed, self._wanted_steps())}:
                 if self._states[name].ready():
                     self._drop_if_broken(name)
-                elif name not in round_.names:
-                    await round_.outcome(name)
+                elif name not in round_.names and (error := await round_.outcome(name)):
+                    _log.warning("%s", str(error).rstrip())
 
     def _drop_if_broken(self, name: str) -> None:
         state = self._states[name]

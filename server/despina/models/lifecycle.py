@@ -4,7 +4,9 @@ The event loop owns all state. Reading directories, creating sessions, warming u
 """
 
 import asyncio
+import logging
 import time
+import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, Generic
@@ -20,8 +22,10 @@ from despina.models.report import StartReport, StartRow
 from despina.models.source import Source
 from despina.models.states import M, ModelState
 from despina.models.transitions import Transitions
-from despina.repository.scan import DUPLICATE
+from despina.repository.scan import DUPLICATE, check_repositories
 from despina.settings import Settings
+
+_log = logging.getLogger("despina.models")
 
 EVERYTHING = "*"
 
@@ -65,13 +69,14 @@ class Models(Generic[M]):
     # Start and stop
 
     async def start(self) -> StartReport[M]:
-        """Load what the mode asks for. Raises InvalidArgument when the start-up names contradict each other; a model
-        that does not load is only reported."""
+        """Load what the mode asks for. Raises InvalidArgument or Internal when there is no repository to load from, or
+        when the start-up names contradict each other; a model that does not load is only reported."""
+        check_repositories(self._settings.model_repository)
         names = await self._startup_names()
         failures = await self._changes.load(names)
         self._started = True
         if self._settings.model_control_mode == "poll" and self._settings.repository_poll_secs > 0:
-            self._poll_task = asyncio.create_task(self._polling.forever(self._settings.repository_poll_secs))
+            self._poll_task = asyncio.create_task(self._poll_forever())
         return self._report(failures)
 
     async def _startup_names(self) -> list[str]:
@@ -86,7 +91,7 @@ class Models(Generic[M]):
 
     def _report(self, failures: Mapping[str, Exception]) -> StartReport[M]:
         rows = [
-            StartRow(name, entry.version, entry.state, entry.reason, entry.model)
+            StartRow(name, entry.version, entry.state, entry.reason, entry.model and weakref.ref(entry.model))
             for name, state in self._states.items()
             for _, entry in sorted(state.versions.items())
         ]
@@ -143,6 +148,14 @@ class Models(Generic[M]):
     async def poll(self) -> None:
         """Look at the repositories once, as mode "poll" does every so many seconds."""
         await self._shielded(self._polling.once())
+
+    async def _poll_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.repository_poll_secs)
+            try:
+                await self.poll()
+            except Exception:
+                _log.exception("failed to poll the model repository")
 
     # Load and unload on request
 

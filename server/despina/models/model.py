@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from time import time_ns
 from typing import Any, Protocol
 
 from despina.models.loader import LoadedVersion
+from despina.models.warmup import WarmupExecution
 from despina.models.signature import Signature
 from despina.protocol.messages import InferRequest
 from despina.scheduling.batch_policy import BatchPolicy, Decision, OpenBatch, next_batch
@@ -64,10 +66,11 @@ class Model:
         self.load_seconds = loaded.load_seconds
         self.signature = Signature(loaded.config)
         self.statistics = ModelStatistics()
+        count_warmup(self.statistics, loaded.warmup)
         self.templates: dict[bytes, Any] = {}
         """What the HTTP side remembers about request heads for as long as this version lives."""
         self._backend = loaded.backend
-        steady = loaded.backend is not None and getattr(loaded.backend, "steady", False)
+        steady = loaded.backend is not None and loaded.backend.steady
         self._runners = [
             InstanceRunner(placed.name, placed.instance, clock, steady, options.inline_limit_ns)
             for placed in loaded.instances
@@ -123,6 +126,16 @@ class Model:
             runner.close()
         if self._backend is not None:
             self._backend.close()
+
+
+def count_warmup(statistics: ModelStatistics, executions: Iterable[WarmupExecution]) -> None:
+    """Warm-up requests count like any others (protocol, correction 14)."""
+    for run in executions:
+        for _ in range(run.requests):
+            statistics.record_success(run.input_ns + run.infer_ns + run.output_ns, 0)
+        statistics.record_execution(
+            run.requests, run.rows, run.input_ns, run.infer_ns, run.output_ns, time_ns() // 1_000_000
+        )
 
 
 def make_batcher(model: Model, runners: list[InstanceRunner], clock: Clock, options: SchedulingOptions) -> Batcher:

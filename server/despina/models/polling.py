@@ -1,7 +1,6 @@
 """Following the repositories: what appeared, changed or vanished since the last look (config §4.2, 4.3)."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from typing import Generic
 
@@ -10,8 +9,6 @@ from despina.models.settle import Settling
 from despina.models.source import Source
 from despina.models.states import M, ModelState
 from despina.repository.stamp import Stamp
-
-_log = logging.getLogger("despina.models")
 
 GONE = Stamp({})
 
@@ -27,16 +24,6 @@ class Polling(Generic[M]):
         self._changes = changes
         self._now = now
         self._settling = Settling()
-
-    async def forever(self, seconds: float) -> None:
-        """A look every so many seconds. A change that is under way when this is cancelled is finished."""
-        while True:
-            await asyncio.sleep(seconds)
-            look = asyncio.create_task(self.once())
-            try:
-                await asyncio.shield(look)
-            except Exception:
-                _log.exception("failed to poll the model repository")
 
     async def once(self) -> None:
         """Follow the changes that have settled. A model that did not load is tried again every time."""

@@ -1,5 +1,6 @@
 """What became of the models at start."""
 
+import weakref
 from dataclasses import dataclass
 from typing import Generic
 
@@ -9,13 +10,18 @@ from despina.models.states import M, State
 @dataclass(frozen=True, slots=True)
 class StartRow(Generic[M]):
     """One line of the table that is printed at start. `version` is None for a model whose configuration could not be
-    read; `model` is there when it is ready."""
+    read. `reference` leads to the model while it serves; a report that is kept must not keep unloaded models alive."""
 
     name: str
     version: int | None
     state: State
     reason: str
-    model: M | None = None
+    reference: "weakref.ref[M] | None" = None
+
+    @property
+    def model(self) -> M | None:
+        """The model, when it is ready."""
+        return self.reference() if self.reference else None
 
 
 @dataclass(frozen=True, slots=True)

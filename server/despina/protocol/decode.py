@@ -13,7 +13,7 @@ from typing import TypeVar
 from despina.errors import AlreadyExists, Internal, InvalidArgument, NotFound, Unsupported
 from despina.protocol import tensor_data
 from despina.protocol.datatypes import DATATYPES
-from despina.protocol.json import Json, as_array, as_bool, as_string, as_unsigned, loads, member
+from despina.protocol.json import Json, as_array, as_bool, as_string, as_unsigned, loads, loads_first_wins, member
 from despina.protocol.messages import InferInput, InferRequest, Parameter, RequestedOutput, SharedMemory
 
 INT32_RANGE = (-(1 << 31), (1 << 31) - 1)
@@ -46,6 +46,8 @@ def header_length(value: str | None, body_size: int) -> int:
     """Length of the JSON part from `Inference-Header-Content-Length`; the whole body without that header."""
     if value is None:
         return body_size
+    if not value:
+        return 0
     length = _c_integer(value, "Inference-Header-Content-Length")
     if not 0 <= length <= body_size:
         raise InvalidArgument(f"inference header size should be in range (0, {body_size}), got: {value}")
@@ -79,7 +81,7 @@ def decode_request(body: memoryview, length: int, context: Context) -> InferRequ
             f"request JSON size of {length} bytes exceeds the maximum allowed input size of {limit} bytes. Use "
             "--http-max-input-size to increase the limit."
         )
-    document = loads(body[:length])
+    document = _parse(body[:length])
     request = InferRequest()
     if isinstance(document, dict):
         if "id" in document:
@@ -90,6 +92,39 @@ def decode_request(body: memoryview, length: int, context: Context) -> InferRequ
     if "outputs" in document:
         _read_outputs(document["outputs"], request, context)
     return request
+
+
+def _parse(head: memoryview) -> Json:
+    document = loads(head)
+    if _repeats_a_key(bytes(head), document):
+        return loads_first_wins(head)
+    return document
+
+
+_COUNTED_KEYS = (b'"id"', b'"inputs"', b'"outputs"', b'"datatype"', b'"shape"', b'"data"')
+
+
+def _repeats_a_key(head: bytes, document: Json) -> bool:
+    """Whether a key that counts may be there twice. The fast parser would then have kept the last one. A text that
+    happens to look like a key only costs a second look."""
+    if head.count(b'"') == _quotes(document):
+        return False
+    entries = document.get("inputs") if isinstance(document, dict) else None
+    inputs = len(entries) if isinstance(entries, list) else 0
+    limits = (1, 1, 1, inputs, inputs, inputs)
+    return any(head.count(key) > limit for key, limit in zip(_COUNTED_KEYS, limits, strict=True))
+
+
+def _quotes(value: Json) -> int:
+    """How many quotation marks the parsed `value` was written with, unless keys were dropped or marks escaped. Lists of
+    anything but objects count as lists of numbers: where they hold strings, the count is merely too small."""
+    if type(value) is str:
+        return 2
+    if type(value) is dict:
+        return sum([2 + _quotes(item) for item in value.values()])
+    if type(value) is list and value and type(value[0]) is dict:
+        return sum([_quotes(item) for item in value])
+    return 0
 
 
 def _raw_request(body: memoryview, limits: Limits) -> InferRequest:
@@ -151,9 +186,7 @@ def _read_parameter(key: str, value: Json, request: InferRequest) -> None:
 def custom_parameter(key: str, value: Json) -> Parameter:
     """A parameter of the client's own: string, integer, boolean or number."""
     if not isinstance(value, bool | int | float | str):
-        raise InvalidArgument(
-            f"parameter '{key}' has invalid type. It should be either 'int', 'bool', or 'string'."
-        )
+        raise InvalidArgument(f"parameter '{key}' has invalid type. It should be either 'int', 'bool', or 'string'.")
     return value
 
 
@@ -162,9 +195,7 @@ def _correlation_id(value: Json) -> int | str:
         return value
     text = _field("sequence_id", as_string, value)
     if len(text.encode("utf-8", "surrogateescape")) > MAX_CORRELATION_ID_LENGTH:
-        raise Unsupported(
-            f"string correlation ID cannot be longer than {MAX_CORRELATION_ID_LENGTH} characters"
-        )
+        raise Unsupported(f"string correlation ID cannot be longer than {MAX_CORRELATION_ID_LENGTH} characters")
     return text
 
 
@@ -233,31 +264,19 @@ def read_shared_memory(parameters: Json) -> SharedMemory:
 
 def _json_input(data: Json, name: str, datatype: str, shape: tuple[int, ...], context: Context) -> InferInput:
     count = element_count(name, shape)
-    known = DATATYPES.get(datatype)
     if count == 0:
         return InferInput(name, datatype, shape, memoryview(b""))
-    size = count * (known.size if known else 0)
-    if size > INT64_MAX and known is not None:
-        raise InvalidArgument(
-            f"byte size overflow for input '{name}': element count ({count}) * data type size ({known.size}) exceeds "
-            f"maximum allowed size ({INT64_MAX})"
-        )
-    limit = context.limits.max_input_size
-    if size > limit:
-        raise InvalidArgument(
-            f"JSON input '{name}' has a byte_size ({size} bytes) that exceeds the maximum allowed value of {limit} "
-            "bytes. Use --http-max-input-size to increase the limit."
-        )
+    known = DATATYPES.get(datatype)
+    size = count * known.size if known else 0
+    if size > context.limits.max_input_size:
+        raise _too_large(data, name, count, size, context.limits)
     return InferInput(name, datatype, shape, tensor_data.from_json(data, name, datatype, count))
 
 
 def element_count(name: str, shape: tuple[int, ...]) -> int:
     """Number of elements of a client's shape; an empty shape has none (protocol §2.6)."""
     if any(dim > INT64_MAX for dim in shape):
-        dims = ",".join(str(dim if dim <= INT64_MAX else dim - (1 << 64)) for dim in shape)
-        raise InvalidArgument(
-            f"invalid shape for input '{name}': shape [{dims}] contains one or more invalid dimensions"
-        )
+        raise InvalidArgument(tensor_data.MISMATCH)
     count = prod(shape) if shape else 0
     if count > INT64_MAX:
         dims = ",".join(map(str, shape))
@@ -266,6 +285,21 @@ def element_count(name: str, shape: tuple[int, ...]) -> int:
             f"{INT64_MAX}"
         )
     return count
+
+
+def _too_large(data: Json, name: str, count: int, size: int, limits: Limits) -> InvalidArgument:
+    """Why a JSON tensor whose shape announces `size` bytes is refused: the limit, unless the data is not even there."""
+    if size > INT64_MAX:
+        return InvalidArgument(
+            f"byte size overflow for input '{name}': element count ({count}) * data type size ({size // count}) exceeds "
+            f"maximum allowed size ({INT64_MAX})"
+        )
+    if isinstance(data, list) and len(tensor_data.flatten(data, "")[0]) != count:
+        return InvalidArgument(tensor_data.MISMATCH)
+    return InvalidArgument(
+        f"JSON input '{name}' has a byte_size ({size} bytes) that exceeds the maximum allowed value of "
+        f"{limits.max_input_size} bytes. Use --http-max-input-size to increase the limit."
+    )
 
 
 # ------------------------------------------------------------------------------------------------------- outputs

@@ -8,11 +8,12 @@ type, which are Internal (500), not InvalidArgument.
 
 import json
 import re
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
 
 from despina.errors import Internal
+from despina.protocol.json_reasons import not_json, refuse, refuse_huge_numbers, refuse_lone_surrogates
 
 Json = Any
 
@@ -23,32 +24,45 @@ def loads(body: bytes | bytearray | memoryview) -> Json:
     """Parse a request body. Raises Internal with the parser's reason."""
     try:
         return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        return _loads_leniently(bytes(body), error)
+    except orjson.JSONDecodeError:
+        return _loads_leniently(bytes(body))
 
 
-def _loads_leniently(body: bytes, refused: orjson.JSONDecodeError) -> Json:
+def _loads_leniently(body: bytes) -> Json:
     if not body.strip(b" \t\r\n"):
-        raise Internal("failed to parse the request JSON buffer: The document is empty. at 0")
+        raise not_json("The document is empty.", len(body))
     text = body.removeprefix(b"\xef\xbb\xbf").rstrip(b"\x00").decode("utf-8", "surrogateescape")
+    if "\\u" in text:
+        refuse_lone_surrogates(text)
+    value = _parse(text)
+    refuse_huge_numbers(text)
+    return value
+
+
+def loads_first_wins(body: bytes | bytearray | memoryview) -> Json:
+    """Parse a document that has a key more than once: the first one counts, as it does in the real server."""
+    return _loads_leniently(bytes(body))
+
+
+def _parse(text: str) -> Json:
     try:
         return json.loads(text, object_pairs_hook=_first_wins)
     except RecursionError:
         return _loads_deep(text)
     except ValueError as error:
-        if "Inf" in text:
-            return _loads_bare_infinity(text, error)
-        _refuse(error)
+        if "Inf" not in text:
+            refuse(text, error)
+        return _parse_bare_infinity(text, error)
 
 
-def _loads_bare_infinity(text: str, error: ValueError) -> Json:
+def _parse_bare_infinity(text: str, error: ValueError) -> Json:
     """`Inf` outside of strings, a spelling only Triton's own parser knows."""
     pieces = re.split(r'("(?:[^"\\]|\\.)*")', text)
     pieces[::2] = [_BARE_INF.sub(lambda m: m.group().replace("Inf", "Infinity"), piece) for piece in pieces[::2]]
     try:
         return json.loads("".join(pieces), object_pairs_hook=_first_wins)
     except (ValueError, RecursionError):
-        _refuse(error)
+        refuse(text, error)
 
 
 def _loads_deep(text: str) -> Json:
@@ -65,7 +79,7 @@ def _loads_deep(text: str) -> Json:
             if depth < 0:
                 break
     if depth != 0:
-        raise Internal(f"failed to parse the request JSON buffer: Invalid value. at {len(text)}")
+        raise not_json("Invalid value.", len(text))
     shallow = re.sub(rf"\[{{{_CUT},}}\]{{{_CUT},}}", "[" * _CUT + "]" * _CUT, text)
     try:
         return json.loads(shallow, object_pairs_hook=_first_wins)
@@ -83,25 +97,6 @@ def _first_wins(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     for key, value in pairs:
         result.setdefault(key, value)
     return result
-
-
-_REASONS = (
-    ("Expecting property name", "Missing a name for object member."),
-    ("Illegal trailing comma", "Missing a name for object member."),
-    ("Expecting ',' delimiter", "Missing a comma or } after an object member."),
-    ("Expecting ':' delimiter", "Missing a colon after a name of object member."),
-    ("Unterminated string", "Missing a closing quotation mark in string."),
-    ("Invalid control character", "Invalid encoding in string."),
-    ("Invalid \\", "Invalid escape character in string."),
-    ("Extra data", "The document root must not be followed by other values."),
-)
-
-
-def _refuse(error: ValueError) -> NoReturn:
-    message = getattr(error, "msg", str(error))
-    position = getattr(error, "pos", 0)
-    reason = next((text for start, text in _REASONS if message.startswith(start)), "Invalid value.")
-    raise Internal(f"failed to parse the request JSON buffer: {reason} at {position}") from error
 
 
 def dumps(value: Json) -> bytes:

@@ -7,6 +7,7 @@ do; floats are never taken for integers, booleans never for numbers.
 from itertools import chain
 
 import numpy as np
+from numpy.typing import NDArray
 
 from despina.errors import Internal, InvalidArgument
 from despina.protocol.datatypes import DATATYPES, Datatype
@@ -14,6 +15,7 @@ from despina.protocol.json import Json, encode_string
 from despina.protocol.messages import Array
 
 MAX_DEPTH = 100
+MISMATCH = "Unable to parse 'data': Shape does not match true shape of 'data' field"
 
 _WRONG_TYPE = {
     "bool": (frozenset({bool}), "non-boolean as boolean"),
@@ -37,37 +39,37 @@ def from_json(data: Json, name: str, datatype_name: str, count: int) -> Array:
     if not isinstance(data, list):
         raise Internal("Unable to parse 'data': attempt to access JSON non-array as array")
     prefix = "" if datatype.kind == "bytes" else "Unable to parse 'data': "
-    flat = _flatten(data, prefix)
+    flat, types = flatten(data, prefix)
     if datatype.kind == "bytes":
         return _bytes_array(flat)
-    return _number_array(flat, datatype, count)
+    return _number_array(flat, types, datatype, count)
 
 
-def _flatten(data: list[Json], prefix: str) -> list[Json]:
+def flatten(data: list[Json], prefix: str) -> tuple[list[Json], set[type]]:
+    """The elements of arbitrarily nested lists, in order, and the types among them. Raises InvalidArgument beyond MAX_DEPTH levels; its text
+    begins with `prefix`."""
     depth = 1
-    while any(type(item) is list for item in data):
+    while list in (types := set(map(type, data))):
         depth += 1
         if depth >= MAX_DEPTH:
             raise InvalidArgument(f"{prefix}JSON nesting depth exceeds maximum allowed limit ({MAX_DEPTH})")
-        if all(type(item) is list for item in data):
+        if len(types) == 1:
             data = list(chain.from_iterable(data))
         else:
             data = list(chain.from_iterable(item if type(item) is list else (item,) for item in data))
-    return data
+    return data, types
 
 
-def _number_array(flat: list[Json], datatype: Datatype, count: int) -> Array:
+def _number_array(flat: list[Json], types: set[type], datatype: Datatype, count: int) -> Array:
     allowed, complaint = _WRONG_TYPE[datatype.kind]
-    counted = flat if len(flat) <= count else flat[:count]
-    wrong_type = Internal(f"Unable to parse 'data': attempt to access JSON {complaint}")
-    if not allowed.issuperset(map(type, counted)):
-        raise wrong_type
+    if not types <= allowed and not allowed.issuperset(map(type, flat[:count])):
+        raise Internal(f"Unable to parse 'data': attempt to access JSON {complaint}")
     if len(flat) > count:
-        raise Internal("Unable to parse 'data': Shape does not match true shape of 'data' field")
+        raise Internal(MISMATCH)
     try:
         array = _convert(flat, datatype)
     except OverflowError:
-        raise wrong_type from None
+        raise Internal(f"Unable to parse 'data': attempt to access JSON {complaint}") from None
     if len(flat) < count:
         raise Internal("Failed to parse 'data' field: shape does not match true shape")
     return array
@@ -79,9 +81,14 @@ def _convert(flat: list[Json], datatype: Datatype) -> Array:
     if datatype.kind == "signed":
         return np.array(flat, np.int64).astype(datatype.dtype)
     if datatype.name == "FP32":
-        with np.errstate(over="ignore"):
-            return np.array(flat, np.float64).astype(datatype.dtype)
+        return _narrow(np.array(flat, np.float64))
     return np.array(flat, datatype.dtype)
+
+
+def _narrow(doubles: NDArray[np.float64]) -> NDArray[np.float32]:
+    """What a C cast makes of doubles: infinity where a float has no such number."""
+    with np.errstate(over="ignore"):
+        return doubles.astype(np.float32)
 
 
 def _bytes_array(flat: list[Json]) -> Array:

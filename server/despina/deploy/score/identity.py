@@ -19,7 +19,11 @@ class RequestIds:
     client: str
 
     def headers(self) -> list[tuple[str, str]]:
-        pairs = (("x-request-id", self.request), ("x-ms-request-id", self.legacy), ("x-ms-client-request-id", self.client))
+        pairs = (
+            ("x-request-id", self.request),
+            ("x-ms-request-id", self.legacy),
+            ("x-ms-client-request-id", self.client),
+        )
         return [(name, value) for name, value in pairs if value]
 
 

@@ -35,6 +35,12 @@ class Caller:
         self._timeout_ms = timeout_ms
         self._runner: asyncio.Runner | None = None
 
+    def initialise(self, function: Callable[[], Any]) -> None:
+        """Calls init(), which may take its time, and may be async too."""
+        value = function()
+        if inspect.iscoroutine(value):
+            self._loop().run(value)
+
     def call(self, function: Callable[..., Any], **arguments: Any) -> Result:
         """
         Raises:

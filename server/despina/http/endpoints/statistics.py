@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from despina.http.endpoint import Endpoint
-from despina.protocol import json
+from despina.http.paths import path_version
+from despina.protocol.json import dumps
 from despina.telemetry.statistics_json import render
 
 if TYPE_CHECKING:
@@ -17,10 +18,9 @@ if TYPE_CHECKING:
 
 async def model_statistics(request: Request, server: Server) -> Response:
     """Ready versions only, sorted by name and version. InvalidArgument where there is none, unlike elsewhere."""
-    name, version = request.path_params.get("model"), request.path_params.get("version")
-    models = server.models.statistics_of(name, None if version is None else int(version))
+    models = server.models.statistics_of(request.path_params.get("model"), path_version(request))
     rendered = [render(model.name, model.version, model.statistics) for model in models]
-    return Response(json.dumps({"model_stats": rendered}), media_type="application/json")
+    return Response(dumps({"model_stats": rendered}), media_type="application/json")
 
 
 ENDPOINTS = (

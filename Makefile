@@ -1,0 +1,45 @@
+# serve, test, lint, bench. Everything is installed into .venv once, and again when pyproject.toml or constraints.txt change.
+
+PYTHON ?= python3
+VENV ?= .venv
+ACCELERATOR ?= $(shell if [ -e /proc/driver/nvidia ] || command -v nvidia-smi >/dev/null 2>&1; then echo gpu; else echo cpu; fi)
+
+BIN := $(VENV)/bin
+SERVE := $(VENV)/.serve-$(ACCELERATOR)
+DEV := $(VENV)/.dev-$(ACCELERATOR)
+
+# Test runs and benchmarks report to nobody.
+export ORT_DISABLE_TELEMETRY := 1
+# Saves pyright the look for a newer version of itself.
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.PHONY: serve test lint bench clean
+
+serve: $(SERVE)
+	$(BIN)/despina serve --model-repository=model_repository
+
+test: $(DEV)
+	$(BIN)/python -m pytest
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	$(BIN)/pyright
+
+bench: $(DEV)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(SERVE): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(ACCELERATOR)]'
+	touch $@
+
+$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(ACCELERATOR),dev]'
+	touch $@ $(SERVE)

@@ -1,0 +1,71 @@
+"""The worker processes: gunicorn runs them, restarts them, and ends them when they hang."""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from despina.deploy.score.logs import configure_logs
+from despina.deploy.score.script import ScriptError
+from despina.deploy.score.settings import ScoreSettings
+from despina.deploy.score.worker import start_worker
+from despina.errors import Unsupported
+
+BOOT_ERROR = 3
+"""gunicorn ends the whole server when a worker exits with this status, instead of trying again for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Addresses `HOST:PORT` that answer; every one of them answers everything."""
+
+    binds: Sequence[str] = field(default=("127.0.0.1:5001",))
+
+
+def serve_score(settings: ScoreSettings, listen: Listen) -> None:
+    """Runs until a signal ends it; does not return then (gunicorn exits the process).
+
+    Raises:
+        Unsupported: gunicorn is not installed.
+        InvalidArgument: the script's logging.json is not right.
+    """
+    if importlib.util.find_spec("gunicorn") is None:
+        raise Unsupported("entry scripts need gunicorn, which is not installed: pip install 'despina[score]'")
+    configure_logs(settings)
+    _application(settings, listen).run()
+
+
+def _application(settings: ScoreSettings, listen: Listen) -> Any:
+    from gunicorn.app.base import BaseApplication
+
+    class ScoreApplication(BaseApplication):  # type: ignore[misc, unused-ignore]
+        def load_config(self) -> None:
+            for name, value in gunicorn_options(settings, listen).items():
+                if name in self.cfg.settings:  # older versions lack some
+                    self.cfg.set(name, value)
+
+        def load(self) -> Any:
+            # Lines of the script's own print() belong in the log when they are printed.
+            sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+            try:
+                return start_worker(settings)
+            except ScriptError:
+                sys.exit(BOOT_ERROR)
+
+    return ScoreApplication()
+
+
+def gunicorn_options(settings: ScoreSettings, listen: Listen) -> dict[str, Any]:
+    """Sync workers: the scoring timeout needs run() in a main thread, and one worker is one request at a time."""
+    return {
+        "bind": list(listen.binds),
+        "workers": settings.worker_count,
+        "worker_class": "sync",
+        "timeout": settings.worker_timeout_seconds,
+        "preload_app": settings.worker_preload,
+        "proc_name": f"despina score {settings.service_name}",
+        "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,
+        "control_socket_disable": True,
+    }

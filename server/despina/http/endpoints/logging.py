@@ -1,0 +1,67 @@
+"""What the server logs: reading and changing it (protocol §1.15)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from despina.errors import Unavailable, Unsupported
+from despina.http.endpoint import Endpoint
+from despina.protocol.json import Json, as_bool, as_object, as_string, as_unsigned, dumps, loads
+
+if TYPE_CHECKING:
+    from despina.server import Server
+    from despina.telemetry.logging import LogSettings
+
+_FORMATS = ("default", "ISO8601")
+_FLAGS = ("log_info", "log_warning", "log_error")
+
+
+async def read_logging(request: Request, server: Server) -> Response:
+    return _rendered(server.logging)
+
+
+async def update_logging(request: Request, server: Server) -> Response:
+    document = as_object(loads(await request.body()))
+    try:
+        change(server.logging, {key: value for key, value in document.items() if value is not None})
+    finally:
+        server.logging.apply()
+    return _rendered(server.logging)
+
+
+def change(settings: LogSettings, document: Json) -> None:
+    """Set the fields `document` holds, in the protocol's order: an error leaves the fields before it changed, as in
+    tritonserver. Raises Internal for JSON of the wrong type, Unsupported for the file, Unavailable for the format."""
+    if "log_file" in document:
+        raise Unsupported("log file location can not be updated through network protocol")
+    for flag in _FLAGS:
+        if flag in document:
+            setattr(settings, flag, as_bool(document[flag]))
+    if "log_verbose_level" in document:
+        settings.log_verbose_level = as_unsigned(document["log_verbose_level"])
+    if "log_format" in document:
+        log_format = as_string(document["log_format"])
+        if log_format not in _FORMATS:
+            raise Unavailable(f"invalid argument for --log_format, got: {log_format}")
+        settings.log_format = log_format
+
+
+def _rendered(settings: LogSettings) -> Response:
+    body = {
+        "log_file": settings.log_file,
+        "log_info": settings.log_info,
+        "log_warning": settings.log_warning,
+        "log_error": settings.log_error,
+        "log_verbose_level": settings.log_verbose_level,
+        "log_format": settings.log_format,
+    }
+    return Response(dumps(body), media_type="application/json")
+
+
+ENDPOINTS = (
+    Endpoint(("GET",), "/v2/logging", "logging", read_logging),
+    Endpoint(("POST",), "/v2/logging", "logging", update_logging),
+)

@@ -1,0 +1,65 @@
+"""Which requests are traced: reading and changing the settings (protocol §1.14)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from despina.errors import InvalidArgument, Unsupported
+from despina.http.endpoint import Endpoint
+from despina.protocol.json import Json, as_array, as_object, as_string, dumps, loads
+from despina.telemetry.trace_values import Changes, as_count, as_levels, as_natural
+
+if TYPE_CHECKING:
+    from despina.server import Server
+
+
+async def read_settings(request: Request, server: Server) -> Response:
+    model = _model(request, server)
+    return Response(dumps(server.trace.render(model)), media_type="application/json")
+
+
+async def update_settings(request: Request, server: Server) -> Response:
+    model = _model(request, server)
+    server.trace.update(read_changes(loads(await request.body())), model)
+    return Response(dumps(server.trace.render(model)), media_type="application/json")
+
+
+def read_changes(document: Json) -> Changes:
+    """What the body of a request changes; null means that the field is inherited again. Raises Internal for JSON of the
+    wrong type, InvalidArgument, and Unsupported when the file is to be changed."""
+    body = as_object(document)
+    if "trace_file" in body:
+        raise Unsupported("trace file location can not be updated through network protocol")
+    changes: dict[str, Any] = {}
+    if "trace_level" in body:
+        level = body["trace_level"]
+        changes["levels"] = None if level is None else as_levels([as_string(name) for name in as_array(level)])
+    for key, setting in (("rate", "trace_rate"), ("count", "trace_count"), ("log_frequency", "log_frequency")):
+        if setting in body:
+            text = body[setting]
+            changes[key] = None if text is None else _as_number(setting, as_string(text))
+    return changes
+
+
+def _as_number(setting: str, text: str) -> int:
+    return as_count(text) if setting == "trace_count" else as_natural(setting, text)
+
+
+def _model(request: Request, server: Server) -> str | None:
+    """The model in the path. Raises InvalidArgument, not NotFound, when it has no version ready: clients' tests expect
+    this text with the space before the colon."""
+    name: str | None = request.path_params.get("model")
+    if name is not None and not server.models.versions(name):
+        raise InvalidArgument(f"Request for unknown model : {name}")
+    return name
+
+
+ENDPOINTS = (
+    Endpoint(("GET",), "/v2/trace/setting", "trace", read_settings),
+    Endpoint(("POST",), "/v2/trace/setting", "trace", update_settings),
+    Endpoint(("GET",), "/v2/models/{model}/trace/setting", "trace", read_settings),
+    Endpoint(("POST",), "/v2/models/{model}/trace/setting", "trace", update_settings),
+)

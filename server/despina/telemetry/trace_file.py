@@ -1,0 +1,68 @@
+"""Trace files: one JSON array that grows, and numbered ones that are written in one go.
+
+Writing happens in one thread of its own, in the order it was asked for. The growing file is a complete JSON array after
+every write: the closing bracket is overwritten by the next trace. A file that cannot be written is reported in the log
+and costs its traces, never a request.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
+
+from despina.telemetry.trace import Trace
+from despina.telemetry.trace_text import render_groups
+
+_log = logging.getLogger(__name__)
+
+Groups = Sequence[Sequence[Trace]]
+
+
+class TraceFile:
+    """`path` is replaced by the first append; `path`.0, `path`.1, ... are the numbered files."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._next_number = 0
+        self._growing: BinaryIO | None = None
+        self._end = 0
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="trace")
+
+    def append(self, groups: Groups) -> None:
+        self._thread.submit(self._guarded, self._append, groups)
+
+    def save_numbered(self, groups: Groups) -> None:
+        self._thread.submit(self._guarded, self._save_numbered, groups)
+
+    def close(self) -> None:
+        """Wait until everything is written."""
+        self._thread.shutdown(wait=True)
+        if self._growing is not None:
+            self._growing.close()
+            self._growing = None
+
+    def _guarded(self, write: Callable[[Groups], None], groups: Groups) -> None:
+        try:
+            write(groups)
+        except OSError as error:
+            _log.error("failed creating trace file: %s", error)
+        except Exception:
+            _log.exception("failed writing %d traces", len(groups))
+
+    def _append(self, groups: Groups) -> None:
+        text = render_groups(groups)
+        if self._growing is None:
+            self._growing = self._path.open("wb")
+            self._growing.write(b"[")
+        else:
+            self._growing.seek(self._end)
+            self._growing.write(b",")
+        self._growing.write(text + b"]")
+        self._end = self._growing.tell() - 1
+        self._growing.flush()
+
+    def _save_numbered(self, groups: Groups) -> None:
+        path = self._path.with_name(f"{self._path.name}.{self._next_number}")
+        self._next_number += 1
+        path.write_bytes(b"[" + render_groups(groups) + b"]")

@@ -1,0 +1,22 @@
+import pytest
+from despina.config.compare import can_update_in_place
+from despina.config.proto import ModelConfig
+from google.protobuf import text_format
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("", True),
+        ("instance_group { count: 4 }", True),
+        ("version_policy { all { } }", True),
+        ("instance_group { count: 4 } version_policy { all { } }", True),
+        ("max_batch_size: 8", False),
+        ("instance_group { count: 4 } dynamic_batching { }", False),
+    ],
+)
+def test_only_instances_and_versions_change_in_place(change: str, expected: bool) -> None:
+    old = ModelConfig(name="m")
+    new = text_format.Parse(f'name: "m" {change}', ModelConfig())
+    assert can_update_in_place(old, new) is expected
+    assert can_update_in_place(new, old) is expected

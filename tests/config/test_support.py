@@ -1,0 +1,35 @@
+import pytest
+from despina.config.proto import ModelConfig
+from despina.config.support import reject_unsupported
+from despina.errors import Unsupported
+from google.protobuf import text_format
+
+
+def config(text: str) -> ModelConfig:
+    return text_format.Parse(f'name: "m" {text}', ModelConfig())
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('runtime: "libmine.so"', "runtime 'libmine.so'"),
+        ("model_transaction_policy { decoupled: true }", "decoupled"),
+        ('model_repository_agents { agents { name: "a" } }', "model_repository_agents"),
+        ("instance_group { secondary_devices { } }", "secondary_devices"),
+        ("sequence_batching { iterative_sequence: true }", "iterative_sequence"),
+        ("input { allow_ragged_batch: true }", "ragged"),
+        ("batch_input { }", "ragged"),
+        ("batch_output { }", "ragged"),
+    ],
+)
+def test_what_is_not_supported_is_refused_by_name(text: str, what: str) -> None:
+    with pytest.raises(Unsupported, match=rf"model 'm' asks for .*{what}"):
+        reject_unsupported(config(text))
+
+
+def test_what_the_server_supports_passes() -> None:
+    reject_unsupported(config('runtime: "libtriton_onnxruntime.so" model_transaction_policy { decoupled: false }'))
+    reject_unsupported(config("sequence_batching { }"))
+    reject_unsupported(config("batch_input { }"), ragged=True)
+    with pytest.raises(Unsupported, match="sequence_batching"):
+        reject_unsupported(config("sequence_batching { }"), sequences=False)

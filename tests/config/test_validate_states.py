@@ -1,0 +1,44 @@
+import pytest
+from despina.config.proto import ModelConfig
+from despina.config.validate_states import validate_states
+from despina.errors import InvalidArgument
+from google.protobuf import text_format
+
+
+def config(*states: str) -> ModelConfig:
+    fields = "".join(f'state {{ input_name: "s" data_type: TYPE_INT32 dims: 1 {state} }}' for state in states)
+    return text_format.Parse(f'name: "m" sequence_batching {{ {fields} }}', ModelConfig())
+
+
+GOOD = 'initial_state { name: "zero" data_type: TYPE_INT32 dims: 1 zero_data: true }'
+
+
+def test_sensible_states_pass() -> None:
+    validate_states(config(GOOD))
+    validate_states(config(""))
+    validate_states(ModelConfig(name="m"))
+
+
+@pytest.mark.parametrize(
+    ("states", "message"),
+    [
+        (
+            [GOOD.replace("INT32", "FP32")],
+            "The data type used for 'initial_state' field of state 's' does not match the state data type.",
+        ),
+        (
+            [GOOD.replace("zero", "", 1)],
+            "Field 'name' must be set when using initial_state for state input 's'.",
+        ),
+        (
+            [GOOD.replace("dims: 1", "dims: [ 1, 2 ]")],
+            "Number of dimensions in 'initial_state' doesn't match the size of 'state' dimensions for state input 's'. "
+            "2 != 1",
+        ),
+        ([GOOD, GOOD], "State input name 's' specified more than once."),
+    ],
+)
+def test_contradicting_states_are_refused(states: list[str], message: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        validate_states(config(*states))
+    assert caught.value.message == message

@@ -1,0 +1,160 @@
+import asyncio
+import json
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from despina.errors import InvalidArgument
+from despina.http.app import make_app
+from despina.http.endpoints import logging, statistics, trace
+from despina.telemetry.statistics import ModelStatistics
+from despina.telemetry.trace_settings import TraceSettings
+from starlette.types import Message
+
+LOGGING = {
+    "log_file": "",
+    "log_info": True,
+    "log_warning": True,
+    "log_error": True,
+    "log_verbose_level": 0,
+    "log_format": "default",
+}
+
+
+class FakeModels:
+    def versions(self, name: str) -> list[int]:
+        return [1] if name == "digits" else []
+
+    def statistics_of(self, name: str | None, version: int | None) -> Sequence[Any]:
+        if name == "nope":
+            raise InvalidArgument("requested model 'nope' is not available")
+        return [SimpleNamespace(name=name or "all", version=version or 9, statistics=ModelStatistics())]
+
+
+class FakeLogging(SimpleNamespace):
+    def apply(self) -> None:
+        self.applied = {key: vars(self)[key] for key in LOGGING}
+
+
+def fake_server() -> Any:
+    return SimpleNamespace(
+        settings=SimpleNamespace(http_restricted_api={}),
+        models=FakeModels(),
+        trace=TraceSettings(),
+        logging=FakeLogging(**LOGGING, applied={}),
+    )
+
+
+def ask(server: Any, method: str, path: str, body: bytes = b"") -> tuple[int, Any]:
+    """Status and parsed body; every answer is JSON."""
+    app = make_app(server, (*statistics.ENDPOINTS, *trace.ENDPOINTS, *logging.ENDPOINTS))
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": method, "path": path, "headers": [], "query_string": b"", "root_path": ""}
+    asyncio.run(app(scope, receive, send))
+    assert dict(sent[0]["headers"])[b"content-type"] == b"application/json"
+    return sent[0]["status"], json.loads(b"".join(message.get("body", b"") for message in sent[1:]))
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/v2/models/stats", ("all", "9")),
+        ("/v2/models/digits/stats", ("digits", "9")),
+        ("/v2/models/digits/versions/4/stats", ("digits", "4")),
+    ],
+)
+def test_statistics_are_asked_for_one_version_a_model_or_all(path: str, found: tuple[str, str]) -> None:
+    status, body = ask(fake_server(), "GET", path)
+    (entry,) = body["model_stats"]
+    assert (status, (entry["name"], entry["version"])) == (200, found)
+
+
+TRACE = "/v2/trace/setting"
+MODEL_TRACE = "/v2/models/digits/trace/setting"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "error"),
+    [
+        ("GET", "/v2/models/nope/stats", b"", 400, "requested model 'nope' is not available"),
+        ("POST", "/v2/models/digits/stats", b"", 405, "Method Not Allowed"),
+        ("POST", TRACE, b'{"trace_file":null}', 501, "trace file location can not be updated through network protocol"),
+        ("POST", TRACE, b'{"trace_rate":"many"}', 400, "Unable to parse 'trace_rate', got: many"),
+        ("POST", TRACE, b'{"trace_rate":5}', 500, "attempt to access JSON non-string as string"),
+        ("POST", TRACE, b'{"trace_level":"OFF"}', 500, "attempt to access JSON non-array as array"),
+        ("POST", TRACE, b'{"trace_level":[1]}', 500, "attempt to access JSON non-string as string"),
+        ("POST", TRACE, b'{"log_frequency":"abc"}', 400, "Unable to parse 'log_frequency', got: abc"),
+        (
+            "POST",
+            MODEL_TRACE,
+            b'{"trace_level":["TIMESTAMPS"]}',
+            400,
+            "Attempting to set invalid trace setting :trace file name is not given",
+        ),
+        ("POST", TRACE, b"", 500, "failed to parse the request JSON buffer: The document is empty. at 0"),
+        ("PUT", TRACE, b"{}", 405, "Method Not Allowed"),
+        ("GET", "/v2/models/nope/trace/setting", b"", 400, "Request for unknown model : nope"),
+        ("POST", "/v2/models/nope/trace/setting", b"{}", 400, "Request for unknown model : nope"),
+        ("GET", "/v2/models/digits/versions/1/trace/setting", b"", 404, "Not Found"),
+        (
+            "POST",
+            "/v2/logging",
+            b'{"log_file":"x"}',
+            501,
+            "log file location can not be updated through network protocol",
+        ),
+        ("POST", "/v2/logging", b'{"log_info":1}', 500, "attempt to access JSON non-boolean as boolean"),
+        (
+            "POST",
+            "/v2/logging",
+            b'{"log_verbose_level":-1}',
+            500,
+            "attempt to access JSON non-unsigned-integer as unsigned-integer",
+        ),
+        ("POST", "/v2/logging", b'{"log_format":"iso"}', 503, "invalid argument for --log_format, got: iso"),
+        ("POST", "/v2/logging", b"", 500, "failed to parse the request JSON buffer: The document is empty. at 0"),
+        ("DELETE", "/v2/logging", b"", 405, "Method Not Allowed"),
+    ],
+)
+def test_wrong_requests_change_nothing(method: str, path: str, body: bytes, status: int, error: str) -> None:
+    server = fake_server()
+    assert ask(server, method, path, body) == (status, {"error": error})
+    assert server.trace.render() == TraceSettings().render()
+    assert {key: getattr(server.logging, key) for key in LOGGING} == LOGGING
+
+
+def test_trace_settings_are_answered_after_the_change() -> None:
+    server = fake_server()
+    assert ask(server, "POST", MODEL_TRACE, b'{"trace_rate":"-1","trace_count":"3"}') == (
+        200,
+        {**TraceSettings().render(), "trace_rate": "4294967295", "trace_count": "3"},
+    )
+    assert ask(server, "GET", TRACE) == (200, TraceSettings().render())
+    assert ask(server, "POST", MODEL_TRACE, b'{"trace_rate":null,"trace_count":null}') == (
+        200,
+        TraceSettings().render(),
+    )
+
+
+def test_log_settings_change_and_null_leaves_them() -> None:
+    server = fake_server()
+    body = b'{"log_warning":false,"log_info":null,"log_file":null,"log_verbose_level":2,"log_format":"ISO8601"}'
+    changed = {**LOGGING, "log_warning": False, "log_verbose_level": 2, "log_format": "ISO8601"}
+    assert ask(server, "POST", "/v2/logging", body) == (200, changed)
+    assert ask(server, "GET", "/v2/logging") == (200, changed)
+    assert server.logging.applied == changed
+
+
+def test_an_error_leaves_the_log_settings_before_it_changed_and_applied() -> None:
+    server = fake_server()
+    status, _ = ask(server, "POST", "/v2/logging", b'{"log_format":"iso","log_error":false}')
+    assert status == 503
+    assert server.logging.applied == {**LOGGING, "log_error": False}

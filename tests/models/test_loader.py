@@ -1,0 +1,198 @@
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+from despina_backends.base import BackendError, Device, Execution, TensorMetadata
+
+from despina.errors import DespinaError, Internal, InvalidArgument, NotFound, Unavailable, Unsupported
+from despina.models.loader import backend_settings, load_version
+from despina.models.source import Source
+from despina.settings import Settings
+
+
+class Double:
+    """A backend that remembers what was opened and fails where the test says."""
+
+    def __init__(self):
+        self.options = None
+        self.open = []
+        self.fail_instance = None
+        self.fail_execute = False
+        self.inputs = {"X": TensorMetadata("X", "FP32", (-1, 2))}
+        self.outputs = {"Y": TensorMetadata("Y", "FP32", (-1, 2))}
+
+    def load(self, options):
+        self.options = options
+        self.open.append("backend")
+        return self
+
+    def instance(self, device):
+        if self.fail_instance == len(self.open) - 1:
+            raise BackendError("no room", "UNAVAILABLE")
+        instance = DoubleInstance(self, f"instance {len(self.open) - 1}")
+        self.open.append(instance.name)
+        return instance
+
+    def close(self):
+        self.open.remove("backend")
+
+
+class DoubleInstance:
+    def __init__(self, backend, name):
+        self.backend = backend
+        self.name = name
+
+    def execute(self, batch):
+        if self.backend.fail_execute:
+            raise BackendError("boom")
+        return Execution({"Y": np.concatenate(batch.inputs["X"])}, 0, 0)
+
+    def close(self):
+        self.backend.open.remove(self.name)
+
+
+@pytest.fixture
+def double(monkeypatch):
+    backend = Double()
+    module = ModuleType("double_backend")
+    module.load = backend.load
+    monkeypatch.setitem(sys.modules, "double_backend", module)
+    return backend
+
+
+def put(repository, config="", backend="double_backend:load"):
+    (repository / "m" / "1").mkdir(parents=True)
+    (repository / "m" / "config.pbtxt").write_text(f'backend: "{backend}" {config}')
+
+
+def load(repository, gpus=(), **settings):
+    configured = Settings(model_repository=(repository,), **settings)
+    return load_version(Source(configured).candidate("m"), 1, configured, lambda _: gpus)
+
+
+def test_a_version_is_completed_placed_and_warm(tmp_path, double):
+    put(
+        tmp_path,
+        """
+        instance_group [ { count: 2 kind: KIND_CPU } ]
+        output { name: "Y" data_type: TYPE_FP32 dims: [ 2 ] label_filename: "labels.txt" }
+        parameters { key: "p" value { string_value: "v" } }
+        model_warmup { name: "w" batch_size: 2 inputs { key: "X" value { data_type: TYPE_FP32 dims: 2 zero_data: true } } }
+        """,
+    )
+    (tmp_path / "m" / "labels.txt").write_text("cat\ndog\n")
+    loaded = load(tmp_path, backend_config={"": {"a": "1", "default-max-batch-size": "16"}})
+    assert (loaded.name, loaded.version, loaded.directory) == ("m", 1, tmp_path / "m")
+    assert loaded.config.max_batch_size == 16
+    assert list(loaded.config.dynamic_batching.preferred_batch_size) == [16]
+    assert [tensor.name for tensor in loaded.config.input] == ["X"]
+    assert [(p.name, p.device, p.group) for p in loaded.instances] == [
+        ("m_0_0", Device("CPU"), 0),
+        ("m_0_1", Device("CPU"), 0),
+    ]
+    assert loaded.labels == {"Y": ["cat", "dog"]}
+    assert [(w.rows, w.requests) for w in loaded.warmup] == [(2, 2), (2, 2)]
+    assert loaded.load_seconds > 0
+    assert double.options.parameters == {"p": "v"}
+    assert double.options.cpu_instance_count == 2
+    assert double.options.path.parent == tmp_path / "m" / "1"
+    loaded.close()
+    assert double.open == []
+
+
+def test_groups_follow_the_gpus(tmp_path, double):
+    put(tmp_path)
+    loaded = load(tmp_path, gpus=(0, 1))
+    assert [p.device for p in loaded.instances] == [Device("GPU", 0), Device("GPU", 1)]
+
+
+@pytest.mark.parametrize(
+    ("config", "spoil", "kind", "text"),
+    [
+        ("max_batch_size: 4 input { name: 'Z' data_type: TYPE_FP32 dims: 2 }", {}, InvalidArgument, "unexpected"),
+        ("output { name: 'Y' data_type: TYPE_FP32 dims: 2 label_filename: 'none' }", {}, Internal, "failed to open"),
+        ("instance_group [ { kind: KIND_CPU count: 3 } ]", {"fail_instance": 2}, Unavailable, "no room"),
+        (
+            "model_warmup { name: 'w' batch_size: 1 "
+            "inputs { key: 'X' value { data_type: TYPE_FP32 dims: 2 zero_data: true } } }",
+            {"fail_execute": True},
+            InvalidArgument,
+            "failed to run warmup sample 'w': boom; ",
+        ),
+    ],
+)
+def test_a_failure_leaves_nothing_open(tmp_path, double, config, spoil, kind, text):
+    put(tmp_path, config)
+    for name, value in spoil.items():
+        setattr(double, name, value)
+    with pytest.raises(kind, match=text):
+        load(tmp_path)
+    assert double.options is not None
+    assert double.open == []
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("INTERNAL", Internal),
+        ("INVALID_ARG", InvalidArgument),
+        ("NOT_FOUND", NotFound),
+        ("UNAVAILABLE", Unavailable),
+        ("UNSUPPORTED", Unsupported),
+    ],
+)
+def test_errors_of_backends_keep_their_code(tmp_path, double, monkeypatch, code, kind):
+    def fail(options):
+        raise BackendError("no", code)
+
+    monkeypatch.setattr(sys.modules["double_backend"], "load", fail)
+    put(tmp_path)
+    with pytest.raises(DespinaError) as error:
+        load(tmp_path)
+    assert type(error.value) is kind
+    assert error.value.message == "no"
+
+
+def test_an_unknown_backend_is_named(tmp_path):
+    put(tmp_path, backend="nosuchbackend")
+    with pytest.raises(InvalidArgument) as error:
+        load(tmp_path)
+    assert error.value.message == (
+        "unable to find backend library for backend 'nosuchbackend', try specifying runtime on the model configuration."
+    )
+
+
+def test_tensors_are_checked_before_the_model_is_read_when_the_configuration_lists_them(tmp_path, double):
+    put(tmp_path, 'input { name: "X" dims: [ 2 ] } output { name: "Y" data_type: TYPE_FP32 dims: [ 2 ] }')
+    with pytest.raises(InvalidArgument, match="model input 'X' must specify 'data_type' for m"):
+        load(tmp_path)
+    assert double.options is None
+
+
+def test_without_completion_the_configuration_stays_as_written(tmp_path, double):
+    tensor = "data_type: TYPE_FP32 dims: [ 2 ]"
+    put(tmp_path, f'max_batch_size: 2 input {{ name: "X" {tensor} }} output {{ name: "Y" {tensor} }}')
+    loaded = load(tmp_path, strict_model_config=True)
+    assert loaded.config.max_batch_size == 2
+    assert not loaded.config.HasField("dynamic_batching")
+
+
+def test_an_ensemble_needs_no_backend(tmp_path):
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    (tmp_path / "m" / "config.pbtxt").write_text(
+        """platform: "ensemble"
+        input { name: "a" data_type: TYPE_FP32 dims: [ 1 ] }
+        output { name: "b" data_type: TYPE_FP32 dims: [ 1 ] }
+        ensemble_scheduling { step { model_name: "x" model_version: -1
+            input_map { key: "i" value: "a" } output_map { key: "o" value: "b" } } }"""
+    )
+    loaded = load(tmp_path)
+    assert loaded.backend is None
+    assert loaded.instances == ()
+
+
+def test_what_is_said_for_one_backend_wins():
+    settings = Settings(backend_config={"": {"a": "1", "b": "1"}, "x": {"b": "2"}})
+    assert backend_settings(settings, "x") == {"a": "1", "b": "2"}
+    assert backend_settings(settings, "y") == {"a": "1", "b": "1"}

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+from despina_backends.base import BackendError, Execution
+from google.protobuf import text_format
+
+from despina.config.proto import ModelConfig
+from despina.errors import DespinaError, InvalidArgument
+from despina.models.warmup import read_samples, run_samples
+
+
+def config(sample, max_batch_size=8, tensors='input { name: "X" data_type: TYPE_FP32 dims: [ 2 ] }'):
+    text = f'name: "m" max_batch_size: {max_batch_size} {tensors} model_warmup {{ name: "s" {sample} }}'
+    return text_format.Parse(text, ModelConfig())
+
+
+def tensor(kind, datatype="TYPE_FP32", dims="2"):
+    return f'inputs {{ key: "X" value {{ data_type: {datatype} dims: [ {dims} ] {kind} }} }}'
+
+
+class Recorder:
+    def __init__(self):
+        self.batches = []
+
+    def execute(self, batch):
+        self.batches.append(batch)
+        return Execution({}, 0, 0)
+
+    def close(self):
+        pass
+
+
+def test_a_sample_is_requests_of_batch_one_executed_together_on_every_instance(tmp_path):
+    samples = read_samples(config(f"batch_size: 3 count: 2 {tensor('zero_data: true')}"), tmp_path)
+    instances = [Recorder(), Recorder()]
+    executions = run_samples(samples, instances)
+    for instance in instances:
+        assert [batch.rows for batch in instance.batches] == [3, 3]
+        parts = instance.batches[0].inputs["X"]
+        assert [(part.shape, part.dtype) for part in parts] == [((1, 2), np.dtype("<f4"))] * 3
+    assert [(execution.rows, execution.requests) for execution in executions] == [(3, 3)] * 4
+
+
+def test_without_a_batch_dimension_requests_run_one_after_another(tmp_path):
+    samples = read_samples(config(f"batch_size: 2 {tensor('zero_data: true')}", max_batch_size=0), tmp_path)
+    instance = Recorder()
+    executions = run_samples(samples, [instance])
+    assert [(batch.rows, batch.inputs["X"][0].shape) for batch in instance.batches] == [(0, (2,))] * 2
+    assert [(execution.rows, execution.requests) for execution in executions] == [(1, 1)] * 2
+
+
+def test_batch_size_zero_is_skipped(tmp_path):
+    assert read_samples(config(tensor("zero_data: true")), tmp_path) == []
+
+
+def test_the_model_sees_the_reshaped_tensor(tmp_path):
+    tensors = 'input { name: "X" data_type: TYPE_FP32 dims: [ -1, 4 ] reshape { shape: [ 2, -1, 2 ] } }'
+    samples = read_samples(config(f"batch_size: 1 {tensor('zero_data: true', dims='3, 4')}", 8, tensors), tmp_path)
+    assert samples[0].inputs["X"].shape == (1, 2, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "datatype", "content", "expected"),
+    [
+        ("zero_data: true", "TYPE_INT64", b"", np.zeros(2, "<i8")),
+        ("zero_data: true", "TYPE_STRING", b"", np.array([b"", b""], object)),
+        ("random_data: true", "TYPE_STRING", b"", np.array([b"", b""], object)),
+        ('input_data_file: "f"', "TYPE_FP32", np.array([1, 2, 3], "<f4").tobytes(), np.array([1, 2], "<f4")),
+        ('input_data_file: "f"', "TYPE_STRING", b"\2\0\0\0ab\0\0\0\0", np.array([b"ab", b""], object)),
+    ],
+)
+def test_where_the_data_comes_from(tmp_path, kind, datatype, content, expected):
+    (tmp_path / "warmup").mkdir()
+    (tmp_path / "warmup" / "f").write_bytes(content)
+    samples = read_samples(config(f"batch_size: 1 {tensor(kind, datatype)}"), tmp_path)
+    got = samples[0].inputs["X"][0]
+    assert got.dtype == expected.dtype
+    assert got.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("datatype", ["TYPE_BOOL", "TYPE_FP16", "TYPE_BF16", "TYPE_UINT64"])
+def test_random_data_has_the_type_asked_for(tmp_path, datatype):
+    samples = read_samples(config(f"batch_size: 1 {tensor('random_data: true', datatype, '100')}"), tmp_path)
+    got = samples[0].inputs["X"]
+    assert got.shape == (1, 100)
+    assert len(np.unique(got.view(np.uint8))) > 1
+    if datatype == "TYPE_BOOL":
+        assert set(got.view(np.uint8).ravel()) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "datatype", "dims", "text"),
+    [
+        (
+            "zero_data: true",
+            "TYPE_FP32",
+            "-1",
+            "warmup setting expects all variable-size dimensions are specified for input 'X'",
+        ),
+        ("", "TYPE_FP32", "2", "warmup setting expects input 'X' to have input_data_type set"),
+        (
+            'input_data_file: "f"',
+            "TYPE_FP32",
+            "2",
+            "warmup setting expects 8 bytes, but the data provided from fonly has 3 bytes",
+        ),
+        ('input_data_file: "f"', "TYPE_STRING", "2", "only has 0"),
+        ('input_data_file: "none"', "TYPE_FP32", "2", "failed to open file for read"),
+    ],
+)
+def test_settings_that_give_no_data(tmp_path, kind, datatype, dims, text):
+    (tmp_path / "warmup").mkdir()
+    (tmp_path / "warmup" / "f").write_bytes(b"abc")
+    with pytest.raises(DespinaError) as error:
+        read_samples(config(f"batch_size: 1 {tensor(kind, datatype, dims)}"), tmp_path)
+    assert text in error.value.message
+
+
+def test_a_sample_that_fails_is_named(tmp_path):
+    class Failing(Recorder):
+        def execute(self, batch):
+            raise BackendError("out of range")
+
+    samples = read_samples(config(f"batch_size: 1 {tensor('zero_data: true')}"), tmp_path)
+    with pytest.raises(InvalidArgument) as error:
+        run_samples(samples, [Failing()])
+    assert error.value.message == "failed to run warmup sample 's': out of range; "

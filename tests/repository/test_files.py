@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+from despina.config.proto import ModelConfig
+from despina.errors import Internal, Unavailable
+from despina.repository.files import model_file
+from google.protobuf import text_format
+
+
+def config(fields: str = "") -> ModelConfig:
+    return text_format.Parse(f'name: "m" backend: "onnxruntime" {fields}', ModelConfig())
+
+
+def put(directory: Path, path: str) -> Path:
+    (directory / path).parent.mkdir(parents=True, exist_ok=True)
+    (directory / path).touch()
+    return directory / path
+
+
+SPECIAL = 'cc_model_filenames { key: "8.0" value: "a100.onnx" } '
+
+
+@pytest.mark.parametrize(
+    ("fields", "capability", "file"),
+    [
+        ("", None, "1/model.onnx"),
+        ('default_model_filename: "net.onnx"', None, "1/net.onnx"),
+        (SPECIAL, "8.0", "1/a100.onnx"),
+        (SPECIAL, "9.0", "1/model.onnx"),
+        (SPECIAL + 'default_model_filename: "net.onnx"', None, "1/net.onnx"),
+        ("", None, "1/model.onnx/model.onnx"),
+        ('default_model_filename: "net"', None, "1/net/model.onnx"),
+    ],
+)
+def test_file_of_a_version(tmp_path: Path, fields: str, capability: str | None, file: str) -> None:
+    expected = put(tmp_path, file)
+    assert model_file(tmp_path, 1, config(fields), capability) == expected
+
+
+def test_missing_file_is_internal(tmp_path: Path) -> None:
+    with pytest.raises(Internal) as caught:
+        model_file(tmp_path, 3, config())
+    assert caught.value.message == f"failed to stat file {tmp_path}/3/model.onnx"
+
+
+def test_directory_without_a_model_is_unavailable(tmp_path: Path) -> None:
+    put(tmp_path, "1/model.onnx/weights")
+    with pytest.raises(Unavailable) as caught:
+        model_file(tmp_path, 1, config())
+    assert caught.value.message == f"unable to find '{tmp_path}/1/model.onnx/model.onnx' for model instance 'm'"
+
+
+def test_other_backends_look_for_themselves(tmp_path: Path) -> None:
+    other = ModelConfig(name="m", backend="other", default_model_filename="model.bin")
+    assert model_file(tmp_path, 2, other) == tmp_path / "2" / "model.bin"

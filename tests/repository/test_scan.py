@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pytest
+from despina.errors import DespinaError, Internal, InvalidArgument
+from despina.repository.scan import check_model_name, check_repositories, load_failed_in_poll, scan
+
+
+def test_every_sub_directory_is_a_model_and_files_are_not(tmp_path: Path) -> None:
+    for name in ("b", "a", ".git", "with space"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a" / "nested").mkdir()
+    (tmp_path / "README.md").touch()
+    (tmp_path / "linked").symlink_to(tmp_path / "a")
+    found = scan([tmp_path])
+    assert list(found.models) == [".git", "a", "b", "linked", "with space"]
+    assert found.find("a") == tmp_path / "a"
+    assert not found.duplicates
+
+
+def test_name_in_two_repositories_belongs_to_neither(tmp_path: Path) -> None:
+    for path in ("one/m", "one/n", "two/m", "three/m"):
+        (tmp_path / path).mkdir(parents=True)
+    found = scan([tmp_path / "two", tmp_path / "one", tmp_path / "three"])
+    assert (list(found.models), found.duplicates) == (["n"], {"m"})
+    with pytest.raises(Internal, match="failed to poll model 'm': not unique across all model repositories"):
+        found.find("m")
+
+
+def test_repository_named_twice_counts_once(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    assert list(scan([tmp_path, tmp_path]).models) == ["m"]
+
+
+def test_unknown_model_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(Internal, match=r"failed to poll model 'm': model not found in any model repository\."):
+        scan([tmp_path]).find("m")
+
+
+def test_repository_that_vanished_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(Internal, match="failed to open directory"):
+        scan([tmp_path / "absent"])
+
+
+def test_repositories_must_be_directories(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    absent = tmp_path / "absent"
+    table: list[tuple[list[Path], type[DespinaError], str]] = [
+        ([], InvalidArgument, "--model-repository must be specified"),
+        ([tmp_path, file], InvalidArgument, "repository path is not a valid directory"),
+        ([absent], Internal, f"failed to stat file {absent}"),
+    ]
+    for repositories, error, message in table:
+        with pytest.raises(error) as caught:
+            check_repositories(repositories)
+        assert caught.value.message == message
+    check_repositories([tmp_path])
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_blank_names_are_refused(name: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        check_model_name(name)
+    assert caught.value.message == "Model name cannot be empty. Please enter a valid name to deploy."
+
+
+@pytest.mark.parametrize("name", ["..", "../m", "a/b", "/etc", "a..b", "a\0b"])
+def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        check_model_name(name)
+    assert caught.value.message == (
+        f"invalid model name '{name}', model name must not contain path traversal characters"
+    )
+
+
+@pytest.mark.parametrize("name", ["m", ".hidden", "été", "a.b", "with space"])
+def test_other_names_pass(name: str) -> None:
+    check_model_name(name)
+
+
+def test_clients_are_told_that_the_poll_failed() -> None:
+    error = load_failed_in_poll("m")
+    assert (error.message, error.status) == ("failed to load 'm', failed to poll from model repository", 500)

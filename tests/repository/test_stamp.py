@@ -1,0 +1,81 @@
+import os
+from pathlib import Path
+
+import pytest
+from despina.repository.stamp import Changes, Stamp, compare, take_stamp
+
+BASE = {"": 5, "config.pbtxt": 1, "labels.txt": 1, "1": 2, "2": 2}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, Changes(config=False, versions=frozenset(), shared=False)),
+        ({"": 6}, Changes(config=True, versions=frozenset(), shared=False)),
+        ({"config.pbtxt": 6}, Changes(config=True, versions=frozenset(), shared=False)),
+        ({"configs": 6, "": 6}, Changes(config=True, versions=frozenset(), shared=False)),
+        ({"1": 6}, Changes(config=False, versions=frozenset({1}), shared=False)),
+        ({"1": 1}, Changes(config=False, versions=frozenset({1}), shared=False)),
+        ({"3": 6, "2": None}, Changes(config=False, versions=frozenset({2, 3}), shared=False)),
+        ({"labels.txt": 6}, Changes(config=False, versions=frozenset(), shared=True)),
+        ({"labels.txt": None}, Changes(config=False, versions=frozenset(), shared=True)),
+        ({"03": 6}, Changes(config=False, versions=frozenset(), shared=True)),
+    ],
+)
+def test_changes_are_told_apart(change: dict[str, int | None], expected: Changes) -> None:
+    after = {name: time for name, time in (BASE | change).items() if time is not None}
+    found = compare(Stamp(dict(BASE)), Stamp(after))
+    assert found == expected
+    assert bool(found) == bool(change)
+
+
+def test_versions_reload_when_they_or_something_shared_changed() -> None:
+    assert not Changes(config=True, versions=frozenset({2}), shared=False).needs_reload(1)
+    assert Changes(config=False, versions=frozenset({1}), shared=False).needs_reload(1)
+    assert Changes(config=False, versions=frozenset(), shared=True).needs_reload(1)
+
+
+def test_stamp_has_the_newest_time_of_each_entry(tmp_path: Path) -> None:
+    (tmp_path / "1" / "deep").mkdir(parents=True)
+    (tmp_path / "config.pbtxt").touch()
+    stamp = take_stamp(tmp_path)
+    assert set(stamp.entries) == {"", "1", "config.pbtxt"}
+    assert stamp == take_stamp(tmp_path)
+    late = stamp.newest + 10**12
+    set_time(tmp_path / "1" / "deep", late)
+    changed = take_stamp(tmp_path)
+    assert changed.entries["1"] == late == changed.newest
+    assert compare(stamp, changed) == Changes(config=False, versions=frozenset({1}), shared=False)
+
+
+def test_new_file_changes_the_directory_it_is_in(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    set_time(tmp_path / "1", 10**9)
+    before = take_stamp(tmp_path)
+    (tmp_path / "1" / "model.onnx").touch()
+    set_time(tmp_path / "1" / "model.onnx", before.newest + 10**12)
+    assert compare(before, take_stamp(tmp_path)).versions == {1}
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    model, other = tmp_path / "m", tmp_path / "other"
+    model.mkdir()
+    other.mkdir()
+    (model / "1").symlink_to(other)
+    (other / "back").symlink_to(model)
+    (model / "dangling").symlink_to(tmp_path / "absent")
+    before = take_stamp(model)
+    assert set(before.entries) == {"", "1"}
+    (other / "model.onnx").touch()
+    set_time(other / "model.onnx", before.newest + 10**12)
+    assert 1 in compare(before, take_stamp(model)).versions
+
+
+def test_directory_that_is_gone_has_an_empty_stamp(tmp_path: Path) -> None:
+    gone = take_stamp(tmp_path / "absent")
+    assert gone == Stamp({})
+    assert gone.newest == 0
+
+
+def set_time(path: Path, time_ns: int) -> None:
+    os.utime(path, ns=(time_ns, time_ns))
