@@ -1,7 +1,7 @@
 import pytest
 from despina.config.compare import can_update_in_place
 from despina.config.proto import ModelConfig
-from google.protobuf import text_format
+from despina.config.read import parse_text
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,6 @@ from google.protobuf import text_format
 )
 def test_only_instances_and_versions_change_in_place(change: str, expected: bool) -> None:
     old = ModelConfig(name="m")
-    new = text_format.Parse(f'name: "m" {change}', ModelConfig())
+    new = parse_text(f'name: "m" {change}')
     assert can_update_in_place(old, new) is expected
     assert can_update_in_place(new, old) is expected

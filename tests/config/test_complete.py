@@ -3,15 +3,15 @@ import logging
 import pytest
 from despina.config.complete import complete_from_model, default_max_batch_size
 from despina.config.proto import ModelConfig
+from despina.config.read import parse_text
 from despina.errors import InvalidArgument
 from despina_backends.base import TensorMetadata
-from google.protobuf import text_format
 
 Shapes = dict[str, tuple[int, ...]]
 
 
 def config(text: str) -> ModelConfig:
-    return text_format.Parse(f'name: "m" {text}', ModelConfig())
+    return parse_text(f'name: "m" {text}')
 
 
 def tensors(shapes: Shapes, datatype: str = "FP32") -> dict[str, TensorMetadata]:
@@ -106,9 +106,7 @@ def test_configuration_is_completed_from_the_model(
 )
 def test_datatypes_are_translated(datatype: str, expected: str) -> None:
     completed = complete_from_model(ModelConfig(), tensors({"x": (2,)}, datatype), tensors({"y": (2,)}))
-    assert text_format.MessageToString(completed.input[0]) == text_format.MessageToString(
-        config(f'input {{ name: "x" data_type: {expected} dims: 2 }}').input[0]
-    )
+    assert completed.input[0] == config(f'input {{ name: "x" data_type: {expected} dims: 2 }}').input[0]
 
 
 def test_optional_inputs_are_not_listed_and_do_not_hinder_batching() -> None:

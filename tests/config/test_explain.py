@@ -1,11 +1,11 @@
 import pytest
 from despina.config.explain import explain
 from despina.config.proto import ModelConfig
-from google.protobuf import text_format
+from despina.config.read import parse_text
 
 
 def config(text: str) -> ModelConfig:
-    return text_format.Parse(text, ModelConfig())
+    return parse_text(text)
 
 
 FINAL = (

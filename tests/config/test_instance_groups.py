@@ -6,13 +6,13 @@ from despina.config.instance_groups import (
     validate_instance_groups,
 )
 from despina.config.proto import ModelConfig
+from despina.config.read import parse_text
 from despina.errors import InvalidArgument
 from despina_backends.base import Device
-from google.protobuf import text_format
 
 
 def config(groups: str, backend: str = "onnxruntime") -> ModelConfig:
-    return text_format.Parse(f'name: "m" backend: "{backend}" {groups}', ModelConfig())
+    return parse_text(f'name: "m" backend: "{backend}" {groups}')
 
 
 def groups(completed: ModelConfig) -> list[tuple[str, int, int, list[int]]]:

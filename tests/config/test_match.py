@@ -1,15 +1,15 @@
 import pytest
 from despina.config.match import match_model
 from despina.config.proto import ModelConfig
+from despina.config.read import parse_text
 from despina.errors import Internal, InvalidArgument
 from despina_backends.base import TensorMetadata
-from google.protobuf import text_format
 
 Shapes = dict[str, tuple[int, ...]]
 
 
 def config(text: str) -> ModelConfig:
-    return text_format.Parse(f'name: "m" {text}', ModelConfig())
+    return parse_text(f'name: "m" {text}')
 
 
 def tensor(kind: str, name: str, fields: str, data_type: str = "FP32") -> str:
@@ -191,5 +191,5 @@ def test_sequence_control_the_model_lacks_is_internal() -> None:
 @pytest.mark.parametrize(("state", "output"), [("q", "y"), ("s", "q")])
 def test_states_must_be_tensors_of_the_model(state: str, output: str) -> None:
     text = BATCH + X + Y + f'sequence_batching {{ state {{ input_name: "{state}" output_name: "{output}" }} }}'
-    with pytest.raises(InvalidArgument, match="unexpected inference (in|out)put 'q'"):
+    with pytest.raises(InvalidArgument, match=r"unexpected inference (in|out)put 'q'"):
         match(text, {"x": (-1, 2), "s": (-1, 1)}, {"y": (-1, 2)})

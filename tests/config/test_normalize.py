@@ -1,10 +1,10 @@
 from despina.config.normalize import normalize
 from despina.config.proto import ModelConfig
-from google.protobuf import text_format
+from despina.config.read import parse_text
 
 
 def config(text: str) -> ModelConfig:
-    return text_format.Parse(text, ModelConfig())
+    return parse_text(text)
 
 
 def test_defaults_of_a_plain_model() -> None:

@@ -2,14 +2,12 @@ import json
 from typing import Any
 
 import pytest
-from despina.config.proto import ModelConfig
-from despina.config.read import parse_json
+from despina.config.read import parse_json, parse_text
 from despina.config.render import to_json
-from google.protobuf import text_format
 
 
 def render(text: str) -> dict[str, Any]:
-    return to_json(text_format.Parse(text, ModelConfig()))
+    return to_json(parse_text(text))
 
 
 def test_scalars_lists_and_maps_always_appear_in_declaration_order() -> None:
@@ -65,7 +63,8 @@ def test_tensors() -> None:
         ("version_policy { specific { versions: 7 } }", "version_policy", {"specific": {"versions": [7]}}),
         (
             "dynamic_batching { max_queue_delay_microseconds: 18446744073709551615 default_queue_policy { } "
-            "priority_queue_policy { key: 10 value { } } priority_queue_policy { key: 2 value { max_queue_size: 1 } } }",
+            "priority_queue_policy { key: 10 value { } } "
+            "priority_queue_policy { key: 2 value { max_queue_size: 1 } } }",
             "dynamic_batching",
             {
                 "preferred_batch_size": [],
@@ -96,7 +95,8 @@ def test_tensors() -> None:
             },
         ),
         (
-            "sequence_batching { direct { minimum_slot_utilization: 0.1 } state { dims: 3 initial_state { dims: 3 } } }",
+            "sequence_batching { direct { minimum_slot_utilization: 0.1 } "
+            "state { dims: 3 initial_state { dims: 3 } } }",
             "sequence_batching",
             {
                 "direct": {"max_queue_delay_microseconds": 0, "minimum_slot_utilization": 0.1},
@@ -185,10 +185,9 @@ def test_submessages_appear_when_set(text: str, field: str, expected: object) ->
 
 
 def test_what_is_rendered_can_be_loaded_again() -> None:
-    config = text_format.Parse(
+    config = parse_text(
         'name: "m" max_batch_size: 4 input { name: "x" data_type: TYPE_STRING dims: -1 }'
         "dynamic_batching { priority_queue_policy { key: 1 value { timeout_action: DELAY } } }"
-        "sequence_batching { }".replace("sequence_batching { }", "instance_group { kind: KIND_CPU }"),
-        ModelConfig(),
+        "instance_group { kind: KIND_CPU }"
     )
     assert parse_json(json.dumps(to_json(config))) == config

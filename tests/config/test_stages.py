@@ -2,18 +2,18 @@ from pathlib import Path
 
 import pytest
 from despina.config.proto import ModelConfig
+from despina.config.read import parse_text
 from despina.config.render import to_json
 from despina.config.stages import model_stage, placement_stage, poll_stage
 from despina.errors import InvalidArgument
 from despina_backends.base import TensorMetadata
-from google.protobuf import text_format
 
 X = {"x": TensorMetadata("x", "FP32", (-1, 16))}
 Y = {"y": TensorMetadata("y", "FP32", (-1, 16))}
 
 
 def config(text: str) -> ModelConfig:
-    return text_format.Parse(text, ModelConfig())
+    return parse_text(text)
 
 
 def directory(folder: Path) -> Path:
@@ -120,6 +120,16 @@ def test_schedulers_fail_the_poll_and_states_the_load(tmp_path: Path) -> None:
     )
     with pytest.raises(InvalidArgument, match="specified more than once"):
         model_stage(placement_stage(polled, []), X, Y, 4, strict=False)
+
+
+def test_an_ensemble_is_not_completed(tmp_path: Path) -> None:
+    written = config(
+        'platform: "ensemble" input { name: "a" data_type: TYPE_FP32 dims: 1 } ensemble_scheduling { step [ '
+        '{ model_name: "s" input_map { key: "x" value: "a" } output_map { key: "y" value: "b" } }, '
+        '{ model_name: "t" input_map { key: "x" value: "b" } output_map { key: "y" value: "a" } } ] }'
+    )
+    polled = poll_stage(written, "e", tmp_path, strict=False)
+    assert model_stage(polled, {}, {}, 4, strict=False) == polled
 
 
 def test_ensembles_pass_all_stages(tmp_path: Path) -> None:

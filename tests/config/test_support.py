@@ -1,12 +1,12 @@
 import pytest
 from despina.config.proto import ModelConfig
+from despina.config.read import parse_text
 from despina.config.support import reject_unsupported
 from despina.errors import Unsupported
-from google.protobuf import text_format
 
 
 def config(text: str) -> ModelConfig:
-    return text_format.Parse(f'name: "m" {text}', ModelConfig())
+    return parse_text(f'name: "m" {text}')
 
 
 @pytest.mark.parametrize(

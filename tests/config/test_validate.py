@@ -1,15 +1,15 @@
 import pytest
 from despina.config.normalize import normalize
 from despina.config.proto import ModelConfig
+from despina.config.read import parse_text
 from despina.config.validate import validate
 from despina.errors import InvalidArgument
-from google.protobuf import text_format
 
 PLAIN = 'name: "m" backend: "onnxruntime" '
 
 
 def config(text: str) -> ModelConfig:
-    return text_format.Parse(text, ModelConfig())
+    return parse_text(text)
 
 
 @pytest.mark.parametrize(

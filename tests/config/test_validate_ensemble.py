@@ -1,8 +1,8 @@
 import pytest
 from despina.config.proto import ModelConfig
+from despina.config.read import parse_text
 from despina.config.validate_ensemble import validate_ensemble
 from despina.errors import InvalidArgument
-from google.protobuf import text_format
 
 
 def step(reads: str, writes: str, model: str = "s") -> str:
@@ -14,7 +14,7 @@ def step(reads: str, writes: str, model: str = "s") -> str:
 def ensemble(*steps: str, inputs: str = "a", outputs: str = "z", more: str = "") -> ModelConfig:
     tensors = [f'input {{ name: "{name}" }}' for name in inputs] + [f'output {{ name: "{name}" }}' for name in outputs]
     text = f'name: "e" platform: "ensemble" {" ".join(tensors)} ensemble_scheduling {{ {" ".join(steps)} }} {more}'
-    return text_format.Parse(text, ModelConfig())
+    return parse_text(text)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_graphs_that_flow_pass(config: ModelConfig) -> None:
             "ensemble scheduling must be set for ensemble e whose platform is ensemble",
         ),
         (
-            text_format.Parse('name: "e" backend: "onnxruntime" ensemble_scheduling { }', ModelConfig()),
+            parse_text('name: "e" backend: "onnxruntime" ensemble_scheduling { }'),
             "ensemble scheduling cannot be set for model 'e' whose platform is not ensemble",
         ),
     ],

@@ -1,12 +1,12 @@
 import pytest
 from despina.config.proto import ModelConfig
+from despina.config.read import parse_text
 from despina.config.validate_io import validate_io
 from despina.errors import InvalidArgument
-from google.protobuf import text_format
 
 
 def config(text: str) -> ModelConfig:
-    return text_format.Parse(f'name: "m" {text}', ModelConfig())
+    return parse_text(f'name: "m" {text}')
 
 
 def tensor(kind: str, fields: str) -> str:

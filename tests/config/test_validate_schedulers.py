@@ -1,12 +1,12 @@
 import pytest
 from despina.config.proto import ModelConfig
+from despina.config.read import parse_text
 from despina.config.validate_schedulers import validate_dynamic_batching, validate_sequence_batching
 from despina.errors import InvalidArgument
-from google.protobuf import text_format
 
 
 def config(text: str) -> ModelConfig:
-    return text_format.Parse(f'name: "m" max_batch_size: 4 {text}', ModelConfig())
+    return parse_text(f'name: "m" max_batch_size: 4 {text}')
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,13 @@
 import pytest
 from despina.config.proto import ModelConfig
+from despina.config.read import parse_text
 from despina.config.validate_states import validate_states
 from despina.errors import InvalidArgument
-from google.protobuf import text_format
 
 
 def config(*states: str) -> ModelConfig:
     fields = "".join(f'state {{ input_name: "s" data_type: TYPE_INT32 dims: 1 {state} }}' for state in states)
-    return text_format.Parse(f'name: "m" sequence_batching {{ {fields} }}', ModelConfig())
+    return parse_text(f'name: "m" sequence_batching {{ {fields} }}')
 
 
 GOOD = 'initial_state { name: "zero" data_type: TYPE_INT32 dims: 1 zero_data: true }'

@@ -1,9 +1,13 @@
 import asyncio
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from despina.http.metrics import metrics_app
+from despina.http.metrics import measured, metrics_app, metrics_options, open_metrics
+from despina.settings import MetricsConfig, Settings
 from despina.telemetry.measured_model import MeasuredModel
-from despina.telemetry.metrics import Metrics, Sources
+from despina.telemetry.metrics import Metrics, MetricsOptions, Sources
 from despina.telemetry.statistics import ModelStatistics
 from starlette.types import Message
 
@@ -42,3 +46,37 @@ def test_other_paths_are_empty_and_fine(path: str) -> None:
 def test_only_get_is_allowed(method: str) -> None:
     status, _, body = ask(method, "/metrics")
     assert (status, body) == (405, b'{"error":"Method Not Allowed"}')
+
+
+def test_settings_decide_what_is_measured() -> None:
+    config = MetricsConfig(counter_latencies=False, summary_latencies=True, summary_quantiles=((0.5, 0.1), (0.9, 0.01)))
+    settings = Settings(metrics_config=config, pinned_memory_pool_byte_size=7)
+    assert metrics_options(settings) == MetricsOptions(False, True, (0.5, 0.9), 7)
+    assert metrics_options(replace(settings, allow_metrics=False)).summary_latencies is False
+
+
+@pytest.mark.parametrize(
+    ("cache_config", "enable", "cached"),
+    [({"local": {"size": "9"}}, True, True), ({"local": {"size": "9"}}, False, False), ({}, True, False)],
+)
+def test_a_model_is_measured_with_its_tags_and_cache(
+    cache_config: dict[str, dict[str, str]], enable: bool, cached: bool
+) -> None:
+    config = SimpleNamespace(metric_tags={"team": "a"}, response_cache=SimpleNamespace(enable=enable))
+    model: Any = SimpleNamespace(name="m", version=2, statistics=ModelStatistics(), config=config, load_seconds=0.5)
+    expected = MeasuredModel("m", 2, model.statistics, {"team": "a"}, 0.5, cached)
+    assert measured(model, Settings(cache_config=cache_config)) == expected
+
+
+def test_the_models_of_a_server_are_listed_when_scraped() -> None:
+    config = SimpleNamespace(metric_tags={}, response_cache=SimpleNamespace(enable=False))
+    loaded: list[Any] = []
+    server: Any = SimpleNamespace(
+        settings=Settings(allow_gpu_metrics=False, allow_cpu_metrics=False),
+        models=SimpleNamespace(statistics_of=lambda name, version: loaded),
+    )
+    metrics = open_metrics(server)
+    assert "nv_inference" not in metrics.text(metrics.sources.models())
+    loaded.append(SimpleNamespace(name="m", version=2, statistics=ModelStatistics(), config=config, load_seconds=0.5))
+    assert 'nv_model_load_duration_secs{model="m",version="2"} 0.5\n' in metrics.text(metrics.sources.models())
+    assert "nv_cpu" not in metrics.text(metrics.sources.models())

@@ -7,7 +7,6 @@ import weakref
 from pathlib import Path
 
 import pytest
-
 from despina.errors import Internal, InvalidArgument, NotFound, Unavailable
 from despina.models.lifecycle import Models
 from despina.models.loader import LoadedVersion
@@ -51,6 +50,7 @@ class Bench:
             Settings(model_control_mode=mode, **settings),
             lambda loaded: Served(loaded, self.closed),
             load=self._load,
+            check_ensemble=self._check_ensemble,
             now=lambda: self.now,
         )
 
@@ -61,6 +61,10 @@ class Bench:
         if (candidate.name, version) in self.broken:
             raise InvalidArgument("it is broken")
         return LoadedVersion(candidate.name, version, candidate.config, candidate.directory, None, (), {}, 0.0)
+
+    def _check_ensemble(self, config, config_of):
+        for step in config.ensemble_scheduling.step:
+            config_of(step.model_name, None)
 
     def index_of(self, rows, name):
         return [(row.get("version"), row.get("state"), row.get("reason")) for row in rows if row["name"] == name]

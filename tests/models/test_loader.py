@@ -3,12 +3,11 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from despina_backends.base import BackendError, Device, Execution, TensorMetadata
-
 from despina.errors import DespinaError, Internal, InvalidArgument, NotFound, Unavailable, Unsupported
 from despina.models.loader import backend_settings, load_version
 from despina.models.source import Source
 from despina.settings import Settings
+from despina_backends.base import BackendError, Device, Execution, TensorMetadata
 
 
 class Double:
@@ -78,7 +77,8 @@ def test_a_version_is_completed_placed_and_warm(tmp_path, double):
         instance_group [ { count: 2 kind: KIND_CPU } ]
         output { name: "Y" data_type: TYPE_FP32 dims: [ 2 ] label_filename: "labels.txt" }
         parameters { key: "p" value { string_value: "v" } }
-        model_warmup { name: "w" batch_size: 2 inputs { key: "X" value { data_type: TYPE_FP32 dims: 2 zero_data: true } } }
+        model_warmup { name: "w" batch_size: 2
+            inputs { key: "X" value { data_type: TYPE_FP32 dims: 2 zero_data: true } } }
         """,
     )
     (tmp_path / "m" / "labels.txt").write_text("cat\ndog\n")

@@ -1,5 +1,4 @@
 import pytest
-
 from despina.errors import InvalidArgument
 from despina.models.override import Override, read_override, write_files
 

@@ -1,5 +1,4 @@
 import pytest
-
 from despina.models.settle import Settling
 
 

@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 from despina.config.proto import ModelConfig
+from despina.config.read import parse_text
 from despina.errors import Internal, Unavailable
 from despina.repository.files import model_file
-from google.protobuf import text_format
 
 
 def config(fields: str = "") -> ModelConfig:
-    return text_format.Parse(f'name: "m" backend: "onnxruntime" {fields}', ModelConfig())
+    return parse_text(f'name: "m" backend: "onnxruntime" {fields}')
 
 
 def put(directory: Path, path: str) -> Path:

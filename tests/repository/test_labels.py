@@ -2,14 +2,14 @@ from pathlib import Path
 
 import pytest
 from despina.config.proto import ModelConfig
+from despina.config.read import parse_text
 from despina.errors import Internal, Unsupported
 from despina.repository.labels import read_labels
-from google.protobuf import text_format
 
 
 def config(filename: str) -> ModelConfig:
     text = f'name: "m" output {{ name: "y" label_filename: "{filename}" }} output {{ name: "z" }}'
-    return text_format.Parse(text, ModelConfig())
+    return parse_text(text)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def test_name_in_two_repositories_belongs_to_neither(tmp_path: Path) -> None:
     for path in ("one/m", "one/n", "two/m", "three/m"):
         (tmp_path / path).mkdir(parents=True)
     found = scan([tmp_path / "two", tmp_path / "one", tmp_path / "three"])
-    assert (list(found.models), found.duplicates) == (["n"], {"m"})
+    assert (list(found.models), found.duplicates) == (["n"], frozenset({"m"}))
     with pytest.raises(Internal, match="failed to poll model 'm': not unique across all model repositories"):
         found.find("m")
 

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 from despina.config.proto import ModelConfig
+from despina.config.read import parse_text
 from despina.errors import Internal, InvalidArgument
 from despina.repository.versions import select_versions, version_directories
-from google.protobuf import text_format
 
 LEADING = "ignore version directory '{}' which contains leading zeros in its directory name"
 NUMBER = "ignore version directory '{}' which fails to convert to integral number"
@@ -57,7 +57,7 @@ def test_directory_that_vanished_is_an_error(tmp_path: Path) -> None:
 
 
 def config(policy: str) -> ModelConfig:
-    return text_format.Parse(f'name: "m" {policy}', ModelConfig())
+    return parse_text(f'name: "m" {policy}')
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,17 @@ def test_a_file_that_cannot_be_written_is_logged(tmp_path: Path, caplog: pytest.
     assert "failed creating trace file" in caplog.text
 
 
+def test_what_comes_after_closing_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    file = TraceFile(path)
+    file.append([group("A")])
+    file.close()
+    file.append([group("B")])
+    file.save_numbered([group("C")])
+    assert names(path) == ["A"]
+    assert [file.name for file in tmp_path.iterdir()] == ["trace.json"]
+
+
 def test_settings_write_what_requests_left_behind(tmp_path: Path) -> None:
     path = tmp_path / "trace.json"
     config = {"": {"rate": ("1",), "level": ("TIMESTAMPS",)}, "triton": {"file": (str(path),)}}

@@ -55,13 +55,20 @@ def read_config(path: Path) -> ModelConfig:
         text = path.read_bytes()
     except OSError as error:
         raise Internal(f"failed to open text file for read {path}: {error.strerror}") from error
+    try:
+        return parse_text(text)
+    except ValueError as error:
+        _log.error("%s:%s", path, error)
+        raise UnreadableConfig(path, str(error)) from error
+
+
+def parse_text(text: str | bytes) -> ModelConfig:
+    """Parse the text format. Raises ValueError with line, column and reason."""
     config = ModelConfig()
     try:
         _text_format.Parse(text, config)
-    except (_text_format.ParseError, ValueError, RecursionError) as error:
-        detail = str(error) or type(error).__name__
-        _log.error("%s:%s", path, detail)
-        raise UnreadableConfig(path, detail) from error
+    except (_text_format.ParseError, RecursionError) as error:
+        raise ValueError(str(error)) from error
     return config
 
 

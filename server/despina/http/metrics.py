@@ -3,16 +3,61 @@
 Tritonserver answers every other path on this port with an empty 200 (protocol §1.16), and so does this.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from despina.telemetry.cpu_usage import CpuUsage
 from despina.telemetry.exposition import CONTENT_TYPE
-from despina.telemetry.metrics import Metrics
+from despina.telemetry.gpu_usage import open_gpus
+from despina.telemetry.measured_model import MeasuredModel
+from despina.telemetry.metrics import Metrics, MetricsOptions, Sources
+
+if TYPE_CHECKING:
+    from despina.models.model import Model
+    from despina.server import Server
+    from despina.settings import Settings
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
+
+
+def open_metrics(server: Server) -> Metrics:
+    """The metrics of a server, as its settings want them. Looks for GPUs; models are read later."""
+    settings = server.settings
+    interval_s = settings.metrics_interval_ms / 1000
+    sources = Sources(
+        models=lambda: [measured(model, settings) for model in server.models.statistics_of(None, None)],
+        cpu=CpuUsage(interval_s) if settings.allow_metrics and settings.allow_cpu_metrics else None,
+        gpus=open_gpus(interval_s) if settings.allow_metrics and settings.allow_gpu_metrics else None,
+    )
+    return Metrics(sources, metrics_options(settings))
+
+
+def metrics_options(settings: Settings) -> MetricsOptions:
+    config = settings.metrics_config
+    return MetricsOptions(
+        config.counter_latencies,
+        config.summary_latencies and settings.allow_metrics,
+        tuple(quantile for quantile, _ in config.summary_quantiles),
+        settings.pinned_memory_pool_byte_size,
+    )
+
+
+def measured(model: Model, settings: Settings) -> MeasuredModel:
+    return MeasuredModel(
+        model.name,
+        model.version,
+        model.statistics,
+        dict(model.config.metric_tags),
+        model.load_seconds,
+        cached=bool(settings.cache_config) and model.config.response_cache.enable,
+    )
 
 
 def metrics_app(metrics: Metrics) -> Starlette:

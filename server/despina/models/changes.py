@@ -62,7 +62,8 @@ class Changes(Generic[M]):
         await self._recheck_ensembles(round_)
         failures = {name: error for name, error in outcomes.items() if error is not None}
         for error in failures.values():
-            _log.error("%s", str(error).rstrip())
+            if not isinstance(error, NotInRepository):  # that was logged with its reason
+                _log.error("%s", str(error).rstrip())
         return failures
 
     async def _bring_up(self, name: str, override: Override | None, round_: Round, *, explicit: bool) -> None:

@@ -14,12 +14,6 @@ CheckEnsemble = Callable[[ModelConfig, ConfigOf], None]
 """Whether an ensemble fits the models of its steps. Raises InvalidArgument with the reason."""
 
 
-def accept_any(config: ModelConfig, config_of: ConfigOf) -> None:
-    """The check that finds nothing: every step has to be there, no more."""
-    for step in config.ensemble_scheduling.step:
-        config_of(step.model_name, None if step.model_version == -1 else step.model_version)
-
-
 def refuse_cycles(name: str, steps: Steps) -> None:
     """Raises InvalidArgument when running `name` would run `name`."""
     cycle = find_cycle(name, steps)

@@ -13,7 +13,8 @@ from typing import Any, Generic
 
 from despina.errors import InvalidArgument, Unavailable
 from despina.models.changes import Changes
-from despina.models.ensembles import CheckEnsemble, accept_any
+from despina.models.ensemble_fit import check_fit
+from despina.models.ensembles import CheckEnsemble
 from despina.models.loader import LoadedVersion, load_version
 from despina.models.loading import Load
 from despina.models.override import read_override
@@ -41,7 +42,7 @@ class Models(Generic[M]):
         *,
         source: Source | None = None,
         load: Load | None = None,
-        check_ensemble: CheckEnsemble = accept_any,
+        check_ensemble: CheckEnsemble = check_fit,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings

@@ -56,11 +56,6 @@ def _with_retries(load: Load, candidate: Candidate, version: int, retries: int) 
             return load(candidate, version)
         except Exception as error:
             reason = reason_of(error)
-            _log.log(
-                logging.ERROR if attempt == retries else logging.WARNING,
-                "failed to load '%s' version %d: %s",
-                candidate.name,
-                version,
-                reason,
-            )
+            if attempt < retries:
+                _log.warning("trying again to load '%s' version %d: %s", candidate.name, version, reason)
     return reason

@@ -1,22 +1,13 @@
 """Trace files: one JSON array that grows, and numbered ones that are written in one go.
 
-Writing happens in one thread of its own, in the order it was asked for. The growing file is a complete JSON array after
-every write: the closing bracket is overwritten by the next trace. A file that cannot be written is reported in the log
-and costs its traces, never a request.
+The growing file is a complete JSON array after every write: the closing bracket is overwritten by the next trace.
 """
 
-import logging
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
-from despina.telemetry.trace import Trace
 from despina.telemetry.trace_text import render_groups
-
-_log = logging.getLogger(__name__)
-
-Groups = Sequence[Sequence[Trace]]
+from despina.telemetry.trace_thread import Groups, TraceThread
 
 
 class TraceFile:
@@ -27,28 +18,20 @@ class TraceFile:
         self._next_number = 0
         self._growing: BinaryIO | None = None
         self._end = 0
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="trace")
+        self._thread = TraceThread()
 
     def append(self, groups: Groups) -> None:
-        self._thread.submit(self._guarded, self._append, groups)
+        self._thread.submit(self._append, groups)
 
     def save_numbered(self, groups: Groups) -> None:
-        self._thread.submit(self._guarded, self._save_numbered, groups)
+        self._thread.submit(self._save_numbered, groups)
 
     def close(self) -> None:
-        """Wait until everything is written."""
-        self._thread.shutdown(wait=True)
+        """Wait until everything is written; what comes later is dropped."""
+        self._thread.close()
         if self._growing is not None:
             self._growing.close()
             self._growing = None
-
-    def _guarded(self, write: Callable[[Groups], None], groups: Groups) -> None:
-        try:
-            write(groups)
-        except OSError as error:
-            _log.error("failed creating trace file: %s", error)
-        except Exception:
-            _log.exception("failed writing %d traces", len(groups))
 
     def _append(self, groups: Groups) -> None:
         text = render_groups(groups)

@@ -4,19 +4,20 @@ A sampler belongs to one set of values and is replaced, not changed, when they c
 end in the sampler they began with. Everything here runs on the event loop's thread.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from despina.telemetry.trace import Trace
+from despina.telemetry.trace_thread import Groups
 from despina.telemetry.trace_values import TraceValues
 
 
 class TraceSink(Protocol):
     """Takes the traces of finished requests and returns at once."""
 
-    def append(self, groups: Sequence[Sequence[Trace]]) -> None: ...
+    def append(self, groups: Groups) -> None: ...
 
-    def save_numbered(self, groups: Sequence[Sequence[Trace]]) -> None: ...
+    def save_numbered(self, groups: Groups) -> None: ...
 
     def close(self) -> None: ...
 

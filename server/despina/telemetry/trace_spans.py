@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from despina.errors import InvalidArgument
 from despina.telemetry.trace import Request, Stamp, Trace
+from despina.telemetry.trace_thread import Groups, TraceThread
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -32,18 +32,18 @@ class SpanExporter:
         self._provider = provider
         self._tracer: Tracer = provider.get_tracer("despina")
         self._epoch_ns = time.time_ns() - time.monotonic_ns() if epoch_ns is None else epoch_ns
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="trace")
+        self._thread = TraceThread()
 
-    def append(self, groups: Sequence[Sequence[Trace]]) -> None:
+    def append(self, groups: Groups) -> None:
         self._thread.submit(self._export, groups)
 
     save_numbered = append
 
     def close(self) -> None:
-        self._thread.shutdown(wait=True)
+        self._thread.close()
         self._provider.shutdown()
 
-    def _export(self, groups: Sequence[Sequence[Trace]]) -> None:
+    def _export(self, groups: Groups) -> None:
         for group in groups:
             self._export_group(group)
 

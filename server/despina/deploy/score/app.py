@@ -57,6 +57,10 @@ class ScoreApp:
         start_response(_status_line(response.status_code), response.headers)
         return body
 
+    def close(self) -> None:
+        """Ends what coroutines of the script left running."""
+        self._caller.close()
+
     def _identified(self, request: AMLRequest) -> tuple[AMLResponse, RequestIds]:
         try:
             ids = read_ids(request.headers, self._new_id)

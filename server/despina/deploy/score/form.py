@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator
-from email.message import EmailMessage
+from email.message import MIMEPart
 from email.parser import BytesParser
 from email.policy import HTTP
 from pathlib import Path
@@ -38,7 +38,7 @@ def form_parts(content_type: str, body: bytes) -> Iterator[tuple[str, str | Uplo
             yield from _part(part)
 
 
-def _part(part: EmailMessage) -> Iterator[tuple[str, str | UploadedFile]]:
+def _part(part: MIMEPart) -> Iterator[tuple[str, str | UploadedFile]]:
     name = part.get_param("name", header="content-disposition")
     if not isinstance(name, str):
         return

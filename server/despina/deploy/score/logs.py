@@ -13,7 +13,7 @@ FILE = "logging.json"
 
 
 class LineFormatter(logging.Formatter):
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname).1s [%(process)d] %(name)s - %(message)s")

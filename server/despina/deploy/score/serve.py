@@ -68,4 +68,11 @@ def gunicorn_options(settings: ScoreSettings, listen: Listen) -> dict[str, Any]:
         "proc_name": f"despina score {settings.service_name}",
         "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,
         "control_socket_disable": True,
+        "worker_exit": _close_worker,
     }
+
+
+def _close_worker(server: Any, worker: Any) -> None:
+    app = getattr(worker, "wsgi", None)  # absent when the worker did not get so far
+    if app is not None:
+        app.close()

@@ -37,9 +37,8 @@ class Swagger:
             return document
         have = f"[{', '.join(sorted(self._documents))}]."
         if ALIASES.get(wanted, wanted) in FILES:
-            raise NoSuchSwagger(
-                f"Swagger version [{wanted}] is not supported for the scoring script. Supported swagger versions: {have}"
-            )
+            message = f"Swagger version [{wanted}] is not supported for the scoring script."
+            raise NoSuchSwagger(f"{message} Supported swagger versions: {have}")
         raise NoSuchSwagger(f"Swagger version [{wanted}] is not valid. Supported versions: {have}")
 
 
@@ -65,7 +64,7 @@ def _possible(script: Script) -> list[str]:
     if not script.decorated:
         return list(FILES)
     # inference-schema says "2.0" for lists of one type and so on.
-    supported = _schemas().get_supported_versions(script.run)
+    supported: list[str] = _schemas().get_supported_versions(script.run)
     return sorted({ALIASES.get(version, version) for version in supported} & FILES.keys())
 
 

@@ -1,0 +1,94 @@
+"""Whether the tensors of an ensemble fit the models of its steps (config §6.2).
+
+An ensemble tensor is whatever its producer says it is; everybody else who names it has to agree.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from despina.config.datatypes import config_name
+from despina.config.proto import Message, ModelConfig
+from despina.errors import InvalidArgument
+from despina.models.ensembles import ConfigOf
+
+LATEST = -1
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What one model says of a tensor; `shape` with the batch dimension, where there is one."""
+
+    model: str
+    data_type: str
+    shape: tuple[int, ...]
+
+
+def check_fit(config: ModelConfig, config_of: ConfigOf) -> None:
+    """Every step's model takes what it is given. Raises InvalidArgument; NotFound or Unavailable for a step that is not
+    ready."""
+    claims = {tensor.name: _claim(config, tensor) for tensor in (*config.input, *config.output)}
+    for step in config.ensemble_scheduling.step:
+        model = config_of(step.model_name, None if step.model_version == LATEST else step.model_version)
+        _check_batch_size(config, model)
+        _check_mapping(config, model, "input", step.input_map, model.input, claims)
+        _check_mapping(config, model, "output", step.output_map, model.output, claims)
+        for tensor in model.input:
+            if not tensor.optional and tensor.name not in step.input_map:
+                raise InvalidArgument(
+                    f"in ensemble {config.name}, input '{tensor.name}' of model {model.name} is not mapped to any "
+                    "ensemble tensor: add it to the step's input_map"
+                )
+
+
+def _claim(config: ModelConfig, tensor: Message) -> _Claim:
+    batch = (-1,) if config.max_batch_size > 0 else ()
+    return _Claim(config.name, config_name(tensor.data_type), (*batch, *tensor.dims))
+
+
+def _check_batch_size(ensemble: ModelConfig, model: ModelConfig) -> None:
+    if 0 < model.max_batch_size < ensemble.max_batch_size:
+        raise InvalidArgument(
+            f"ensemble {ensemble.name} allows maximum batch size {ensemble.max_batch_size}, but it contains model "
+            f"{model.name} which only allows maximum batch size to be {model.max_batch_size}"
+        )
+
+
+def _check_mapping(
+    ensemble: ModelConfig,
+    model: ModelConfig,
+    kind: str,
+    mapping: Mapping[str, str],
+    tensors: list[Message],
+    claims: dict[str, _Claim],
+) -> None:
+    known = {tensor.name: tensor for tensor in tensors}
+    for name, ensemble_tensor in sorted(mapping.items()):
+        if name not in known:
+            raise InvalidArgument(
+                f"in ensemble {ensemble.name}, a step maps the {kind} '{name}' of model {model.name}, which has the "
+                f"{kind}s {', '.join(known)}"
+            )
+        claim = _claim(model, known[name])
+        _check_agreement(ensemble.name, ensemble_tensor, claims.setdefault(ensemble_tensor, claim), claim)
+
+
+def _check_agreement(ensemble: str, tensor: str, first: _Claim, second: _Claim) -> None:
+    subject = f"in ensemble {ensemble}, ensemble tensor {tensor}: "
+    if first.data_type != second.data_type:
+        raise InvalidArgument(
+            f"{subject}inconsistent data type: {first.data_type} is inferred from model {first.model} while "
+            f"{second.data_type} is inferred from model {second.model}"
+        )
+    if not _compatible(first.shape, second.shape):
+        raise InvalidArgument(
+            f"{subject}inconsistent shape: {_text(first.shape)} is inferred from model {first.model} while "
+            f"{_text(second.shape)} is inferred from model {second.model}"
+        )
+
+
+def _compatible(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
+    return len(first) == len(second) and all(a == b or -1 in (a, b) for a, b in zip(first, second, strict=True))
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return f"[{','.join(map(str, shape))}]"

@@ -1,0 +1,96 @@
+import pytest
+from despina.config.proto import ModelConfig
+from despina.errors import InvalidArgument
+from despina.models.ensemble_fit import check_fit
+from google.protobuf import text_format
+
+
+def parse(text):
+    return text_format.Parse(text, ModelConfig())
+
+
+def model(name="m", tensors="", max_batch_size=8):
+    tensors = tensors or (
+        'input { name: "X" data_type: TYPE_FP32 dims: 2 } output { name: "Y" data_type: TYPE_FP32 dims: 2 }'
+    )
+    return parse(f'name: "{name}" max_batch_size: {max_batch_size} {tensors}')
+
+
+def ensemble(step='input_map { key: "X" value: "in" } output_map { key: "Y" value: "out" }', dims="2", batch=8):
+    return parse(
+        f'name: "e" platform: "ensemble" max_batch_size: {batch} '
+        f'input {{ name: "in" data_type: TYPE_FP32 dims: [ {dims} ] }} '
+        'output { name: "out" data_type: TYPE_FP32 dims: 2 } '
+        f'ensemble_scheduling {{ step {{ model_name: "m" model_version: -1 {step} }} }}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "step_model"),
+    [
+        (ensemble(), model()),
+        (ensemble(dims="-1"), model()),
+        (ensemble(batch=4), model()),
+        (
+            ensemble(),
+            model(
+                max_batch_size=0,
+                tensors='input { name: "X" data_type: TYPE_FP32 dims: [-1, 2] } '
+                'input { name: "Z" data_type: TYPE_FP32 dims: 2 optional: true } '
+                'output { name: "Y" data_type: TYPE_FP32 dims: [-1, 2] }',
+            ),
+        ),
+    ],
+)
+def test_ensembles_that_fit(config, step_model):
+    check_fit(config, lambda name, version: {("m", None): step_model}[name, version])
+
+
+@pytest.mark.parametrize(
+    ("config", "step_model", "text"),
+    [
+        (
+            ensemble(),
+            model(max_batch_size=4),
+            "ensemble e allows maximum batch size 8, but it contains model m which only allows maximum batch size to "
+            "be 4",
+        ),
+        (
+            ensemble(dims="3"),
+            model(),
+            "in ensemble e, ensemble tensor in: inconsistent shape: [-1,3] is inferred from model e while [-1,2] is "
+            "inferred from model m",
+        ),
+        (
+            ensemble(),
+            model(tensors='input { name: "X" data_type: TYPE_INT32 dims: 2 }'),
+            "in ensemble e, ensemble tensor in: inconsistent data type: TYPE_FP32 is inferred from model e while "
+            "TYPE_INT32 is inferred from model m",
+        ),
+        (
+            ensemble('input_map { key: "Q" value: "in" } output_map { key: "Y" value: "out" }'),
+            model(),
+            "in ensemble e, a step maps the input 'Q' of model m, which has the inputs X",
+        ),
+        (
+            ensemble('input_map { key: "X" value: "in" } output_map { key: "Q" value: "out" }'),
+            model(),
+            "in ensemble e, a step maps the output 'Q' of model m, which has the outputs Y",
+        ),
+        (
+            ensemble('output_map { key: "Y" value: "out" }'),
+            model(),
+            "in ensemble e, input 'X' of model m is not mapped to any ensemble tensor: add it to the step's input_map",
+        ),
+    ],
+)
+def test_ensembles_that_do_not_fit(config, step_model, text):
+    with pytest.raises(InvalidArgument) as error:
+        check_fit(config, lambda name, version: step_model)
+    assert error.value.message == text
+
+
+def test_a_version_that_is_named_is_the_one_that_has_to_fit():
+    config = ensemble()
+    config.ensemble_scheduling.step[0].model_version = 3
+    check_fit(config, lambda name, version: {("m", 3): model()}[name, version])
