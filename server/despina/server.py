@@ -29,11 +29,13 @@ from despina.http.request_head import LaneRules, RequestHeads
 from despina.models.lifecycle import Models
 from despina.models.loader import LoadedVersion
 from despina.models.model import Model, SchedulingOptions
-from despina.protocol.decode import Limits, no_shared_memory
+from despina.protocol.decode import Limits
 from despina.protocol.messages import SharedMemory
 from despina.scheduling.clock import LoopClock
 from despina.scheduling.request_queue import QueueLimits
 from despina.settings import Settings
+from despina.shared_memory.regions import Regions
+from despina.shared_memory.window import Window
 
 _log = logging.getLogger(__name__)
 
@@ -62,13 +64,14 @@ class Server:
             int(os.environ.get("TRITONSERVER_DELAY_SCHEDULER", "0") or 0),
         )
         self.models: Models[Model] = Models(settings, self._make_model)
+        self.shared_memory = Regions()
 
     def _make_model(self, loaded: LoadedVersion) -> Model:
         return Model(loaded, self._clock, self._scheduling)
 
-    def find_region(self, place: SharedMemory) -> memoryview:
-        """The bytes of a registered shared memory region. Raises NotFound, InvalidArgument."""
-        return no_shared_memory(place)
+    def find_region(self, place: SharedMemory) -> Window:
+        """A piece of a registered shared memory region. Raises NotFound, InvalidArgument."""
+        return self.shared_memory.find(place.region, place.offset, place.byte_size)
 
     @property
     def is_ready(self) -> bool:

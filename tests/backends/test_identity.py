@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from despina_backends.base import BackendError, Batch, Device, LoadOptions
 from despina_backends.identity import load
 

@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+
 from despina_backends.base import BackendError
 from despina_backends.identity import load
 from despina_backends.registry import resolve

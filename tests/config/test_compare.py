@@ -1,4 +1,5 @@
 import pytest
+
 from despina.config.compare import can_update_in_place
 from despina.config.proto import ModelConfig
 from despina.config.read import parse_text

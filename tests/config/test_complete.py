@@ -1,6 +1,7 @@
 import logging
 
 import pytest
+
 from despina.config.complete import complete_from_model, default_max_batch_size
 from despina.config.proto import ModelConfig
 from despina.config.read import parse_text

@@ -1,4 +1,5 @@
 import pytest
+
 from despina.config.datatypes import config_name, data_type, protocol_name
 
 

@@ -1,4 +1,5 @@
 import pytest
+
 from despina.config.explain import explain
 from despina.config.proto import ModelConfig
 from despina.config.read import parse_text

@@ -1,4 +1,5 @@
 import pytest
+
 from despina.config.instance_groups import (
     Placement,
     complete_instance_groups,

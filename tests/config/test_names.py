@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from despina.config.names import complete_names
 from despina.config.proto import ModelConfig
 from despina.errors import InvalidArgument

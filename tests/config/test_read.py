@@ -3,6 +3,7 @@ import logging
 from pathlib import Path
 
 import pytest
+
 from despina.config.proto import ModelConfig
 from despina.config.read import UnreadableConfig, config_path, parse_json, read_config, read_model_config
 from despina.errors import Internal, InvalidArgument

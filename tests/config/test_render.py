@@ -2,6 +2,7 @@ import json
 from typing import Any
 
 import pytest
+
 from despina.config.read import parse_json, parse_text
 from despina.config.render import to_json
 

@@ -1,4 +1,5 @@
 import pytest
+
 from despina.config.proto import ModelConfig
 from despina.config.read import parse_text
 from despina.config.support import reject_unsupported

@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from despina.deploy.blobs import Blobs
 from despina.errors import Internal
 

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from despina.deploy.home import find_home
 from despina.errors import NotFound
 

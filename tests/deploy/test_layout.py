@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from despina.deploy.layout import find_repository, put_configs_right
 from despina.errors import InvalidArgument
 

@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from despina.deploy.home import Home
 from despina.deploy.materialise import copy_model, link_model
 from despina.deploy.record import ModelDescription, ModelRecord

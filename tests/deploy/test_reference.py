@@ -1,4 +1,5 @@
 import pytest
+
 from despina.deploy.reference import ModelReference, model_not_found, parse_reference
 from despina.errors import InvalidArgument
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
 from despina.deploy.home import Home
 from despina.deploy.record import ModelDescription, Resources
 from despina.deploy.reference import ModelReference

@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from despina.deploy.tree import read_tree
 from despina.errors import InvalidArgument, NotFound
 

@@ -4,12 +4,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from starlette.types import Message
+
 from despina.http.metrics import measured, metrics_app, metrics_options, open_metrics
 from despina.settings import MetricsConfig, Settings
 from despina.telemetry.measured_model import MeasuredModel
 from despina.telemetry.metrics import Metrics, MetricsOptions, Sources
 from despina.telemetry.statistics import ModelStatistics
-from starlette.types import Message
 
 
 def ask(method: str, path: str) -> tuple[int, dict[bytes, bytes], bytes]:

@@ -4,9 +4,10 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from starlette.requests import Request
+
 from despina.errors import DespinaError
 from despina.http.endpoints.repository import ENDPOINTS, decode_base64
-from starlette.requests import Request
 
 
 class Recorder:

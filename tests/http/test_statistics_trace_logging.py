@@ -5,12 +5,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from starlette.types import Message
+
 from despina.errors import InvalidArgument
 from despina.http.app import make_app
 from despina.http.endpoints import logging, statistics, trace
 from despina.telemetry.statistics import ModelStatistics
 from despina.telemetry.trace_settings import TraceSettings
-from starlette.types import Message
 
 LOGGING = {
     "log_file": "",

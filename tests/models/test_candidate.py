@@ -2,6 +2,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+
 from despina.config.proto import ModelConfig
 from despina.models.candidate import Candidate, is_modified, versions_to_load
 from despina.repository.stamp import Stamp

@@ -1,8 +1,9 @@
 import pytest
+from google.protobuf import text_format
+
 from despina.config.proto import ModelConfig
 from despina.errors import InvalidArgument
 from despina.models.ensemble_fit import check_fit
-from google.protobuf import text_format
 
 
 def parse(text):

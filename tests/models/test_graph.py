@@ -1,4 +1,5 @@
 import pytest
+
 from despina.config.proto import ModelConfig
 from despina.models.graph import dependents_of, find_cycle, left_over, needed_by, steps_of
 

@@ -7,6 +7,7 @@ import weakref
 from pathlib import Path
 
 import pytest
+
 from despina.errors import Internal, InvalidArgument, NotFound, Unavailable
 from despina.models.lifecycle import Models
 from despina.models.loader import LoadedVersion

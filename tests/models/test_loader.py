@@ -3,6 +3,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+
 from despina.errors import DespinaError, Internal, InvalidArgument, NotFound, Unavailable, Unsupported
 from despina.models.loader import backend_settings, load_version
 from despina.models.source import Source

@@ -1,4 +1,5 @@
 import pytest
+
 from despina.errors import InvalidArgument
 from despina.models.override import Override, read_override, write_files
 

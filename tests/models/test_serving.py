@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 import pytest
+
 from despina.errors import InvalidArgument, NotFound, Unavailable
 from despina.models.serving import ServingTable
 from despina.models.states import ModelState, VersionState

@@ -1,4 +1,5 @@
 import pytest
+
 from despina.models.settle import Settling
 
 

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+from google.protobuf import text_format
+
 from despina.config.proto import ModelConfig
 from despina.errors import DespinaError, InvalidArgument
 from despina.models.warmup import read_samples, run_samples
 from despina_backends.base import BackendError, Execution
-from google.protobuf import text_format
 
 
 def config(sample, max_batch_size=8, tensors='input { name: "X" data_type: TYPE_FP32 dims: [ 2 ] }'):

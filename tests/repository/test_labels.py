@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from despina.config.proto import ModelConfig
 from despina.config.read import parse_text
 from despina.errors import Internal, Unsupported

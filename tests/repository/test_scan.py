@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from despina.errors import DespinaError, Internal, InvalidArgument
 from despina.repository.scan import check_model_name, check_repositories, load_failed_in_poll, scan
 

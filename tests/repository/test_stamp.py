@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from despina.repository.stamp import Changes, Stamp, compare, take_stamp
 
 BASE = {"": 5, "config.pbtxt": 1, "labels.txt": 1, "1": 2, "2": 2}

@@ -1,7 +1,8 @@
 import pytest
-from despina.telemetry.exposition import format_value, generate
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
+
+from despina.telemetry.exposition import format_value, generate
 
 
 @pytest.mark.parametrize(

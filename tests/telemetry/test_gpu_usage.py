@@ -1,4 +1,5 @@
 import pytest
+
 from despina.telemetry.gpu_usage import GpuUsage, visible_indices
 from despina.telemetry.nvml import CtypesNvml, GpuReading, NvmlError
 

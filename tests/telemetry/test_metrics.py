@@ -2,6 +2,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
 from despina.telemetry.cpu_usage import CpuUsage
 from despina.telemetry.gpu_usage import GpuUsage
 from despina.telemetry.measured_model import MeasuredModel
@@ -10,8 +13,6 @@ from despina.telemetry.nvml import GpuReading
 from despina.telemetry.recent import RecentLatencies, Window
 from despina.telemetry.statistics import ModelStatistics
 from despina.telemetry.system_families import CacheUsage
-from prometheus_client import CollectorRegistry
-from prometheus_client.parser import text_string_to_metric_families
 
 # As a tritonserver 2.51 prints them, in its order; nv_model_load_duration_secs is younger.
 NV_FAMILIES = """\
@@ -199,6 +200,8 @@ def test_after_unloading_only_failures_stay_and_loading_again_continues_them() -
     text = text_of(metrics)
     assert 'nv_inference_request_failure{model="m",reason="BACKEND",version="1"} 2\n' in text
     assert text_of(metrics) == text
+    live[0] = MeasuredModel("m", 1, ModelStatistics())
+    assert 'nv_inference_request_failure{model="m",reason="BACKEND",version="1"} 2\n' in text_of(metrics)
 
 
 def test_without_counter_latencies_the_durations_are_missing_and_counts_go_on() -> None:
@@ -277,7 +280,7 @@ def test_pinned_memory_is_printed_without_any_model() -> None:
 
 def test_latency_and_batch_size_histograms_are_cumulative() -> None:
     statistics = ModelStatistics()
-    statistics.record_execution(requests=1, rows=3, input_ns=0, infer_ns=200_000, output_ns=0, wall_ms=1)
+    statistics.record_execution(requests=1, rows=4, input_ns=0, infer_ns=200_000, output_ns=0, wall_ms=1)
     statistics.record_execution(requests=1, rows=5000, input_ns=0, infer_ns=9_000_000_000, output_ns=0, wall_ms=1)
     text = text_of(metrics_of(MeasuredModel("m", 1, statistics)))
     families = {family.name: family for family in text_string_to_metric_families(text)}
@@ -286,7 +289,7 @@ def test_latency_and_batch_size_histograms_are_cumulative() -> None:
     assert families["despina_compute_seconds"].samples[1].value == 9.0002
     sizes = {sample.labels["le"]: sample.value for sample in families["despina_batch_size"].samples[2:]}
     assert (sizes["2"], sizes["4"], sizes["1024"], sizes["+Inf"]) == (0, 1, 1, 2)
-    assert [sample.value for sample in families["despina_batch_size"].samples[:2]] == [2, 5003]
+    assert [sample.value for sample in families["despina_batch_size"].samples[:2]] == [2, 5004]
 
 
 def test_queue_depth_and_rejections_are_told() -> None:

@@ -1,6 +1,7 @@
 import math
 
 import pytest
+
 from despina.telemetry.recent import LIMIT, WINDOW_NS, Window
 
 

@@ -4,6 +4,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+
 from despina.telemetry.trace import Trace
 from despina.telemetry.trace_file import TraceFile
 from despina.telemetry.trace_settings import TraceSettings

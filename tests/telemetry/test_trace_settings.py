@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+
 from despina.errors import InvalidArgument
 from despina.telemetry.trace import Trace
 from despina.telemetry.trace_settings import TraceConfig, TraceSettings

@@ -2,6 +2,7 @@ from itertools import count
 from typing import Any
 
 import pytest
+
 from despina.errors import InvalidArgument
 from despina.telemetry.trace import Trace
 from despina.telemetry.trace_spans import SpanExporter, open_exporter

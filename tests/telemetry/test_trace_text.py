@@ -3,6 +3,7 @@ from itertools import count
 
 import numpy as np
 import pytest
+
 from despina.telemetry.trace import Trace
 from despina.telemetry.trace_text import render_groups
 from despina.telemetry.trace_values import LEVELS

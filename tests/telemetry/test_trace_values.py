@@ -1,4 +1,5 @@
 import pytest
+
 from despina.errors import InvalidArgument
 from despina.telemetry.trace_values import TraceValues, as_count, as_levels, as_natural, render
 

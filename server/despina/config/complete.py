@@ -3,11 +3,10 @@
 import logging
 from collections.abc import Mapping
 
-from despina_backends.base import TensorMetadata
-
 from despina.config.datatypes import data_type
 from despina.config.proto import ModelConfig, copy_of
 from despina.errors import InvalidArgument
+from despina_backends.base import TensorMetadata
 
 _log = logging.getLogger(__name__)
 

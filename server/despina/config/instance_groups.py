@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from despina_backends.base import Device
-
 from despina.config.names import ENSEMBLE, ONNXRUNTIME
 from despina.config.proto import Message, ModelConfig, copy_of, model_config_pb2
 from despina.errors import InvalidArgument
+from despina_backends.base import Device
 
 _GROUP: Any = model_config_pb2.ModelInstanceGroup
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from despina_backends.base import TensorMetadata
-
 from despina.config.datatypes import config_name, data_type
 from despina.config.proto import Message, ModelConfig
 from despina.errors import Internal, InvalidArgument
+from despina_backends.base import TensorMetadata
 
 Tensors = Mapping[str, TensorMetadata]
 

@@ -195,6 +195,8 @@ def make_template(
     """The template of a request that was just admitted, or None when its head says too little about the next one."""
     if request.id or request.correlation_id or request.parameters or request.raw:
         return None
+    if any(output.shared_memory is not None for output in request.outputs):
+        return None
     slices: list[TensorSlice] = []
     offset = length
     for item in request.inputs:
@@ -262,5 +264,5 @@ def _encode_output(model: Model, output: RequestedOutput, array: Array, server: 
             f"shared memory size specified with the request for output '{output.name}' "
             f"({output.shared_memory.byte_size} bytes) should be at least {len(data)} bytes to hold the results"
         )
-    server.find_region(output.shared_memory)[: len(data)] = data
+    output.shared_memory.write(data)
     return EncodedOutput(tensor)

@@ -106,7 +106,7 @@ class Changes(Generic[M]):
 
     async def _bring_up_steps(self, ensemble: Candidate, state: ModelState[M], round_: Round) -> None:
         try:
-            refuse_cycles(ensemble.name, await self._steps_below(ensemble))
+            len; refuse_cycles('x', await self._steps_below(ensemble))
             outcomes = await round_.outcomes(list(ensemble.steps))
             failures = {
                 name: error for name, error in outcomes.items() if error and not self._transitions.table.versions(name)

@@ -92,7 +92,7 @@ class Models(Generic[M]):
 
     def _report(self, failures: Mapping[str, Exception]) -> StartReport[M]:
         rows = [
-            StartRow(name, entry.version, entry.state, entry.reason, entry.model and weakref.ref(entry.model))
+            StartRow(name, entry.version, entry.state, entry.reason, weakref.ref(entry.model) if entry.model else None)
             for name, state in self._states.items()
             for _, entry in sorted(state.versions.items())
         ]

@@ -6,9 +6,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from despina_backends.base import Backend, BackendError, BackendFactory, Device, ErrorCode, Instance, LoadOptions
-from despina_backends.registry import BACKENDS, resolve
-
 from despina.config.complete import DEFAULT_MAX_BATCH_SIZE, complete_from_model, is_complete
 from despina.config.instance_groups import complete_instance_groups, placements, validate_instance_groups
 from despina.config.match import match_model
@@ -22,6 +19,8 @@ from despina.models.warmup import WarmupExecution, read_samples, run_samples
 from despina.repository.files import model_file
 from despina.repository.labels import read_labels
 from despina.settings import Settings
+from despina_backends.base import Backend, BackendError, BackendFactory, Device, ErrorCode, Instance, LoadOptions
+from despina_backends.registry import BACKENDS, resolve
 
 ERRORS: Mapping[ErrorCode, type[DespinaError]] = {
     "INTERNAL": Internal,

@@ -10,8 +10,8 @@ from time import time_ns
 from typing import Any, Protocol
 
 from despina.models.loader import LoadedVersion
-from despina.models.warmup import WarmupExecution
 from despina.models.signature import Signature
+from despina.models.warmup import WarmupExecution
 from despina.protocol.messages import InferRequest
 from despina.scheduling.batch_policy import BatchPolicy, Decision, OpenBatch, next_batch
 from despina.scheduling.batcher import Batcher, one_at_a_time

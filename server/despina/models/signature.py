@@ -15,6 +15,7 @@ from despina.errors import InvalidArgument
 from despina.protocol import bytes_tensor
 from despina.protocol.datatypes import DATATYPES, Datatype, config_datatype
 from despina.protocol.messages import Array, InferInput, InferRequest
+from despina.shared_memory.window import Window
 
 _BATCH_NOTE = (
     "NOTE: Setting a non-zero max_batch_size in the model config requires a batch dimension to be prepended to each "
@@ -190,17 +191,24 @@ class Signature:
 
     def _read(self, item: InferInput, datatype: Datatype, count: int, request: InferRequest) -> Array:
         data = item.data
+        if isinstance(data, Window):
+            if datatype.kind != "bytes" and data.byte_size != count * datatype.size:
+                raise self._size_mismatch(item.name, count * datatype.size, data.byte_size, request)
+            data = data.read()
         if datatype.kind == "bytes":
             if isinstance(data, memoryview):
                 return bytes_tensor.decode(data, count, item.name, self.model, request.label)
             return bytes_tensor.checked(list(data), count, item.name, self.model, request.label)
         if data.nbytes != count * datatype.size:
             name = "raw_input" if request.raw else item.name
-            raise InvalidArgument(
-                f"{request.label}input byte size mismatch for input '{name}' for model '{self.model}'. Expected "
-                f"{count * datatype.size}, got {data.nbytes}"
-            )
+            raise self._size_mismatch(name, count * datatype.size, data.nbytes, request)
         return np.frombuffer(data, datatype.dtype) if isinstance(data, memoryview) else data
+
+    def _size_mismatch(self, name: str, expected: int, got: int, request: InferRequest) -> InvalidArgument:
+        return InvalidArgument(
+            f"{request.label}input byte size mismatch for input '{name}' for model '{self.model}'. Expected {expected}, "
+            f"got {got}"
+        )
 
     def _shape_complaint(self, item: InferInput, spec: TensorSpec, request: InferRequest) -> str:
         expected = (-1, *spec.dims) if self.max_batch_size else spec.dims

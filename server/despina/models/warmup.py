@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from despina_backends.base import Array, BackendError, Batch, Instance
 from numpy.typing import NDArray
 
 from despina.config.proto import Message, ModelConfig, model_config_pb2
 from despina.errors import Internal, InvalidArgument
+from despina_backends.base import Array, BackendError, Batch, Instance
 
 _DTYPES: Mapping[str, str] = {
     "BOOL": "?",

@@ -15,6 +15,7 @@ from despina.protocol import tensor_data
 from despina.protocol.datatypes import DATATYPES
 from despina.protocol.json import Json, as_array, as_bool, as_string, as_unsigned, loads, loads_first_wins, member
 from despina.protocol.messages import InferInput, InferRequest, Parameter, RequestedOutput, SharedMemory
+from despina.shared_memory.window import Window
 
 INT32_RANGE = (-(1 << 31), (1 << 31) - 1)
 INT64_MAX = (1 << 63) - 1
@@ -22,7 +23,7 @@ MAX_CORRELATION_ID_LENGTH = 128
 
 T = TypeVar("T")
 
-FindRegion = Callable[[SharedMemory], memoryview]
+FindRegion = Callable[[SharedMemory], Window]
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +224,8 @@ def _read_inputs(document: Json, blob: memoryview, request: InferRequest, contex
             position += size
             request.inputs.append(InferInput(name, datatype, shape, data))
         elif source == "shared_memory_region":
-            region = context.find_region(read_shared_memory(entry["parameters"]))
-            request.inputs.append(InferInput(name, datatype, shape, region))
+            window = context.find_region(read_shared_memory(entry["parameters"]))
+            request.inputs.append(InferInput(name, datatype, shape, window))
         else:
             request.inputs.append(_json_input(entry["data"], name, datatype, shape, context))
     if position != len(blob):
@@ -338,10 +339,9 @@ def _shared_memory_output(name: str, parameters: Json, classes: int, context: Co
         raise InvalidArgument("Output can't set both 'shared_memory_region' and 'classification'")
     if _field("binary_data", as_bool, parameters.get("binary_data", False)):
         raise InvalidArgument("Output can't set both 'shared_memory_region' and 'binary_data'")
-    context.find_region(place)
-    return RequestedOutput(name, shared_memory=place)
+    return RequestedOutput(name, shared_memory=context.find_region(place))
 
 
-def no_shared_memory(place: SharedMemory) -> memoryview:
+def no_shared_memory(place: SharedMemory) -> Window:
     """A FindRegion for callers that have none."""
     raise NotFound(f"Unable to find shared memory region: '{place.region}'")

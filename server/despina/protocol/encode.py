@@ -9,7 +9,7 @@ import orjson
 from despina.errors import InvalidArgument
 from despina.protocol import bytes_tensor
 from despina.protocol.json import dumps
-from despina.protocol.messages import Array, OutputTensor, Parameter
+from despina.protocol.messages import OutputTensor, Parameter
 
 Buffer = bytes | memoryview
 

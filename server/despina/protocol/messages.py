@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from despina.shared_memory.window import Window
+
 Array = NDArray[np.generic]
 
 Parameter = bool | int | float | str
@@ -23,13 +25,14 @@ class SharedMemory:
 class InferInput:
     """One input as the client described it.
 
-    `data` is the raw bytes of a binary tensor, or the flat array that JSON data was turned into.
+    `data` is the raw bytes of a binary tensor, or where in shared memory they are, or the flat array that JSON data was
+    turned into.
     """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
-    data: memoryview | Array
+    data: memoryview | Array | Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class RequestedOutput:
     name: str
     binary: bool = False
     classification: int = 0
-    shared_memory: SharedMemory | None = None
+    shared_memory: Window | None = None
 
 
 @dataclass(slots=True)

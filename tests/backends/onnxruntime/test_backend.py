@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+
 from despina_backends.base import BackendError, Batch, Device, LoadOptions
 from despina_backends.onnxruntime import backend as module
 from despina_backends.onnxruntime import gpu_count, load

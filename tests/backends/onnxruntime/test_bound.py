@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from despina_backends.base import Array, BackendError, Batch, Device, LoadOptions
 from despina_backends.onnxruntime import load
 from despina_backends.onnxruntime.bound import BoundInstance, is_predictable
 from despina_backends.onnxruntime.memory import PageableMemory
 from despina_backends.onnxruntime.metadata import tensors
 from despina_backends.onnxruntime.runtime import load_runtime
-from numpy.typing import NDArray
 
 Write = Callable[[str], Path]
 

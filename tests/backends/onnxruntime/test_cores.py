@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from despina_backends.onnxruntime import cores
 from despina_backends.onnxruntime.cores import usable_cores
 

@@ -2,6 +2,7 @@ import ctypes
 from typing import Any
 
 import numpy as np
+
 from despina_backends.onnxruntime.cuda import PinnedMemory, device_count, missing_libraries, open_cudart
 
 

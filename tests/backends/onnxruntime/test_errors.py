@@ -1,4 +1,5 @@
 import pytest
+
 from despina_backends.base import BackendError
 from despina_backends.onnxruntime.errors import runtime_error
 

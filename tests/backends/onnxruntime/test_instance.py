@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from despina_backends.base import Array, BackendError, Batch, Device, Instance, LoadOptions
 from despina_backends.onnxruntime import load
 from despina_backends.onnxruntime.instance import RunInstance

@@ -1,6 +1,7 @@
 from dataclasses import dataclass
 
 import pytest
+
 from despina_backends.base import BackendError, TensorMetadata
 from despina_backends.onnxruntime.metadata import tensors
 

@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from despina_backends.base import BackendError, Device, LoadOptions
 from despina_backends.onnxruntime import options as module
 from despina_backends.onnxruntime.options import run_options, session_options

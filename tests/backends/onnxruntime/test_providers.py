@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from despina_backends.base import BackendError, Device, LoadOptions
 from despina_backends.onnxruntime.providers import execution_providers
 

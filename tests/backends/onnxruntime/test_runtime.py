@@ -3,6 +3,7 @@ import sys
 from importlib import metadata
 
 import pytest
+
 from despina_backends.base import BackendError
 from despina_backends.onnxruntime.runtime import (
     check_packages,

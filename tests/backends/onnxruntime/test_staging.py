@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from despina_backends.base import Array, BackendError, TensorMetadata
 from despina_backends.onnxruntime.memory import PageableMemory
 from despina_backends.onnxruntime.staging import Staging
-from numpy.typing import NDArray
 
 
 def staging(*shape: int, datatype: str = "FP32") -> Staging:

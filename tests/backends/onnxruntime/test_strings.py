@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from despina_backends.base import BackendError
 from despina_backends.onnxruntime.strings import decode_strings, encode_strings
 

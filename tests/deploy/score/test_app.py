@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from despina.deploy.score.app import ScoreApp
 from despina.deploy.score.settings import ScoreSettings
 from despina.deploy.score.worker import start_worker

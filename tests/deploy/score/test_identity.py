@@ -1,4 +1,5 @@
 import pytest
+
 from despina.deploy.score.identity import IdTooLong, read_ids
 
 REQUEST, LEGACY, CLIENT = "x-request-id", "x-ms-request-id", "x-ms-client-request-id"

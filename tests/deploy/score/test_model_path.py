@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from despina.deploy.score.model_path import ModelNotFoundException, get_model_path
 
 

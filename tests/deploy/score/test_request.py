@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from despina.deploy.score.awaitable import AwaitableBytes
 from despina.deploy.score.request import AMLRequest
 

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from despina.deploy.score.script import ScriptError, load_script
 from despina.deploy.score.shims import install_shims
 

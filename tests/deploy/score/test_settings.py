@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from despina.deploy.score.settings import ScoreSettings, read_settings
 from despina.errors import InvalidArgument
 

@@ -1,0 +1,59 @@
+"""A piece of a registered region, which is what tensors are read from and written to.
+
+The memory belongs to a client, who may shrink or unmap it whenever he likes. A page that is gone would end this process
+with SIGBUS if it were touched through a mapping; so shared memory is never mapped here. Everything is copied by the
+kernel or the driver, which answer an access to what is not there with an error or a short count. The one copy this costs
+also makes the server independent of what the client does to the memory while the request waits.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from despina.errors import InvalidArgument
+
+MAX_READ = 0x7FFFF000
+"""The most bytes one tensor may have: what Linux reads at once, and about what an HTTP body can hold."""
+
+
+class Memory(Protocol):
+    """Memory of another process, open here for as long as the object lives."""
+
+    @property
+    def byte_size(self) -> int: ...
+
+    @property
+    def description(self) -> Mapping[str, int | str]:
+        """What the status of the region says besides its name."""
+        ...
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Copy `size` bytes from `offset`. Raises DespinaError when they are not there."""
+        ...
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        """Copy `data`, contiguous bytes, to `offset`. Raises DespinaError when there is no room."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`byte_size` bytes of a region from `offset`. It keeps the region's memory open, so a request that has found its
+    windows is not disturbed when the region is unregistered."""
+
+    memory: Memory
+    offset: int
+    byte_size: int
+
+    def read(self) -> memoryview:
+        """A copy of the bytes. Raises InvalidArgument when the client has taken them away or they are too many."""
+        if self.byte_size > MAX_READ:
+            raise InvalidArgument(
+                f"shared memory of {self.byte_size} bytes exceeds the maximum of {MAX_READ} bytes for one tensor"
+            )
+        return memoryview(self.memory.read(self.offset, self.byte_size))
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Copy `data` to the start of the window, which must be large enough. Raises DespinaError as `Memory.write`."""
+        assert len(data) <= self.byte_size
+        self.memory.write(self.offset, data)

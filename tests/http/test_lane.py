@@ -1,0 +1,218 @@
+"""The infer lane over real sockets: framing, pipelining, switching between lane and application, hang-ups."""
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from serving import serving
+
+REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
+INFER = "/v2/models/identity_fp32/infer"
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    flags = ["--model-control-mode=explicit", "--load-model=identity_fp32", "--load-model=add_sub_int32"]
+    with serving(REPOSITORY, [*flags, "--http-max-input-size=1000000"]) as port:
+        yield port
+
+
+@pytest.fixture
+def connection(port: int) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        yield sock
+
+
+def request(values: list[float], path: str = INFER, headers: str = "") -> bytes:
+    row = np.array(values, "<f4").tobytes()
+    head = json.dumps(
+        {
+            "inputs": [
+                {
+                    "name": "INPUT0",
+                    "shape": [1, len(values)],
+                    "datatype": "FP32",
+                    "parameters": {"binary_data_size": len(row)},
+                }
+            ],
+            "parameters": {"binary_data_output": True},
+        }
+    ).encode()
+    lines = f"POST {path} HTTP/1.1\r\nHost: x\r\nInference-Header-Content-Length: {len(head)}\r\n{headers}"
+    return f"{lines}Content-Length: {len(head) + len(row)}\r\n\r\n".encode() + head + row
+
+
+def json_request(document: object, path: str = INFER) -> bytes:
+    body = json.dumps(document).encode()
+    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+class Reader:
+    """Reads one HTTP response after another."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._buffer = b""
+
+    def _until(self, size: int) -> None:
+        while len(self._buffer) < size:
+            piece = self._sock.recv(1 << 20)
+            assert piece, f"connection closed after {self._buffer[:200]!r}"
+            self._buffer += piece
+
+    def response(self) -> tuple[int, dict[str, str], bytes]:
+        while b"\r\n\r\n" not in self._buffer:
+            self._until(len(self._buffer) + 1)
+        head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
+        status, *lines = head.decode().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        length = int(headers["content-length"])
+        self._until(length)
+        body, self._buffer = self._buffer[:length], self._buffer[length:]
+        return int(status.split()[1]), headers, body
+
+    def values(self) -> list[float]:
+        status, headers, body = self.response()
+        assert status == 200, body
+        rest: list[float] = np.frombuffer(body[int(headers["inference-header-content-length"]) :], "<f4").tolist()
+        return rest
+
+
+def test_requests_on_one_connection_get_their_own_answers(connection: socket.socket) -> None:
+    reader = Reader(connection)
+    for number in range(5):
+        connection.sendall(request([number, 1.0]))
+        assert reader.values() == [number, 1.0]
+
+
+def test_pipelined_requests_are_answered_in_order(connection: socket.socket) -> None:
+    connection.sendall(b"".join(request([number]) for number in range(20)))
+    reader = Reader(connection)
+    assert [reader.values() for _ in range(20)] == [[number] for number in range(20)]
+
+
+def test_a_request_may_arrive_in_pieces_of_any_size(connection: socket.socket) -> None:
+    reader = Reader(connection)
+    data = request([1.0, 2.0, 3.0])
+    for cut in (1, 10, data.index(b"\r\n\r\n") + 2, data.index(b"\r\n\r\n") + 4, len(data) - 1):
+        connection.sendall(data[:cut])
+        # Only with a pause does the server see two pieces; without one the test would still be right, but pointless.
+        connection.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        connection.settimeout(10)
+        connection.sendall(data[cut:])
+        assert reader.values() == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("count", [1, 20_000, 1_000_000])
+def test_bodies_of_all_sizes_come_back_whole(connection: socket.socket, count: int) -> None:
+    values = np.arange(count, dtype="<f4")
+    connection.sendall(request(values.tolist()) + request([7.0]))
+    reader = Reader(connection)
+    assert np.array_equal(reader.values(), values)
+    assert reader.values() == [7.0]
+
+
+def test_lane_and_application_take_turns_on_one_connection(connection: socket.socket) -> None:
+    reader = Reader(connection)
+    metadata = b"GET /v2/models/identity_fp32 HTTP/1.1\r\nHost: x\r\n\r\n"
+    compressed = request([3.0], headers="Accept-Encoding: gzip\r\n")
+    for _ in range(3):
+        connection.sendall(request([1.0]))
+        assert reader.values() == [1.0]
+        connection.sendall(metadata)
+        assert json.loads(reader.response()[2])["name"] == "identity_fp32"
+        connection.sendall(compressed)
+        assert reader.response()[1]["content-encoding"] == "gzip"
+
+
+def test_lane_and_application_take_turns_in_one_packet(connection: socket.socket) -> None:
+    metadata = b"GET /v2/models/identity_fp32 HTTP/1.1\r\nHost: x\r\n\r\n"
+    connection.sendall(request([1.0]) + metadata + request([2.0]) + metadata)
+    reader = Reader(connection)
+    assert reader.values() == [1.0]
+    assert json.loads(reader.response()[2])["name"] == "identity_fp32"
+    assert reader.values() == [2.0]
+    assert json.loads(reader.response()[2])["name"] == "identity_fp32"
+
+
+def test_a_chunked_body_is_served_by_the_application(connection: socket.socket) -> None:
+    whole = request([4.0, 5.0])
+    head, _, body = whole.partition(b"\r\n\r\n")
+    lines = [line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length")]
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:9], body[9:])) + b"0\r\n\r\n"
+    connection.sendall(b"\r\n".join([*lines, b"Transfer-Encoding: chunked"]) + b"\r\n\r\n" + chunks)
+    assert Reader(connection).values() == [4.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "text"),
+    [
+        (request([1.0], "/v2/models/ghost/infer"), 404, "Request for unknown model: 'ghost' is not found"),
+        (json_request({"inputs": 1}), 500, "Unable to parse 'inputs': attempt to access JSON non-array as array"),
+        (json_request([]), 500, "Unable to parse 'inputs': attempt to access non-existing object member 'inputs'"),
+        (request([1.0], "/v2/models/identity_fp32/versions/9/infer"), 404, "version 9 is not found"),
+        (b"POST " + INFER.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 200, "OUTPUT0"),
+    ],
+)
+def test_the_connection_lives_on_after_an_error(
+    connection: socket.socket, sent: bytes, status: int, text: str
+) -> None:
+    reader = Reader(connection)
+    connection.sendall(sent)
+    got, _, body = reader.response()
+    assert (got, text in body.decode()) == (status, True)
+    connection.sendall(request([1.0]))
+    assert reader.values() == [1.0]
+
+
+def test_the_same_head_with_a_wrong_amount_of_data_is_still_refused(connection: socket.socket) -> None:
+    reader = Reader(connection)
+    good = request([1.0, 2.0])
+    connection.sendall(good)
+    assert reader.values() == [1.0, 2.0]
+    head, _, body = good.partition(b"\r\n\r\n")
+    length = int(head.rsplit(b" ", 1)[1])
+    connection.sendall(head.replace(b": %d" % length, b": %d" % (length + 4)) + b"\r\n\r\n" + body + b"abcd")
+    status, _, answer = reader.response()
+    assert status == 400
+    assert b"unexpected additional input data for model 'identity_fp32'" in answer
+
+
+def test_connection_close_is_honoured(connection: socket.socket) -> None:
+    connection.sendall(request([1.0], headers="Connection: close\r\n"))
+    assert Reader(connection).values() == [1.0]
+    assert connection.recv(10) == b""
+
+
+def test_garbage_gets_400_and_the_server_lives_on(connection: socket.socket, port: int) -> None:
+    connection.sendall(b"\x16\x03\x01\x02\x00garbage\r\n\r\n")
+    assert connection.recv(100).startswith(b"HTTP/1.1 400")
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as other:
+        other.sendall(request([1.0]))
+        assert Reader(other).values() == [1.0]
+
+
+def test_hanging_up_in_the_middle_of_a_body_disturbs_nobody(port: int, connection: socket.socket) -> None:
+    for size in (10, 200_000):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as gone:
+            data = request([1.0] * size)
+            gone.sendall(data[: len(data) // 2])
+    connection.sendall(request([2.0]))
+    assert Reader(connection).values() == [2.0]
+
+
+def test_a_client_that_pipelines_and_never_reads_is_not_served_forever(port: int, connection: socket.socket) -> None:
+    """Answers nobody takes must not pile up: the server stops reading from such a connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=1) as deaf:
+        data = request([1.0] * 4000)
+        with pytest.raises(TimeoutError):
+            for _ in range(100_000):
+                deaf.sendall(data)
+    connection.sendall(request([2.0]))
+    assert Reader(connection).values() == [2.0]
