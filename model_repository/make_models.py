@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def split_digits() -> tuple[Array, Array, NDArray[np.int64], NDArray[np.int64]]:
-    """Images [n, 64] with pixels from 0 to 16, and labels [n]: train images, held-out images, and the same of labels."""
+    """Train images and held-out images [n, 64] with pixels from 0 to 16, train labels and held-out labels [n]."""
     images, labels = load_digits(return_X_y=True)
     return train_test_split(images.astype(np.float32), labels, test_size=HELD_OUT, random_state=0, stratify=labels)
 

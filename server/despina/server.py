@@ -1,34 +1,31 @@
 """The server as a whole: what the endpoints see of it, and its life from start to exit.
 
-`run` reads like a table of contents. The event loop's thread does sockets, decoding, scheduling and encoding; model
+`serve` reads like a table of contents. The event loop's thread does sockets, decoding, scheduling and encoding; model
 instances, loading and everything else that blocks have threads of their own.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
+import gc
 import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import closing
-from typing import Any, cast
+from collections.abc import Sequence
+from contextlib import ExitStack
 
-import uvicorn
 import uvloop
 
 import despina
-from despina.errors import Unavailable
-from despina.http.app import make_app
-from despina.http.endpoints import ALL as ENDPOINTS
-from despina.http.lane import InferLane, Lane
-from despina.http.request_head import LaneRules, RequestHeads
+from despina.errors import DespinaError, Unavailable
+from despina.http.listener import Listener, bind, http_listener, metrics_listener
+from despina.http.metrics import measured, open_metrics
 from despina.models.lifecycle import Models
 from despina.models.loader import LoadedVersion
 from despina.models.model import Model, SchedulingOptions
+from despina.models.startup_table import startup_table
 from despina.protocol.decode import Limits
 from despina.protocol.messages import SharedMemory
 from despina.scheduling.clock import LoopClock
@@ -36,12 +33,14 @@ from despina.scheduling.request_queue import QueueLimits
 from despina.settings import Settings
 from despina.shared_memory.regions import Regions
 from despina.shared_memory.window import Window
+from despina.telemetry.logging import LogSettings, log_table
+from despina.telemetry.trace_settings import TraceSettings
 
 _log = logging.getLogger(__name__)
 
 SWITCH_INTERVAL_S = 0.0002
-"""How long a thread may keep the GIL while another wants it. Python's 5 ms would make the loop's thread and the instance
-threads wait for each other far longer than a small model runs."""
+"""How long a thread may keep the GIL while another wants it. Python's 5 ms would make the loop's thread and the
+instance threads wait for each other far longer than a small model runs."""
 
 INLINE_LIMIT_NS = 150_000
 """Batches expected to run no longer than this run on the loop's thread: below it, handing over to a thread costs more
@@ -49,7 +48,7 @@ than it gains."""
 
 
 class Server:
-    """What the endpoints see: settings, models and state."""
+    """What the endpoints see: settings, models and state. Raises InvalidArgument for settings that cannot be met."""
 
     def __init__(self, settings: Settings, clock: LoopClock) -> None:
         self.settings = settings
@@ -57,17 +56,20 @@ class Server:
         self.limits = Limits(settings.http_max_input_size)
         self.is_live = False
         self.is_exiting = False
-        self._clock = clock
-        self._scheduling = SchedulingOptions(
-            QueueLimits(settings.max_queue_rows, settings.max_queue_bytes),
-            INLINE_LIMIT_NS,
-            int(os.environ.get("TRITONSERVER_DELAY_SCHEDULER", "0") or 0),
-        )
-        self.models: Models[Model] = Models(settings, self._make_model)
+        self.logging = log_settings(settings)
+        self.trace = TraceSettings(settings.trace_config)
         self.shared_memory = Regions()
+        self._clock = clock
+        self._scheduling = scheduling_options(settings)
+        self.models: Models[Model] = Models(settings, self._make_model)
+        self.metrics = open_metrics(self)
 
     def _make_model(self, loaded: LoadedVersion) -> Model:
-        return Model(loaded, self._clock, self._scheduling)
+        model = Model(
+            loaded, self._clock, self._scheduling, self.metrics.statistics(), self.trace.settings_for(loaded.name)
+        )
+        self.metrics.loaded(measured(model, self.settings))
+        return model
 
     def find_region(self, place: SharedMemory) -> Window:
         """A piece of a registered shared memory region. Raises NotFound, InvalidArgument."""
@@ -82,69 +84,22 @@ class Server:
             raise Unavailable("Server exiting")
 
 
-class Listener:
-    """One port with an application behind it."""
-
-    def __init__(self, sock: socket.socket, config: uvicorn.Config) -> None:
-        self._socket = sock
-        self._uvicorn = uvicorn.Server(config)
-
-    async def start(self) -> None:
-        config = self._uvicorn.config
-        config.load()
-        self._uvicorn.lifespan = config.lifespan_class(config)
-        await self._uvicorn.startup(sockets=[self._socket])
-
-    async def stop(self) -> None:
-        """Stop accepting, close idle connections, wait until the others have their answers."""
-        await self._uvicorn.shutdown(sockets=[self._socket])
-
-
-def bind(address: str, port: int, reuse_port: bool, service: str) -> socket.socket:
-    """A bound socket that does not listen yet. Raises Unavailable when the port is taken."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if reuse_port:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        sock.bind((address, port))
-    except OSError as error:
-        sock.close()
-        raise Unavailable(
-            f"failed to start {service} service: Unavailable - Socket '{address}:{port}' already in use ({error.strerror})"
-        ) from None
-    return sock
-
-
-def http_listener(server: Server, sock: socket.socket) -> Listener:
-    """The inference port."""
-    settings = server.settings
-    restricted = settings.http_restricted_api.get("inference")
-    rules = LaneRules(
-        (restricted[0].lower().encode("latin-1"), restricted[1].encode("latin-1")) if restricted else None,
-        settings.response_compression,
-        closed=bool(settings.http_header_forward_pattern or settings.api_key),
+def log_settings(settings: Settings) -> LogSettings:
+    return LogSettings(
+        settings.log_file,
+        settings.log_info,
+        settings.log_warning,
+        settings.log_error,
+        settings.log_verbose,
+        settings.log_format,
     )
-    lane = Lane(server, RequestHeads(rules))
-    protocol = functools.partial(InferLane, lane=lane)
-    return Listener(sock, _uvicorn_config(make_app(server, ENDPOINTS), settings, cast("Any", protocol)))
 
 
-def _uvicorn_config(app: Callable[..., Awaitable[None]], settings: Settings, protocol: Any) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http=protocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=86_400,
-        timeout_graceful_shutdown=settings.exit_timeout_secs,
-        h11_max_incomplete_event_size=None,
+def scheduling_options(settings: Settings) -> SchedulingOptions:
+    return SchedulingOptions(
+        QueueLimits(settings.max_queue_rows, settings.max_queue_bytes),
+        INLINE_LIMIT_NS,
+        int(os.environ.get("TRITONSERVER_DELAY_SCHEDULER", "0") or 0),
     )
 
 
@@ -160,26 +115,66 @@ async def serve(settings: Settings) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = Server(settings, LoopClock(loop))
     try:
-        sock = bind(settings.http_address, settings.http_port, settings.reuse_http_port, "HTTP")
-    except Unavailable as error:
-        print(f"error: {error.message}", file=sys.stderr)
+        server = Server(settings, LoopClock(loop))
+        server.logging.apply()
+        with ExitStack() as sockets:
+            bound = bind_ports(settings, sockets)
+            await load_models(server)
+            listeners = await open_ports(server, bound)
+            await stop.wait()
+            return await shut_down(server, listeners)
+    except DespinaError as error:
+        sys.stderr.write(f"error: {error.message}\n")
         return 1
-    with closing(sock):
+
+
+def bind_ports(settings: Settings, sockets: ExitStack) -> dict[str, socket.socket]:
+    """Take the ports before anything is loaded: a port that is taken should not cost minutes. Raises Unavailable."""
+    bound: dict[str, socket.socket] = {}
+    if settings.allow_http:
+        bound["HTTP"] = bind(settings.http_address, settings.http_port, settings.reuse_http_port, "HTTP")
+        sockets.callback(bound["HTTP"].close)
+    if settings.allow_metrics:
+        bound["Metrics"] = bind(settings.metrics_address, settings.metrics_port, False, "Metrics")
+        sockets.callback(bound["Metrics"].close)
+    return bound
+
+
+async def load_models(server: Server) -> None:
+    """Load what the model control mode asks for and say what came of it. Raises Internal when something failed and the
+    settings say that this ends the server. Without that the ports open all the same, but the server is not live."""
+    try:
         report = await server.models.start()
-        _log.info("models\n%s", report.table())
-        if not report.succeeded and settings.exit_on_error:
-            await server.models.stop(0)
-            print("error: creating server: Internal - failed to load all models", file=sys.stderr)
-            return 1
-        server.is_live = True
-        listeners = [http_listener(server, sock)]
-        for listener in listeners:
-            await listener.start()
-        _log.info("Started HTTPService at %s:%d", settings.http_address, settings.http_port)
-        await stop.wait()
-        return await shut_down(server, listeners)
+    except DespinaError as error:
+        if server.settings.exit_on_error:
+            raise type(error)(f"creating server: {error.word} - {error.message}") from None
+        _log.error("creating server: %s - %s", error.word, error.message)
+        return
+    log_table(_log, startup_table(report.rows))
+    if not report.succeeded and server.settings.exit_on_error:
+        await server.models.stop(0)
+        raise ModelsFailed("creating server: Internal - failed to load all models")
+    # What was made up to here lives as long as the server: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    server.is_live = True
+
+
+class ModelsFailed(DespinaError):
+    """Some models did not load, and `--exit-on-error` is on."""
+
+
+async def open_ports(server: Server, bound: dict[str, socket.socket]) -> list[Listener]:
+    """Listen on the bound ports."""
+    listeners: list[Listener] = []
+    for service, sock in bound.items():
+        listener = http_listener(server, sock) if service == "HTTP" else metrics_listener(server, sock)
+        await listener.start()
+        listeners.append(listener)
+        name = "HTTPService" if service == "HTTP" else "Metrics Service"
+        _log.info("Started %s at %s:%d", name, *sock.getsockname()[:2])
+    return listeners
 
 
 async def shut_down(server: Server, listeners: Sequence[Listener]) -> int:
@@ -193,6 +188,7 @@ async def shut_down(server: Server, listeners: Sequence[Listener]) -> int:
             done = await server.models.stop(budget)
     except TimeoutError:
         done = False
+    server.trace.close()
     if not done:
         _log.error("Exit timeout expired. Exiting immediately.")
         return 1

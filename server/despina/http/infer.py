@@ -8,13 +8,14 @@ bytes only cut their tensors out of the body. The head of the reply is kept in t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from despina.errors import DespinaError, Internal, Unavailable
+from despina.models.tracing import trace_request
 from despina.protocol import classification, decode, encode
 from despina.protocol.encode import Buffer, EncodedOutput
 from despina.protocol.json import dumps
@@ -24,6 +25,7 @@ from despina.scheduling.pending import Pending
 if TYPE_CHECKING:
     from despina.models.model import Model
     from despina.server import Server
+    from despina.telemetry.trace import Trace
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +87,7 @@ class RequestTemplate:
 class InferExchange:
     """One request and its reply. `reply` is called exactly once, perhaps before `start` returns."""
 
-    __slots__ = ("_model", "_reply", "_request", "_server", "_template", "pending")
+    __slots__ = ("_model", "_reply", "_request", "_server", "_template", "_trace", "pending")
 
     def __init__(self, server: Server, model: Model, reply: Callable[[InferReply], None]) -> None:
         self._server = server
@@ -93,10 +95,22 @@ class InferExchange:
         self._reply = reply
         self._template: RequestTemplate | None = None
         self._request: InferRequest | None = None
+        self._trace: Trace | None = None
         self.pending: Pending | None = None
 
-    def start(self, body: memoryview, header_length: str | None) -> None:
-        """Decode, check and submit the request. The memory of `body` must stay untouched until the reply."""
+    def start(
+        self,
+        body: memoryview,
+        header_length: str | None,
+        received_ns: int = 0,
+        carrier: Mapping[str, str] | None = None,
+    ) -> None:
+        """Decode, check and submit the request. The memory of `body` must stay untouched until the reply.
+
+        `received_ns` is when the request began to arrive (now, if 0), `carrier` its W3C trace context headers.
+        """
+        if self._model.trace.active:
+            self._start_trace(received_ns, carrier)
         try:
             length = len(body) if header_length is None else decode.header_length(header_length, len(body))
             if 0 < length <= MAX_TEMPLATE_HEAD and length < len(body):
@@ -104,7 +118,13 @@ class InferExchange:
             else:
                 self._start_decoding(body, length)
         except Exception as error:
-            self._reply(error_reply(error))
+            self._send(error_reply(error))
+
+    def _start_trace(self, received_ns: int, carrier: Mapping[str, str] | None) -> None:
+        self._trace = trace = self._model.trace.sample(carrier)
+        if trace is not None:
+            trace.stamp("HTTP_RECV_START", received_ns or None)
+            trace.stamp("HTTP_RECV_END")
 
     def abandon(self) -> None:
         """The client hung up."""
@@ -114,7 +134,7 @@ class InferExchange:
     def _start_decoding(self, body: memoryview, length: int) -> None:
         context = decode.Context(self._model.name, self._server.limits, self._server.find_region)
         self._request = request = decode.decode_request(body, length, context)
-        self.pending = self._model.submit(request, self._done)
+        self.pending = self._model.submit(request, self._done, self._trace)
 
     def _start_with_template(self, body: memoryview, length: int) -> None:
         head = bytes(body[:length])
@@ -145,6 +165,7 @@ class InferExchange:
             priority=template.priority,
             timeout_us=template.timeout_us,
             byte_size=template.byte_size,
+            trace=self._trace,
         )
         self._model.schedule(pending)
 
@@ -155,7 +176,20 @@ class InferExchange:
             reply = self._fast_reply(pending) or self._encode(pending)
         except Exception as error:
             reply = error_reply(error)
+        if self._trace is not None:
+            model = self._model
+            trace_request(self._trace, model.name, model.version, model.signature, pending)
+        self._send(reply)
+
+    def _send(self, reply: InferReply) -> None:
+        trace = self._trace
+        if trace is None:
+            self._reply(reply)
+            return
+        trace.stamp("HTTP_SEND_START")
         self._reply(reply)
+        trace.stamp("HTTP_SEND_END")
+        trace.close()
 
     def _fast_reply(self, pending: Pending) -> InferReply | None:
         template = self._template

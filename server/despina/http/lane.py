@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.config import Config
@@ -71,6 +72,7 @@ class InferLane(HttpToolsProtocol):
         self._exchange: InferExchange | None = None
         self._backlog = b""
         self._closing = False
+        self._received_ns = 0
 
     # ----------------------------------------------------------------------------------------------- what arrives
 
@@ -105,6 +107,7 @@ class InferLane(HttpToolsProtocol):
 
     def _expect(self, head: InferHead, data: bytes) -> None:
         """Make room for a body of which only a part has come."""
+        self._received_ns = monotonic_ns()
         self._head = head
         self._body = bytearray()
         missing = head.size + head.content_length - len(data)
@@ -158,7 +161,8 @@ class InferLane(HttpToolsProtocol):
             self._send(error_reply(error))
             return
         self._exchange = exchange = InferExchange(server, model, self._replied)
-        exchange.start(body, head.header_length)
+        exchange.start(body, head.header_length, self._received_ns)
+        self._received_ns = 0
 
     def _replied(self, reply: InferReply) -> None:
         self._exchange = None

@@ -106,7 +106,7 @@ class Changes(Generic[M]):
 
     async def _bring_up_steps(self, ensemble: Candidate, state: ModelState[M], round_: Round) -> None:
         try:
-            len; refuse_cycles('x', await self._steps_below(ensemble))
+            refuse_cycles(ensemble.name, await self._steps_below(ensemble))
             outcomes = await round_.outcomes(list(ensemble.steps))
             failures = {
                 name: error for name, error in outcomes.items() if error and not self._transitions.table.versions(name)
@@ -186,7 +186,7 @@ class Changes(Generic[M]):
         await retired
         explicit = {other for other, state in self._states.items() if state.explicit}
         for other in left_over(name, {**self._wanted_steps(), name: steps}, explicit):
-            if self._states[name].wanted or other not in self._states:
+            if other not in self._states:
                 continue
             async with self._lock(other):
                 state = self._states[other]

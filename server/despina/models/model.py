@@ -20,6 +20,9 @@ from despina.scheduling.pending import Pending
 from despina.scheduling.request_queue import FifoQueue, QueueLimits
 from despina.scheduling.runner import InstanceRunner
 from despina.telemetry.statistics import ModelStatistics
+from despina.telemetry.trace import Trace
+from despina.telemetry.trace_settings import ModelTrace
+from despina_backends.base import Device
 
 _log = logging.getLogger(__name__)
 
@@ -58,14 +61,23 @@ class SchedulingOptions:
 class Model:
     """A serving model version. Lives on the event loop's thread; only `close` blocks and belongs on another."""
 
-    def __init__(self, loaded: LoadedVersion, clock: Clock, options: SchedulingOptions) -> None:
+    def __init__(
+        self,
+        loaded: LoadedVersion,
+        clock: Clock,
+        options: SchedulingOptions,
+        statistics: ModelStatistics,
+        trace: ModelTrace,
+    ) -> None:
         self.name = loaded.name
         self.version = loaded.version
         self.config = loaded.config
         self.labels = loaded.labels
         self.load_seconds = loaded.load_seconds
         self.signature = Signature(loaded.config)
-        self.statistics = ModelStatistics()
+        self.statistics = statistics
+        self.trace = trace
+        self.devices = sorted({_device_name(placed.device) for placed in loaded.instances})
         count_warmup(self.statistics, loaded.warmup)
         self.templates: dict[bytes, Any] = {}
         """What the HTTP side remembers about request heads for as long as this version lives."""
@@ -78,7 +90,9 @@ class Model:
         ]
         self._scheduler: Scheduler = make_batcher(self, self._runners, clock, options)
 
-    def submit(self, request: InferRequest, on_done: Callable[[Pending], None]) -> Pending:
+    def submit(
+        self, request: InferRequest, on_done: Callable[[Pending], None], trace: Trace | None = None
+    ) -> Pending:
         """Check a request against the model and hand it to the scheduler; `on_done` is called once with the answer.
         Raises DespinaError when it does not fit or cannot be taken."""
         admitted = self.signature.admit(request)
@@ -96,6 +110,7 @@ class Model:
             request.sequence_end,
             admitted.byte_size,
             request.parameters,
+            trace=trace,
         )
         self._scheduler.submit(pending)
         return pending
@@ -109,6 +124,11 @@ class Model:
         self._scheduler.request_gone(pending)
 
     @property
+    def instance_count(self) -> int:
+        """Instances that take work."""
+        return len(self._runners)
+
+    @property
     def in_flight(self) -> bool:
         """Whether any submitted request is unanswered."""
         return self._scheduler.busy
@@ -116,9 +136,9 @@ class Model:
     async def drain(self) -> None:
         """Return when every submitted request has been answered."""
         while self._scheduler.busy:
-            idle = asyncio.get_running_loop().create_future()
-            self._scheduler.when_idle(lambda: idle.done() or idle.set_result(None))
-            await idle
+            idle = asyncio.Event()
+            self._scheduler.when_idle(idle.set)
+            await idle.wait()
 
     def close(self) -> None:
         """Free the instances and the backend. Blocks; call it in a thread, after `drain`."""
@@ -126,6 +146,10 @@ class Model:
             runner.close()
         if self._backend is not None:
             self._backend.close()
+
+
+def _device_name(device: Device) -> str:
+    return f"GPU {device.id}" if device.kind == "GPU" else "CPU"
 
 
 def count_warmup(statistics: ModelStatistics, executions: Iterable[WarmupExecution]) -> None:

@@ -43,6 +43,8 @@ class Pending:
     accepted_ns: int = field(default_factory=monotonic_ns)
     queued_ns: int = 0
     started_ns: int = 0
+    input_end_ns: int = 0
+    infer_end_ns: int = 0
     deadline_ns: int = 0
     cancelled: bool = False
     results: Mapping[str, Array] | None = None

@@ -49,7 +49,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         app.close()
     sys.path[:] = path
     for name in sys.modules.keys() - modules.keys():
-        if name.startswith(("azureml", "entry_module")):
+        if name.startswith(("azureml", "entry_module", "inference_schema")):
             del sys.modules[name]
 
 
@@ -158,7 +158,8 @@ def test_raising_run_is_reported_without_its_traceback(start: Start) -> None:
 def test_slow_run_is_cut_off_even_if_it_swallows_exceptions(start: Start, prefix: str) -> None:
     app = start(
         f"calls = []\ndef init(): pass\n{prefix}def run(data):\n"
-        "    calls.append(1)\n    while len(calls) == 1:\n        try: sum(range(1000))\n        except Exception: pass\n"
+        "    calls.append(1)\n"
+        "    while len(calls) == 1:\n        try: sum(range(1000))\n        except Exception: pass\n"
         "    return len(calls)\n",
         scoring_timeout_ms=50,
     )

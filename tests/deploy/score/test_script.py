@@ -13,7 +13,7 @@ def restore_modules() -> Iterator[None]:
     before = set(sys.modules)
     yield
     for name in set(sys.modules) - before:
-        if name.startswith(("azureml", "entry_module")):
+        if name.startswith(("azureml", "entry_module", "inference_schema")):
             del sys.modules[name]
 
 

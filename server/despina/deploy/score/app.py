@@ -144,9 +144,7 @@ def _to_response(value: Any, request: AMLRequest) -> AMLResponse:
         return value
     if hasattr(value, "get_wsgi_response"):  # a Flask response, or an original AMLResponse, where those are installed
         body, status, headers = value.get_wsgi_response(request.environ)
-        response = AMLResponse(body, int(status.split()[0]), {"Content-Type": ""})
-        response.headers = [*headers, *(pair for pair in response.headers if pair[0] == FAILED)]
-        return response
+        return AMLResponse.of_parts(int(status.split()[0]), list(headers), body)
     return AMLResponse({} if value is None else value, 200, json_str=True)
 
 

@@ -32,6 +32,16 @@ class AMLResponse:
         self.headers += [(name, one.strip()) for name, value in given.items() for one in str(value).split(",")]
         self.set_header(FAILED, str(bool(run_function_failed)))
 
+    @classmethod
+    def of_parts(cls, status: int, headers: list[tuple[str, str]], body: Iterable[bytes]) -> "AMLResponse":
+        """An answer that another library made."""
+        response = cls("", status)
+        response.body = body
+        response.headers = headers
+        if not any(name.lower() == FAILED for name, _ in headers):
+            response.set_header(FAILED, "False")
+        return response
+
     def set_header(self, name: str, value: str) -> None:
         """Replaces every header of that name."""
         self.headers = [pair for pair in self.headers if pair[0].lower() != name.lower()]

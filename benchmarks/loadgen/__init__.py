@@ -1,0 +1,60 @@
+"""The harness's own load generator: a small C program, compiled with the system's compiler when it is first needed."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.latencies import Latencies
+from benchmarks.measurement import Load
+from benchmarks.places import BUILT
+from benchmarks.requests import write_requests
+
+SOURCE = Path(__file__).parent / "loadgen.c"
+
+
+class NoCompiler(Exception):
+    """There is no C compiler to build the load generator with."""
+
+
+def build() -> Path:
+    """The load generator, compiled unless this very source has been compiled before. Raises NoCompiler."""
+    source = SOURCE.read_bytes()
+    program = BUILT / f"loadgen-{hashlib.sha256(source).hexdigest()[:12]}"
+    if program.exists():
+        return program
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        raise NoCompiler("the load generator needs a C compiler (Debian: apt-get install gcc libc6-dev)")
+    BUILT.mkdir(parents=True, exist_ok=True)
+    subprocess.run([compiler, "-O2", "-o", str(program), str(SOURCE), "-lm"], check=True)
+    return program
+
+
+def generate(
+    port: int, connections: int, seconds: float, requests: Sequence[bytes], rate: float = 0.0, seed: int = 1
+) -> Load:
+    """Send `requests` (complete HTTP requests; connection i sends number i modulo their count) to a port of this machine.
+
+    `rate` 0 is a closed loop; above, requests per second of a Poisson process. Raises CalledProcessError when the server
+    does something the generator cannot count, with the reason on stderr."""
+    files = write_requests(requests)
+    command = [str(build()), str(port), str(connections), str(seconds), str(rate), str(seed), *map(str, files)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    return read_load(json.loads(done.stdout))
+
+
+def read_load(told: dict[str, Any]) -> Load:
+    """What the generator printed."""
+    return Load(
+        completed=told["completed"],
+        answered=told["answered"],
+        seconds=told["seconds"],
+        errors=told["errors"] + told["unanswered"],
+        reconnects=told["reconnects"],
+        cpu_seconds=told["cpu_seconds"],
+        latencies=Latencies({top: count for top, count in told["histogram"]}),
+    )

@@ -1,0 +1,264 @@
+/* An HTTP/1.1 load generator that is cheaper than the servers it measures: one thread, epoll, requests rendered
+ * beforehand, responses counted and not kept.
+ *
+ *     loadgen PORT CONNECTIONS SECONDS RATE SEED FILE...
+ *
+ * Each FILE is one complete request, head and body; connection i sends FILE number i modulo their count. RATE 0 is a
+ * closed loop: every connection sends its next request when the answer to the last one is complete. RATE > 0 is an open
+ * loop: requests are due at the times of a Poisson process of that many per second, whatever the server does, and a
+ * latency counts from when the request was due, so a stall of the server shows in every request it delayed.
+ *
+ * When SECONDS are over nothing new is sent, and what is under way is waited for. Prints one JSON object.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { HEAD_ROOM = 65536, BUCKETS = 4096, DRAIN_SECONDS = 10 };
+
+typedef struct {
+    char *data;
+    size_t size;
+} Request;
+
+typedef struct {
+    int fd;
+    int busy;         /* a request is under way */
+    int head_done;    /* the head of its response has been read */
+    int last;         /* the server said it will close the connection */
+    size_t sent, have, missing;
+    uint64_t since;   /* when the request was sent (closed loop) or due (open loop), ns */
+    const Request *request;
+    char head[HEAD_ROOM];
+} Connection;
+
+static int epoll_fd, port;
+static uint64_t deadline, *due;            /* due: requests of the open loop that wait for a connection */
+static size_t due_first, due_end, due_room, busy_count;
+static uint64_t completed, answered, errors, reconnects, slowest, counts[BUCKETS];
+
+static void die(const char *what) {
+    fprintf(stderr, "loadgen: %s: %s\n", what, errno ? strerror(errno) : "unexpected");
+    exit(1);
+}
+
+static uint64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* 64 buckets per power of two: a latency is known to 1.6 %. */
+static unsigned bucket_of(uint64_t v) {
+    if (v < 128) return (unsigned)v;
+    unsigned shift = 63u - (unsigned)__builtin_clzll(v) - 6u;
+    return (shift << 6) + (unsigned)(v >> shift);
+}
+
+static uint64_t bucket_top(unsigned i) {
+    if (i < 128) return i;
+    unsigned shift = i / 64 - 1;
+    return (((uint64_t)(i - shift * 64) + 1) << shift) - 1;
+}
+
+static void open_connection(Connection *c) {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int on = 1;
+    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (c->fd < 0) die("socket");
+    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (connect(c->fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS) die("connect");
+    struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &e) < 0) die("epoll_ctl");
+    c->last = 0;
+}
+
+static void reopen(Connection *c) {
+    close(c->fd);
+    reconnects++;
+    c->sent = c->have = c->missing = 0;
+    c->head_done = 0;
+    open_connection(c);
+}
+
+static void write_rest(Connection *c) {
+    while (c->busy && c->sent < c->request->size) {
+        ssize_t n = send(c->fd, c->request->data + c->sent, c->request->size - c->sent, MSG_NOSIGNAL);
+        if (n > 0) c->sent += (size_t)n;
+        else if (errno == EAGAIN || errno == ENOTCONN) return;
+        else if (errno == EPIPE || errno == ECONNRESET) { reopen(c); return; }
+        else die("send");
+    }
+}
+
+static void begin(Connection *c, uint64_t since) {
+    c->busy = 1;
+    busy_count++;
+    c->sent = c->have = c->missing = 0;
+    c->head_done = 0;
+    c->since = since;
+    write_rest(c);
+}
+
+/* What to do on a connection that has nothing under way. */
+static void go_on(Connection *c, uint64_t now, int open_loop) {
+    if (c->last) reopen(c);
+    if (open_loop) {
+        if (due_first < due_end) begin(c, due[due_first++]);
+    } else if (now < deadline) begin(c, now);
+}
+
+static void finish(Connection *c, int open_loop) {
+    uint64_t now = now_ns(), taken = now - c->since;
+    c->busy = 0;
+    busy_count--;
+    answered++;
+    if (now <= deadline) completed++;
+    counts[bucket_of(taken)]++;
+    if (taken > slowest) slowest = taken;
+    go_on(c, now, open_loop);
+}
+
+static const char *field(const char *head, const char *name) {
+    const char *found = strcasestr(head, name);
+    return found ? found + strlen(name) : NULL;
+}
+
+/* The head of a response, once it is complete. */
+static void read_head(Connection *c) {
+    char *end = memmem(c->head, c->have, "\r\n\r\n", 4);
+    if (!end) {
+        if (c->have == HEAD_ROOM) die("response head too large");
+        return;
+    }
+    *end = 0;
+    size_t size = (size_t)(end - c->head) + 4;
+    const char *length = field(c->head, "\r\ncontent-length:"), *option = field(c->head, "\r\nconnection:");
+    if (!length) die("response without Content-Length");
+    if (atoi(c->head + 9) != 200 && errors++ == 0)
+        fprintf(stderr, "loadgen: %.200s ... %.*s\n", c->head, (int)(c->have - size < 300 ? c->have - size : 300), end + 4);
+    c->last = option && strncasecmp(option + strspn(option, " "), "close", 5) == 0;
+    c->missing = strtoull(length, NULL, 10) - (c->have - size);
+    c->head_done = 1;
+}
+
+static void read_some(Connection *c, int open_loop) {
+    static char scratch[1 << 18];
+    for (;;) {
+        size_t room = c->head_done ? (c->missing < sizeof scratch ? c->missing : sizeof scratch) : HEAD_ROOM - c->have;
+        ssize_t n = recv(c->fd, c->head_done ? scratch : c->head + c->have, room, 0);
+        if (n < 0 && (errno == EAGAIN || errno == ENOTCONN)) return;
+        if (n < 0 && errno != ECONNRESET) die("recv");
+        if (n <= 0) {
+            /* An idle connection may be closed at any time; its request is sent again. */
+            if (c->have) die("connection closed within a response");
+            reopen(c);
+            return;
+        }
+        if (c->head_done) c->missing -= (size_t)n;
+        else {
+            c->have += (size_t)n;
+            read_head(c);
+        }
+        if (c->head_done && c->missing == 0) {
+            finish(c, open_loop);
+            return;
+        }
+    }
+}
+
+static Request read_file(const char *path) {
+    FILE *file = fopen(path, "rb");
+    struct stat st;
+    if (!file || fstat(fileno(file), &st) < 0) die(path);
+    Request r = {malloc((size_t)st.st_size), (size_t)st.st_size};
+    if (fread(r.data, 1, r.size, file) != r.size) die(path);
+    fclose(file);
+    return r;
+}
+
+static void push_due(uint64_t when) {
+    if (due_end == due_room) due = realloc(due, (due_room = due_room ? 2 * due_room : 1024) * sizeof *due);
+    due[due_end++] = when;
+}
+
+static void set_timer(int timer, uint64_t when) {
+    struct itimerspec t = {.it_value = {(time_t)(when / 1000000000u), (long)(when % 1000000000u)}};
+    timerfd_settime(timer, TFD_TIMER_ABSTIME, &t, NULL);
+}
+
+static void print_result(uint64_t start, uint64_t stop, size_t waiting) {
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    double cpu = (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1e-6;
+    printf("{\"completed\":%lu,\"answered\":%lu,\"seconds\":%.6f,\"errors\":%lu,\"reconnects\":%lu,\"unanswered\":%zu,"
+           "\"cpu_seconds\":%.6f,\"max_ns\":%lu,\"histogram\":[",
+           completed, answered, (double)(stop - start) * 1e-9, errors, reconnects, busy_count + waiting, cpu, slowest);
+    for (unsigned i = 0, n = 0; i < BUCKETS; i++)
+        if (counts[i]) printf("%s[%lu,%lu]", n++ ? "," : "", bucket_top(i), counts[i]);
+    puts("]}");
+}
+
+int main(int argc, char **argv) {
+    if (argc < 7) return fputs("usage: loadgen PORT CONNECTIONS SECONDS RATE SEED FILE...\n", stderr), 2;
+    port = atoi(argv[1]);
+    size_t count = (size_t)atoi(argv[2]), files = (size_t)argc - 6;
+    double seconds = atof(argv[3]), rate = atof(argv[4]);
+    int open_loop = rate > 0;
+    srand48(atol(argv[5]));
+    prctl(PR_SET_TIMERSLACK, 1);
+    Request *requests = calloc(files, sizeof *requests);
+    for (size_t i = 0; i < files; i++) requests[i] = read_file(argv[6 + i]);
+    epoll_fd = epoll_create1(0);
+    int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+    struct epoll_event e = {.events = EPOLLIN | EPOLLET, .data.ptr = NULL}, events[256];
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, timer, &e) < 0) die("epoll_ctl");
+    Connection *all = calloc(count, sizeof *all);
+    for (size_t i = 0; i < count; i++) {
+        all[i].request = &requests[i % files];
+        open_connection(&all[i]);
+    }
+    uint64_t start = now_ns(), now = start;
+    deadline = start + (uint64_t)(seconds * 1e9);
+    double next = (double)start + (open_loop ? -log(1 - drand48()) / rate * 1e9 : 0);
+    if (!open_loop)
+        for (size_t i = 0; i < count; i++) begin(&all[i], now);
+    set_timer(timer, deadline);
+    while (now < deadline || busy_count || due_first < due_end) {
+        if (now > deadline + DRAIN_SECONDS * 1000000000ull) break;
+        if (open_loop) {
+            for (; next <= (double)now && next < (double)deadline; next += -log(1 - drand48()) / rate * 1e9)
+                push_due((uint64_t)next);
+            for (size_t i = 0; i < count && due_first < due_end; i++)
+                if (!all[i].busy) go_on(&all[i], now, 1);
+            if (now < deadline) set_timer(timer, next < (double)deadline ? (uint64_t)next : deadline);
+        }
+        int n = epoll_wait(epoll_fd, events, 256, 1000);
+        if (n < 0 && errno != EINTR) die("epoll_wait");
+        for (int i = 0; i < n; i++) {
+            Connection *c = events[i].data.ptr;
+            if (!c) continue;
+            if (events[i].events & EPOLLOUT) write_rest(c);
+            if (events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP)) read_some(c, open_loop);
+        }
+        now = now_ns();
+    }
+    print_result(start, now < deadline ? now : deadline, due_end - due_first);
+    return 0;
+}

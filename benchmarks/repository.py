@@ -1,0 +1,57 @@
+"""Model repositories as they are measured: which models, how batched, on how many instances and threads."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pathlib import Path
+
+from benchmarks.models import model_file
+from benchmarks.places import REPOSITORIES
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """How a model is served. None leaves it to the server's default."""
+
+    max_batch_size: int = 64
+    dynamic: bool = True
+    delay_us: int = 0
+    preferred: tuple[int, ...] = ()
+    instances: int | None = 1
+    threads: int | None = 1
+
+    def __str__(self) -> str:
+        said = f"max_batch_size {self.max_batch_size}"
+        said += f", dynamic_batching delay {self.delay_us} us" if self.dynamic else ", no dynamic batching"
+        said += f" preferred {list(self.preferred)}" if self.preferred else ""
+        said += ", default instances" if self.instances is None else f", {self.instances} CPU instance(s)"
+        return said + (", default threads" if self.threads is None else f", {self.threads} intra-op thread(s)")
+
+
+def config_text(name: str, batching: Batching) -> str:
+    """The model's config.pbtxt; inputs and outputs are left to auto-completion."""
+    lines = [f'name: "{name}"', 'backend: "onnxruntime"', f"max_batch_size: {batching.max_batch_size}"]
+    if batching.dynamic:
+        fields = [f"max_queue_delay_microseconds: {batching.delay_us}"]
+        if batching.preferred:
+            fields.append(f"preferred_batch_size: {list(batching.preferred)}")
+        lines.append("dynamic_batching { " + " ".join(fields) + " }")
+    if batching.instances is not None:
+        lines.append(f"instance_group [ {{ kind: KIND_CPU count: {batching.instances} }} ]")
+    if batching.threads is not None:
+        value = f'{{ string_value: "{batching.threads}" }}'
+        lines.append(f'parameters {{ key: "intra_op_thread_count" value: {value} }}')
+    return "\n".join(lines) + "\n"
+
+
+def write_repository(label: str, models: Sequence[str], batching: Batching) -> Path:
+    """A repository with these models, made anew."""
+    root = REPOSITORIES / label
+    shutil.rmtree(root, ignore_errors=True)
+    for name in models:
+        version = root / name / "1"
+        version.mkdir(parents=True)
+        shutil.copyfile(model_file(name), version / "model.onnx")
+        (root / name / "config.pbtxt").write_text(config_text(name, batching))
+    return root

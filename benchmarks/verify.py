@@ -1,0 +1,46 @@
+"""Whether every answer is the answer to its own request."""
+
+import http.client
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.workload import Workload
+
+Answer = Callable[[dict[str, str], bytes], npt.NDArray[np.generic]]
+
+
+class WrongAnswer(Exception):
+    """A server answered something else than what it was asked."""
+
+
+def verify(port: int, workload: Workload, requests: list[bytes], read_answer: Answer, connections: int) -> None:
+    """Send request number r, which carries row r, for all r over `connections` connections at once, and compare every
+    answer with the row's own. Raises WrongAnswer."""
+
+    def one(row: int) -> None:
+        status, headers, body = exchange(port, requests[row])
+        if status != 200:
+            raise WrongAnswer(f"{workload.name}: row {row} was answered {status}: {body[:300]!r}")
+        got = read_answer(headers, body)
+        if not workload.is_answer(row, got):
+            raise WrongAnswer(f"{workload.name}: row {row} got another answer than the session's own: {got!r}")
+
+    with ThreadPoolExecutor(min(connections, len(requests))) as pool:
+        list(pool.map(one, range(len(requests))))
+
+
+def exchange(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Send one rendered request on a connection of its own: status, headers by lower-case name, body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.connect()
+        connection.sock.sendall(request)
+        response = http.client.HTTPResponse(connection.sock, method="POST")
+        response.begin()
+        body = response.read()
+        return response.status, {name.lower(): value for name, value in response.getheaders()}, body
+    finally:
+        connection.close()

@@ -1,0 +1,45 @@
+"""API keys: who may use the server at all, in front of everything that follows."""
+
+from collections.abc import Iterable, Mapping
+from hmac import compare_digest
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from despina.protocol.json import dumps
+
+OPEN_PATHS = frozenset({"/v2/health/live", "/v2/health/ready", "/metrics"})
+"""What probes and scrapers ask for, without a key."""
+
+_MESSAGE = "a valid API key is required: send it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
+
+
+class ApiKeys:
+    """The keys that open the server. Without any, everything is open."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._keys = tuple(key.encode() for key in keys)
+
+    def admit(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether the headers (names in lower case) carry a key; takes the same time for every wrong one."""
+        if not self._keys:
+            return True
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        offered = (token.strip() if scheme.lower() == b"bearer" else b"", headers.get(b"x-api-key", b""))
+        return any([compare_digest(candidate, key) for key in self._keys for candidate in offered if candidate])
+
+
+class KeyGate:
+    """An application behind a gate: 401 for requests without a key."""
+
+    def __init__(self, app: ASGIApp, keys: ApiKeys) -> None:
+        self._app = app
+        self._keys = keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in OPEN_PATHS or self._keys.admit(dict(Headers(scope=scope).raw)):
+            await self._app(scope, receive, send)
+            return
+        refusal = Response(dumps({"error": _MESSAGE}), 401, {"www-authenticate": "Bearer"}, "application/json")
+        await refusal(scope, receive, send)

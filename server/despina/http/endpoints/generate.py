@@ -1,0 +1,72 @@
+"""POST .../generate and .../generate_stream (protocol §1.8).
+
+Responses are chunked, and their status is that of the first response of the model; what fails before the model has the
+request is an ordinary error. The header `endpoint-load-metrics-format` asks for figures of a key-value cache, which a
+server of ONNX models does not have; so it is ignored, as tritonserver does in that case.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from despina.errors import InvalidArgument
+from despina.http.endpoint import Endpoint
+from despina.http.infer import error_reply
+from despina.http.paths import path_model
+from despina.http.submission import output_tensors, submit
+from despina.protocol.generate import GenerateInput, encode_response, event, read_request
+
+if TYPE_CHECKING:
+    from despina.models.model import Model
+    from despina.scheduling.pending import Pending
+    from despina.server import Server
+
+
+async def generate(request: Request, server: Server) -> Response:
+    status, body = await _answer(request, server)
+    return StreamingResponse(iter((body,)), status, media_type="application/json")
+
+
+async def generate_stream(request: Request, server: Server) -> Response:
+    status, body = await _answer(request, server)
+    headers = {"content-type": "text/event-stream; charset=utf-8"}
+    return StreamingResponse(iter((event(body),)), status, headers)
+
+
+async def _answer(request: Request, server: Server) -> tuple[int, bytes]:
+    """Status and JSON of the one response that every model here gives."""
+    model = path_model(request, server)
+    if request.headers.get("content-encoding", "") not in ("", "identity"):
+        raise InvalidArgument("Unsupported content-encoding, only 'identity' is supported.")
+    infer_request = read_request(await request.body(), describe_inputs(model), server.limits)
+    pending = await submit(request, model, infer_request)
+    try:
+        if pending.error is not None:
+            raise pending.error
+        return 200, _encode(model, pending)
+    except Exception as error:
+        reply = error_reply(error)
+        return reply.status, b"".join(reply.buffers)
+
+
+def _encode(model: Model, pending: Pending) -> bytes:
+    outputs = output_tensors(model, pending)
+    return encode_response(model.name, model.version, pending.id, outputs, pending.response_parameters)
+
+
+def describe_inputs(model: Model) -> dict[str, GenerateInput]:
+    """The inputs of a model as its metadata shows them."""
+    batch = (-1,) if model.signature.max_batch_size > 0 else ()
+    return {
+        name: GenerateInput(spec.datatype.name, batch + spec.dims) for name, spec in model.signature.inputs.items()
+    }
+
+
+ENDPOINTS = tuple(
+    Endpoint(("POST",), f"/v2/models/{{model}}{version}/{action}", "inference", handle)
+    for version in ("", "/versions/{version:version}")
+    for action, handle in (("generate", generate), ("generate_stream", generate_stream))
+)

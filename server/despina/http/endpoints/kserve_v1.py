@@ -1,0 +1,57 @@
+"""The v1 protocol of KServe: which models are there, is one ready, predict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from despina.http.endpoint import Endpoint
+from despina.http.paths import path_model
+from despina.http.submission import output_tensors, submit
+from despina.protocol.json import dumps
+from despina.protocol.kserve_v1 import V1Input, predictions, read_request
+
+if TYPE_CHECKING:
+    from despina.models.model import Model
+    from despina.server import Server
+
+
+async def list_models(request: Request, server: Server) -> Response:
+    names = sorted({model.name for model in server.models.ready_models()})
+    return _json({"models": names})
+
+
+async def model_ready(request: Request, server: Server) -> Response:
+    return _json({"name": path_model(request, server).name, "ready": True})
+
+
+async def predict(request: Request, server: Server) -> Response:
+    model = path_model(request, server)
+    batches = model.signature.max_batch_size > 0
+    v1_request = read_request(await request.body(), model.name, describe_inputs(model), batches)
+    pending = await submit(request, model, v1_request.infer)
+    if pending.error is not None:
+        raise pending.error
+    return _json(predictions(v1_request, output_tensors(model, pending), batches))
+
+
+def describe_inputs(model: Model) -> dict[str, V1Input]:
+    return {
+        name: V1Input(spec.datatype.name, spec.dims, spec.optional) for name, spec in model.signature.inputs.items()
+    }
+
+
+def _json(value: object) -> Response:
+    return Response(dumps(value), media_type="application/json")
+
+
+# A name in a path stops at "/" only, so the paths with a verb behind the colon come first.
+ENDPOINTS = (
+    Endpoint(("GET",), "/v1/models", "metadata", list_models),
+    Endpoint(("POST",), "/v1/models/{model}:predict", "inference", predict),
+    Endpoint(("POST",), "/v1/models/{model}/versions/{version:version}:predict", "inference", predict),
+    Endpoint(("GET",), "/v1/models/{model}", "health", model_ready),
+    Endpoint(("GET",), "/v1/models/{model}/versions/{version:version}", "health", model_ready),
+)

@@ -1,0 +1,99 @@
+"""A listening port with an application behind it, run by uvicorn."""
+
+from __future__ import annotations
+
+import functools
+import socket
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, cast
+
+import uvicorn
+
+from despina.errors import Unavailable
+from despina.http.app import make_app
+from despina.http.endpoints import ALL as ENDPOINTS
+from despina.http.lane import InferLane, Lane
+from despina.http.metrics import metrics_app
+from despina.http.request_head import LaneRules, RequestHeads
+
+if TYPE_CHECKING:
+    from despina.server import Server
+    from despina.settings import Settings
+
+NEVER_S = 86_400
+"""Idle connections are kept; tritonserver has no idle timeout either."""
+
+
+class Listener:
+    """One port with an application behind it."""
+
+    def __init__(self, sock: socket.socket, config: uvicorn.Config) -> None:
+        self._socket = sock
+        self._uvicorn = uvicorn.Server(config)
+
+    async def start(self) -> None:
+        config = self._uvicorn.config
+        config.load()
+        self._uvicorn.lifespan = config.lifespan_class(config)
+        await self._uvicorn.startup(sockets=[self._socket])
+
+    async def stop(self) -> None:
+        """Stop accepting, close idle connections, wait until the others have their answers."""
+        await self._uvicorn.shutdown(sockets=[self._socket])
+
+
+def bind(address: str, port: int, reuse_port: bool, service: str) -> socket.socket:
+    """A bound socket that does not listen yet, so that nobody connects while models load. Raises Unavailable when the
+    port is taken."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if reuse_port:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        sock.bind((address, port))
+    except OSError as error:
+        sock.close()
+        raise Unavailable(
+            f"failed to start {service} service: Unavailable - Socket '{address}:{port}' already in use "
+            f"({error.strerror})"
+        ) from None
+    return sock
+
+
+def http_listener(server: Server, sock: socket.socket) -> Listener:
+    """The inference port: the lane, and behind it the application."""
+    settings = server.settings
+    protocol = functools.partial(InferLane, lane=Lane(server, RequestHeads(lane_rules(settings))))
+    return Listener(sock, _config(make_app(server, ENDPOINTS), settings, cast("Any", protocol)))
+
+
+def lane_rules(settings: Settings) -> LaneRules:
+    """Which requests may take the lane."""
+    restricted = settings.http_restricted_api.get("inference")
+    return LaneRules(
+        (restricted[0].lower().encode("latin-1"), restricted[1].encode("latin-1")) if restricted else None,
+        settings.response_compression,
+        closed=bool(settings.http_header_forward_pattern or settings.api_key),
+    )
+
+
+def metrics_listener(server: Server, sock: socket.socket) -> Listener:
+    """The metrics port."""
+    return Listener(sock, _config(metrics_app(server.metrics), server.settings, "httptools"))
+
+
+def _config(app: Callable[..., Awaitable[None]], settings: Settings, protocol: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=NEVER_S,
+        timeout_graceful_shutdown=settings.exit_timeout_secs,
+    )

@@ -1,0 +1,28 @@
+"""What a trace says of a request, written when the request is answered."""
+
+from despina.models.signature import Signature, TensorSpec
+from despina.scheduling.pending import Array, Pending
+from despina.telemetry.trace import Trace
+
+
+def trace_request(trace: Trace, name: str, version: int, signature: Signature, pending: Pending) -> None:
+    """Everything between acceptance and answer: the moments the scheduler noted, and the tensors if they are wanted.
+    A request that was never executed has no compute moments."""
+    trace.start_request(name, version, pending.id, pending.accepted_ns)
+    trace.stamp("QUEUE_START", pending.queued_ns)
+    for tensor, array in pending.inputs.items():
+        _trace_tensor(trace, "TENSOR_QUEUE_INPUT", signature.inputs.get(tensor), array)
+    trace.stamp("INFER_RESPONSE_COMPLETE")
+    if pending.results is not None and pending.infer_end_ns:
+        trace.stamp("COMPUTE_START", pending.started_ns)
+        trace.stamp("COMPUTE_INPUT_END", pending.input_end_ns)
+        trace.stamp("COMPUTE_OUTPUT_START", pending.infer_end_ns)
+        trace.stamp("COMPUTE_END")
+    for tensor, array in sorted((pending.results or {}).items()):
+        _trace_tensor(trace, "TENSOR_BACKEND_OUTPUT", signature.outputs.get(tensor), array)
+    trace.stamp("REQUEST_END")
+
+
+def _trace_tensor(trace: Trace, activity: str, spec: TensorSpec | None, array: Array) -> None:
+    if trace.tensors and spec is not None:
+        trace.tensor(activity, spec.name, spec.datatype.name, array.shape, array)

@@ -1,0 +1,243 @@
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from despina.cli.flags import FLAGS
+from despina.cli.settings_from_flags import read_command_line
+from despina.cli.values import CommandLineError
+from despina.settings import MetricsConfig, RateLimitResource, Settings
+
+
+def settings(*words: str) -> Settings:
+    return read_command_line(("--model-repository=models", *words)).settings
+
+
+def warnings(*words: str) -> tuple[str, ...]:
+    return read_command_line(("--model-repository=models", *words)).warnings
+
+
+def refusal(*words: str) -> str:
+    with pytest.raises(CommandLineError) as caught:
+        settings(*words)
+    return caught.value.message
+
+
+def test_the_shortest_command_line_gives_every_default() -> None:
+    assert settings() == Settings(model_repository=(Path("models"),))
+
+
+def test_defaults_are_those_of_the_newest_tritonserver() -> None:
+    defaults = Settings()
+    assert (defaults.http_port, defaults.metrics_port, defaults.http_address) == (8000, 8002, "0.0.0.0")
+    assert (defaults.http_max_input_size, defaults.allow_client_shm) == (67_108_864, False)
+    assert (defaults.exit_timeout_secs, defaults.model_load_thread_count) == (30, 4)
+
+
+@pytest.mark.parametrize(
+    ("word", "field", "value"),
+    [
+        ("--id=me", "id", "me"),
+        ("--exit-timeout-secs=5", "exit_timeout_secs", 5),
+        ("--log-verbose=true", "log_verbose", 1),
+        ("--log-info=off", "log_info", False),
+        ("--log-format=ISO8601", "log_format", "ISO8601"),
+        ("--log-file=x.log", "log_file", "x.log"),
+        ("--exit-on-error=0", "exit_on_error", False),
+        ("--disable-auto-complete-config", "strict_model_config", True),
+        ("--strict-readiness=false", "strict_readiness", False),
+        ("--model-control-mode=Explicit", "model_control_mode", "explicit"),
+        ("--model-config-name=small", "model_config_name", "small"),
+        ("--http-port=0", "http_port", 0),
+        ("--reuse-http-port=1", "reuse_http_port", True),
+        ("--http-header-forward-pattern=x-.*", "http_header_forward_pattern", "x-.*"),
+        ("--http-max-input-size=1", "http_max_input_size", 1),
+        ("--allow-client-shm=true", "allow_client_shm", True),
+        ("--allow-metrics=false", "allow_gpu_metrics", False),
+        ("--metrics-interval-ms=1.5", "metrics_interval_ms", 1.5),
+        ("--rate-limit=execution_count", "rate_limit", "execution_count"),
+        ("--pinned-memory-pool-byte-size=0", "pinned_memory_pool_byte_size", 0),
+        ("--min-supported-compute-capability=7.5", "min_supported_compute_capability", 7.5),
+        ("--api-key=a", "api_key", ("a",)),
+        ("--model-name=m", "model_name", "m"),
+        ("--max-queue-rows=7", "max_queue_rows", 7),
+        ("--max-queue-bytes=8", "max_queue_bytes", 8),
+        ("--metrics-on-http", "metrics_on_http", True),
+        ("--response-compression=false", "response_compression", False),
+        ("--http-workers=2", "http_workers", 2),
+        ("--http-restricted-api=health:k=v", "http_restricted_api", {"health": ("k", "v")}),
+        ("--rate-limit-resource=r:1:0", "rate_limit_resource", (RateLimitResource("r", 1, 0),)),
+    ],
+)
+def test_a_flag_sets_its_field(word: str, field: str, value: object) -> None:
+    assert getattr(settings(word), field) == value
+
+
+def test_every_field_has_a_flag() -> None:
+    assert {field.name for field in fields(Settings)} <= {flag.field for flag in FLAGS}
+
+
+def test_the_last_occurrence_wins() -> None:
+    assert settings("--http-port=1", "--http-port=2").http_port == 2
+
+
+def test_repositories_collect_under_both_names_and_lose_duplicates() -> None:
+    paths = settings("--model-store=b", "--model-repository=a", "--model-repository=b").model_repository
+    assert paths == (Path("a"), Path("b"), Path("models"))
+
+
+def test_poll_seconds_count_only_in_poll_mode() -> None:
+    assert settings("--repository-poll-secs=3").repository_poll_secs == 0
+    assert settings("--model-control-mode=poll").repository_poll_secs == 15
+    assert settings("--model-control-mode=poll", "--repository-poll-secs=3").repository_poll_secs == 3
+
+
+def test_metrics_listen_where_http_does() -> None:
+    assert settings("--http-address=127.0.0.1").metrics_address == "127.0.0.1"
+    assert settings("--http-address=127.0.0.1", "--metrics-address=::1").metrics_address == "::1"
+
+
+def test_backend_settings_by_backend() -> None:
+    given = settings("--backend-config=onnxruntime,a=1", "--backend-config=a=2", "--backend-config=onnxruntime,b=3")
+    assert given.backend_config == {"onnxruntime": {"a": "1", "b": "3"}, "": {"a": "2"}}
+
+
+def test_trace_settings_by_mode() -> None:
+    given = settings(
+        "--trace-config=rate=1",
+        "--trace-config=rate=2",
+        "--trace-config=level=TIMESTAMPS",
+        "--trace-config=level=TENSORS",
+        "--trace-config=triton,file=t.json",
+    )
+    assert given.trace_config == {
+        "": {"rate": ("2",), "level": ("TIMESTAMPS", "TENSORS")},
+        "triton": {"file": ("t.json",)},
+    }
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("--trace-config=rate=x", "Invalid option value. Got x"),
+        ("--trace-config=level=ALL", "invalid level 'ALL'"),
+        ("--trace-config=speed=1", "unknown setting 'speed'"),
+        ("--trace-config=zipkin,url=x", "unknown mode 'zipkin'"),
+        ("--cache-config=size=1", "--cache-config option format is"),
+        ("--cache-config=redis,host=x", "there is no cache 'redis' here"),
+        ("--cache-config=local,size=x", "--cache-config=local,size: Invalid option value. Got x"),
+        ("--metrics-config=latencies=true", "unknown setting 'latencies'"),
+        ("--metrics-config=summary_quantiles=0.5", "Invalid option value"),
+        ("--metrics-config=summary_quantiles=1.5:0.1", "between 0 and 1"),
+        ("--http-header-forward-pattern=(", "not a regular expression"),
+        ("--http-max-input-size=0", "Error: --http-max-input-size must be greater than 0."),
+        ("--load-model=a", "Error: Use of '--load-model' requires setting '--model-control-mode=explicit' as well."),
+        ("--http-tls-cert=c.pem", "need each other"),
+        ("--http-tls-client-ca=c.pem", "requires '--http-tls-cert'"),
+        ("--model-load-thread-count=0", "Invalid option value. Got 0"),
+    ],
+)
+def test_refusals(word: str, text: str) -> None:
+    assert text in refusal(word)
+
+
+def test_two_caches_are_refused() -> None:
+    text = "found multiple cache configurations, but only a single cache is currently supported"
+    assert text in refusal("--cache-config=local,size=1", "--cache-config=redis,host=x")
+
+
+def test_metrics_settings() -> None:
+    given = settings("--metrics-config=summary_latencies=true", "--metrics-config=summary_quantiles=0.5:0.1,0.9:0.01")
+    assert given.metrics_config == MetricsConfig(summary_latencies=True, summary_quantiles=((0.5, 0.1), (0.9, 0.01)))
+
+
+def test_an_api_may_be_restricted_once() -> None:
+    text = refusal("--http-restricted-api=health,trace:k=v", "--http-restricted-api=trace:k=w")
+    assert text == "restricted api 'trace' can not be specified in multiple config groups"
+
+
+def test_the_wildcard_stands_alone() -> None:
+    text = refusal("--model-control-mode=explicit", "--load-model=*", "--load-model=a")
+    assert text == "Wildcard model name '*' must be the ONLY startup model if specified at all."
+    assert settings("--model-control-mode=explicit", "--load-model=*").load_model == ("*",)
+
+
+def test_two_services_need_two_ports() -> None:
+    assert refusal("--http-port=8002") == (
+        "The server cannot listen to HTTP requests and metrics requests at the same address and port 0.0.0.0:8002"
+    )
+    assert settings("--http-port=8002", "--allow-metrics=false").http_port == 8002
+    assert settings("--http-port=0", "--metrics-port=0").metrics_port == 0
+
+
+def test_a_repository_is_needed() -> None:
+    with pytest.raises(CommandLineError, match="--model-repository must be specified"):
+        read_command_line(())
+    assert read_command_line(("--exit-on-error=false",)).settings.model_repository == ()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--allow-grpc=false",), ("--allow-sagemaker=false",), ("--model-namespacing", "0"), ("--http-thread-count=8",)],
+)
+def test_foreign_flags_that_ask_for_nothing_are_silent(words: tuple[str, ...]) -> None:
+    assert warnings(*words) == ()
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        ("--allow-grpc=true", "gRPC is not served"),
+        ("--allow-grpc", "gRPC is not served"),
+        ("--allow-sagemaker=1", "SageMaker"),
+        ("--allow-vertex-ai=on", "Vertex AI"),
+        ("--model-namespacing=true", "unique across all repositories"),
+        ("--model-load-gpu-limit=0:0.5", "gpu_mem_limit"),
+    ],
+)
+def test_foreign_flags_that_ask_for_something_are_refused(word: str, reason: str) -> None:
+    text = refusal(word)
+    assert text.startswith(f'Bad option: "{word.partition("=")[0]}".\nNot offered here: ')
+    assert reason in text
+
+
+def test_foreign_flags_that_tune_are_accepted_with_one_warning() -> None:
+    assert warnings("--grpc-port=9001", "--grpc-port=9002") == (
+        "Warning: '--grpc-port' has no effect: gRPC is not served",
+    )
+
+
+def test_strict_model_config_still_works() -> None:
+    line = read_command_line(("--model-repository=m", "--strict-model-config=true"))
+    assert line.settings.strict_model_config
+    assert line.warnings == (
+        "Warning: '--strict-model-config' has been deprecated! Please use '--disable-auto-complete-config' instead.",
+    )
+
+
+def test_auto_complete_stays_off_whatever_the_deprecated_flag_says() -> None:
+    line = read_command_line(("--model-repository=m", "--disable-auto-complete-config", "--strict-model-config=false"))
+    assert line.settings.strict_model_config
+    assert line.warnings[-1] == (
+        "Warning: Overriding deprecated '--strict-model-config' from False to True in favor of "
+        "'--disable-auto-complete-config'!"
+    )
+
+
+def test_response_cache_byte_size_is_a_local_cache() -> None:
+    assert settings("--response-cache-byte-size=10").cache_config == {"local": {"size": "10"}}
+    assert settings("--response-cache-byte-size=0").cache_config == {}
+    assert refusal("--response-cache-byte-size=10", "--cache-config=local,size=10") == (
+        "Error: Incompatible flags --response-cache-byte-size and --cache-config both provided. "
+        "Please provide one or the other."
+    )
+
+
+def test_deprecated_trace_flags_are_trace_settings() -> None:
+    given = settings("--trace-file=t", "--trace-level=MAX", "--trace-rate=5", "--trace-count=-1")
+    expected: dict[str, Any] = {
+        "": {"rate": ("5",), "count": ("-1",), "level": ("TIMESTAMPS",)},
+        "triton": {"file": ("t",)},
+    }
+    assert given.trace_config == expected

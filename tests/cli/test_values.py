@@ -1,0 +1,108 @@
+from pathlib import Path
+
+import pytest
+
+from despina.cli import values
+from despina.cli.values import CommandLineError
+from despina.settings import RateLimitResource
+
+
+@pytest.mark.parametrize("text", ["true", "TRUE", "On", "1"])
+def test_words_for_true(text: str) -> None:
+    assert values.boolean(text) is True
+
+
+@pytest.mark.parametrize("text", ["false", "False", "OFF", "0"])
+def test_words_for_false(text: str) -> None:
+    assert values.boolean(text) is False
+
+
+@pytest.mark.parametrize("text", ["", "yes", "2", "truee"])
+def test_other_words_are_no_booleans(text: str) -> None:
+    with pytest.raises(CommandLineError, match=f"^invalid value for bool option: {text}$"):
+        values.boolean(text)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        (values.integer, "12abc"),
+        (values.integer, "1.5"),
+        (values.integer, ""),
+        (values.integer, "1_000"),
+        (values.natural, "-1"),
+        (values.positive, "0"),
+        (values.port, "65536"),
+        (values.number, "nan"),
+        (values.number, "x"),
+        (values.interval, "0"),
+        (values.verbosity, "-1"),
+        (values.verbosity, "high"),
+    ],
+)
+def test_numbers_out_of_their_range_are_refused(parse: object, text: str) -> None:
+    assert callable(parse)
+    with pytest.raises(CommandLineError, match=f"^Invalid option value. Got {text}$"):
+        parse(text)
+
+
+@pytest.mark.parametrize(("text", "level"), [("true", 1), ("FALSE", 0), ("0", 0), ("1", 1), ("3", 3)])
+def test_verbosity_is_a_level_or_a_boolean(text: str, level: int) -> None:
+    assert values.verbosity(text) == level
+
+
+@pytest.mark.parametrize("text", ["gs://bucket/models", "s3://bucket", "as://account/container"])
+def test_cloud_repositories_are_refused(text: str) -> None:
+    with pytest.raises(CommandLineError, match="cloud storage is not read here"):
+        values.repository(text)
+
+
+def test_a_repository_is_a_path() -> None:
+    assert values.repository("models/../models") == Path("models/../models")
+
+
+def test_control_mode_ignores_case() -> None:
+    assert values.control_mode("EXPLICIT") == "explicit"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("onnxruntime,default-max-batch-size=8", ("onnxruntime", "default-max-batch-size", "8")),
+        ("default-max-batch-size=8", ("", "default-max-batch-size", "8")),
+        ("b,k=a=b,c", ("b", "k", "a=b,c")),
+        ("k=a,b", ("", "k", "a,b")),
+        ("b,k=", ("b", "k", "")),
+    ],
+)
+def test_scoped_settings(text: str, expected: tuple[str, str, str]) -> None:
+    assert values.scoped_setting("backend-config", text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "onnxruntime", "onnxruntime,k", ",k=v", "b,=v", "=v"])
+def test_malformed_scoped_settings_name_the_flag(text: str) -> None:
+    with pytest.raises(CommandLineError, match="--backend-config option format is '<name>,<setting>=<value>'"):
+        values.scoped_setting("backend-config", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("r:2", RateLimitResource("r", 2)), ("r:2:0", RateLimitResource("r", 2, 0))],
+)
+def test_resources(text: str, expected: RateLimitResource) -> None:
+    assert values.resource(text) == expected
+
+
+@pytest.mark.parametrize("text", ["r", ":1", "r:x", "r:1:2:3", "r:-1"])
+def test_malformed_resources_are_refused(text: str) -> None:
+    with pytest.raises(CommandLineError):
+        values.resource(text)
+
+
+def test_a_restriction_names_apis_and_a_header() -> None:
+    assert values.restriction("health,model-config:x-key=a=b:c") == (("health", "model-config"), ("x-key", "a=b:c"))
+
+
+def test_an_unknown_api_is_named() -> None:
+    with pytest.raises(CommandLineError, match="unknown restricted api 'helth' "):
+        values.restriction("helth:k=v")

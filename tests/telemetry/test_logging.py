@@ -1,0 +1,131 @@
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from despina.telemetry.logging import LineFormatter, LogSettings, log_table, verbose
+
+TIME = 1795363984.517938  # 2026-11-22 16:13:04.517938 UTC
+
+
+def record(message: str, level: int = logging.INFO) -> logging.LogRecord:
+    made = logging.LogRecord("despina.x", level, "/somewhere/module.py", 273, message, None, None)
+    made.created, made.process = TIME, 10759
+    return made
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Iterator[LogSettings]:
+    made = LogSettings(log_file=str(tmp_path / "log"))
+    made.apply()
+    yield made
+    made.close()
+
+
+def messages(settings: LogSettings) -> list[str]:
+    return re.findall(r'\] "(.*)"', Path(settings.log_file).read_text())
+
+
+@pytest.mark.parametrize(
+    ("log_format", "level", "line"),
+    [
+        ("default", logging.INFO, 'I1122 16:13:04.517938 10759 module.py:273] "hello"'),
+        ("default", logging.WARNING, 'W1122 16:13:04.517938 10759 module.py:273] "hello"'),
+        ("default", logging.ERROR, 'E1122 16:13:04.517938 10759 module.py:273] "hello"'),
+        ("default", logging.DEBUG, 'I1122 16:13:04.517938 10759 module.py:273] "hello"'),
+        ("ISO8601", logging.ERROR, '2026-11-22T16:13:04Z E 10759 module.py:273] "hello"'),
+    ],
+)
+def test_lines_look_like_tritonservers(log_format: str, level: int, line: str) -> None:
+    assert LineFormatter(log_format).format(record("hello", level)) == line
+
+
+def test_a_message_stays_on_one_line() -> None:
+    assert LineFormatter("default").format(record('a "b"\nc')).endswith('] "a \\"b\\"\\nc"')
+
+
+def test_a_traceback_follows_its_line() -> None:
+    made = record("failed", logging.ERROR)
+    try:
+        raise ValueError("reason")
+    except ValueError:
+        made.exc_info = sys.exc_info()
+    lines = LineFormatter("default").format(made).splitlines()
+    assert lines[0].endswith('"failed"')
+    assert lines[-1] == "ValueError: reason"
+
+
+def test_a_table_is_logged_as_it_is(settings: LogSettings) -> None:
+    log_table(logging.getLogger("despina.x"), "+--+\n|  |")
+    head, *table = Path(settings.log_file).read_text().splitlines()
+    assert re.fullmatch(r"I\d{4} [\d:.]+ \d+ test_logging\.py:\d+\] ", head)
+    assert table == ["+--+", "|  |", ""]
+
+
+def test_switches_take_effect_at_run_time(settings: LogSettings) -> None:
+    logger = logging.getLogger("despina.x")
+    logger.info("1")
+    settings.log_info = False
+    settings.apply()
+    logger.info("2")
+    logger.warning("3")
+    settings.log_warning, settings.log_info = False, True
+    settings.apply()
+    logger.warning("4")
+    logger.info("5")
+    assert messages(settings) == ["1", "3", "5"]
+
+
+def test_errors_can_be_switched_off(settings: LogSettings) -> None:
+    settings.log_info = settings.log_warning = settings.log_error = False
+    settings.apply()
+    logging.getLogger("despina").error("lost")
+    assert messages(settings) == []
+
+
+def test_verbose_levels(settings: LogSettings) -> None:
+    logger = logging.getLogger("despina_backends.x")
+    logger.log(verbose(1), "off")
+    assert not logger.isEnabledFor(verbose(1))
+    settings.log_verbose_level = 2
+    settings.apply()
+    for level in (1, 2, 3):
+        logger.log(verbose(level), str(level))
+    assert messages(settings) == ["1", "2"]
+
+
+def test_verbose_does_not_bring_switched_off_information_back(settings: LogSettings) -> None:
+    settings.log_info, settings.log_verbose_level = False, 1
+    settings.apply()
+    logging.getLogger("despina").info("information")
+    logging.getLogger("despina").debug("detail")
+    assert messages(settings) == ["detail"]
+
+
+def test_the_format_changes_at_run_time(settings: LogSettings) -> None:
+    settings.log_format = "ISO8601"
+    settings.apply()
+    logging.getLogger("despina").info("x")
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ I ", Path(settings.log_file).read_text())
+
+
+def test_applying_twice_logs_once(settings: LogSettings) -> None:
+    settings.apply()
+    logging.getLogger("despina").info("once")
+    assert messages(settings) == ["once"]
+
+
+def test_without_a_file_the_log_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = LogSettings()
+    settings.apply()
+    logging.getLogger("despina").info("seen")
+    settings.close()
+    assert capsys.readouterr().err.endswith('"seen"\n')
+
+
+def test_a_log_file_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="missing"):
+        LogSettings(log_file=str(tmp_path / "missing" / "log")).apply()
