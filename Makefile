@@ -13,7 +13,7 @@ export ORT_DISABLE_TELEMETRY := 1
 # Saves pyright the look for a newer version of itself.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: serve test lint bench clean
+.PHONY: serve test lint lint-ruff lint-format lint-mypy lint-pyright bench clean
 
 serve: $(SERVE)
 	$(BIN)/despina serve --model-repository=model_repository
@@ -21,11 +21,19 @@ serve: $(SERVE)
 test: $(DEV)
 	$(BIN)/python -m pytest
 
-lint: $(DEV)
+lint: lint-ruff lint-format lint-mypy lint-pyright
+
+lint-ruff: $(DEV)
 	$(BIN)/ruff check .
+
+lint-format: $(DEV)
 	$(BIN)/ruff format --check .
+
+lint-mypy: $(DEV)
 	$(BIN)/mypy --strict
-	$(BIN)/pyright
+
+lint-pyright: $(DEV)
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(DEV)
 	$(BIN)/python -m benchmarks

@@ -44,9 +44,9 @@ class Load:
 class Round:
     """One load on one point, with what happened on the machine meanwhile.
 
-    `server_cpu_s`: CPU seconds of the server and its children. `other_cores`: cores kept busy by anything but server and
-    generator. `calibration_ms`: CPU milliseconds of a fixed piece of work right before. `mean_batch`: rows per execution
-    as the server counts them, where it does."""
+    `server_cpu_s`: CPU seconds of the server and its children. `other_cores`: cores that anything but server and
+    generator kept busy. `calibration_ms`: CPU milliseconds of a fixed piece of work right before. `mean_batch`: rows
+    per execution, `batch_sizes`: executions by rows, as the server counts them, where it does."""
 
     load: Load
     server_cpu_s: float

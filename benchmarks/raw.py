@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-import onnxruntime as ort
+import onnxruntime as ort  # type: ignore[import-untyped]
 
 from benchmarks.models import MODELS, model_file
 from benchmarks.workload import Workload
@@ -29,10 +29,10 @@ def make_workload(name: str, rows: int = 64) -> Workload:
     return Workload(name, inputs, output, np.concatenate(answers), tolerance)
 
 
-def rows_per_second(workload: Workload, threads: int, batch_sizes: Sequence[int], seconds: float) -> dict[int, float]:
+def rows_per_second(workload: Workload, threads: int, batch_sizes: Sequence[int], seconds: float) -> dict[str, float]:
     """By batch size: rows through `InferenceSession.run` in a loop."""
     running = session(workload.name, threads)
-    speeds: dict[int, float] = {}
+    speeds: dict[str, float] = {}
     for size in batch_sizes:
         feed = {key: np.resize(array, (size, *array.shape[1:])) for key, array in workload.inputs.items()}
         running.run(None, feed)
@@ -41,5 +41,5 @@ def rows_per_second(workload: Workload, threads: int, batch_sizes: Sequence[int]
         while (taken := time.perf_counter() - start) < seconds:
             running.run(None, feed)
             runs += 1
-        speeds[size] = runs * size / taken
+        speeds[str(size)] = runs * size / taken
     return speeds

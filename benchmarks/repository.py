@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-
 from pathlib import Path
 
 from benchmarks.models import model_file

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.latencies import Latencies
+from benchmarks.latencies import from_histogram
 from benchmarks.measurement import Load
 from benchmarks.places import BUILT
 from benchmarks.requests import write_requests
@@ -37,10 +37,10 @@ def build() -> Path:
 def generate(
     port: int, connections: int, seconds: float, requests: Sequence[bytes], rate: float = 0.0, seed: int = 1
 ) -> Load:
-    """Send `requests` (complete HTTP requests; connection i sends number i modulo their count) to a port of this machine.
+    """Send complete HTTP requests to a port of this machine; connection i sends number i modulo their count.
 
-    `rate` 0 is a closed loop; above, requests per second of a Poisson process. Raises CalledProcessError when the server
-    does something the generator cannot count, with the reason on stderr."""
+    `rate` 0 is a closed loop; above, requests per second of a Poisson process. Raises CalledProcessError, with the
+    reason on stderr, when the server does something the generator cannot count."""
     files = write_requests(requests)
     command = [str(build()), str(port), str(connections), str(seconds), str(rate), str(seed), *map(str, files)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
@@ -56,5 +56,5 @@ def read_load(told: dict[str, Any]) -> Load:
         errors=told["errors"] + told["unanswered"],
         reconnects=told["reconnects"],
         cpu_seconds=told["cpu_seconds"],
-        latencies=Latencies({top: count for top, count in told["histogram"]}),
+        latencies=from_histogram(dict(told["histogram"])),
     )

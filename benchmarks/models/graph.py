@@ -1,6 +1,7 @@
 """Writes ONNX graphs node by node, with seeded weights."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,7 @@ class Graph:
         """Normally distributed float32."""
         return self.constant((self._rng.standard_normal(shape) * scale).astype(np.float32))
 
-    def node(self, op: str, inputs: Sequence[str], **attributes: object) -> str:
+    def node(self, op: str, inputs: Sequence[str], **attributes: Any) -> str:
         name = f"t{len(self._nodes)}"
         self._nodes.append(helper.make_node(op, list(inputs), [name], **attributes))
         return name

@@ -1,5 +1,7 @@
 """`mlp`: 256-1024-1024-16, three dense layers. So short that serving it measures the server."""
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -13,7 +15,7 @@ WIDTHS = (256, 1024, 1024, 16)
 def make() -> onnx.ModelProto:
     graph = Graph("mlp")
     x = "x"
-    for layer, (inputs, outputs) in enumerate(zip(WIDTHS, WIDTHS[1:], strict=False)):
+    for layer, (inputs, outputs) in enumerate(pairwise(WIDTHS)):
         x = graph.dense(x, inputs, outputs)
         if layer < len(WIDTHS) - 2:
             x = graph.node("Relu", [x])

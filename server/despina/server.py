@@ -15,20 +15,27 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 import uvloop
 
 import despina
 from despina.errors import DespinaError, Unavailable
+from despina.http.forwarding import HeaderForwarding
 from despina.http.listener import Listener, bind, http_listener, metrics_listener
 from despina.http.metrics import measured, open_metrics
+from despina.http.tls import check_tls
+from despina.http.templates import Templates
 from despina.models.lifecycle import Models
 from despina.models.loader import LoadedVersion
-from despina.models.model import Model, SchedulingOptions
+from despina.models.model import Model
+from despina.models.schedulers import SchedulingOptions
 from despina.models.startup_table import startup_table
 from despina.protocol.decode import Limits
 from despina.protocol.messages import SharedMemory
+from despina.repository.bare import as_repositories
 from despina.scheduling.clock import LoopClock
+from despina.scheduling.rate_limiter import RateLimiter, Resource
 from despina.scheduling.request_queue import QueueLimits
 from despina.settings import Settings
 from despina.shared_memory.regions import Regions
@@ -59,6 +66,8 @@ class Server:
         self.logging = log_settings(settings)
         self.trace = TraceSettings(settings.trace_config)
         self.shared_memory = Regions()
+        self.forwarding = header_forwarding(settings)
+        check_tls(settings)
         self._clock = clock
         self._scheduling = scheduling_options(settings)
         self.models: Models[Model] = Models(settings, self._make_model)
@@ -68,6 +77,7 @@ class Server:
         model = Model(
             loaded, self._clock, self._scheduling, self.metrics.statistics(), self.trace.settings_for(loaded.name)
         )
+        model.templates = Templates(model)
         self.metrics.loaded(measured(model, self.settings))
         return model
 
@@ -82,6 +92,11 @@ class Server:
     def check_not_exiting(self) -> None:
         if self.is_exiting:
             raise Unavailable("Server exiting")
+
+
+def header_forwarding(settings: Settings) -> HeaderForwarding | None:
+    pattern = settings.http_header_forward_pattern
+    return HeaderForwarding(pattern) if pattern else None
 
 
 def log_settings(settings: Settings) -> LogSettings:
@@ -100,7 +115,16 @@ def scheduling_options(settings: Settings) -> SchedulingOptions:
         QueueLimits(settings.max_queue_rows, settings.max_queue_bytes),
         INLINE_LIMIT_NS,
         int(os.environ.get("TRITONSERVER_DELAY_SCHEDULER", "0") or 0),
+        rate_limiter(settings),
     )
+
+
+def rate_limiter(settings: Settings) -> RateLimiter | None:
+    """The one that all models share; None with `--rate-limit=off`."""
+    if settings.rate_limit == "off":
+        return None
+    limits = {Resource(limit.name, limit.device): limit.count for limit in settings.rate_limit_resource}
+    return RateLimiter(limits or None)
 
 
 def run(settings: Settings) -> int:
@@ -116,10 +140,11 @@ async def serve(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
-        server = Server(settings, LoopClock(loop))
-        server.logging.apply()
-        with ExitStack() as sockets:
-            bound = bind_ports(settings, sockets)
+        with ExitStack() as opened:
+            settings = served_settings(settings, opened)
+            server = Server(settings, LoopClock(loop))
+            server.logging.apply()
+            bound = bind_ports(settings, opened)
             await load_models(server)
             listeners = await open_ports(server, bound)
             await stop.wait()
@@ -127,6 +152,13 @@ async def serve(settings: Settings) -> int:
     except DespinaError as error:
         sys.stderr.write(f"error: {error.message}\n")
         return 1
+
+
+def served_settings(settings: Settings, opened: ExitStack) -> Settings:
+    """The settings with repositories in place of bare models, for as long as `opened` is."""
+    repositories = opened.enter_context(as_repositories(settings.model_repository, settings.model_name))
+    bare = repositories != settings.model_repository
+    return replace(settings, model_repository=repositories, kserve=settings.kserve or bare)
 
 
 def bind_ports(settings: Settings, sockets: ExitStack) -> dict[str, socket.socket]:

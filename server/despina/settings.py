@@ -112,6 +112,9 @@ class Settings:
     """Whether an Accept-Encoding of the client is honoured."""
     model_name: str | None = None
     """Name for a repository that is a bare model file; None: taken from the path."""
+    kserve: bool = False
+    """Answer what KServe and the Open Inference Protocol ask for where tritonserver answers 404. On by itself when a
+    repository is a bare model."""
     max_queue_rows: int = 65_536
     """Rows that may wait per model before a request is answered 503; 0: no limit."""
     max_queue_bytes: int = 1024 * 1024 * 1024

@@ -61,6 +61,7 @@ def test_defaults_are_those_of_the_newest_tritonserver() -> None:
         ("--min-supported-compute-capability=7.5", "min_supported_compute_capability", 7.5),
         ("--api-key=a", "api_key", ("a",)),
         ("--model-name=m", "model_name", "m"),
+        ("--kserve", "kserve", True),
         ("--max-queue-rows=7", "max_queue_rows", 7),
         ("--max-queue-bytes=8", "max_queue_bytes", 8),
         ("--metrics-on-http", "metrics_on_http", True),

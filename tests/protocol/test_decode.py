@@ -1,5 +1,5 @@
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ import pytest
 from despina.errors import DespinaError, NotFound
 from despina.protocol.decode import Context, Limits, content_length, decode_request, header_length, no_shared_memory
 from despina.protocol.messages import InferRequest, RequestedOutput, SharedMemory
+from despina.shared_memory.window import Window
 
 
 def decode(document: Any, blob: bytes = b"", limit: int = (1 << 21) - 1) -> InferRequest:
@@ -96,17 +97,38 @@ def test_the_whole_body_of_a_raw_request_is_its_input() -> None:
     assert bytes(request.inputs[0].data) == b"abcd"
 
 
-def region(place: SharedMemory) -> memoryview:
+class Digits:
+    byte_size = 10
+    description: ClassVar[dict[str, int | str]] = {}
+
+    def read(self, offset: int, size: int) -> bytes:
+        return b"0123456789"[offset : offset + size]
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        raise AssertionError
+
+
+def region(place: SharedMemory) -> Window:
     if place.region != "r":
         raise NotFound(f"Unable to find shared memory region: '{place.region}'")
-    return memoryview(b"0123456789")[place.offset : place.offset + place.byte_size]
+    return Window(Digits(), place.offset, place.byte_size)
 
 
 def test_shared_memory_is_looked_up_where_the_input_says() -> None:
     place = {"shared_memory_region": "r", "shared_memory_offset": 2, "shared_memory_byte_size": 3}
     body = json.dumps({"inputs": [tensor(parameters=place)]}).encode()
     request = decode_request(memoryview(body), len(body), Context("m", Limits(), region))
-    assert bytes(request.inputs[0].data) == b"234"
+    window = request.inputs[0].data
+    assert isinstance(window, Window)
+    assert bytes(window.read()) == b"234"
+
+
+def test_an_output_keeps_the_memory_it_goes_to() -> None:
+    place = {"shared_memory_region": "r", "shared_memory_offset": 2, "shared_memory_byte_size": 3}
+    body = json.dumps({"inputs": [], "outputs": [{"name": "y", "parameters": place}]}).encode()
+    (output,) = decode_request(memoryview(body), len(body), Context("m", Limits(), region)).outputs
+    assert output.shared_memory is not None
+    assert bytes(output.shared_memory.read()) == b"234"
 
 
 BINARY = {"binary_data_size": 4}

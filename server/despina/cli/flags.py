@@ -138,6 +138,7 @@ _OWN = (
     Flag("http-tls-client-ca", "Despina", "<string>", Path, "Clients must show a certificate signed by it.", own=True),
     Flag("api-key", "Despina", "<string>", str, "Key a request must carry; repeatable.", own=True, repeats=True),
     Flag("response-compression", "Despina", "<boolean>", v.boolean, "Compress responses when asked to.", own=True),
+    Flag("kserve", "Despina", "<boolean>", v.boolean, "Answer KServe's paths beyond tritonserver's.", own=True),
     Flag("max-queue-rows", "Despina", "<integer>", v.natural, "Rows that may wait per model; 0: any.", own=True),
     Flag("max-queue-bytes", "Despina", "<integer>", v.natural, "Bytes that may wait per model; 0: any.", own=True),
     Flag("metrics-on-http", "Despina", "<boolean>", v.boolean, "Answer /metrics on the HTTP port too.", own=True),

@@ -1,20 +1,18 @@
 """One infer request from its body to its reply, whichever way the bytes came in.
 
-Clients send the same JSON head with every binary request: only the tensors differ. So the first request with a given
-head is decoded and admitted in full, and what that found is kept as a `RequestTemplate`; the next ones with the same
-bytes only cut their tensors out of the body. The head of the reply is kept in the same way.
+A request of a kind that was seen before takes the short way through its template; any other is decoded and checked in
+full. Both end in the same `Pending` and the same reply.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from despina.errors import DespinaError, Internal, Unavailable
+from despina.http.templates import RequestTemplate, Templates
 from despina.models.tracing import trace_request
 from despina.protocol import classification, decode, encode
 from despina.protocol.encode import Buffer, EncodedOutput
@@ -29,9 +27,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-MAX_TEMPLATES = 128
-MAX_TEMPLATE_HEAD = 4096
-
 
 @dataclass(slots=True)
 class InferReply:
@@ -44,7 +39,10 @@ class InferReply:
 
     @property
     def size(self) -> int:
-        return sum(len(buffer) if isinstance(buffer, bytes) else buffer.nbytes for buffer in self.buffers)
+        size = 0
+        for buffer in self.buffers:
+            size += len(buffer) if type(buffer) is bytes else buffer.nbytes  # type: ignore[union-attr]
+        return size
 
 
 def error_reply(error: Exception) -> InferReply:
@@ -56,41 +54,21 @@ def error_reply(error: Exception) -> InferReply:
     return InferReply(error.status, [dumps({"error": error.message})], retry_after=retry_after)
 
 
-@dataclass(frozen=True, slots=True)
-class TensorSlice:
-    """Where in the body the bytes of an input lie, and what they are."""
-
-    name: str
-    dtype: np.dtype[np.generic]
-    count: int
-    offset: int
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RequestTemplate:
-    """What the decoding of one JSON head came to. `reply_heads` maps the shapes of all outputs to the JSON of the reply;
-    None when some output does not come back as binary data."""
-
-    body_size: int
-    slices: tuple[TensorSlice, ...]
-    rows: int
-    shape_key: object
-    byte_size: int
-    outputs: tuple[str, ...] | None
-    priority: int
-    timeout_us: int
-    request: InferRequest
-    reply_heads: dict[tuple[tuple[int, ...], ...], bytes] | None = field(default_factory=dict)
-
-
 class InferExchange:
     """One request and its reply. `reply` is called exactly once, perhaps before `start` returns."""
 
-    __slots__ = ("_model", "_reply", "_request", "_server", "_template", "_trace", "pending")
+    __slots__ = ("_amend", "_model", "_reply", "_request", "_server", "_template", "_trace", "pending")
 
-    def __init__(self, server: Server, model: Model, reply: Callable[[InferReply], None]) -> None:
+    def __init__(
+        self,
+        server: Server,
+        model: Model,
+        reply: Callable[[InferReply], None],
+        amend: Callable[[InferRequest], None] | None = None,
+    ) -> None:
+        """`amend` may change the decoded request before the model checks it."""
         self._server = server
+        self._amend = amend
         self._model = model
         self._reply = reply
         self._template: RequestTemplate | None = None
@@ -113,10 +91,11 @@ class InferExchange:
             self._start_trace(received_ns, carrier)
         try:
             length = len(body) if header_length is None else decode.header_length(header_length, len(body))
-            if 0 < length <= MAX_TEMPLATE_HEAD and length < len(body):
-                self._start_with_template(body, length)
-            else:
+            repeatable = 0 < length <= self._server.limits.max_input_size and self._amend is None
+            if not (repeatable and self._start_known(body, length)):
                 self._start_decoding(body, length)
+                if repeatable:
+                    self._keep_template(body, length)
         except Exception as error:
             self._send(error_reply(error))
 
@@ -134,46 +113,46 @@ class InferExchange:
     def _start_decoding(self, body: memoryview, length: int) -> None:
         context = decode.Context(self._model.name, self._server.limits, self._server.find_region)
         self._request = request = decode.decode_request(body, length, context)
+        if self._amend is not None:
+            self._amend(request)
         self.pending = self._model.submit(request, self._done, self._trace)
 
-    def _start_with_template(self, body: memoryview, length: int) -> None:
-        head = bytes(body[:length])
-        templates: dict[bytes, RequestTemplate] = self._model.templates
-        template = templates.get(head)
-        if template is None or template.body_size != len(body):
-            self._start_decoding(body, length)
-            assert self._request is not None
-            assert self.pending is not None
-            template = make_template(self._model, self._request, self.pending, body, length)
-            if template is not None:
-                if len(templates) >= MAX_TEMPLATES:
-                    templates.clear()
-                templates[head] = template
-            return
-        self._template = template
+    def _start_known(self, body: memoryview, length: int) -> bool:
+        """Start a request of a kind that was seen before; False if it was not."""
+        templates: Templates = self._model.templates
+        found = templates.find_binary(body, length) if length < len(body) else templates.find_json(body)
+        if found is None:
+            return False
+        self._template, inputs = found
+        template = self._template
         self._request = template.request
-        inputs = {
-            part.name: np.frombuffer(body, part.dtype, part.count, part.offset).reshape(part.shape)
-            for part in template.slices
-        }
         self.pending = pending = Pending(
             inputs,
             template.rows,
             self._done,
             template.shape_key,
-            template.outputs,
+            template.requested,
             priority=template.priority,
             timeout_us=template.timeout_us,
             byte_size=template.byte_size,
             trace=self._trace,
         )
         self._model.schedule(pending)
+        return True
+
+    def _keep_template(self, body: memoryview, length: int) -> None:
+        assert self._request is not None
+        assert self.pending is not None
+        if length < len(body):
+            self._model.templates.keep_binary(body, length, self._request, self.pending)
+        else:
+            self._model.templates.keep_json(body, self._request, self.pending)
 
     def _done(self, pending: Pending) -> None:
         try:
             if pending.error is not None:
                 raise pending.error
-            reply = self._fast_reply(pending) or self._encode(pending)
+            reply = self._compose(pending) or self._encode(pending)
         except Exception as error:
             reply = error_reply(error)
         if self._trace is not None:
@@ -191,78 +170,18 @@ class InferExchange:
         trace.stamp("HTTP_SEND_END")
         trace.close()
 
-    def _fast_reply(self, pending: Pending) -> InferReply | None:
+    def _compose(self, pending: Pending) -> InferReply | None:
         template = self._template
-        if template is None or template.reply_heads is None or pending.response_parameters:
-            return None
-        results = pending.results
-        assert results is not None
-        arrays = [results[name] for name in template.outputs or self._model.signature.output_order]
-        shapes = tuple([array.shape for array in arrays])
-        head = template.reply_heads.get(shapes)
-        if head is None:
-            reply = self._encode(pending)
-            if len(reply.buffers) == len(arrays) + 1:
-                if len(template.reply_heads) >= MAX_TEMPLATES:
-                    template.reply_heads.clear()
-                template.reply_heads[shapes] = bytes(reply.buffers[0])
-            return reply
-        for array in arrays:
-            if not array.flags.c_contiguous:
-                return None
-        return InferReply(200, [head, *arrays], len(head))
+        composed = self._model.templates.compose(template, pending) if template is not None else None
+        return InferReply(200, *composed) if composed is not None else None
 
     def _encode(self, pending: Pending) -> InferReply:
         request = self._request
         assert request is not None
         model = self._model
         outputs = encode_outputs(model, request, pending, self._server)
-        response = encode.encode_response(
-            model.name, model.version, request.id, outputs, pending.response_parameters
-        )
+        response = encode.encode_response(model.name, model.version, request.id, outputs, pending.response_parameters)
         return InferReply(200, response.buffers, response.header_length)
-
-
-def make_template(
-    model: Model, request: InferRequest, pending: Pending, body: memoryview, length: int
-) -> RequestTemplate | None:
-    """The template of a request that was just admitted, or None when its head says too little about the next one."""
-    if request.id or request.correlation_id or request.parameters or request.raw:
-        return None
-    if any(output.shared_memory is not None for output in request.outputs):
-        return None
-    slices: list[TensorSlice] = []
-    offset = length
-    for item in request.inputs:
-        array = pending.inputs[item.name]
-        if not isinstance(item.data, memoryview) or item.data.obj is not body.obj or array.dtype == object:
-            return None
-        slices.append(TensorSlice(item.name, array.dtype, array.size, offset, array.shape))
-        offset += item.data.nbytes
-    if offset != len(body):
-        return None
-    described = InferRequest(outputs=request.outputs, binary_output=request.binary_output)
-    return RequestTemplate(
-        len(body),
-        tuple(slices),
-        pending.rows,
-        pending.shape_key,
-        pending.byte_size,
-        pending.outputs,
-        request.priority,
-        request.timeout_us,
-        described,
-        {} if _all_binary(model, request) else None,
-    )
-
-
-def _all_binary(model: Model, request: InferRequest) -> bool:
-    specs = model.signature.outputs.values()
-    if any(spec.reshape is not None or spec.datatype.kind == "bytes" for spec in specs):
-        return False
-    if not request.outputs:
-        return request.binary_output
-    return all(output.binary and not output.classification for output in request.outputs)
 
 
 def encode_outputs(model: Model, request: InferRequest, pending: Pending, server: Server) -> list[EncodedOutput]:

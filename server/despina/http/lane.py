@@ -171,8 +171,8 @@ class InferLane(HttpToolsProtocol):
 
     def _send(self, reply: InferReply) -> None:
         self.server_state.total_requests += 1
-        head = reply_head(reply, self._closing)
         size = reply.size
+        head = reply_head(reply, size, self._closing)
         if size <= JOIN_LIMIT:
             self.transport.write(b"".join((head, *reply.buffers)))
         else:
@@ -260,15 +260,15 @@ class BodyReceiver(asyncio.BufferedProtocol):
 _REASONS = {200: b"OK", 400: b"Bad Request", 404: b"Not Found", 500: b"Internal Server Error"}
 
 
-def reply_head(reply: InferReply, closing: bool) -> bytes:
+def reply_head(reply: InferReply, size: int, closing: bool) -> bytes:
     """Status line and headers of a reply."""
     if reply.status == 200 and not closing:
         if reply.header_length:
             return (
                 b"HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\n"
-                b"inference-header-content-length: %d\r\ncontent-length: %d\r\n\r\n" % (reply.header_length, reply.size)
+                b"inference-header-content-length: %d\r\ncontent-length: %d\r\n\r\n" % (reply.header_length, size)
             )
-        return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % reply.size
+        return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % size
     lines = [b"HTTP/1.1 %d %s" % (reply.status, _REASONS.get(reply.status, b""))]
     lines.append(b"content-type: application/" + (b"octet-stream" if reply.header_length else b"json"))
     if reply.header_length:
@@ -277,7 +277,7 @@ def reply_head(reply: InferReply, closing: bool) -> bytes:
         lines.append(b"retry-after: %d" % max(1, round(reply.retry_after)))
     if closing:
         lines.append(b"connection: close")
-    lines.append(b"content-length: %d\r\n\r\n" % reply.size)
+    lines.append(b"content-length: %d\r\n\r\n" % size)
     return b"\r\n".join(lines)
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import functools
 import socket
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from despina.errors import Unavailable
 from despina.http.app import make_app
-from despina.http.endpoints import ALL as ENDPOINTS
+from despina.http.auth import ApiKeys, KeyGate
+from despina.http.endpoints import endpoints
 from despina.http.lane import InferLane, Lane
 from despina.http.metrics import metrics_app
 from despina.http.request_head import LaneRules, RequestHeads
+from despina.http.tls import TlsOptions, tls_options
 
 if TYPE_CHECKING:
     from despina.server import Server
@@ -62,10 +64,13 @@ def bind(address: str, port: int, reuse_port: bool, service: str) -> socket.sock
 
 
 def http_listener(server: Server, sock: socket.socket) -> Listener:
-    """The inference port: the lane, and behind it the application."""
+    """The inference port: the lane, and behind it the application, behind a gate when there are API keys."""
     settings = server.settings
     protocol = functools.partial(InferLane, lane=Lane(server, RequestHeads(lane_rules(settings))))
-    return Listener(sock, _config(make_app(server, ENDPOINTS), settings, cast("Any", protocol)))
+    app: ASGIApp = make_app(server, endpoints(settings))
+    if settings.api_key:
+        app = KeyGate(app, ApiKeys(settings.api_key))
+    return Listener(sock, _config(app, settings, cast("Any", protocol), tls_options(settings)))
 
 
 def lane_rules(settings: Settings) -> LaneRules:
@@ -74,7 +79,8 @@ def lane_rules(settings: Settings) -> LaneRules:
     return LaneRules(
         (restricted[0].lower().encode("latin-1"), restricted[1].encode("latin-1")) if restricted else None,
         settings.response_compression,
-        closed=bool(settings.http_header_forward_pattern or settings.api_key),
+        ApiKeys(settings.api_key),
+        closed=bool(settings.http_header_forward_pattern),
     )
 
 
@@ -83,7 +89,7 @@ def metrics_listener(server: Server, sock: socket.socket) -> Listener:
     return Listener(sock, _config(metrics_app(server.metrics), server.settings, "httptools"))
 
 
-def _config(app: Callable[..., Awaitable[None]], settings: Settings, protocol: Any) -> uvicorn.Config:
+def _config(app: ASGIApp, settings: Settings, protocol: Any, tls: TlsOptions | None = None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=protocol,
@@ -96,4 +102,5 @@ def _config(app: Callable[..., Awaitable[None]], settings: Settings, protocol: A
         proxy_headers=False,
         timeout_keep_alive=NEVER_S,
         timeout_graceful_shutdown=settings.exit_timeout_secs,
+        **(tls or {}),
     )

@@ -1,14 +1,16 @@
 """The head of an HTTP request as the infer lane sees it: parsed once, then recognised by its bytes.
 
-A client on a kept-alive connection sends the same head again and again. `RequestHeads` remembers what a head came to, so
-that the next one costs a dictionary lookup. Parsing itself is httptools' business.
+A client on a kept-alive connection sends the same head again and again. `RequestHeads` remembers what a head came to,
+so that the next one costs a dictionary lookup. Parsing itself is httptools' business.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httptools
+
+from despina.http.auth import ApiKeys
 
 _INFER_PATH = re.compile(rb"/v2/models/([^/%?]+)(?:/versions/([0-9]{1,18}))?/infer(?:\?.*)?")
 _DIGITS = re.compile(rb"[0-9]{1,10}")
@@ -34,11 +36,13 @@ class LaneRules:
     """Which requests the lane must leave to the application.
 
     `required_header` (lower-case name, value) must be there for the inference API when it is restricted. `compression`
-    means that a request which accepts gzip or deflate may get it. With `closed` set nothing goes through the lane.
+    means that a request which accepts gzip or deflate may get it. A request without one of the `keys` is left to the
+    application, which refuses it. With `closed` set nothing goes through the lane.
     """
 
     required_header: tuple[bytes, bytes] | None = None
     compression: bool = True
+    keys: ApiKeys = field(default_factory=ApiKeys)
     closed: bool = False
 
 
@@ -116,6 +120,8 @@ def _is_plain(headers: Mapping[bytes, bytes], rules: LaneRules) -> bool:
         return False
     accepted = headers.get(b"accept-encoding", b"")
     if rules.compression and (b"gzip" in accepted or b"deflate" in accepted):
+        return False
+    if not rules.keys.admit(headers):
         return False
     if rules.required_header is None:
         return True

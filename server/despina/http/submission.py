@@ -18,7 +18,12 @@ async def submit(request: Request, model: Model, infer_request: InferRequest) ->
     """The answered request; look at its `error` first. Raises DespinaError when the model does not take it, and
     ClientDisconnect when the client hangs up. The body of `request` must have been read."""
     answer: asyncio.Future[Pending] = asyncio.get_running_loop().create_future()
-    pending = model.submit(infer_request, lambda done: answer.done() or answer.set_result(done))
+
+    def done(pending: Pending) -> None:
+        if not answer.done():
+            answer.set_result(pending)
+
+    pending = model.submit(infer_request, done)
     if answer.done():
         return answer.result()
     gone = asyncio.ensure_future(request.receive())

@@ -5,19 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from time import time_ns
-from typing import Any, Protocol
+from typing import Any
 
 from despina.models.loader import LoadedVersion
+from despina.models.schedulers import Parts, SchedulingOptions, make_scheduler
 from despina.models.signature import Signature
 from despina.models.warmup import WarmupExecution
 from despina.protocol.messages import InferRequest
-from despina.scheduling.batch_policy import BatchPolicy, Decision, OpenBatch, next_batch
-from despina.scheduling.batcher import Batcher, one_at_a_time
 from despina.scheduling.clock import Clock
 from despina.scheduling.pending import Pending
-from despina.scheduling.request_queue import FifoQueue, QueueLimits
 from despina.scheduling.runner import InstanceRunner
 from despina.telemetry.statistics import ModelStatistics
 from despina.telemetry.trace import Trace
@@ -25,37 +22,6 @@ from despina.telemetry.trace_settings import ModelTrace
 from despina_backends.base import Device
 
 _log = logging.getLogger(__name__)
-
-
-class Scheduler(Protocol):
-    """What decides when a request of a model runs. One per model version, chosen by its configuration."""
-
-    def submit(self, pending: Pending) -> None:
-        """Take a request. Raises DespinaError when it cannot be taken; otherwise `pending.on_done` follows."""
-        ...
-
-    def request_gone(self, pending: Pending) -> None:
-        """The client of a taken request hung up."""
-        ...
-
-    @property
-    def busy(self) -> bool:
-        """Whether any taken request is unanswered."""
-        ...
-
-    def when_idle(self, callback: Callable[[], None]) -> None:
-        """Call back once, as soon as nothing taken is unanswered."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class SchedulingOptions:
-    """What of the server's settings concerns scheduling. `inline_limit_ns` bounds the expected run time of a batch that
-    may run on the event loop's thread; `hold_requests` is TRITONSERVER_DELAY_SCHEDULER."""
-
-    queue_limits: QueueLimits = QueueLimits()
-    inline_limit_ns: int = 0
-    hold_requests: int = 0
 
 
 class Model:
@@ -79,16 +45,16 @@ class Model:
         self.trace = trace
         self.devices = sorted({_device_name(placed.device) for placed in loaded.instances})
         count_warmup(self.statistics, loaded.warmup)
-        self.templates: dict[bytes, Any] = {}
-        """What the HTTP side remembers about request heads for as long as this version lives."""
+        self.templates: Any = None
+        """What the HTTP side remembers of requests for as long as this version lives; it sets this itself."""
         self._backend = loaded.backend
         steady = loaded.backend is not None and loaded.backend.steady
+        places = tuple(placed for placed in loaded.instances if not placed.passive)
         self._runners = [
-            InstanceRunner(placed.name, placed.instance, clock, steady, options.inline_limit_ns)
-            for placed in loaded.instances
-            if not placed.passive
+            InstanceRunner(placed.name, placed.instance, clock, steady, options.inline_limit_ns) for placed in places
         ]
-        self._scheduler: Scheduler = make_batcher(self, self._runners, clock, options)
+        self._clock = clock
+        self._scheduler = make_scheduler(Parts(loaded.config, self._runners, places, clock, statistics, options))
 
     def submit(
         self, request: InferRequest, on_done: Callable[[Pending], None], trace: Trace | None = None
@@ -142,6 +108,7 @@ class Model:
 
     def close(self) -> None:
         """Free the instances and the backend. Blocks; call it in a thread, after `drain`."""
+        self._clock.call_threadsafe(self._scheduler.close)
         for runner in self._runners:
             runner.close()
         if self._backend is not None:
@@ -160,31 +127,3 @@ def count_warmup(statistics: ModelStatistics, executions: Iterable[WarmupExecuti
         statistics.record_execution(
             run.requests, run.rows, run.input_ns, run.infer_ns, run.output_ns, time_ns() // 1_000_000
         )
-
-
-def make_batcher(model: Model, runners: list[InstanceRunner], clock: Clock, options: SchedulingOptions) -> Batcher:
-    """The scheduler of a model with or without dynamic batching."""
-    config = model.config
-    queue = FifoQueue(options.queue_limits)
-    batches_rows = config.max_batch_size > 0
-    if not config.HasField("dynamic_batching"):
-        return Batcher(queue, one_at_a_time, runners, clock, model.statistics, batches_rows=batches_rows)
-    batching = config.dynamic_batching
-    policy = BatchPolicy(
-        max(1, config.max_batch_size),
-        tuple(sorted(set(batching.preferred_batch_size))),
-        batching.max_queue_delay_microseconds * 1000,
-    )
-
-    def decide(queue: Iterable[Pending], now_ns: int, open_batch: OpenBatch) -> Decision:
-        return next_batch(queue, now_ns, policy, open_batch)
-
-    return Batcher(
-        queue,
-        decide,
-        runners,
-        clock,
-        model.statistics,
-        batches_rows=batches_rows,
-        hold_requests=options.hold_requests,
-    )

@@ -17,6 +17,8 @@ from despina.protocol.datatypes import DATATYPES, Datatype, config_datatype
 from despina.protocol.messages import Array, InferInput, InferRequest
 from despina.shared_memory.window import Window
 
+OVERSIZE_PARAMETER = "allow_oversize_requests"
+
 _BATCH_NOTE = (
     "NOTE: Setting a non-zero max_batch_size in the model config requires a batch dimension to be prepended to each "
     "input shape. If you want to specify the full shape including the batch dim in your input dims config, try setting "
@@ -93,6 +95,7 @@ class Signature:
     def __init__(self, config: ModelConfig) -> None:
         self.model = config.name
         self.max_batch_size = max(0, config.max_batch_size)
+        self._takes_oversize = takes_oversize(config)
         self.inputs: Mapping[str, TensorSpec] = {item.name: _input_spec(item) for item in config.input}
         self.outputs: Mapping[str, TensorSpec] = {item.name: _output_spec(item) for item in config.output}
         self.output_order = tuple(sorted(self.outputs))
@@ -141,9 +144,7 @@ class Signature:
         missing = [name for name in self.required if name not in got]
         expected = f"expected {len(self.inputs)} inputs but got {len(got)} inputs"
         if self.has_optional:
-            expected = (
-                f"expected number of inputs between {len(self.required)} and {len(self.inputs)} but got {len(got)} inputs"
-            )
+            expected = f"expected number of inputs between {len(self.required)} and {len(self.inputs)} but got {len(got)} inputs"
         return (
             f"{expected} for model '{self.model}'. Got input(s) {_name_list(got)}, but missing required input(s) "
             f"{_name_list(missing) if missing else ']'}. Please provide all required input(s)."
@@ -165,7 +166,7 @@ class Signature:
                     f"{request.label}input '{item.name}' batch size does not match other inputs for '{self.model}'"
                 )
             rows = item.shape[0]
-        if rows > self.max_batch_size:
+        if rows > self.max_batch_size and not self._takes_oversize:
             raise InvalidArgument(
                 f"{request.label}inference request batch-size must be <= {self.max_batch_size} for '{self.model}'"
             )
@@ -206,8 +207,8 @@ class Signature:
 
     def _size_mismatch(self, name: str, expected: int, got: int, request: InferRequest) -> InvalidArgument:
         return InvalidArgument(
-            f"{request.label}input byte size mismatch for input '{name}' for model '{self.model}'. Expected {expected}, "
-            f"got {got}"
+            f"{request.label}input byte size mismatch for input '{name}' for model '{self.model}'. "
+            f"Expected {expected}, got {got}"
         )
 
     def _shape_complaint(self, item: InferInput, spec: TensorSpec, request: InferRequest) -> str:
@@ -251,6 +252,14 @@ class Signature:
                 f"{request.label}For BYTE datatype raw input '{spec.name}', the model must have input shape [1]"
             )
         return spec.dims
+
+
+def takes_oversize(config: ModelConfig) -> bool:
+    """Whether requests may have more rows than `max_batch_size`: they are then split (`scheduling.oversize`)."""
+    # Looking a key up in a map of messages would add it.
+    if config.max_batch_size < 1 or OVERSIZE_PARAMETER not in config.parameters:
+        return False
+    return bool(config.parameters[OVERSIZE_PARAMETER].string_value.lower() == "true")
 
 
 def _input_spec(item: model_config_pb2.ModelInput) -> TensorSpec:

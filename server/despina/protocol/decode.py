@@ -49,6 +49,8 @@ def header_length(value: str | None, body_size: int) -> int:
         return body_size
     if not value:
         return 0
+    if len(value) < 10 and value.isascii() and value.isdigit() and int(value) <= body_size:
+        return int(value)
     length = _c_integer(value, "Inference-Header-Content-Length")
     if not 0 <= length <= body_size:
         raise InvalidArgument(f"inference header size should be in range (0, {body_size}), got: {value}")
@@ -292,8 +294,8 @@ def _too_large(data: Json, name: str, count: int, size: int, limits: Limits) -> 
     """Why a JSON tensor whose shape announces `size` bytes is refused: the limit, unless the data is not even there."""
     if size > INT64_MAX:
         return InvalidArgument(
-            f"byte size overflow for input '{name}': element count ({count}) * data type size ({size // count}) exceeds "
-            f"maximum allowed size ({INT64_MAX})"
+            f"byte size overflow for input '{name}': element count ({count}) * data type size ({size // count}) "
+            f"exceeds maximum allowed size ({INT64_MAX})"
         )
     if isinstance(data, list) and len(tensor_data.flatten(data, "")[0]) != count:
         return InvalidArgument(tensor_data.MISMATCH)

@@ -81,6 +81,29 @@ def encode_response(
     parameters: Mapping[str, Parameter] | None = None,
 ) -> EncodedResponse:
     """Compose the response; outputs keep their order in the JSON and in the binary data."""
+    frame = response_frame(model, version, request_id, outputs, parameters)
+    pieces = [frame[0]]
+    inline = iter(frame[1:])
+    blobs: list[Buffer] = []
+    for output in outputs:
+        if output.data is not None:
+            pieces += (output.data, next(inline))
+        elif output.binary is not None and len(output.binary):
+            blobs.append(output.binary)
+    head = b"".join(pieces)
+    return EncodedResponse([head, *blobs], len(head) if blobs else 0)
+
+
+def response_frame(
+    model: str,
+    version: int,
+    request_id: str,
+    outputs: Sequence[EncodedOutput],
+    parameters: Mapping[str, Parameter] | None = None,
+) -> tuple[bytes, ...]:
+    """The JSON of a response without the data of its JSON outputs: one more piece than there are such outputs, to be
+    put before, between and after them."""
+    frame: list[bytes] = []
     pieces: list[bytes] = [b"{"]
     if request_id:
         pieces += (b'"id":', dumps(request_id), b",")
@@ -88,24 +111,25 @@ def encode_response(
     if parameters:
         pieces += (b',"parameters":', dumps(dict(parameters)))
     pieces.append(b',"outputs":[')
-    blobs: list[Buffer] = []
     for number, output in enumerate(outputs):
         if number:
             pieces.append(b",")
-        pieces += _describe(output)
-        if output.binary is not None and len(output.binary):
-            blobs.append(output.binary)
+        tensor = output.tensor
+        shape = ",".join(map(str, tensor.array.shape)).encode()
+        pieces += (
+            b'{"name":',
+            dumps(tensor.name),
+            b',"datatype":"',
+            tensor.datatype.encode(),
+            b'","shape":[',
+            shape,
+            b"]",
+        )
+        if output.data is not None:
+            frame.append(b"".join([*pieces, b',"data":']))
+            pieces = []
+        elif output.binary is not None:
+            pieces += (b',"parameters":{"binary_data_size":', str(len(output.binary)).encode(), b"}")
+        pieces.append(b"}")
     pieces.append(b"]}")
-    head = b"".join(pieces)
-    return EncodedResponse([head, *blobs], len(head) if blobs else 0)
-
-
-def _describe(output: EncodedOutput) -> tuple[bytes, ...]:
-    tensor = output.tensor
-    shape = ",".join(map(str, tensor.array.shape)).encode()
-    start = (b'{"name":', dumps(tensor.name), b',"datatype":"', tensor.datatype.encode(), b'","shape":[', shape, b"]")
-    if output.data is not None:
-        return (*start, b',"data":', output.data, b"}")
-    if output.binary is not None:
-        return (*start, b',"parameters":{"binary_data_size":', str(len(output.binary)).encode(), b"}}")
-    return (*start, b"}")
+    return (*frame, b"".join(pieces))

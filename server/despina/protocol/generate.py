@@ -11,7 +11,7 @@ from despina.protocol import tensor_data
 from despina.protocol.datatypes import DATATYPES
 from despina.protocol.decode import Limits, custom_parameter, cut_at_nul
 from despina.protocol.encode import json_data
-from despina.protocol.json import Json, as_string, dumps, loads
+from despina.protocol.json import Json, as_string, dumps, encode_string, loads
 from despina.protocol.messages import Array, InferInput, InferRequest, OutputTensor, Parameter
 
 WRONG_RESPONSE_COUNT = (
@@ -77,7 +77,9 @@ class _Reading:
         if _NESTED in self.inputs:
             raise InvalidArgument(f"Keyword '{_NESTED}' for nested schema also given as input tensor name")
         if not isinstance(value, _Pairs):
-            raise Internal(f"Expected JSON object for keyword: '{_NESTED}': attempt to access JSON non-object as object")
+            raise Internal(
+                f"Expected JSON object for keyword: '{_NESTED}': attempt to access JSON non-object as object"
+            )
         try:
             for key, member in value:
                 self._read_member(cut_at_nul(key), member)
@@ -171,7 +173,8 @@ def encode_response(
         members["id"] = dumps(request_id)
     for output in outputs:
         members[output.name] = _value(output)
-    return b"{" + b",".join(sorted(dumps(key) + b":" + value for key, value in members.items())) + b"}"
+    ordered = sorted(members, key=encode_string)
+    return b"{" + b",".join([dumps(key) + b":" + members[key] for key in ordered]) + b"}"
 
 
 def _value(output: OutputTensor) -> bytes:

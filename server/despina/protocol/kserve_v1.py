@@ -182,7 +182,7 @@ def _nested(output: OutputTensor) -> Json:
     array = output.array
     if output.datatype == "BYTES":
         decoded = np.empty(array.size, object)
-        decoded[:] = [element.decode("utf-8", "surrogateescape") for element in array.ravel()]
+        decoded[:] = [element.decode("utf-8", "surrogateescape") for element in array.ravel().tolist()]
         return decoded.reshape(array.shape).tolist()
     if output.datatype == "BF16":
         array = (array.astype(np.uint32) << 16).view(np.float32)

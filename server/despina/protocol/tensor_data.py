@@ -46,8 +46,8 @@ def from_json(data: Json, name: str, datatype_name: str, count: int) -> Array:
 
 
 def flatten(data: list[Json], prefix: str) -> tuple[list[Json], set[type]]:
-    """The elements of arbitrarily nested lists, in order, and the types among them. Raises InvalidArgument beyond MAX_DEPTH levels; its text
-    begins with `prefix`."""
+    """The elements of arbitrarily nested lists, in order, and the types among them. Raises InvalidArgument beyond
+    MAX_DEPTH levels; its text begins with `prefix`."""
     depth = 1
     while list in (types := set(map(type, data))):
         depth += 1

@@ -5,7 +5,7 @@
     1/model.onnx  [config.pbtxt]  in a directory, with as many versions as there are
 
 Each is given the shape of a repository in a temporary directory, by links to where the model is. So it is read, polled
-and loaded like any other; external data beside a model file is found, because whole directories are linked.
+and loaded like any other; external data beside a model file is found.
 """
 
 import tempfile
@@ -47,11 +47,18 @@ def find_bare_model(path: Path, name: str | None = None) -> BareModel | None:
 
 
 def _file(path: Path, name: str | None) -> BareModel:
-    if path.name == DEFAULT_FILENAME:
-        above = path.parent.parent if version_of(path.parent.name) is not None else path.parent
-        return BareModel(name or above.name, {"1": path.parent})
+    above = path.parent.parent if version_of(path.parent.name) is not None else path.parent
+    name = name or (above.name if path.name == DEFAULT_FILENAME else path.stem)
+    if not _has_data(path):
+        return BareModel(name, {f"1/{DEFAULT_FILENAME}": path})
     config = f'backend: "onnxruntime"\ndefault_model_filename: {_quoted(path.name)}\n'
-    return BareModel(name or path.stem, {"1": path.parent}, config)
+    return BareModel(name, {"1": path.parent}, config)
+
+
+def _has_data(path: Path) -> bool:
+    """Whether there are files that look like the model's weights. ONNX Runtime reads them only from the directory the
+    model is really in; otherwise it is better not to link a directory with who knows what."""
+    return any(entry != path and entry.name.startswith(path.stem) for entry in path.parent.iterdir())
 
 
 def _quoted(text: str) -> str:
@@ -63,12 +70,7 @@ def _has_versions(path: Path) -> bool:
     if not path.is_dir():
         return False
     versions = (entry for entry in path.iterdir() if version_of(entry.name) is not None)
-    return any((version / DEFAULT_FILENAME).exists() and not _is_model(version) for version in versions)
-
-
-def _is_model(directory: Path) -> bool:
-    """Whether a directory called like a version is a model of a repository: then its model.onnx is a version's."""
-    return (directory / _CONFIG).exists()
+    return any((version / DEFAULT_FILENAME).exists() for version in versions)
 
 
 @contextmanager
@@ -93,6 +95,7 @@ def _repository_of(bare: BareModel) -> Iterator[Path]:
         else:
             directory.mkdir()
             for entry, target in bare.links.items():
+                (directory / entry).parent.mkdir(exist_ok=True)
                 (directory / entry).symlink_to(target)
             if bare.config:
                 (directory / _CONFIG).write_text(bare.config)

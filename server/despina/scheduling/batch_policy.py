@@ -12,8 +12,12 @@ preferred or not. Source: Triton's model configuration documentation, section "D
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+Reason = Literal["idle", "full", "preferred", "delay", "shape", "single"]
+"""What closed a batch, or let it go: nothing more was queued; `max_batch_size`; a preferred size; the oldest request
+had waited long enough; the next request does not fit together with these; the model takes requests one by one."""
 
 
 class Candidate(Protocol):
@@ -26,15 +30,19 @@ class Candidate(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BatchPolicy:
-    """`preferred_batch_sizes` ascending, in rows; empty means just `max_batch_size`."""
+    """`preferred_batch_sizes` ascending, in rows; empty means just `max_batch_size`. The sizes at which a scan may stop
+    and the largest of them are kept because every decision needs them."""
 
     max_batch_size: int
     preferred_batch_sizes: tuple[int, ...] = ()
     max_queue_delay_ns: int = 0
+    stops: tuple[int, ...] = field(init=False)
+    largest_stop: int = field(init=False)
 
-    @property
-    def largest_preferred(self) -> int:
-        return self.preferred_batch_sizes[-1] if self.preferred_batch_sizes else self.max_batch_size
+    def __post_init__(self) -> None:
+        stops = self.preferred_batch_sizes or (self.max_batch_size,)
+        object.__setattr__(self, "stops", stops)
+        object.__setattr__(self, "largest_stop", stops[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,44 +58,51 @@ NO_BATCH = OpenBatch()
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Move `take` requests into the batch and close it if `closed`; or, with `take` 0, look again at `wake_ns`.
-
-    `reason` says what decided: `idle` (nothing more was queued), `full` (a preferred or the maximum size), `delay` (the
-    oldest waited long enough), `shape` (the next request does not fit together with these).
-    """
+    """Move `take` requests into the batch and close it if `closed`; or, with `take` 0, look again at `wake_ns`."""
 
     take: int
     closed: bool = False
     wake_ns: int = 0
-    reason: str = "idle"
+    reason: Reason = "idle"
+
+
+ALONE = Decision(1, closed=True, reason="single")
+"""The decision of models without dynamic batching: every request is an execution of its own."""
 
 
 @dataclass(slots=True)
 class _Scan:
-    """Where scanning the queue ended: `count` requests of `rows` rows, the best preferred stop so far, why it ended."""
+    """Where scanning the queue ended: `count` requests that bring the batch to `total` rows; the best stop so far as
+    requests and rows; why scanning ended before the queue did."""
 
+    total: int
     count: int = 0
-    rows: int = 0
     best: int = 0
+    best_total: int = 0
     oldest_ns: int = 0
     exceeds_preferred: bool = False
-    ended_by: str = ""
+    ended_by: Reason | None = None
 
 
-def next_batch(queue: Iterable[Candidate], now_ns: int, policy: BatchPolicy, open_batch: OpenBatch = NO_BATCH) -> Decision:
+def next_batch(
+    queue: Iterable[Candidate], now_ns: int, policy: BatchPolicy, open_batch: OpenBatch = NO_BATCH
+) -> Decision:
     """Decide on the next batch from `queue`, in order, given the batch that is still open."""
     scan = _scan(queue, policy, open_batch)
     delay = policy.max_queue_delay_ns
     waited = delay == 0 or now_ns - scan.oldest_ns >= delay
     if scan.best and (delay == 0 or not waited):
-        return Decision(scan.best, delay == 0 or scan.exceeds_preferred or scan.ended_by != "", reason="full")
+        closed = delay == 0 or scan.exceeds_preferred or scan.ended_by == "shape"
+        return Decision(scan.best, closed, reason=_stop_reason(scan, policy))
     if scan.count == 0:
-        return Decision(0, closed=scan.ended_by != "")
-    if scan.ended_by:
+        return Decision(0, scan.ended_by is not None, reason=scan.ended_by or "idle")
+    if scan.ended_by is not None:
         return Decision(scan.count, closed=True, reason=scan.ended_by)
-    total = open_batch.rows + scan.rows
-    if total >= policy.largest_preferred:
-        return Decision(scan.count, closed=True, reason="full")
+    if scan.total >= policy.largest_stop:
+        full = scan.total == policy.max_batch_size
+        return Decision(
+            scan.count, closed=True, reason="full" if full else "delay" if waited and delay else "preferred"
+        )
     if waited:
         return Decision(scan.count, reason="delay" if delay else "idle")
     if open_batch.rows and open_batch.rows not in policy.preferred_batch_sizes:
@@ -95,17 +110,24 @@ def next_batch(queue: Iterable[Candidate], now_ns: int, policy: BatchPolicy, ope
     return Decision(0, wake_ns=scan.oldest_ns + delay)
 
 
+def _stop_reason(scan: _Scan, policy: BatchPolicy) -> Reason:
+    limit = policy.largest_stop if scan.exceeds_preferred else scan.best_total
+    return "full" if limit == policy.max_batch_size else "preferred"
+
+
 def _scan(queue: Iterable[Candidate], policy: BatchPolicy, open_batch: OpenBatch) -> _Scan:
-    scan = _Scan()
-    rows = open_batch.rows
+    total = open_batch.rows
+    scan = _Scan(total)
     shape_key = open_batch.shape_key
-    preferred = policy.preferred_batch_sizes or (policy.max_batch_size,)
+    stops, largest, maximum = policy.stops, policy.largest_stop, policy.max_batch_size
+    count = 0
     for candidate in queue:
-        if rows:
-            if rows + candidate.rows > preferred[-1] and not scan.best:
-                scan.best = scan.count
+        after = total + candidate.rows
+        if total:
+            if after > largest and not scan.best:
+                scan.best, scan.best_total = count, total
                 scan.exceeds_preferred = True
-            if rows + candidate.rows > policy.max_batch_size:
+            if after > maximum:
                 scan.ended_by = "full"
                 break
             if candidate.shape_key != shape_key:
@@ -113,13 +135,13 @@ def _scan(queue: Iterable[Candidate], policy: BatchPolicy, open_batch: OpenBatch
                 break
         else:
             shape_key = candidate.shape_key
-        if not scan.count:
+        if not count:
             scan.oldest_ns = candidate.queued_ns
-        rows += candidate.rows
-        scan.count += 1
-        scan.rows += candidate.rows
-        if rows in preferred:
-            scan.best = scan.count
-            if rows >= preferred[-1] and rows == policy.max_batch_size:
+        total = after
+        count += 1
+        if total in stops:
+            scan.best, scan.best_total = count, total
+            if total == maximum:
                 break
+    scan.count, scan.total = count, total
     return scan

@@ -19,7 +19,9 @@ class Clock(Protocol):
         """Run `callback` once everything that is ready now has been read."""
         ...
 
-    def call_at(self, when_ns: int, callback: Callable[[], None]) -> Timer: ...
+    def call_at(self, when_ns: int, callback: Callable[[], None]) -> Timer:
+        """Run `callback` at about `when_ns`, perhaps a millisecond early."""
+        ...
 
     def call_threadsafe(self, callback: Callable[[], None]) -> object:
         """Run `callback` on the loop's thread; may be called from any thread."""
@@ -37,4 +39,5 @@ class LoopClock:
     now_ns = staticmethod(monotonic_ns)
 
     def call_at(self, when_ns: int, callback: Callable[[], None]) -> Timer:
+        # uvloop rounds to milliseconds and may call early: whoever asked looks at the clock and asks again.
         return self._loop.call_later(max(0, when_ns - monotonic_ns()) / 1e9, callback)

@@ -21,10 +21,10 @@ Array = NDArray[np.generic]
 class Pending:
     """One admitted request: checked against its model, not yet answered.
 
-    `inputs` have the shape the model takes (batch dimension first when it batches); `rows` is that first dimension, or 1
-    for models that do not batch. `shape_key` tells requests apart that must not share a batch; None when every request
-    of the model has the same shapes. `outputs` names the wanted outputs, None for all. `on_done` is called exactly once,
-    on the event loop's thread, when `results` or `error` is set. Times are `time.monotonic_ns`.
+    `inputs` have the shape the model takes (batch dimension first when it batches); `rows` is that first dimension, or
+    1 for models that do not batch. `shape_key` tells requests apart that must not share a batch; None when every
+    request of the model has the same shapes. `outputs` names the wanted outputs, None for all. `on_done` is called
+    exactly once, on the event loop's thread, when `results` or `error` is set. Times are `time.monotonic_ns`.
     """
 
     inputs: Mapping[str, Array]

@@ -13,6 +13,14 @@ from despina.errors import Unavailable
 from despina.scheduling.pending import Pending
 
 
+class QueueFull(Unavailable):
+    """No room for the request. Not counted as a failure: the scheduler never owned it (protocol §4.4)."""
+
+
+class TooLate(Unavailable):
+    """The request would expire before its turn. Counted as rejected, as if it had waited for that."""
+
+
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
     """0 means no limit. `rows` and `byte_size` bound everything that waits for one model."""
@@ -20,12 +28,20 @@ class QueueLimits:
     rows: int = 0
     byte_size: int = 0
 
+    def exceeded_by(self, rows: int, byte_size: int) -> bool:
+        return bool((self.rows and rows > self.rows) or (self.byte_size and byte_size > self.byte_size))
+
 
 class RequestQueue(Protocol):
     """What a batcher needs of a queue. Iterating yields the requests in the order in which they should run."""
 
+    @property
+    def rows(self) -> int:
+        """Rows of all waiting requests."""
+        ...
+
     def push(self, pending: Pending) -> None:
-        """Append. Raises Unavailable when the queue is full."""
+        """Append. Raises QueueFull, TooLate."""
         ...
 
     def __iter__(self) -> Iterator[Pending]: ...
@@ -49,22 +65,26 @@ class RequestQueue(Protocol):
         ...
 
 
+def queue_full(pending: Pending) -> QueueFull:
+    return QueueFull(f"{pending.label}Exceeds maximum queue size")
+
+
 class FifoQueue:
     """One queue, no timeouts."""
 
     def __init__(self, limits: QueueLimits) -> None:
+        self.rows = 0
         self._limits = limits
         self._requests: deque[Pending] = deque()
-        self._rows = 0
         self._byte_size = 0
 
     def push(self, pending: Pending) -> None:
-        limits = self._limits
-        rows = self._rows + pending.rows
+        rows = self.rows + pending.rows
         byte_size = self._byte_size + pending.byte_size
-        if self._requests and ((limits.rows and rows > limits.rows) or (limits.byte_size and byte_size > limits.byte_size)):
-            raise Unavailable(f"{pending.label}Exceeds maximum queue size")
-        self._rows = rows
+        # A request larger than the limit may still run when nothing else waits.
+        if self._requests and self._limits.exceeded_by(rows, byte_size):
+            raise queue_full(pending)
+        self.rows = rows
         self._byte_size = byte_size
         self._requests.append(pending)
 
@@ -78,15 +98,16 @@ class FifoQueue:
         popleft = self._requests.popleft
         taken = [popleft() for _ in range(count)]
         for pending in taken:
-            self._rows -= pending.rows
+            self.rows -= pending.rows
             self._byte_size -= pending.byte_size
         return taken
 
     def discard_cancelled(self) -> list[Pending]:
         gone = [pending for pending in self._requests if pending.cancelled]
+        if gone:
+            self._requests = deque(pending for pending in self._requests if not pending.cancelled)
         for pending in gone:
-            self._requests.remove(pending)
-            self._rows -= pending.rows
+            self.rows -= pending.rows
             self._byte_size -= pending.byte_size
         return gone
 

@@ -1,7 +1,7 @@
 """CUDA shared memory: device memory of a client, opened by its IPC handle and copied through the CUDA driver.
 
-The driver library comes with every GPU machine, a CUDA toolkit does not; so it is called directly. It is loaded when the
-first region is registered.
+The driver library comes with every GPU machine, a CUDA toolkit does not; so it is called directly. It is loaded when
+the first region is registered.
 """
 
 import ctypes
@@ -85,9 +85,7 @@ def _make_driver(name: str) -> Driver:
     try:
         return CudaDriver()
     except (OSError, CudaError):
-        raise InvalidArgument(
-            f"failed to register CUDA shared memory region: '{name}', GPUs not supported"
-        ) from None
+        raise InvalidArgument(f"failed to register CUDA shared memory region: '{name}', GPUs not supported") from None
 
 
 class _IpcHandle(ctypes.Structure):

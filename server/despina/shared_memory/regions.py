@@ -26,7 +26,7 @@ class Regions:
         self._regions: dict[str, tuple[Kind, Memory]] = {}
 
     def register_system(self, name: str, key: str, offset: int, byte_size: int) -> None:
-        """Open `byte_size` bytes from `offset` of the segment `key`. Raises AlreadyExists, InvalidArgument, Internal."""
+        """Open `byte_size` bytes from `offset` of segment `key`. Raises AlreadyExists, InvalidArgument, Internal."""
         check_key(name, key)
         self._check_free(name)
         self._regions[name] = ("system", self._open_system(name, key, offset, byte_size))
@@ -55,7 +55,9 @@ class Regions:
             raise NotFound(f"Unable to find {spelled} shared memory region: '{name}'")
         found, memory = region
         if found != kind:
-            raise NotFound(f"The region named '{name}' is registered as {found} shared memory, not {kind} shared memory")
+            raise NotFound(
+                f"The region named '{name}' is registered as {found} shared memory, not {kind} shared memory"
+            )
         return memory
 
     def unregister(self, kind: Kind, name: str | None = None) -> None:

@@ -46,8 +46,8 @@ class SystemMemory:
 
     def _too_small(self, needed: int) -> InvalidArgument:
         return InvalidArgument(
-            f"shared memory '{self._key}' has shrunk since it was registered: expected {self._offset + needed} bytes, got "
-            f"{os.fstat(self._descriptor).st_size}"
+            f"shared memory '{self._key}' has shrunk since it was registered: expected {self._offset + needed} bytes, "
+            f"got {os.fstat(self._descriptor).st_size}"
         )
 
 
@@ -64,7 +64,7 @@ def check_key(name: str, key: str) -> None:
 
 
 def open_system(name: str, key: str, offset: int, byte_size: int, directory: Path = DIRECTORY) -> SystemMemory:
-    """Open the segment that region `name` is to be. Raises InvalidArgument, or Internal when there is no such segment."""
+    """Open the segment that region `name` is to be. Raises InvalidArgument, or Internal where there is none."""
     descriptor = _open_segment(directory, key)
     try:
         _check_extent(name, offset, byte_size, os.fstat(descriptor).st_size)

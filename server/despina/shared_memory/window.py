@@ -2,8 +2,8 @@
 
 The memory belongs to a client, who may shrink or unmap it whenever he likes. A page that is gone would end this process
 with SIGBUS if it were touched through a mapping; so shared memory is never mapped here. Everything is copied by the
-kernel or the driver, which answer an access to what is not there with an error or a short count. The one copy this costs
-also makes the server independent of what the client does to the memory while the request waits.
+kernel or the driver, which answer an access to what is not there with an error or a short count. The one copy this
+costs also makes the server independent of what the client does to the memory while the request waits.
 """
 
 from collections.abc import Mapping

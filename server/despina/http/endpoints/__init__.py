@@ -1,9 +1,11 @@
 """The endpoints by family. Order matters where paths overlap: the first match wins (protocol §0.6)."""
 
+from despina.http.endpoint import Endpoint
 from despina.http.endpoints import (
     generate,
     health,
     infer,
+    kserve_v1,
     logging,
     metadata,
     repository,
@@ -11,6 +13,7 @@ from despina.http.endpoints import (
     statistics,
     trace,
 )
+from despina.settings import Settings
 
 ALL = (
     *statistics.ENDPOINTS,
@@ -22,4 +25,10 @@ ALL = (
     *metadata.ENDPOINTS,
     *repository.ENDPOINTS,
     *shared_memory.ENDPOINTS,
+    *kserve_v1.ENDPOINTS,
 )
+
+
+def endpoints(settings: Settings) -> tuple[Endpoint, ...]:
+    """What a server with these settings answers."""
+    return (*ALL, *metadata.KSERVE_ENDPOINTS) if settings.kserve else ALL

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from despina.errors import InvalidArgument
+from despina.errors import DespinaError, InvalidArgument
+from despina.http.app import error_response
 from despina.http.endpoint import Endpoint
-from despina.http.infer import error_reply
 from despina.http.paths import path_model
 from despina.http.submission import output_tensors, submit
 from despina.protocol.generate import GenerateInput, encode_response, event, read_request
@@ -47,9 +47,9 @@ async def _answer(request: Request, server: Server) -> tuple[int, bytes]:
         if pending.error is not None:
             raise pending.error
         return 200, _encode(model, pending)
-    except Exception as error:
-        reply = error_reply(error)
-        return reply.status, b"".join(reply.buffers)
+    except DespinaError as error:
+        response = error_response(error)
+        return response.status_code, bytes(response.body)
 
 
 def _encode(model: Model, pending: Pending) -> bytes:
@@ -60,9 +60,7 @@ def _encode(model: Model, pending: Pending) -> bytes:
 def describe_inputs(model: Model) -> dict[str, GenerateInput]:
     """The inputs of a model as its metadata shows them."""
     batch = (-1,) if model.signature.max_batch_size > 0 else ()
-    return {
-        name: GenerateInput(spec.datatype.name, batch + spec.dims) for name, spec in model.signature.inputs.items()
-    }
+    return {name: GenerateInput(spec.datatype.name, batch + spec.dims) for name, spec in model.signature.inputs.items()}
 
 
 ENDPOINTS = tuple(

@@ -6,18 +6,21 @@ The body goes through the same exchange as in the lane; only the first and the l
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from despina.errors import DespinaError
 from despina.http.app import error_response
 from despina.http.compression import compress, decompress, negotiate
 from despina.http.endpoint import Endpoint
+from despina.http.forwarding import HeaderForwarding
 from despina.http.infer import InferExchange, InferReply
 from despina.http.paths import path_model
 from despina.protocol.decode import content_length
+from despina.protocol.messages import InferRequest
 
 if TYPE_CHECKING:
     from despina.server import Server
@@ -41,26 +44,36 @@ async def infer(request: Request, server: Server) -> Response:
     if announced is not None:
         content_length(announced)
     answer: asyncio.Future[InferReply] = asyncio.get_running_loop().create_future()
-    exchange = InferExchange(server, model, lambda reply: answer.done() or answer.set_result(reply))
+    amend = _forward_headers(request, server.forwarding) if server.forwarding else None
+
+    def replied(reply: InferReply) -> None:
+        if not answer.done():
+            answer.set_result(reply)
+
+    exchange = InferExchange(server, model, replied, amend)
     exchange.start(memoryview(body), request.headers.get("inference-header-content-length"))
     try:
         reply = await _while_connected(request, answer)
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, ClientDisconnect):
         exchange.abandon()
         raise
     return await _respond(reply, request, server)
 
 
 async def _while_connected(request: Request, answer: asyncio.Future[InferReply]) -> InferReply:
-    """The answer; CancelledError when the client hangs up first."""
+    """The answer. Raises ClientDisconnect when the client hangs up first."""
     if answer.done():
         return answer.result()
     gone = asyncio.ensure_future(request.receive())
     await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
     if not answer.done():
-        raise asyncio.CancelledError
+        raise ClientDisconnect
     gone.cancel()
     return answer.result()
+
+
+def _forward_headers(request: Request, forwarding: HeaderForwarding) -> Callable[[InferRequest], None]:
+    return lambda decoded: decoded.parameters.update(forwarding.parameters(request.headers.items()))
 
 
 async def _respond(reply: InferReply, request: Request, server: Server) -> Response:

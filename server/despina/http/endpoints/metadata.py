@@ -68,9 +68,11 @@ async def model_config(request: Request, server: Server) -> Response:
 
 ENDPOINTS = (
     Endpoint(("GET",), "/v2", "metadata", server_metadata),
-    Endpoint(("GET",), "/v2/", "metadata", server_metadata),
     Endpoint(("GET",), "/v2/models/{model}", "metadata", model_metadata),
     Endpoint(("GET",), "/v2/models/{model}/versions/{version:version}", "metadata", model_metadata),
     Endpoint(("GET",), "/v2/models/{model}/config", "model-config", model_config),
     Endpoint(("GET",), "/v2/models/{model}/versions/{version:version}/config", "model-config", model_config),
 )
+
+KSERVE_ENDPOINTS = (Endpoint(("GET",), "/v2/", "metadata", server_metadata),)
+"""As the Open Inference Protocol spells it. On a tritonserver this path is 404."""

@@ -1,0 +1,40 @@
+"""Despina as a contender."""
+
+import importlib.metadata
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.contender import RunningServer
+from benchmarks.measurement import Kind
+from benchmarks.places import OUT
+from benchmarks.server_process import free_port, start
+from benchmarks.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Despina:
+    """`settings` says in words what its repository asks for; `flags` go to `despina serve` as they are."""
+
+    repository: Path
+    workloads: Mapping[str, Workload]
+    settings: str
+    name: str = "despina"
+    flags: Sequence[str] = ("--allow-metrics=false",)
+    kinds: Sequence[Kind] = ("binary", "json")
+
+    @property
+    def about(self) -> str:
+        return (
+            f"despina {importlib.metadata.version('despina')}, flags {' '.join(self.flags) or 'none'}, {self.settings}"
+        )
+
+    def start(self) -> RunningServer:
+        port = free_port()
+        command = [sys.executable, "-m", "despina", "serve", f"--model-repository={self.repository}"]
+        command += [f"--http-port={port}", "--http-address=127.0.0.1", *self.flags]
+        log = OUT / "logs" / f"{self.name.replace(' ', '-')}.log"
+        environment = {"ORT_DISABLE_TELEMETRY": "1"}
+        server = start(command, port, log, "/v2/health/ready", environment=environment)
+        return RunningServer(server, self.workloads, counts_batches=True)

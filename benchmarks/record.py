@@ -1,0 +1,71 @@
+"""A run as JSON, and back: what is committed, and what tables and plots are made from."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.latencies import Latencies
+from benchmarks.measurement import Load, Point, Round
+from benchmarks.rounds import Series
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One run of the harness. `about` says what each contender was, `skipped` why some are missing, `notes` what else
+    must be known to read the numbers. `raw`: rows per second of ONNX Runtime alone by model, threads and batch size."""
+
+    title: str
+    machine: Mapping[str, str]
+    versions: Mapping[str, str]
+    options: Mapping[str, Any]
+    about: Mapping[str, str]
+    skipped: Mapping[str, str]
+    series: tuple[Series, ...]
+    notes: tuple[str, ...] = ()
+    raw: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+
+
+def write(record: Record, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    told = {**asdict(record), "series": None}
+    series = [json.dumps(_rounded(asdict(each)), allow_nan=False) for each in record.series]
+    # A line per series keeps the file readable and its differences small.
+    text = json.dumps(_rounded(told), indent=1, allow_nan=False)
+    path.write_text(text.replace('"series": null', '"series": [\n  ' + ",\n  ".join(series) + "\n ]", 1) + "\n")
+
+
+def read(path: Path) -> Record:
+    told = json.loads(path.read_text())
+    series = tuple(_series(each) for each in told.pop("series"))
+    return Record(**{**told, "notes": tuple(told["notes"]), "series": series})
+
+
+def _series(told: dict[str, Any]) -> Series:
+    return Series(
+        told["contender"], Point(**told["point"]), tuple(_round(each) for each in told["rounds"]), told["failure"]
+    )
+
+
+def _round(told: dict[str, Any]) -> Round:
+    load = told.pop("load")
+    latencies = {name: math.nan if value is None else value for name, value in load.pop("latencies").items()}
+    sizes = told.pop("batch_sizes")
+    return Round(
+        Load(**load, latencies=Latencies(**latencies)),
+        **told,
+        batch_sizes=None if sizes is None else {int(size): count for size, count in sizes.items()},
+    )
+
+
+def _rounded(value: Any) -> Any:
+    """Five digits are more than was measured; NaN is null."""
+    if isinstance(value, float):
+        return float(f"{value:.5g}") if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _rounded(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(each) for each in value]
+    return value

@@ -1,0 +1,82 @@
+"""Alternating rounds: at every point all contenders in turn, and again, so that the machine's drift hits all alike."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from benchmarks.contender import Contender, Running
+from benchmarks.measurement import Point, Round
+from benchmarks.progress import Progress
+from benchmarks.server_process import NotStarted
+from benchmarks.verify import WrongAnswer
+
+WARM_UP_S = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """All rounds of one contender at one point; `failure` says why there are none."""
+
+    contender: str
+    point: Point
+    rounds: tuple[Round, ...] = ()
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Everything measured. `skipped`: contenders that did not start, and why."""
+
+    about: Mapping[str, str]
+    skipped: Mapping[str, str]
+    series: tuple[Series, ...]
+
+
+def run(contenders: Sequence[Contender], points: Sequence[Point], rounds: int, seconds: float) -> Outcome:
+    """Start all contenders, measure all points, stop them. The first contender of a round is the last of the next."""
+    skipped: dict[str, str] = {}
+    series: list[Series] = []
+    with ExitStack() as opened:
+        running: dict[str, Running] = {}
+        for contender in contenders:
+            try:
+                running[contender.name] = contender.start()
+            except NotStarted as reason:
+                skipped[contender.name] = str(reason)
+                print(f"{contender.name} skipped: {reason}", file=sys.stderr)
+            else:
+                opened.callback(running[contender.name].stop)
+        fit = {
+            point: [each for each in contenders if each.name in running and point.kind in each.kinds]
+            for point in points
+        }
+        progress = Progress(sum(rounds * len(each) for each in fit.values()))
+        for point, participants in fit.items():
+            series += measure_point(
+                {each.name: running[each.name] for each in participants}, point, rounds, seconds, progress
+            )
+        progress.end()
+    return Outcome({each.name: each.about for each in contenders if each.name in running}, skipped, tuple(series))
+
+
+def measure_point(
+    running: Mapping[str, Running], point: Point, rounds: int, seconds: float, progress: Progress
+) -> list[Series]:
+    """One point. A contender with wrong answers is not measured there."""
+    failures: dict[str, str] = {}
+    results: dict[str, list[Round]] = {name: [] for name in running}
+    for name, each in running.items():
+        try:
+            each.verify(point)
+            each.measure(point, WARM_UP_S)
+        except (WrongAnswer, OSError) as error:
+            failures[name] = str(error)
+            progress.skip(rounds)
+    names = [name for name in running if name not in failures]
+    for number in range(rounds):
+        for name in names if number % 2 == 0 else reversed(names):
+            progress.show(f"{point}: {name}")
+            results[name].append(running[name].measure(point, seconds))
+            progress.advance()
+    return [Series(name, point, tuple(results[name]), failures.get(name, "")) for name in running]

@@ -1,0 +1,76 @@
+"""From rounds to the numbers of a table: medians, and ratios of what ran side by side."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks.measurement import Point, Round
+from benchmarks.rounds import Series
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Medians over the rounds; the CPU costs are CPU seconds per 1,000 requests, latencies microseconds."""
+
+    per_second: float
+    slowest: float
+    fastest: float
+    p50_us: float
+    p99_us: float
+    server_cpu: float
+    client_cpu: float
+    mean_batch: float | None
+    errors: int
+    reconnects: int
+    calibration_ms: float
+    other_cores: float
+
+
+def summarise(rounds: Sequence[Round]) -> Summary:
+    """`slowest` and `fastest` are the requests per second of the worst and the best round."""
+    speeds = [each.load.per_second for each in rounds]
+    batches = [each.mean_batch for each in rounds if each.mean_batch is not None]
+    return Summary(
+        per_second=median(speeds),
+        slowest=min(speeds),
+        fastest=max(speeds),
+        p50_us=median(each.load.latencies.p50 for each in rounds),
+        p99_us=median(each.load.latencies.p99 for each in rounds),
+        server_cpu=median(each.server_cpu_per_1000 for each in rounds),
+        client_cpu=median(each.client_cpu_per_1000 for each in rounds),
+        mean_batch=median(batches) if batches else None,
+        errors=sum(each.load.errors for each in rounds),
+        reconnects=sum(each.load.reconnects for each in rounds),
+        calibration_ms=median(each.calibration_ms for each in rounds),
+        other_cores=median(each.other_cores for each in rounds),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """One contender against another at a point: medians over the rounds of what each pair of neighbours showed. `p99`
+    is NaN where one of them has no latencies."""
+
+    per_second: float
+    p99: float
+    server_cpu: float
+
+
+def ratio(ours: Sequence[Round], theirs: Sequence[Round]) -> Ratio:
+    """Ours divided by theirs, round by round."""
+    pairs = list(zip(ours, theirs, strict=True))
+    return Ratio(
+        median(one.load.per_second / other.load.per_second for one, other in pairs),
+        median(_divide(one.load.latencies.p99, other.load.latencies.p99) for one, other in pairs),
+        median(_divide(one.server_cpu_per_1000, other.server_cpu_per_1000) for one, other in pairs),
+    )
+
+
+def _divide(one: float, other: float) -> float:
+    return one / other if other else math.nan
+
+
+def points_of(series: Iterable[Series]) -> list[Point]:
+    """Every point once, in the order measured."""
+    return list(dict.fromkeys(each.point for each in series))

@@ -1,0 +1,68 @@
+"""wrk as a second opinion on the harness's own generator (Debian: apt-get install wrk). Closed loop only."""
+
+import json
+import resource
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.latencies import Latencies
+from benchmarks.measurement import Load
+from benchmarks.places import REQUESTS
+from benchmarks.requests import write_requests
+
+SCRIPT = """\
+local file = io.open("%s", "rb")
+local body = file:read("*a")
+file:close()
+
+function request() return body end
+
+function done(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format('\\nRESULT {"completed":%%d,"seconds":%%f,"errors":%%d,"latencies":[%%f,%%f,%%f,%%f,%%f]}\\n',
+    summary.requests, summary.duration / 1e6, e.connect + e.read + e.write + e.status + e.timeout,
+    latency:percentile(50), latency:percentile(90), latency:percentile(99), latency:percentile(99.9), latency.max))
+end
+"""
+
+
+def available() -> bool:
+    return shutil.which("wrk") is not None
+
+
+def script(request: Path) -> str:
+    """The Lua that sends one rendered request again and again."""
+    return SCRIPT % request
+
+
+def generate(port: int, connections: int, seconds: float, requests: Sequence[bytes]) -> Load:
+    """Send the first of `requests` on all connections. wrk only knows whole seconds, so at least one."""
+    (file,) = write_requests(requests[:1])
+    lua = REQUESTS / f"{file.name}.lua"
+    lua.write_text(script(file))
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s", "-s", str(lua)]
+    before = _children_cpu_s()
+    done = subprocess.run([*command, f"http://127.0.0.1:{port}"], check=True, stdout=subprocess.PIPE, text=True)
+    return read_load(done.stdout, _children_cpu_s() - before)
+
+
+def read_load(output: str, cpu_seconds: float) -> Load:
+    """From the line the script printed."""
+    (line,) = [line for line in output.splitlines() if line.startswith("RESULT ")]
+    told: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
+    return Load(
+        completed=told["completed"],
+        answered=told["completed"],
+        seconds=told["seconds"],
+        errors=told["errors"],
+        cpu_seconds=cpu_seconds,
+        latencies=Latencies(*told["latencies"]),
+    )
+
+
+def _children_cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

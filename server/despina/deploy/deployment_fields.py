@@ -1,0 +1,90 @@
+"""The fields of a deployment configuration: where each is in the file, what it is called in Python, what it may be."""
+
+from dataclasses import dataclass
+from typing import Any
+
+COMPUTE_TYPES = ("local", "aks", "aci", "aksendpoint")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """`path` in the file, dotted; `name` in the SDK; `kind` one of KINDS."""
+
+    path: str
+    name: str
+    kind: str
+
+
+FIELDS = (
+    Field("port", "port", "port"),
+    Field("computeTargetName", "compute_target_name", "text"),
+    Field("namespace", "namespace", "namespace"),
+    Field("authEnabled", "auth_enabled", "bool"),
+    Field("tokenAuthEnabled", "token_auth_enabled", "bool"),
+    Field("appInsightsEnabled", "enable_app_insights", "bool"),
+    Field("containerResourceRequirements.cpu", "cpu_cores", "positive"),
+    Field("containerResourceRequirements.cpuLimit", "cpu_cores_limit", "positive"),
+    Field("containerResourceRequirements.memoryInGB", "memory_gb", "positive"),
+    Field("containerResourceRequirements.memoryInGBLimit", "memory_gb_limit", "positive"),
+    Field("gpuCores", "gpu_cores", "count"),
+    Field("numReplicas", "num_replicas", "positive count"),
+    Field("autoScaler.autoscaleEnabled", "autoscale_enabled", "bool"),
+    Field("autoScaler.minReplicas", "autoscale_min_replicas", "positive count"),
+    Field("autoScaler.maxReplicas", "autoscale_max_replicas", "positive count"),
+    Field("autoScaler.refreshPeriodInSeconds", "autoscale_refresh_seconds", "positive"),
+    Field("autoScaler.targetUtilization", "autoscale_target_utilization", "positive"),
+    Field("dataCollection.storageEnabled", "collect_model_data", "bool"),
+    Field("scoringTimeoutMs", "scoring_timeout_ms", "positive count"),
+    Field("maxConcurrentRequestsPerContainer", "replica_max_concurrent_requests", "positive count"),
+    Field("maxQueueWaitMs", "max_request_wait_time", "positive count"),
+    Field("keys.primaryKey", "primary_key", "text"),
+    Field("keys.secondaryKey", "secondary_key", "text"),
+    Field("livenessProbeRequirements.periodSeconds", "period_seconds", "positive count"),
+    Field("livenessProbeRequirements.initialDelaySeconds", "initial_delay_seconds", "positive count"),
+    Field("livenessProbeRequirements.timeoutSeconds", "timeout_seconds", "positive count"),
+    Field("livenessProbeRequirements.successThreshold", "success_threshold", "positive count"),
+    Field("livenessProbeRequirements.failureThreshold", "failure_threshold", "positive count"),
+)
+
+CLOUD_ONLY = frozenset(
+    {"location", "sslEnabled", "sslCertificate", "sslKey", "cname", "dnsNameLabel", "vaultBaseUrl", "keyName"}
+    | {"keyVersion", "vnetName", "subnetName", "versionName", "trafficPercentile"}
+)
+
+KINDS = {
+    "text": "text",
+    "bool": "true or false",
+    "port": "an integer from 1 to 65535",
+    "namespace": "a DNS label: up to 63 lower-case letters, digits and '-', beginning and ending without '-'",
+    "positive": "a number above 0",
+    "count": "an integer from 0 up",
+    "positive count": "an integer above 0",
+}
+
+
+def fits(value: Any, kind: str) -> bool:
+    """Whether a JSON value is what `KINDS[kind]` says."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    whole = number and value == int(value)
+    match kind:
+        case "text":
+            return isinstance(value, str) and value != ""
+        case "bool":
+            return isinstance(value, bool)
+        case "port":
+            return whole and 1 <= value <= 65535
+        case "namespace":
+            return isinstance(value, str) and is_label(value)
+        case "positive":
+            return number and value > 0
+        case "count":
+            return whole and value >= 0
+        case _:
+            return whole and value > 0
+
+
+def is_label(text: str) -> bool:
+    """A DNS label."""
+    letters = text.replace("-", "a")
+    plain = letters.isascii() and letters.isalnum() and letters == letters.lower()
+    return plain and len(text) <= 63 and not text.startswith("-") and not text.endswith("-")

@@ -1,0 +1,172 @@
+"""One connection of a client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+import httptools
+
+from despina.deploy.gate.answers import answer
+from despina.deploy.gate.exchange import Exchange, RequestHead
+
+if TYPE_CHECKING:
+    from despina.deploy.gate.gate import Gate
+
+MOST_HEADER_BYTES = 1 << 16
+PIPELINED = 16
+
+
+class ClientConnection(asyncio.Protocol):
+    """Parses requests; the first of `_exchanges` is answered, the others (pipelined) wait their turn."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._exchanges: deque[Exchange] = deque()
+        self._newest: Exchange | None = None
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._header_bytes = 0
+        self._paused = False
+        self._idle: asyncio.TimerHandle | None = None
+        self.peer = b"unknown"
+
+    # The exchange's side
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def exchange_done(self, exchange: Exchange) -> None:
+        if not self._exchanges or self._exchanges[0] is not exchange:
+            return
+        self._exchanges.popleft()
+        if not exchange.keep_alive:
+            self._close()
+        elif self._exchanges:
+            self._exchanges[0].start()
+        else:
+            self._watch_idle()
+
+    def pause_reading(self) -> None:
+        if self._transport is not None and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._transport is not None and self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close_when_idle(self) -> None:
+        """The gate shuts down."""
+        if not self._exchanges:
+            self._close()
+        for exchange in self._exchanges:
+            exchange.keep_alive = False
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        self.peer = str(peer[0]).encode() if isinstance(peer, tuple) else b"unknown"
+        self._gate.clients.add(self)
+        self._watch_idle()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # the request is answered as if it had not asked for another protocol
+        except httptools.HttpParserCallbackError:
+            raise
+        except httptools.HttpParserError:
+            self._bad_request()
+        if self._header_bytes > MOST_HEADER_BYTES or len(self._exchanges) > PIPELINED:
+            self._bad_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._gate.clients.discard(self)
+        self._forget_idle()
+        exchanges, self._exchanges = list(self._exchanges), deque()
+        for exchange in exchanges:
+            exchange.client_lost()
+
+    def pause_writing(self) -> None:
+        if self._exchanges:
+            self._exchanges[0].pause_response()
+
+    def resume_writing(self) -> None:
+        if self._exchanges:
+            self._exchanges[0].resume_response()
+
+    # httptools' side
+
+    def on_message_begin(self) -> None:
+        self._url, self._headers, self._header_bytes = b"", [], 0
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes <= MOST_HEADER_BYTES:
+            self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self._forget_idle()
+        if self._header_bytes > MOST_HEADER_BYTES:
+            return
+        exchange = Exchange(self._gate, self, self._head())
+        self._newest = exchange
+        self._exchanges.append(exchange)
+        if len(self._exchanges) == 1:
+            exchange.start()
+            if not exchange.over and (b"expect", b"100-continue") in self._headers:
+                self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, body: bytes) -> None:
+        if self._newest is not None:
+            self._newest.request_body(body)
+
+    def on_message_complete(self) -> None:
+        newest, self._newest = self._newest, None
+        if newest is not None:
+            newest.request_end()
+
+    def _head(self) -> RequestHead:
+        names = dict(self._headers)
+        length = None if b"transfer-encoding" in names else int(names.get(b"content-length", b"0"))
+        http_10 = self._parser.get_http_version() == "1.0"
+        return RequestHead(
+            self._parser.get_method(), self._url, self._headers, length, self._parser.should_keep_alive(), http_10
+        )
+
+    def _bad_request(self) -> None:
+        if not self._exchanges:
+            self.write(
+                answer(400, "this is not an HTTP request that can be answered", b"/", ((b"connection", b"close"),))
+            )
+        self._close()
+
+    def _close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def _watch_idle(self) -> None:
+        self._idle = self._gate.loop.call_later(self._gate.limits.idle_seconds, self._close)
+
+    def _forget_idle(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None

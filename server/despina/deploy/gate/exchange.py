@@ -1,0 +1,305 @@
+"""One request and its response, on their way through the gate."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from despina.deploy.gate.answers import RETRY_SOON, UNAUTHORIZED, answer
+from despina.deploy.gate.keys import opens
+from despina.deploy.gate.limits import Waiting
+from despina.deploy.gate.routing import Destination, destination, is_work, strip_base
+from despina.deploy.gate.upstream import UpstreamConnection
+
+if TYPE_CHECKING:
+    from despina.deploy.gate.client import ClientConnection
+    from despina.deploy.gate.gate import Gate
+    from despina.deploy.gate.target import Target
+
+HOP_BY_HOP = frozenset(
+    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding "
+    b"upgrade expect".split()
+)
+REPLAYED_BYTES = 1 << 16
+"""A body up to this size is kept until the response begins, to be sent again if a reused connection was just closed."""
+
+LONGEST_ID = 100
+LINGER_SECONDS = 2.0
+"""How long a refused body is read and dropped: a connection closed at once would take the answer with it."""
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """Names in lower case. `length` is None for a chunked body, 0 for none."""
+
+    method: bytes
+    path: bytes
+    headers: list[tuple[bytes, bytes]]
+    length: int | None
+    keep_alive: bool
+    http_10: bool
+
+    def get(self, name: bytes) -> bytes | None:
+        return next((value for key, value in self.headers if key == name), None)
+
+
+class Exchange:
+    """Created when a request's head is complete; ends when its response is written and its body is read."""
+
+    def __init__(self, gate: Gate, client: ClientConnection, head: RequestHead) -> None:
+        self._gate = gate
+        self._places = gate.places
+        self._client = client
+        self._head = head
+        self._sent: list[bytes] = []  # what may have to be sent again, and what waits for a connection
+        self._sent_bytes = 0
+        self._request_done = False
+        self._target: Target | None = None
+        self._destination = Destination.SERVER
+        self._upstream: UpstreamConnection | None = None
+        self._waiting: Waiting | None = None
+        self._placed = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._head_written = False
+        self._chunked = False
+        self._until_eof = False
+        self.keep_alive = head.keep_alive
+        self.over = False
+
+    # The request comes in
+
+    def start(self) -> None:
+        """Checks the request and sends it on, when its turn has come."""
+        head, gate = self._head, self._gate
+        head.path = strip_base(head.path, gate.base_path)
+        if gate.keys is not None and not opens(gate.keys, head.get(b"authorization")):
+            return self._refuse(401, "a key of this service is needed: Authorization: Bearer KEY", UNAUTHORIZED)
+        if (head.length or 0) > gate.limits.body_bytes:
+            return self._refuse(413, f"the body is larger than {gate.limits.body_bytes} bytes")
+        if len(head.get(b"x-request-id") or b"") > LONGEST_ID:
+            return self._refuse(431, f"x-request-id must not exceed {LONGEST_ID} characters")
+        if gate.target is None:
+            return self._refuse(503, gate.reason, RETRY_SOON)
+        if is_work(head.method, head.path):
+            self._waiting = self._places.ask(self._admitted, self._waited_too_long)
+        else:
+            self._connect()
+        return None
+
+    def request_body(self, data: bytes) -> None:
+        if self.over:
+            return
+        if self._head.length is None:
+            data = b"%x\r\n%s\r\n" % (len(data), data)
+        self._send(data)
+
+    def request_end(self) -> None:
+        if self._head.length is None and not self.over:
+            self._send(b"0\r\n\r\n")
+        self._request_done = True
+        if self.over:
+            self._client.exchange_done(self)
+
+    def client_lost(self) -> None:
+        """Nobody waits for the answer any more."""
+        if not self.over:
+            self._end(reusable=False)
+
+    # To the upstream
+
+    def _admitted(self) -> None:
+        self._waiting = None
+        self._placed = True
+        self._connect()
+
+    def _waited_too_long(self) -> None:
+        self._waiting = None
+        wait = self._gate.limits.queue_seconds
+        self._refuse(503, f"no free place within {wait * 1000:.0f} ms (maxQueueWaitMs)", RETRY_SOON)
+
+    def _connect(self) -> None:
+        target = self._gate.target
+        if target is None:  # while it waited
+            return self._refuse(503, self._gate.reason, RETRY_SOON)
+        target.enter()
+        self._target = target
+        addresses = target.addresses
+        server, score = Destination.SERVER in addresses, Destination.SCORE in addresses
+        self._destination = destination(self._head.path, server=server, score=score)
+        if self._gate.limits.answer_seconds is not None:
+            self._timer = self._gate.loop.call_later(self._gate.limits.answer_seconds, self._took_too_long)
+        idle = target.take_idle(self._destination, self._gate.loop.time())
+        if idle is not None:
+            self._connected(idle)
+        else:
+            self._gate.connect(self, addresses[self._destination])
+        return None
+
+    def connected(self, upstream: UpstreamConnection) -> None:
+        """A new connection is open."""
+        if self.over:
+            upstream.close()
+        else:
+            self._connected(upstream)
+
+    def connect_failed(self) -> None:
+        if not self.over:
+            self._refuse(503, f"{self._destination.value} of this service cannot be reached", RETRY_SOON)
+
+    def _connected(self, upstream: UpstreamConnection) -> None:
+        self._upstream = upstream
+        upstream.begin(self)
+        upstream.write(self._request_head() + b"".join(self._sent))
+        self._client.resume_reading()
+
+    def _send(self, data: bytes) -> None:
+        self._sent_bytes += len(data)
+        if self._upstream is None:
+            self._sent.append(data)
+            if self._sent_bytes > REPLAYED_BYTES:
+                self._client.pause_reading()
+            return
+        if self._sent_bytes <= REPLAYED_BYTES:
+            self._sent.append(data)
+        else:
+            self._sent.clear()
+        self._upstream.write(data)
+
+    def _request_head(self) -> bytes:
+        head = self._head
+        lines = [b"%s %s HTTP/1.1" % (head.method, head.path)]
+        keyed = self._gate.keys is not None
+        for name, value in head.headers:
+            if name not in HOP_BY_HOP and not (keyed and name == b"authorization"):
+                lines.append(b"%s: %s" % (name, value))
+        if head.get(b"x-request-id") is None:
+            lines.append(b"x-request-id: " + self._new_id())
+        lines.append(b"x-forwarded-for: " + self._client.peer)
+        if head.length is None:
+            lines.append(b"transfer-encoding: chunked")
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+    def _new_id(self) -> bytes:
+        made = str(uuid.uuid4()).encode()
+        self._head.headers.append((b"x-request-id", made))
+        return made
+
+    def pause_request(self) -> None:
+        self._client.pause_reading()
+
+    def resume_request(self) -> None:
+        self._client.resume_reading()
+
+    # The response comes back
+
+    def response_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        names = set()
+        lines = [b"HTTP/1.1 %d %s" % (status, _phrase(status))]
+        for name, value in headers:
+            lowered = name.lower()
+            names.add(lowered)
+            if lowered not in HOP_BY_HOP:
+                lines.append(b"%s: %s" % (name, value))
+        if b"x-request-id" not in names:
+            lines.append(b"x-request-id: " + (self._head.get(b"x-request-id") or b""))
+        bodiless = self._head.method == b"HEAD" or status in (204, 304)
+        self._chunked = not bodiless and b"content-length" not in names
+        self._until_eof = self._chunked and b"transfer-encoding" not in names
+        if self._chunked and self._head.http_10:
+            self._chunked = self.keep_alive = False
+        if self._chunked:
+            lines.append(b"transfer-encoding: chunked")
+        if not self.keep_alive:
+            lines.append(b"connection: close")
+        self._head_written = True
+        self._client.write(b"\r\n".join(lines) + b"\r\n\r\n")
+        if self._head.method == b"HEAD":  # the parser would wait for the body that the length announces
+            self.response_end(keep_alive=False)
+
+    def response_body(self, data: bytes) -> None:
+        self._client.write(b"%x\r\n%s\r\n" % (len(data), data) if self._chunked else data)
+
+    def response_end(self, *, keep_alive: bool) -> None:
+        if self.over:
+            return
+        if self._chunked:
+            self._client.write(b"0\r\n\r\n")
+        self._end(reusable=keep_alive and self._request_done)
+
+    def pause_response(self) -> None:
+        if self._upstream is not None:
+            self._upstream.pause_reading()
+
+    def resume_response(self) -> None:
+        if self._upstream is not None:
+            self._upstream.resume_reading()
+
+    def upstream_lost(self) -> None:
+        """The connection ended before the response did."""
+        upstream, self._upstream = self._upstream, None
+        if self.over:
+            return
+        if self._until_eof:
+            self.response_end(keep_alive=False)
+        elif self._head_written:
+            self._client.abort()  # the client must see that the response is cut short
+        elif upstream is not None and not upstream.fresh and self._sent_bytes <= REPLAYED_BYTES:
+            assert self._target is not None
+            self._gate.connect(self, self._target.addresses[self._destination])
+        else:
+            self._refuse(502, f"{self._destination.value} of this service ended the connection without an answer")
+
+    def _took_too_long(self) -> None:
+        self._timer = None
+        limit = self._gate.limits.answer_seconds or 0
+        if self._head_written:
+            self._client.abort()
+        else:
+            self._refuse(504, f"no answer within {limit * 1000:.0f} ms (scoringTimeoutMs)")
+
+    # The end
+
+    def _refuse(self, status: int, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        body_to_come = not self._request_done and self._head.length != 0
+        if body_to_come and (self._head.length is None or self._head.length > REPLAYED_BYTES):
+            self.keep_alive = False  # cheaper than to read it all
+        if not self.keep_alive:
+            headers = (*headers, (b"connection", b"close"))
+        response = answer(status, message, self._head.path, headers)
+        self._client.write(
+            response if self._head.method != b"HEAD" else response.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+        )
+        self._end(reusable=False)
+
+    def _end(self, *, reusable: bool) -> None:
+        self.over = True
+        upstream, self._upstream = self._upstream, None
+        if self._timer is not None:
+            self._timer.cancel()
+        if upstream is not None:
+            upstream.finish(self._gate.loop.time())
+            if reusable and self._target is not None:
+                self._target.give_back(self._destination, upstream)
+            else:
+                upstream.close()
+        if self._target is not None:
+            self._target.leave()
+        if self._waiting is not None:
+            self._places.withdraw(self._waiting)
+        if self._placed:
+            self._places.leave()
+        self._client.resume_reading()
+        if self._request_done:
+            self._client.exchange_done(self)
+        elif not self.keep_alive:
+            self._gate.loop.call_later(LINGER_SECONDS, self._client.exchange_done, self)
+
+
+def _phrase(status: int) -> bytes:
+    try:
+        return HTTPStatus(status).phrase.encode()
+    except ValueError:
+        return b"Unknown"

@@ -1,0 +1,86 @@
+"""The gate of one service: what may pass, and to which generation."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from despina.deploy.gate.client import ClientConnection
+from despina.deploy.gate.exchange import Exchange
+from despina.deploy.gate.keys import Keys
+from despina.deploy.gate.limits import GateLimits, Places
+from despina.deploy.gate.target import Address, Target
+from despina.deploy.gate.upstream import UpstreamConnection
+
+CONNECT_SECONDS = 10.0
+
+
+class Gate:
+    """One listener. Keys, limits and target can be replaced at any time; requests in flight are not touched."""
+
+    def __init__(self, base_path: str, keys: Keys | None, limits: GateLimits) -> None:
+        self.base_path = base_path.encode()
+        self.keys = keys
+        self.limits = limits
+        self.places = Places(limits.concurrent, limits.queue_seconds)
+        self.target: Target | None = None
+        self.reason = "this service is not ready yet"
+        self.clients: set[ClientConnection] = set()
+        self.loop = asyncio.get_running_loop()
+        self._listener: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def listen(self, host: str, port: int) -> int:
+        """Opens the public address; returns its port.
+
+        Raises:
+            OSError: the address is taken or not ours.
+        """
+        self._listener = await self.loop.create_server(lambda: ClientConnection(self), host, port, backlog=2048)
+        bound: int = self._listener.sockets[0].getsockname()[1]
+        return bound
+
+    def set_limits(self, limits: GateLimits) -> None:
+        """For requests from now on; those that wait already keep the limits they came under."""
+        if limits != self.limits:
+            self.limits = limits
+            self.places = Places(limits.concurrent, limits.queue_seconds)
+
+    def switch(self, target: Target | None, reason: str = "") -> Target | None:
+        """Sends requests from now on to another generation; returns the one before, which may have some in flight."""
+        before, self.target = self.target, target
+        self.reason = reason or self.reason
+        return before
+
+    def connect(self, exchange: Exchange, address: Address) -> None:
+        """Opens a connection for an exchange."""
+        self._spawn(self._connect(exchange, address))
+
+    async def close(self, seconds: float) -> None:
+        """Stops listening, lets requests in flight end for up to `seconds`, and drops the rest."""
+        if self._listener is not None:
+            self._listener.close()
+        for client in list(self.clients):
+            client.close_when_idle()
+        if self.target is not None:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self.target.quiet()
+            except TimeoutError:
+                pass
+            self.target.close()
+        for client in list(self.clients):
+            client.abort()
+
+    async def _connect(self, exchange: Exchange, address: Address) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                _, upstream = await self.loop.create_connection(UpstreamConnection, address.host, address.port)
+        except OSError:  # TimeoutError is one
+            exchange.connect_failed()
+        else:
+            exchange.connected(upstream)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,203 @@
+"""Which scheduler a configuration asks for.
+
+`SCHEDULERS` maps the configuration's `scheduling_choice` to a function that makes the scheduler. A new kind of
+scheduler is a class with the methods of `Scheduler`, a function from `Parts` to it, and a line in that table.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from despina.config.proto import Message, ModelConfig, model_config_pb2
+from despina.errors import Unsupported
+from despina.models.loader import PlacedInstance
+from despina.models.signature import takes_oversize
+from despina.scheduling.answers import Answers, OrderedAnswers
+from despina.scheduling.batch_policy import BatchPolicy, Decision, OpenBatch, next_batch
+from despina.scheduling.batcher import Batcher, BatcherOptions, Decide, one_at_a_time
+from despina.scheduling.clock import Clock
+from despina.scheduling.oversize import Oversize
+from despina.scheduling.pace import FastestBatch
+from despina.scheduling.pending import Pending
+from despina.scheduling.policy_queue import PolicyQueue, QueuePolicy, QueueRules
+from despina.scheduling.rate_limiter import Demand, Permit, RateLimiter, Resource
+from despina.scheduling.request_queue import FifoQueue, QueueLimits, RequestQueue
+from despina.scheduling.runner import InstanceRunner
+from despina.scheduling.turns import Turns
+from despina.telemetry.statistics import ModelStatistics
+
+_QUEUE_POLICY: Any = model_config_pb2.ModelQueuePolicy
+
+
+class Scheduler(Protocol):
+    """What decides when a request of a model runs. One per model version, chosen by its configuration."""
+
+    def submit(self, pending: Pending) -> None:
+        """Take a request. Raises DespinaError when it cannot be taken; otherwise `pending.on_done` follows."""
+        ...
+
+    def request_gone(self, pending: Pending) -> None:
+        """The client of a taken request hung up."""
+        ...
+
+    @property
+    def busy(self) -> bool:
+        """Whether any taken request is unanswered."""
+        ...
+
+    @property
+    def when_idle(self) -> Callable[[Callable[[], None]], None]:
+        """Call back once, as soon as nothing taken is unanswered."""
+        ...
+
+    @property
+    def close(self) -> Callable[[], None]:
+        """Give up what is shared with other models. Called on the event loop's thread when nothing is unanswered."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulingOptions:
+    """What of the server's settings concerns scheduling. `inline_limit_ns` bounds the expected run time of a batch that
+    may run on the event loop's thread; `hold_requests` is TRITONSERVER_DELAY_SCHEDULER; `rate_limiter` is the server's,
+    None when rates are not limited."""
+
+    queue_limits: QueueLimits = field(default_factory=QueueLimits)
+    inline_limit_ns: int = 0
+    hold_requests: int = 0
+    rate_limiter: RateLimiter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a scheduler is made of: the final configuration, one runner per active instance (with the place of the
+    instance at the same index), and what it reads and writes."""
+
+    config: ModelConfig
+    runners: Sequence[InstanceRunner]
+    places: Sequence[PlacedInstance]
+    clock: Clock
+    statistics: ModelStatistics
+    options: SchedulingOptions
+
+
+def make_scheduler(parts: Parts) -> Scheduler:
+    """The scheduler of a model version. Raises InvalidArgument when it could never run, Unsupported when there is no
+    such scheduler."""
+    choice = parts.config.WhichOneof("scheduling_choice") or ""
+    make = SCHEDULERS.get(choice)
+    if make is None:
+        raise Unsupported(f"model '{parts.config.name}': there is no scheduler for {choice}; remove it")
+    return make(parts)
+
+
+# ------------------------------------------------------------------------------------------- without and with batching
+
+
+def one_by_one(parts: Parts) -> Scheduler:
+    """No scheduling chosen: first in, first out, every request on its own (config §5.5)."""
+    queue = FifoQueue(parts.options.queue_limits)
+    return _finish(parts, _batcher(parts, queue, one_at_a_time, BatcherOptions(**_shapes(parts.config))))
+
+
+def dynamic_batching(parts: Parts) -> Scheduler:
+    """Requests are coalesced. Any rule about the queue makes it a `PolicyQueue`, which is only touched when an instance
+    is free (config §5.3)."""
+    config, options = parts.config, parts.options
+    rules = queue_rules(config.dynamic_batching)
+    fastest = FastestBatch(config.max_batch_size, len(parts.runners)) if rules.any_timeout_rejects else None
+    plain = rules.are_none
+    queue: RequestQueue = (
+        FifoQueue(options.queue_limits)
+        if plain
+        else PolicyQueue(rules, options.queue_limits, fastest.wait_ns if fastest is not None else None)
+    )
+    batching = BatcherOptions(prefetch=plain, hold_requests=options.hold_requests, **_shapes(config))
+    return _finish(parts, _batcher(parts, queue, _decide(config), batching, fastest))
+
+
+def _decide(config: ModelConfig) -> Decide:
+    batching = config.dynamic_batching
+    policy = BatchPolicy(
+        max(1, config.max_batch_size),
+        tuple(sorted(set(batching.preferred_batch_size))),
+        batching.max_queue_delay_microseconds * 1000,
+    )
+
+    def decide(queue: Iterable[Pending], now_ns: int, open_batch: OpenBatch) -> Decision:
+        return next_batch(queue, now_ns, policy, open_batch)
+
+    return decide
+
+
+def queue_rules(batching: Message) -> QueueRules:
+    """The queue policies of `dynamic_batching`, or of anything with the same fields."""
+    default = _queue_policy(batching.default_queue_policy)
+    if not batching.priority_levels:
+        return QueueRules(default)
+    policies = {level: _queue_policy(policy) for level, policy in batching.priority_queue_policy.items()}
+    return QueueRules(default, batching.priority_levels, batching.default_priority_level, policies)
+
+
+def _queue_policy(policy: Message) -> QueuePolicy:
+    return QueuePolicy(
+        policy.timeout_action == _QUEUE_POLICY.REJECT,
+        policy.default_timeout_microseconds,
+        policy.allow_timeout_override,
+        policy.max_queue_size,
+    )
+
+
+def _shapes(config: ModelConfig) -> dict[str, bool]:
+    variable = any(-1 in item.dims or item.allow_ragged_batch or item.optional for item in config.input)
+    return {"batches_rows": config.max_batch_size > 0, "fixed_shapes": not variable}
+
+
+def _batcher(
+    parts: Parts, queue: RequestQueue, decide: Decide, options: BatcherOptions, fastest: FastestBatch | None = None
+) -> Batcher:
+    ordered = parts.config.dynamic_batching.preserve_ordering
+    answers = (OrderedAnswers if ordered else Answers)(parts.clock, parts.statistics)
+    return Batcher(queue, decide, list(parts.runners), parts.clock, parts.statistics, answers, options, fastest)
+
+
+def _finish(parts: Parts, batcher: Batcher) -> Scheduler:
+    """A batcher with what goes around it."""
+    limit_rate(batcher, parts)
+    if takes_oversize(parts.config):
+        return Oversize(batcher, parts.config.name, parts.config.max_batch_size)
+    return batcher
+
+
+# -------------------------------------------------------------------------------------------------------- rate limiter
+
+
+def limit_rate(batcher: Batcher, parts: Parts) -> None:
+    """Let the batcher ask the server's rate limiter, if there is one and some instance needs a resource. Raises
+    InvalidArgument when the resources do not suffice for an instance."""
+    limiter = parts.options.rate_limiter
+    if limiter is None:
+        return
+    permits = {
+        runner: _permit(parts.config, place, batcher.ask_turn)
+        for runner, place in zip(parts.runners, parts.places, strict=True)
+    }
+    if any(permit.demands for permit in permits.values()):
+        limiter.join(tuple(permits.values()))
+        batcher.take_turns(Turns(limiter, permits))
+
+
+def _permit(config: ModelConfig, place: PlacedInstance, wake: Callable[[], None]) -> Permit:
+    wanted = config.instance_group[place.group].rate_limiter
+    counts = {
+        Resource(resource.name, None if getattr(resource, "global") else place.device.id): resource.count
+        for resource in wanted.resources
+    }
+    return Permit([Demand(resource, count) for resource, count in counts.items()], wanted.priority, wake)
+
+
+SCHEDULERS: Mapping[str, Callable[[Parts], Scheduler]] = {
+    "": one_by_one,
+    "dynamic_batching": dynamic_batching,
+}
+"""Scheduler by the field of `scheduling_choice` that is set."""

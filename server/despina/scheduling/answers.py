@@ -1,0 +1,120 @@
+"""From the outcome of an execution to the answers of its requests, and what is counted on the way."""
+
+from collections import deque
+from time import time_ns
+from typing import Protocol
+
+from despina.errors import DespinaError, Unsupported
+from despina.scheduling.clock import Clock
+from despina.scheduling.explanation import EXPLAIN, explain
+from despina.scheduling.formed_batch import FormedBatch, rows_of
+from despina.scheduling.runner import Outcome
+from despina.telemetry.statistics import ModelStatistics
+from despina_backends.base import Execution
+
+
+class AnswerOrder(Protocol):
+    """When the outcome of a batch becomes the answers of its requests."""
+
+    def started(self, batch: FormedBatch) -> None:
+        """`batch` is about to run. Batches start in the order in which their requests came."""
+        ...
+
+    def finished(self, batch: FormedBatch, outcome: Outcome) -> None:
+        """`batch` has run."""
+        ...
+
+
+class Answers:
+    """Answers every batch as soon as it has run."""
+
+    def __init__(self, clock: Clock, statistics: ModelStatistics) -> None:
+        self._clock = clock
+        self._statistics = statistics
+
+    def started(self, batch: FormedBatch) -> None:
+        """There is nothing to remember."""
+
+    def finished(self, batch: FormedBatch, outcome: Outcome, held_ns: int = 0) -> None:
+        """`held_ns` is how long the outcome was kept back: that is not the model's work and not counted as such."""
+        if outcome.execution is None:
+            assert outcome.error is not None
+            self._fail(batch, outcome.error, outcome.started_ns)
+        else:
+            self._succeed(batch, outcome.execution, outcome.started_ns, held_ns)
+
+    def _fail(self, batch: FormedBatch, error: DespinaError, started_ns: int) -> None:
+        now = self._clock.now_ns()
+        for pending in batch.requests:
+            pending.started_ns = started_ns
+            self._statistics.record_failure(now - pending.accepted_ns, "BACKEND")
+            pending.fail(error)
+
+    def _succeed(self, batch: FormedBatch, execution: Execution, started_ns: int, held_ns: int) -> None:
+        statistics = self._statistics
+        outputs = execution.outputs
+        now = self._clock.now_ns()
+        single = len(batch.requests) == 1
+        answered = 0
+        offset = 0
+        for pending in batch.requests:
+            pending.started_ns = started_ns
+            try:
+                results = outputs if single else rows_of(outputs, pending, offset)
+            except Unsupported as error:
+                statistics.record_failure(now - pending.accepted_ns, "BACKEND")
+                pending.fail(error)
+                continue
+            finally:
+                offset += pending.rows
+            answered += 1
+            statistics.record_success(now - pending.accepted_ns, started_ns - pending.queued_ns)
+            if pending.trace is not None:
+                pending.input_end_ns, pending.infer_end_ns = execution.input_end_ns, execution.infer_end_ns
+            if pending.parameters and pending.parameters.get(EXPLAIN) is True:
+                explain(pending, batch, execution)
+            pending.succeed(results)
+        if answered:
+            statistics.record_execution(
+                answered,
+                batch.rows,
+                execution.input_end_ns - started_ns,
+                execution.infer_end_ns - execution.input_end_ns,
+                self._clock.now_ns() - execution.infer_end_ns - held_ns,
+                time_ns() // 1_000_000,
+            )
+
+
+class _Slot:
+    """A place in the order of the answers; `outcome` is there once the batch has run."""
+
+    __slots__ = ("arrived_ns", "batch", "outcome")
+
+    def __init__(self, batch: FormedBatch) -> None:
+        self.batch = batch
+        self.outcome: Outcome | None = None
+        self.arrived_ns = 0
+
+
+class OrderedAnswers:
+    """Answers the requests in the order in which they came, however many instances run them (`preserve_ordering`).
+
+    A slot is reserved when a batch starts, and an outcome waits until those before it, failures included, are answered.
+    Requests that never start have no slot and are refused at once.
+    """
+
+    def __init__(self, clock: Clock, statistics: ModelStatistics) -> None:
+        self._clock = clock
+        self._answers = Answers(clock, statistics)
+        self._slots: deque[_Slot] = deque()
+
+    def started(self, batch: FormedBatch) -> None:
+        self._slots.append(_Slot(batch))
+
+    def finished(self, batch: FormedBatch, outcome: Outcome) -> None:
+        now = self._clock.now_ns()
+        slot = next(slot for slot in self._slots if slot.batch is batch)
+        slot.outcome, slot.arrived_ns = outcome, now
+        while self._slots and (outcome_of_first := self._slots[0].outcome) is not None:
+            first = self._slots.popleft()
+            self._answers.finished(first.batch, outcome_of_first, now - first.arrived_ns)

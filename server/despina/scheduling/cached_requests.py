@@ -1,0 +1,162 @@
+"""Answers from the response cache, in front of a model's scheduler.
+
+A request is looked up before it is queued, so a hit waits for nobody, unless the model keeps its answers in order: then
+a hit waits until everything before it has been answered.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from functools import partial
+
+from despina.errors import DespinaError
+from despina.scheduling.clock import Clock
+from despina.scheduling.pending import Pending
+from despina.scheduling.response_cache import Key, ResponseCache, digest
+from despina.scheduling.scheduler import Layer, Scheduler
+from despina.telemetry.statistics import ModelStatistics
+
+LARGE_BYTES = 128 * 1024
+"""Inputs larger than this are hashed on a thread: at about 1 GB/s they would hold the event loop up."""
+
+OnDone = Callable[[Pending], None]
+
+
+class CachedRequests(Layer):
+    """Looks requests up and remembers answers, for one model version. `outputs` are all it has. `on_hit` completes an
+    answer with what depends on the request and not on its inputs. `ordered` keeps the order of the requests."""
+
+    def __init__(
+        self,
+        inner: Scheduler,
+        cache: ResponseCache,
+        outputs: tuple[str, ...],
+        clock: Clock,
+        statistics: ModelStatistics,
+        hashing: Executor,
+        *,
+        on_hit: OnDone | None = None,
+        ordered: bool = False,
+    ) -> None:
+        super().__init__(inner)
+        self._cache = cache
+        self._scope = cache.scope()
+        self._outputs = outputs
+        self._clock = clock
+        self._statistics = statistics
+        self._hashing = hashing
+        self._on_hit = on_hit
+        self._line: dict[Pending, OnDone | None] | None = {} if ordered else None
+        self._hashed_apart = 0
+        self._idle_callbacks: list[Callable[[], None]] = []
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._hashed_apart or self._line) or self._inner.busy
+
+    def when_idle(self, callback: Callable[[], None]) -> None:
+        if self._hashed_apart:
+            self._idle_callbacks.append(callback)
+        else:
+            self._inner.when_idle(callback)
+
+    def forget(self) -> None:
+        """The model version is gone."""
+        self._cache.forget(self._scope)
+
+    def submit(self, pending: Pending) -> None:
+        started_ns = self._clock.now_ns()
+        if pending.byte_size > LARGE_BYTES:
+            self._hashed_apart += 1
+            self._hashing.submit(self._hash_apart, pending, started_ns)
+        else:
+            self._look_up(pending, digest(pending.inputs), started_ns)
+
+    # ------------------------------------------------------------------------------------- inputs that are hashed apart
+
+    def _hash_apart(self, pending: Pending, started_ns: int) -> None:
+        digested = digest(pending.inputs)
+        self._clock.call_threadsafe(lambda: self._hashed(pending, digested, started_ns))
+
+    def _hashed(self, pending: Pending, digested: bytes, started_ns: int) -> None:
+        self._hashed_apart -= 1
+        try:
+            self._look_up(pending, digested, started_ns)
+        except DespinaError as error:
+            pending.fail(error)
+        else:
+            if pending.cancelled:
+                self._inner.request_gone(pending)
+        if not self._hashed_apart:
+            callbacks, self._idle_callbacks = self._idle_callbacks, []
+            for callback in callbacks:
+                self._inner.when_idle(callback)
+
+    def request_gone(self, pending: Pending) -> None:
+        pending.cancel()
+        self._inner.request_gone(pending)
+
+    # ------------------------------------------------------------------------------------------------- hits and misses
+
+    def _look_up(self, pending: Pending, digested: bytes, started_ns: int) -> None:
+        cache = self._cache
+        key = (self._scope, digested)
+        results = cache.find(key, pending.outputs or self._outputs)
+        lookup_ns = self._clock.now_ns() - started_ns
+        cache.lookup_ns += lookup_ns
+        if results is not None:
+            cache.hits += 1
+            pending.queued_ns = started_ns
+            pending.results = results
+            self._wait_in_line(pending, partial(self._hit, lookup_ns))
+            return
+        cache.misses += 1
+        self._miss(pending, key, lookup_ns)
+
+    def _wait_in_line(self, pending: Pending, answer: OnDone) -> None:
+        if self._line:
+            self._line[pending] = answer
+        else:
+            answer(pending)
+
+    def _hit(self, lookup_ns: int, pending: Pending) -> None:
+        self._statistics.record_cache_hit(lookup_ns)
+        self._statistics.record_success(self._clock.now_ns() - pending.accepted_ns, 0)
+        if self._on_hit is not None:
+            self._on_hit(pending)
+        pending.on_done(pending)
+
+    def _miss(self, pending: Pending, key: Key, lookup_ns: int) -> None:
+        on_done = pending.on_done
+        pending.on_done = partial(self._answered, on_done, key, lookup_ns)
+        if self._line is not None:
+            self._line[pending] = None
+        try:
+            self._inner.submit(pending)
+        except BaseException:
+            pending.on_done = on_done
+            self._step_out(pending)
+            raise
+
+    def _answered(self, on_done: OnDone, key: Key, lookup_ns: int, pending: Pending) -> None:
+        on_done(pending)
+        if pending.error is None and pending.results is not None:
+            started_ns = self._clock.now_ns()
+            self._cache.insert(key, pending.results)
+            insertion_ns = self._clock.now_ns() - started_ns
+            self._cache.insertion_ns += insertion_ns
+            self._statistics.record_cache_miss(lookup_ns + insertion_ns)
+            self._statistics.success.ns += insertion_ns
+        self._step_out(pending)
+
+    def _step_out(self, pending: Pending) -> None:
+        """`pending` is answered: so may be the hits that only waited for it."""
+        line = self._line
+        if line is None:
+            return
+        line.pop(pending, None)
+        while line:
+            first, answer = next(iter(line.items()))
+            if answer is None:
+                return
+            del line[first]
+            answer(first)

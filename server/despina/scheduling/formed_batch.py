@@ -1,0 +1,87 @@
+"""Requests that run together: gathered into one execution, and its outputs cut apart again."""
+
+from collections.abc import Mapping
+
+from despina.errors import Unsupported
+from despina.scheduling.batch_policy import Decision, Reason
+from despina.scheduling.pending import Array, Pending
+from despina_backends.base import Batch
+
+
+class FormedBatch:
+    """A batch on its way: open for more requests until `closed` or started. `reason` is what let it go."""
+
+    __slots__ = ("closed", "reason", "requests", "rows", "shape_key")
+
+    def __init__(self) -> None:
+        self.requests: list[Pending] = []
+        self.rows = 0
+        self.shape_key: object = None
+        self.closed = False
+        self.reason: Reason | None = None
+
+    def add(self, requests: list[Pending], decision: Decision) -> None:
+        if not self.requests:
+            self.shape_key = requests[0].shape_key
+        self.requests += requests
+        for pending in requests:
+            self.rows += pending.rows
+        self.close_if(decision)
+
+    def close_if(self, decision: Decision) -> None:
+        """Take over what was decided. The first reason stands, unless a later decision closes the batch."""
+        if decision.closed or self.reason is None:
+            self.closed = decision.closed
+            self.reason = decision.reason
+
+    def remove(self, pending: Pending) -> None:
+        """Take out a request whose client has gone."""
+        self.requests.remove(pending)
+        self.rows -= pending.rows
+
+    @property
+    def byte_size(self) -> int:
+        """Bytes of all input tensors."""
+        return sum([pending.byte_size for pending in self.requests])
+
+
+def gather(batch: FormedBatch, batches_rows: bool) -> Batch:
+    """The execution of a formed batch; `batches_rows` is False for models without a batch dimension."""
+    requests = batch.requests
+    first = requests[0]
+    rows = batch.rows if batches_rows else 0
+    if len(requests) == 1:
+        return Batch({name: (array,) for name, array in first.inputs.items()}, rows, first.outputs)
+    inputs = {name: [pending.inputs[name] for pending in requests] for name in first.inputs}
+    return Batch(inputs, rows, wanted_outputs(requests))
+
+
+def wanted_outputs(requests: list[Pending]) -> tuple[str, ...] | None:
+    """The outputs that at least one of the requests wants; None for all."""
+    first = requests[0].outputs
+    if all(pending.outputs == first for pending in requests):
+        return first
+    names: dict[str, None] = {}
+    for pending in requests:
+        if pending.outputs is None:
+            return None
+        names.update(dict.fromkeys(pending.outputs))
+    return tuple(names)
+
+
+def rows_of(outputs: Mapping[str, Array], pending: Pending, offset: int) -> dict[str, Array]:
+    """The rows of a batch that belong to one request, as views. Raises Unsupported when an output is too short."""
+    end = offset + pending.rows
+    wanted = pending.outputs
+    results: dict[str, Array] = {}
+    for name, array in outputs.items():
+        if wanted is not None and name not in wanted:
+            continue
+        got = array.shape[0] if array.ndim else 0
+        if got < end:
+            raise Unsupported(
+                f"failed to split the output tensor '{name}' in responses: expected batch size of at least {end} in "
+                f"model output, got {got}"
+            )
+        results[name] = array[offset:end]
+    return results

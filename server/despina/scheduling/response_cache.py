@@ -1,0 +1,128 @@
+"""The response cache: answers remembered by what was asked, least recently used first out (config §6.4).
+
+One cache serves all models of the server that ask for it. It belongs to the event loop; only the hashing of large
+inputs happens elsewhere.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import count
+
+import numpy as np
+
+from despina.errors import InvalidArgument
+from despina.scheduling.pending import Array
+
+Key = tuple[int, bytes]
+"""Whose answer it is (`ResponseCache.scope`), and the digest of the inputs."""
+
+ENTRY_BYTES = 64
+"""What an entry, and each output in it, costs besides the values."""
+
+
+def digest(inputs: Mapping[str, Array]) -> bytes:
+    """256 bits over names, dtypes, shapes and contents of the inputs, whatever their order."""
+    state = blake2b(digest_size=32)
+    for name, array in sorted(inputs.items()):
+        state.update(f"{name}\0{array.dtype.str}{array.shape}".encode())
+        if array.dtype.hasobject:
+            for element in array.reshape(-1):
+                state.update(len(element).to_bytes(8, "little"))
+                state.update(element)
+        else:
+            state.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return state.digest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    results: Mapping[str, Array]
+    byte_size: int
+
+
+class ResponseCache:
+    """At most `capacity` bytes of answers. `used` counts bytes, the times are nanoseconds."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.used = 0
+        self.hits = 0
+        self.misses = 0
+        self.evictions = 0
+        self.lookup_ns = 0
+        self.insertion_ns = 0
+        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
+        self._scopes = count(1)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def scope(self) -> int:
+        """A number for one loaded model version: another one, or the same loaded again, finds nothing of it."""
+        return next(self._scopes)
+
+    def find(self, key: Key, outputs: Iterable[str]) -> dict[str, Array] | None:
+        """The wanted `outputs`, or None unless all of them are known."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        try:
+            found = {name: entry.results[name] for name in outputs}
+        except KeyError:
+            return None
+        self._entries.move_to_end(key)
+        return found
+
+    def insert(self, key: Key, results: Mapping[str, Array]) -> None:
+        """Remember `results`, besides other outputs known for the same inputs. What is larger than the cache is not
+        kept. The arrays are copied: they may be views of much larger ones."""
+        entry = self._entries.get(key)
+        known = {} if entry is None else entry.results
+        new = {name: array for name, array in results.items() if name not in known}
+        byte_size = sum(map(_byte_size, new.values())) + (ENTRY_BYTES if entry is None else entry.byte_size)
+        if not new or byte_size > self.capacity:
+            return
+        self._remove(key)
+        while self.used + byte_size > self.capacity:
+            self._remove(next(iter(self._entries)))
+            self.evictions += 1
+        self._entries[key] = _Entry({**known, **{name: _frozen(array) for name, array in new.items()}}, byte_size)
+        self.used += byte_size
+
+    def forget(self, scope: int) -> None:
+        """Drop everything of one model version."""
+        for key in [key for key in self._entries if key[0] == scope]:
+            self._remove(key)
+
+    def _remove(self, key: Key) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self.used -= entry.byte_size
+
+
+def _byte_size(array: Array) -> int:
+    content = sum(map(len, array.reshape(-1))) + array.nbytes if array.dtype.hasobject else array.nbytes
+    return content + ENTRY_BYTES
+
+
+def _frozen(array: Array) -> Array:
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy
+
+
+def open_cache(cache_config: Mapping[str, Mapping[str, str]]) -> ResponseCache | None:
+    """The cache of `--cache-config`; None when there is none. Raises InvalidArgument."""
+    if not cache_config:
+        return None
+    if len(cache_config) > 1:
+        raise InvalidArgument("found multiple cache configurations, but only a single cache is currently supported")
+    ((name, settings),) = cache_config.items()
+    if name != "local":
+        raise InvalidArgument(f"there is no cache '{name}' here; expected --cache-config=local,size=<bytes>")
+    size = settings.get("size", "")
+    if not size.isdecimal():
+        raise InvalidArgument(f"--cache-config=local,size: expected a number of bytes, got '{size}'")
+    return ResponseCache(int(size))

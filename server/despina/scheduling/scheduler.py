@@ -1,0 +1,48 @@
+"""What every scheduler is to its model, and a scheduler that adds something to another one."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from despina.scheduling.pending import Pending
+
+
+class Scheduler(Protocol):
+    """What decides when a request of a model runs. One per model version, chosen by its configuration."""
+
+    def submit(self, pending: Pending) -> None:
+        """Take a request. Raises DespinaError when it cannot be taken; otherwise `pending.on_done` follows."""
+        ...
+
+    def request_gone(self, pending: Pending) -> None:
+        """The client of a taken request hung up."""
+        ...
+
+    @property
+    def busy(self) -> bool:
+        """Whether any taken request is unanswered."""
+        ...
+
+    def when_idle(self, callback: Callable[[], None]) -> None:
+        """Call back once, as soon as nothing taken is unanswered."""
+        ...
+
+
+class Layer:
+    """A scheduler around another one. Everything goes through unchanged; a subclass changes requests on their way in,
+    and answers by putting itself before `on_done`."""
+
+    def __init__(self, inner: Scheduler) -> None:
+        self._inner = inner
+
+    def submit(self, pending: Pending) -> None:
+        self._inner.submit(pending)
+
+    def request_gone(self, pending: Pending) -> None:
+        self._inner.request_gone(pending)
+
+    @property
+    def busy(self) -> bool:
+        return self._inner.busy
+
+    def when_idle(self, callback: Callable[[], None]) -> None:
+        self._inner.when_idle(callback)

@@ -1,0 +1,89 @@
+"""A sequence of requests that must run one after another, and the place it has on an instance."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+from despina.scheduling.pending import Array, Pending
+
+
+class Sequence:
+    """A sequence between its first and its last request.
+
+    `queue` holds the requests that have not been handed on, in order. `slot` is None in the backlog. `states` are the
+    implicit states of one row, in the order of the plan. `expires_ns` is when it gives up waiting for a slot; 0 for
+    never.
+    """
+
+    __slots__ = ("expires_ns", "id", "queue", "running", "slot", "states")
+
+    def __init__(self, correlation_id: int | str, states: tuple[Array, ...]) -> None:
+        self.id = correlation_id
+        self.queue: deque[Pending] = deque()
+        self.slot: Slot | None = None
+        self.running = False
+        self.states = states
+        self.expires_ns = 0
+
+
+class Slot:
+    """Room for one sequence on an instance. `in_flight`: a request of this slot is with the instance's batcher, perhaps
+    the last one of the sequence that had the slot before."""
+
+    __slots__ = ("in_flight", "instance", "number", "sequence")
+
+    def __init__(self, instance: SequenceInstance, number: int) -> None:
+        self.instance = instance
+        self.number = number
+        self.sequence: Sequence | None = None
+        self.in_flight = False
+
+
+class SequenceInstance(Protocol):
+    """A model instance with its slots."""
+
+    @property
+    def slots(self) -> list[Slot]: ...
+
+    @property
+    def running(self) -> bool:
+        """Whether an execution is under way."""
+        ...
+
+    @property
+    def queued(self) -> int:
+        """How many requests could run now, if the instance were free and nothing else were to be waited for."""
+        ...
+
+    def arrived(self, slot: Slot) -> None:
+        """The sequence of a slot has a request more, or the slot has a sequence that has requests."""
+        ...
+
+    def withdraw(self, sequence: Sequence) -> list[Pending]:
+        """Take back what has been handed on of a sequence and not been started."""
+        ...
+
+    def run(self, now_ns: int) -> int:
+        """Start what can be started. Returns when to look again; 0 when something else will happen first."""
+        ...
+
+
+class SlotOwner(Protocol):
+    """What an instance tells the scheduler."""
+
+    def started(self, pending: Pending) -> None:
+        """A request is about to run."""
+        ...
+
+    def release(self, slot: Slot) -> None:
+        """The sequence of the slot has handed on its last request; the slot is for the next one."""
+        ...
+
+    def rested(self, sequence: Sequence) -> None:
+        """A request of the sequence has been answered."""
+        ...
+
+    def executed(self, requests: int) -> None:
+        """An execution of so many requests is over and everything about it is said."""
+        ...

@@ -1,0 +1,101 @@
+"""From the outcome of an execution to the answers of its requests and the next states of their sequences."""
+
+from collections.abc import Mapping, Sequence as Rows
+from time import time_ns
+
+from despina.errors import DespinaError, Unsupported
+from despina.scheduling.batch_policy import Reason
+from despina.scheduling.clock import Clock
+from despina.scheduling.pending import Array, Pending
+from despina.scheduling.runner import Outcome
+from despina.scheduling.sequence_plan import SequencePlan
+from despina.scheduling.sequence_step import Step
+from despina.telemetry.statistics import ModelStatistics
+from despina_backends.base import Execution
+
+
+class SequenceAnswers:
+    """Answers the rows of an execution in their order. When a request fails, its sequence keeps the state it had."""
+
+    def __init__(self, plan: SequencePlan, clock: Clock, statistics: ModelStatistics) -> None:
+        self._clock = clock
+        self._statistics = statistics
+        self._batches_rows = plan.max_batch_size > 0
+        self._states = plan.states
+        self._hidden = frozenset(state.output_name for state in plan.states if not state.visible)
+
+    def finished(self, rows: Rows[Step | None], outcome: Outcome, reason: Reason) -> None:
+        """`rows` have run; None is a row without a request. `reason` is what let the batch go."""
+        if outcome.execution is None:
+            assert outcome.error is not None
+            for step in rows:
+                if step is not None:
+                    step.pending.started_ns = outcome.started_ns
+                    self._fail(step.pending, outcome.error)
+        else:
+            self._succeed(rows, outcome.started_ns, outcome.execution, reason)
+
+    def _succeed(self, rows: Rows[Step | None], started_ns: int, execution: Execution, reason: Reason) -> None:
+        answered = 0
+        for row, step in enumerate(rows):
+            if step is None:
+                continue
+            pending = step.pending
+            pending.started_ns = started_ns
+            try:
+                results = self._results(pending, execution.outputs, row)
+                step.sequence.states = self._next_states(execution.outputs, row, len(rows))
+            except Unsupported as error:
+                self._fail(pending, error)
+                continue
+            answered += 1
+            self._answer(pending, results, execution)
+        if answered:
+            self._count(answered, rows, started_ns, execution)
+
+    def _answer(self, pending: Pending, results: dict[str, Array], execution: Execution) -> None:
+        pending.input_end_ns, pending.infer_end_ns = execution.input_end_ns, execution.infer_end_ns
+        now = self._clock.now_ns()
+        self._statistics.record_success(now - pending.accepted_ns, pending.started_ns - pending.queued_ns)
+        pending.succeed(results)
+
+    def _fail(self, pending: Pending, error: DespinaError) -> None:
+        self._statistics.record_failure(self._clock.now_ns() - pending.accepted_ns, "BACKEND")
+        pending.fail(error)
+
+    def _results(self, pending: Pending, outputs: Mapping[str, Array], row: int) -> dict[str, Array]:
+        wanted = pending.outputs
+        return {
+            name: self._row(name, array, row)
+            for name, array in outputs.items()
+            if (name in wanted if wanted is not None else name not in self._hidden)
+        }
+
+    def _next_states(self, outputs: Mapping[str, Array], row: int, rows: int) -> tuple[Array, ...]:
+        states = [self._row(state.output_name, outputs[state.output_name], row) for state in self._states]
+        # A view would keep the whole batch in memory for as long as one sequence of it lives.
+        return tuple(state.copy() if rows > 1 else state for state in states)
+
+    def _row(self, name: str, array: Array, row: int) -> Array:
+        if not self._batches_rows:
+            return array
+        got = array.shape[0] if array.ndim else 0
+        if got <= row:
+            raise Unsupported(
+                f"failed to split the output tensor '{name}' in responses: expected batch size of at least {row + 1} in "
+                f"model output, got {got}"
+            )
+        return array[row : row + 1]
+
+    def _count(self, answered: int, rows: Rows[Step | None], started_ns: int, execution: Execution) -> None:
+        statistics = self._statistics
+        statistics.record_execution(
+            answered,
+            len(rows),
+            execution.input_end_ns - started_ns,
+            execution.infer_end_ns - execution.input_end_ns,
+            self._clock.now_ns() - execution.infer_end_ns,
+            time_ns() // 1_000_000,
+        )
+        # Rows without a request belong to the batch size, and are no inferences.
+        statistics.inference_count -= sum(step is None for step in rows)

@@ -1,0 +1,36 @@
+"""The idle instances of one model whose runs need the rate limiter's leave."""
+
+from collections.abc import Mapping
+
+from despina.scheduling.rate_limiter import Permit, RateLimiter
+from despina.scheduling.runner import InstanceRunner
+
+
+class Turns:
+    """Between a batcher and the rate limiter. The batcher owns the list of idle instances; this one says which of them
+    may run. While a batch waits, all idle instances stand in the limiter's line: any of them will do."""
+
+    def __init__(self, limiter: RateLimiter, permits: Mapping[InstanceRunner, Permit]) -> None:
+        self._limiter = limiter
+        self._permits = permits
+
+    def next(self, idle: list[InstanceRunner]) -> InstanceRunner | None:
+        """An idle instance that may run now; None when all have to wait. Asking twice gives the same one."""
+        permits = self._permits
+        for runner in sorted(idle, key=lambda runner: (not permits[runner].held, permits[runner].rank)):
+            if self._limiter.acquire(permits[runner]):
+                return runner
+        return None
+
+    def give_up(self, idle: list[InstanceRunner]) -> None:
+        """There is nothing to run any more."""
+        for runner in idle:
+            self._limiter.give_up(self._permits[runner])
+
+    def finished(self, runner: InstanceRunner) -> None:
+        """An instance has run."""
+        self._limiter.release(self._permits[runner])
+
+    def leave(self) -> None:
+        """The model is gone."""
+        self._limiter.leave(self._permits.values())

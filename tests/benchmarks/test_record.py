@@ -1,0 +1,43 @@
+import math
+from pathlib import Path
+
+from benchmarks import markdown, record
+from benchmarks.latencies import Latencies
+from benchmarks.measurement import Load, Point, Round
+from benchmarks.rounds import Series
+
+
+def a_record() -> record.Record:
+    point = Point("mlp", "json", 16)
+    fast = Round(Load(4000, 4016, 2.0, 0, 0.1, Latencies(1, 2, 3, 4, 5)), 0.5, 0.25, 9.5, 7.5, {8: 500, 1: 3})
+    slow = Round(Load(1000, 1000, 2.0, 0, 0.0, Latencies()), 0.5, 0.0, 9.5)
+    series = (
+        Series("despina", point, (fast,)),
+        Series("other", point, (slow,)),
+        Series("third", point, failure="row 3 got\nanother | answer"),
+    )
+    return record.Record("t", {"cpu": "c"}, {"numpy": "2"}, {"rounds": 1}, {"despina": "1"}, {"x": "no gcc"}, series)
+
+
+def test_a_record_survives_its_file(tmp_path: Path) -> None:
+    told = a_record()
+    record.write(told, tmp_path / "r.json")
+    found = record.read(tmp_path / "r.json")
+    assert found.series[0] == told.series[0]
+    assert found.series[2] == told.series[2]
+    assert math.isnan(found.series[1].rounds[0].load.latencies.p99)
+    assert (found.skipped, found.about) == (told.skipped, told.about)
+
+
+def test_the_page_shows_winners_losers_and_what_failed() -> None:
+    page = markdown.page(a_record(), ["despina"])
+    assert "| 16 | despina | 2,000 | 2,000 .. 2,000 |" in page
+    assert "| 16 | other | 500 |" in page
+    assert "not measured: row 3 got another / answer" in page
+    assert "| 16 | other | 4 |" in page
+    assert "- x is missing: no gcc" in page
+
+
+def test_the_page_can_be_made_from_the_file_alone(tmp_path: Path) -> None:
+    record.write(a_record(), tmp_path / "r.json")
+    assert markdown.page(record.read(tmp_path / "r.json"), ["despina"]) == markdown.page(a_record(), ["despina"])

@@ -1,0 +1,480 @@
+"""A gate between a client and an upstream that the test writes down byte by byte."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httptools
+import pytest
+
+from despina.deploy.gate.gate import Gate
+from despina.deploy.gate.keys import Keys
+from despina.deploy.gate.limits import GateLimits
+from despina.deploy.gate.target import Address, Target
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+BASE = "/api/v1/service/svc"
+
+
+class Upstream:
+    """Answers each request with what `respond` makes of it; remembers heads, bodies and connections."""
+
+    def __init__(self, respond: Callable[[bytes, bytes], bytes] | None = None) -> None:
+        self.respond = respond or (lambda head, body: ok(body))
+        self.requests: list[tuple[bytes, bytes]] = []
+        self.connections = 0
+        self.hold: asyncio.Event | None = None
+        self.arrived = asyncio.Event()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                body = await read_body(reader, head)
+                self.requests.append((head, body))
+                self.arrived.set()
+                if self.hold is not None:
+                    await self.hold.wait()
+                response = self.respond(head, body)
+                writer.write(response)
+                await writer.drain()
+                if not response or b"connection: close" in response:
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+def ok(body: bytes, *headers: bytes) -> bytes:
+    lines = [b"HTTP/1.1 200 OK", b"content-length: %d" % len(body), *headers]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+async def read_body(reader: asyncio.StreamReader, head: bytes) -> bytes:
+    fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:] if line)
+    if fields.get(b"transfer-encoding") == b"chunked":
+        body = b""
+        while size := int(await reader.readline(), 16):
+            body += (await reader.readexactly(size + 2))[:-2]
+        await reader.readline()
+        return body
+    return await reader.readexactly(int(fields.get(b"content-length", b"0")))
+
+
+@asynccontextmanager
+async def gate_before(
+    upstream: Upstream, keys: Keys | None = None, limits: GateLimits | None = None, *, score: bool = False
+) -> AsyncIterator[tuple[Gate, int]]:
+    server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0, limit=1 << 24)
+    address = Address("127.0.0.1", server.sockets[0].getsockname()[1])
+    gate = Gate(BASE, keys, limits or GateLimits())
+    gate.switch(Target(None, address) if score else Target(address, None))
+    try:
+        yield gate, await gate.listen("127.0.0.1", 0)
+    finally:
+        await gate.close(1)
+        server.close()
+
+
+async def ask(port: int, request: bytes, *, head: bool = False) -> tuple[int, dict[bytes, bytes], bytes]:
+    """Sends bytes, reads one response with httptools."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(request)
+        return await read_response(reader, head=head)
+    finally:
+        writer.close()
+
+
+async def read_response(reader: asyncio.StreamReader, *, head: bool = False) -> tuple[int, dict[bytes, bytes], bytes]:
+    class Response:
+        def __init__(self) -> None:
+            self.headers: dict[bytes, bytes] = {}
+            self.body = b""
+            self.done = False
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            self.headers[name.lower()] = value
+
+        def on_headers_complete(self) -> None:
+            self.done = self.done or head
+
+        def on_body(self, data: bytes) -> None:
+            self.body += data
+
+        def on_message_complete(self) -> None:
+            self.done = parser.get_status_code() >= 200
+
+    response = Response()
+    parser: Any = httptools.HttpResponseParser(response)
+    while not response.done:
+        data = await reader.read(1 << 16)
+        if not data:
+            raise ConnectionResetError(f"cut short after {response.body!r}")
+        parser.feed_data(data)
+    return parser.get_status_code(), response.headers, response.body
+
+
+def get(path: str, *headers: str) -> bytes:
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: h", *headers, "", ""]).encode()
+
+
+def post(path: str, body: bytes, *headers: str) -> bytes:
+    head = [f"POST {path} HTTP/1.1", "Host: h", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(head).encode() + body
+
+
+def test_a_request_passes_with_its_body_and_the_base_path_stripped() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        async with gate_before(upstream) as (_, port):
+            status, headers, body = await ask(port, post(f"{BASE}/v2/models/m/infer?x=1", b"tensor", "X-A: 1"))
+        assert (status, body) == (200, b"tensor")
+        head = upstream.requests[0][0]
+        assert head.startswith(b"POST /v2/models/m/infer?x=1 HTTP/1.1\r\n")
+        assert b"\r\nx-a: 1\r\n" in head
+        assert b"\r\nx-forwarded-for: 127.0.0.1\r\n" in head
+        made = headers[b"x-request-id"]
+        assert len(made) == 36
+        assert b"\r\nx-request-id: " + made + b"\r\n" in head
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("path", "key"), [("/v2/health/ready", b"error"), ("/score", b"message"), (f"{BASE}/swagger.json", b"message")]
+)
+def test_every_path_needs_a_key(path: str, key: bytes) -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        async with gate_before(upstream, Keys("first", "second")) as (gate, port):
+            for headers in ([], ["Authorization: Bearer wrong"]):
+                status, answered, body = await ask(port, get(path, *headers))
+                assert status == 401
+                assert answered[b"www-authenticate"] == b"Bearer"
+                assert body.startswith(b'{"' + key + b'": "a key of this service is needed')
+            assert upstream.requests == []
+            for good in ("first", "second"):
+                assert (await ask(port, get(path, f"Authorization: Bearer {good}")))[0] == 200
+            assert b"authorization" not in upstream.requests[0][0]
+            gate.keys = Keys("third", "second")
+            assert (await ask(port, get(path, "Authorization: Bearer first")))[0] == 401
+            assert (await ask(port, get(path, "Authorization: Bearer third")))[0] == 200
+
+    asyncio.run(scenario())
+
+
+def test_connections_are_reused_on_both_sides() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        async with gate_before(upstream) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for number in range(5):
+                writer.write(post("/v2/models/m/infer", b"%d" % number))
+                assert (await read_response(reader))[2] == b"%d" % number
+            writer.close()
+        assert upstream.connections == 1
+
+    asyncio.run(scenario())
+
+
+def test_pipelined_requests_are_answered_in_order() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        async with gate_before(upstream) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"".join(post("/v2/x", b"%d" % number) for number in range(5)))
+            data = b""
+            while data.count(b"HTTP/1.1 200") < 5 or not data.endswith(b"4"):
+                data += await reader.read(4096)
+            writer.close()
+        assert [body for _, body in upstream.requests] == [b"0", b"1", b"2", b"3", b"4"]
+
+    asyncio.run(scenario())
+
+
+def test_chunked_bodies_pass_both_ways() -> None:
+    async def scenario() -> None:
+        answer = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+        upstream = Upstream(lambda head, body: answer)
+        request = (
+            b"POST /v2/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwxyz\r\n1\r\n!\r\n0\r\n\r\n"
+        )
+        async with gate_before(upstream) as (_, port):
+            assert (await ask(port, request))[2] == b"abcde"
+        assert upstream.requests[0][1] == b"wxyz!"
+
+    asyncio.run(scenario())
+
+
+def test_answer_that_ends_with_the_connection_arrives_whole() -> None:
+    async def scenario() -> None:
+        upstream = Upstream(lambda head, body: b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nabc")
+        async with gate_before(upstream) as (_, port):
+            assert (await ask(port, get("/v2/x")))[2] == b"abc"
+
+    asyncio.run(scenario())
+
+
+def test_large_bodies_stream_both_ways_without_being_collected() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        body = bytes(range(256)) * 40_000
+        async with gate_before(upstream) as (_, port):
+            assert (await ask(port, post("/v2/x", body)))[2] == body
+
+    asyncio.run(scenario())
+
+
+def test_slow_reader_stops_the_upstream() -> None:
+    async def scenario() -> None:
+        sent = 0
+
+        async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal sent
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 400000000\r\n\r\n")
+            try:
+                while sent < 400_000_000:
+                    writer.write(bytes(1_000_000))
+                    sent += 1_000_000
+                    await writer.drain()
+            except ConnectionError:
+                pass
+            finally:
+                writer.close()
+
+        server = await asyncio.start_server(flood, "127.0.0.1", 0)
+        gate = Gate(BASE, None, GateLimits())
+        gate.switch(Target(Address("127.0.0.1", server.sockets[0].getsockname()[1]), None))
+        port = await gate.listen("127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 16)
+        writer.write(get("/v2/x"))
+        await reader.readuntil(b"\r\n\r\n")
+        before = -1
+        while before != sent:  # until everything between the two is full
+            before = sent
+            await asyncio.sleep(0.1)
+        assert sent < 100_000_000
+        writer.close()
+        await gate.close(0)
+        server.close()
+
+    asyncio.run(scenario())
+
+
+def test_head_requests_have_no_body() -> None:
+    async def scenario() -> None:
+        upstream = Upstream(lambda head, body: b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n")
+        async with gate_before(upstream) as (_, port):
+            status, headers, _ = await ask(port, b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n", head=True)
+        assert (status, headers[b"content-length"]) == (200, b"7")
+
+    asyncio.run(scenario())
+
+
+def test_expect_is_answered_by_the_gate() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        async with gate_before(upstream) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"POST /v2/x HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            writer.write(b"hi")
+            assert (await read_response(reader))[2] == b"hi"
+            writer.close()
+        assert b"expect" not in upstream.requests[0][0]
+
+    asyncio.run(scenario())
+
+
+def test_stale_connection_is_replaced_without_the_client_noticing() -> None:
+    async def scenario() -> None:
+        answers = iter([ok(b"one"), b"", ok(b"two")])
+        upstream = Upstream(lambda head, body: next(answers))
+        async with gate_before(upstream) as (_, port):
+            assert (await ask(port, post("/v2/x", b"1")))[2] == b"one"
+            assert (await ask(port, post("/v2/x", b"2")))[2] == b"two"
+        assert upstream.connections == 2
+
+    asyncio.run(scenario())
+
+
+def test_upstream_that_dies_in_a_request_gives_502_and_one_that_is_gone_503() -> None:
+    async def scenario() -> None:
+        upstream = Upstream(lambda head, body: b"")
+        async with gate_before(upstream, score=True) as (gate, port):
+            status, _, body = await ask(port, post("/score", b"1"))
+            assert status == 502
+            assert body == b'{"message": "the score workers of this service ended the connection without an answer"}'
+            gate.switch(Target(Address("127.0.0.1", 1), None))
+            status, headers, _ = await ask(port, get("/v2/health/ready"))
+            assert (status, headers[b"retry-after"]) == (503, b"1")
+
+    asyncio.run(scenario())
+
+
+def test_answer_cut_short_is_cut_short_for_the_client_too() -> None:
+    async def scenario() -> None:
+        upstream = Upstream(lambda head, body: b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\nconnection: close\r\n\r\nabc")
+        async with gate_before(upstream) as (_, port):
+            with pytest.raises(ConnectionResetError):
+                await ask(port, get("/v2/x"))
+
+    asyncio.run(scenario())
+
+
+def test_limit_queues_then_refuses() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        upstream.hold = asyncio.Event()
+        async with gate_before(upstream, limits=GateLimits(concurrent=1, queue_seconds=0.05)) as (gate, port):
+            first = asyncio.create_task(ask(port, post("/v2/m/infer", b"1")))
+            await upstream.arrived.wait()
+            status, _, body = await ask(port, post("/v2/m/infer", b"2"))
+            assert status == 503
+            assert b"no free place within 50 ms" in body
+            gate.set_limits(GateLimits(concurrent=None))
+            upstream.hold.set()
+            assert (await first)[2] == b"1"
+            assert (gate.places.taken, gate.places.waiting) == (0, 0)
+
+    asyncio.run(scenario())
+
+
+def test_request_that_waits_gets_the_place_that_comes_free() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        upstream.hold = asyncio.Event()
+        async with gate_before(upstream, limits=GateLimits(concurrent=1, queue_seconds=30)) as (gate, port):
+            first = asyncio.create_task(ask(port, post("/v2/m/infer", b"1")))
+            await upstream.arrived.wait()
+            second = asyncio.create_task(ask(port, post("/v2/m/infer", b"2")))
+            while gate.places.waiting == 0:
+                await asyncio.sleep(0)
+            upstream.hold.set()
+            assert ((await first)[2], (await second)[2]) == (b"1", b"2")
+            assert gate.places.taken == 0
+
+    asyncio.run(scenario())
+
+
+def test_health_passes_while_all_places_are_taken() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        async with gate_before(upstream, limits=GateLimits(concurrent=1)) as (gate, port):
+            gate.places.ask(lambda: None, lambda: None)
+            assert (await ask(port, get("/v2/health/ready")))[0] == 200
+
+    asyncio.run(scenario())
+
+
+def test_slow_answer_gives_504() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        upstream.hold = asyncio.Event()
+        async with gate_before(upstream, limits=GateLimits(answer_seconds=0.05)) as (gate, port):
+            status, _, body = await ask(port, post("/v2/m/infer", b"1"))
+            assert status == 504
+            assert body == b'{"error": "no answer within 50 ms (scoringTimeoutMs)"}'
+            assert gate.target is not None
+            assert gate.target.in_flight == 0
+
+    asyncio.run(scenario())
+
+
+def test_body_over_the_limit_is_refused_and_the_answer_arrives() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        async with gate_before(upstream, limits=GateLimits(body_bytes=1000)) as (_, port):
+            status, headers, _ = await ask(port, post("/v2/x", bytes(5_000_000)))
+            assert (status, headers[b"connection"]) == (413, b"close")
+        assert upstream.requests == []
+
+    asyncio.run(scenario())
+
+
+def test_switch_sends_new_requests_elsewhere_and_lets_old_ones_end() -> None:
+    async def scenario() -> None:
+        old, new = Upstream(lambda head, body: ok(b"old")), Upstream(lambda head, body: ok(b"new"))
+        old.hold = asyncio.Event()
+        other = await asyncio.start_server(new.serve, "127.0.0.1", 0)
+        async with gate_before(old) as (gate, port):
+            first = asyncio.create_task(ask(port, post("/v2/m/infer", b"1")))
+            await old.arrived.wait()
+            before = gate.switch(Target(Address("127.0.0.1", other.sockets[0].getsockname()[1]), None))
+            assert before is not None
+            assert (await ask(port, post("/v2/m/infer", b"2")))[2] == b"new"
+            quiet = asyncio.create_task(before.quiet())
+            await asyncio.sleep(0)
+            assert not quiet.done()
+            old.hold.set()
+            assert (await first)[2] == b"old"
+            await quiet
+        other.close()
+
+    asyncio.run(scenario())
+
+
+def test_client_that_leaves_frees_its_place() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        upstream.hold = asyncio.Event()
+        async with gate_before(upstream, limits=GateLimits(concurrent=1)) as (gate, port):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(post("/v2/m/infer", b"1"))
+            await upstream.arrived.wait()
+            writer.close()
+            assert gate.target is not None
+            await gate.target.quiet()
+            assert gate.places.taken == 0
+            upstream.hold.set()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"nonsense\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"GET / HTTP/1.1\r\nHost: h\r\nX-A: " + b"a" * 70_000 + b"\r\n\r\n",
+    ],
+)
+def test_requests_that_two_servers_could_read_differently_are_refused(request_bytes: bytes) -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        async with gate_before(upstream) as (_, port):
+            assert (await ask(port, request_bytes))[0] == 400
+        assert upstream.requests == []
+
+    asyncio.run(scenario())
+
+
+def test_http_10_client_gets_its_answer_and_the_connection_closed() -> None:
+    async def scenario() -> None:
+        async with gate_before(Upstream()) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"POST /v2/x HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi")
+            answer = await reader.read()
+            writer.close()
+        assert answer.endswith(b"\r\n\r\nhi")
+        assert b"connection: close" in answer
+
+    asyncio.run(scenario())
+
+
+def test_service_that_is_not_ready_says_so() -> None:
+    async def scenario() -> None:
+        async with gate_before(Upstream()) as (gate, port):
+            gate.switch(None, "service svc is being deployed")
+            status, headers, body = await ask(port, get("/score"))
+            assert (status, headers[b"retry-after"]) == (503, b"1")
+            assert body == b'{"message": "service svc is being deployed"}'
+
+    asyncio.run(scenario())

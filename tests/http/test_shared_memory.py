@@ -1,0 +1,162 @@
+"""Shared memory over HTTP, with segments of this process."""
+
+import http.client
+import json
+import os
+from collections.abc import Iterator
+from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from serving import serving
+
+REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
+FLAGS = ["--model-control-mode=explicit", "--load-model=identity_fp32_nb", "--load-model=identity_bytes"]
+SYSTEM = "/v2/systemsharedmemory"
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with serving(REPOSITORY, [*FLAGS, "--allow-client-shm=true"]) as port:
+        yield port
+
+
+@pytest.fixture
+def segment() -> Iterator[SharedMemory]:
+    made = SharedMemory(create=True, size=4 * PAGE)
+    yield made
+    made.close()
+    made.unlink()
+
+
+def ask(port: int, method: str, path: str, document: Any = None) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request(method, path, None if document is None else json.dumps(document))
+    response = connection.getresponse()
+    body = response.read()
+    connection.close()
+    return response.status, json.loads(body) if body else None
+
+
+def register(port: int, segment: SharedMemory, name: str, offset: int = 0, byte_size: int = 4 * PAGE) -> None:
+    ask(port, "POST", f"{SYSTEM}/unregister")
+    key = {"key": f"/{segment.name}", "offset": offset, "byte_size": byte_size}
+    assert ask(port, "POST", f"{SYSTEM}/region/{name}/register", key) == (200, None)
+
+
+def place(region: str, offset: int, byte_size: int) -> dict[str, Any]:
+    return {
+        "shared_memory_region": region,
+        "shared_memory_offset": offset,
+        "shared_memory_byte_size": byte_size,
+    }
+
+
+def infer(port: int, source: dict[str, Any], target: dict[str, Any], count: int) -> tuple[int, Any]:
+    document = {
+        "inputs": [{"name": "INPUT0", "shape": [count], "datatype": "FP32", "parameters": source}],
+        "outputs": [{"name": "OUTPUT0", "parameters": target}],
+    }
+    return ask(port, "POST", "/v2/models/identity_fp32_nb/infer", document)
+
+
+def test_a_tensor_goes_from_memory_to_memory(port: int, segment: SharedMemory) -> None:
+    values = np.ndarray(4 * PAGE // 4, "<f4", segment.buf)
+    values[:] = 0
+    values[PAGE // 4 : PAGE // 4 + 3] = [1, 2, 3]
+    register(port, segment, "r", PAGE, 2 * PAGE)
+    for _ in range(3):
+        values[PAGE // 4] += 1
+        status, answer = infer(port, place("r", 0, 12), place("r", PAGE, 64), 3)
+        assert (status, answer["outputs"]) == (200, [{"name": "OUTPUT0", "datatype": "FP32", "shape": [3]}])
+        assert values[2 * PAGE // 4 : 2 * PAGE // 4 + 4].tolist() == [values[PAGE // 4], 2, 3, 0]
+    del values
+
+
+def test_a_segment_truncated_after_registration_fails_the_request_only(port: int, segment: SharedMemory) -> None:
+    register(port, segment, "r")
+    os.truncate(f"/dev/shm/{segment.name}", PAGE)
+    gone = f"shared memory '/{segment.name}' has shrunk since it was registered: expected"
+    status, answer = infer(port, place("r", 2 * PAGE, 12), place("r", 0, 12), 3)
+    assert (status, answer["error"]) == (400, f"{gone} {2 * PAGE + 12} bytes, got {PAGE}")
+    status, answer = infer(port, place("r", 0, 12), place("r", 2 * PAGE, 12), 3)
+    assert (status, answer["error"]) == (400, f"{gone} {2 * PAGE + 12} bytes, got {PAGE}")
+    assert infer(port, place("r", 0, 12), place("r", 16, 12), 3)[0] == 200
+
+
+def test_strings_are_read_in_their_binary_form(port: int, segment: SharedMemory) -> None:
+    segment.buf[:7] = b"\3\0\0\0abc"
+    register(port, segment, "r")
+    document = {"inputs": [{"name": "INPUT0", "shape": [1, 1], "datatype": "BYTES", "parameters": place("r", 0, 7)}]}
+    _, metadata = ask(port, "GET", "/v2/models/identity_bytes")
+    document["inputs"][0]["shape"] = [1] * len(metadata["inputs"][0]["shape"])
+    status, answer = ask(port, "POST", "/v2/models/identity_bytes/infer", document)
+    assert (status, answer["outputs"][0]["data"]) == (200, ["abc"])
+
+
+def test_an_unregistered_region_is_gone_for_the_next_request(port: int, segment: SharedMemory) -> None:
+    register(port, segment, "r")
+    assert infer(port, place("r", 0, 12), place("r", 0, 12), 3)[0] == 200
+    assert ask(port, "POST", f"{SYSTEM}/region/r/unregister") == (200, None)
+    answer = (404, {"error": "Unable to find shared memory region: 'r'"})
+    assert infer(port, place("r", 0, 12), place("r", 0, 12), 3) == answer
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "status", "text"),
+    [
+        (
+            f"{SYSTEM}/register",
+            {},
+            400,
+            "'region name' is necessary to register system shared memory region",
+        ),
+        (f"{SYSTEM}/region/r/register", {}, 400, "Shared memory register request has no 'key' field"),
+        (f"{SYSTEM}/region/r/register", [], 400, "Shared memory register request has no 'key' field"),
+        (
+            f"{SYSTEM}/region/r/register",
+            {"key": "/k"},
+            400,
+            "Shared memory register request has no 'byte_size' field",
+        ),
+        (
+            f"{SYSTEM}/region/r/register",
+            {"key": "/k", "offset": -1},
+            500,
+            "attempt to access JSON non-unsigned-integer as unsigned-integer",
+        ),
+        (
+            "/v2/cudasharedmemory/register",
+            {},
+            400,
+            "'region name' is necessary to register cuda shared memory region",
+        ),
+        (
+            "/v2/cudasharedmemory/region/g/register",
+            {},
+            400,
+            "Shared memory register request has no 'raw_handle' field",
+        ),
+        (
+            "/v2/cudasharedmemory/region/g/register",
+            {"raw_handle": {"b64": ""}},
+            500,
+            "attempt to access non-existing object member 'byte_size'",
+        ),
+    ],
+)
+def test_registrations_are_checked_in_order(port: int, path: str, document: Any, status: int, text: str) -> None:
+    assert ask(port, "POST", path, document) == (status, {"error": text})
+
+
+def test_without_the_flag_clients_cannot_register() -> None:
+    disabled = {"error": "Client shared memory is disabled. Start the server with '--allow-client-shm=true' to enable."}
+    with serving(REPOSITORY, FLAGS) as port:
+        for family in ("systemsharedmemory", "cudasharedmemory"):
+            assert ask(port, "POST", f"/v2/{family}/register", {}) == (501, disabled)
+            assert ask(port, "POST", f"/v2/{family}/region/r/register", {}) == (501, disabled)
+            assert ask(port, "POST", f"/v2/{family}/unregister") == (501, disabled)
+            assert ask(port, "GET", f"/v2/{family}/status") == (200, [])

@@ -1,0 +1,84 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from despina.config.read import read_model_config
+from despina.repository.bare import as_repositories, find_bare_model
+from despina.repository.scan import scan
+from despina.repository.versions import version_directories
+
+
+def write(path: Path, text: str = "onnx") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def a_file(root: Path) -> Path:
+    return write(root / "detector.onnx")
+
+
+def a_standard_file(root: Path) -> Path:
+    return write(root / "detector" / "model.onnx")
+
+
+def a_file_in_a_version(root: Path) -> Path:
+    return write(root / "detector" / "1" / "model.onnx")
+
+
+def a_directory(root: Path) -> Path:
+    return write(root / "detector" / "model.onnx").parent
+
+
+def a_model_directory(root: Path) -> Path:
+    return write(root / "detector" / "1" / "model.onnx").parent.parent
+
+
+@pytest.mark.parametrize("make", [a_file, a_standard_file, a_file_in_a_version, a_directory, a_model_directory])
+@pytest.mark.parametrize(("name", "expected"), [(None, "detector"), ("given", "given")])
+def test_a_bare_model_becomes_a_repository(
+    tmp_path: Path, make: Callable[[Path], Path], name: str | None, expected: str
+) -> None:
+    with as_repositories([make(tmp_path)], name) as repositories:
+        models = scan(repositories).models
+        assert list(models) == [expected]
+        versions = version_directories(models[expected])
+        assert list(versions) == [1]
+        assert (versions[1] / "model.onnx").read_text() == "onnx"
+    assert not repositories[0].exists()
+    assert (tmp_path / "detector").exists() or (tmp_path / "detector.onnx").exists()
+
+
+def test_a_file_with_weights_beside_it_is_served_from_where_it_is(tmp_path: Path) -> None:
+    path = write(tmp_path / 'de"tector.onnx')
+    write(tmp_path / 'de"tector.onnx.data')
+    with as_repositories([path], "d") as (repository,):
+        assert (repository / "d" / "1").resolve() == tmp_path.resolve()
+        config = read_model_config(repository / "d", "", required=True)
+    assert (config.backend, config.default_model_filename) == ("onnxruntime", 'de"tector.onnx')
+
+
+def test_the_configuration_in_the_directory_counts(tmp_path: Path) -> None:
+    write(tmp_path / "m" / "model.onnx")
+    write(tmp_path / "m" / "config.pbtxt", "max_batch_size: 3")
+    with as_repositories([tmp_path / "m"]) as (repository,):
+        assert read_model_config(repository / "m", "", required=True).max_batch_size == 3
+
+
+def test_every_version_of_a_model_directory_is_there(tmp_path: Path) -> None:
+    for version in ("1", "3"):
+        write(tmp_path / "m" / version / "model.onnx")
+    write(tmp_path / "m" / "labels.txt")
+    with as_repositories([tmp_path / "m"], "n") as (repository,):
+        assert list(version_directories(repository / "n")) == [1, 3]
+        assert (repository / "n" / "labels.txt").exists()
+
+
+def test_repositories_stay_what_they_are(tmp_path: Path) -> None:
+    write(tmp_path / "m" / "1" / "model.onnx")
+    write(tmp_path / "7" / "1" / "model.onnx")
+    paths = (tmp_path, tmp_path / "nothing")
+    with as_repositories(paths, "unused") as repositories:
+        assert repositories == paths
+    assert find_bare_model(tmp_path) is None

@@ -1,0 +1,87 @@
+import ctypes
+
+import pytest
+
+from despina.errors import DespinaError
+from despina.shared_memory.cuda import CudaError, CudaOpener
+
+
+class FakeDriver:
+    """A driver with 128 bytes at address 1000 of GPU 0."""
+
+    def __init__(self) -> None:
+        self.memory = bytearray(128)
+        self.closed: list[tuple[int, int]] = []
+        self.failing = False
+
+    def open(self, device: int, handle: bytes) -> tuple[int, int]:
+        if device or handle != b"h" * 64:
+            raise CudaError("cuIpcOpenMemHandle_v2 returned 1")
+        return 1000, 128
+
+    def close(self, device: int, address: int) -> None:
+        self.closed.append((device, address))
+
+    def copy_out(self, device: int, address: int, size: int) -> bytes:
+        if self.failing:
+            raise CudaError("cuMemcpyDtoH_v2 returned 700")
+        return bytes(self.memory[address - 1000 : address - 1000 + size])
+
+    def copy_in(self, device: int, address: int, data: bytes | memoryview) -> None:
+        if self.failing:
+            raise CudaError("cuMemcpyHtoD_v2 returned 700")
+        self.memory[address - 1000 : address - 1000 + len(data)] = data
+
+
+def test_device_memory_is_copied_out_and_in_until_nobody_refers_to_it() -> None:
+    driver = FakeDriver()
+    memory = CudaOpener(driver)("r", b"h" * 64, 0, 100)
+    memory.write(8, b"abc")
+    assert driver.memory[8:11] == b"abc"
+    assert memory.read(9, 2) == b"bc"
+    assert memory.description == {"device_id": 0, "byte_size": 100}
+    assert driver.closed == []
+    del memory
+    assert driver.closed == [(0, 1000)]
+
+
+@pytest.mark.parametrize(
+    ("handle", "device", "byte_size", "text"),
+    [
+        (b"h" * 63, 0, 8, "'raw_handle' must be a valid base64 encoded cudaIpcMemHandle_t"),
+        (b"x" * 64, 0, 8, "failed to register shared memory region: invalid args"),
+        (b"h" * 64, 3, 8, "failed to register shared memory region: invalid args"),
+        (b"h" * 64, 0, 129, "failed to register shared memory region 'r': invalid args"),
+    ],
+)
+def test_what_the_driver_does_not_open_is_refused(handle: bytes, device: int, byte_size: int, text: str) -> None:
+    with pytest.raises(DespinaError) as error:
+        CudaOpener(FakeDriver())("r", handle, device, byte_size)
+    assert (error.value.status, error.value.message) == (400, text)
+
+
+def test_a_region_that_is_too_small_is_closed_again() -> None:
+    driver = FakeDriver()
+    with pytest.raises(DespinaError):
+        CudaOpener(driver)("r", b"h" * 64, 0, 129)
+    assert driver.closed == [(0, 1000)]
+
+
+def test_a_failing_copy_is_an_error_of_the_request() -> None:
+    driver = FakeDriver()
+    memory = CudaOpener(driver)("r", b"h" * 64, 0, 100)
+    driver.failing = True
+    with pytest.raises(DespinaError, match="failed to read CUDA shared memory on GPU 0: cuMemcpyDtoH_v2 returned 700"):
+        memory.read(0, 1)
+    with pytest.raises(DespinaError, match="failed to write CUDA shared memory on GPU 0: cuMemcpyHtoD_v2 returned 700"):
+        memory.write(0, b"x")
+
+
+def test_without_a_driver_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    with pytest.raises(DespinaError) as error:
+        CudaOpener()("r", b"h" * 64, 0, 8)
+    assert error.value.message == "failed to register CUDA shared memory region: 'r', GPUs not supported"
