@@ -24,8 +24,8 @@ from despina.errors import DespinaError, Unavailable
 from despina.http.forwarding import HeaderForwarding
 from despina.http.listener import Listener, bind, http_listener, metrics_listener
 from despina.http.metrics import measured, open_metrics
-from despina.http.tls import check_tls
 from despina.http.templates import Templates
+from despina.http.tls import check_tls
 from despina.models.lifecycle import Models
 from despina.models.loader import LoadedVersion
 from despina.models.model import Model

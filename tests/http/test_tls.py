@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with certificates that sign themselves, and their keys: server.pem, server.key, client.pem, client.key."""
+    """A directory with server.pem and client.pem, which sign themselves, and their keys."""
     directory = tmp_path_factory.mktemp("keys")
     for name in ("server", "client"):
         command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from despina.config.datatypes import config_name, data_type
+from despina.config.match_sequences import match_sequences
 from despina.config.proto import Message, ModelConfig
-from despina.errors import Internal, InvalidArgument
+from despina.errors import InvalidArgument
 from despina_backends.base import TensorMetadata
 
 Tensors = Mapping[str, TensorMetadata]
@@ -23,7 +24,7 @@ def match_model(config: ModelConfig, inputs: Tensors, outputs: Tensors) -> None:
         if tensor.name not in outputs:
             raise InvalidArgument(_unexpected("output", tensor.name, outputs))
         _match_tensor(config, tensor, outputs[tensor.name], "output")
-    _match_sequences(config, inputs, outputs)
+    match_sequences(config, inputs, outputs)
 
 
 def _match_count(config: ModelConfig, inputs: Tensors) -> None:
@@ -122,17 +123,6 @@ def _match_dims(config: ModelConfig, model: TensorMetadata, dims: Sequence[int],
         f"model '{config.name}', tensor '{model.name}': the model expects {len(model.shape)} dimensions (shape "
         f"{_shape(model.shape)}) but the model configuration specifies {len(configured)} dimensions {complete}"
     )
-
-
-def _match_sequences(config: ModelConfig, inputs: Tensors, outputs: Tensors) -> None:
-    for name in control_inputs(config):
-        if name not in inputs:
-            raise Internal(f"configuration specified sequence control '{name}', but model does not provide that input")
-    for state in config.sequence_batching.state:
-        if state.input_name not in inputs:
-            raise InvalidArgument(_unexpected("input", state.input_name, inputs))
-        if state.output_name not in outputs:
-            raise InvalidArgument(_unexpected("output", state.output_name, outputs))
 
 
 def _shape(dims: Iterable[int]) -> str:

@@ -128,7 +128,7 @@ class Templates:
         inputs: list[InputTemplate] = []
         for item in request.inputs:
             array = pending.inputs[item.name]
-            if isinstance(item.data, memoryview) or array.dtype == object:
+            if not isinstance(item.data, np.ndarray) or array.dtype == object:
                 return
             inputs.append(InputTemplate(item.name, array.dtype, array.shape, 0, item.datatype, array.size))
         _keep(self._json, parts.fixed, self._template(len(body), inputs, request, pending))

@@ -122,6 +122,24 @@ class Signature:
             byte_size += array.nbytes
         return Admitted(arrays, rows or 1, self._shape_key(arrays), byte_size)
 
+    def admit_arrays(self, inputs: Mapping[str, Array], request_id: str = "") -> Admitted:
+        """Check tensors that are arrays already, in the shapes clients would send. Nothing is copied. Raises
+        InvalidArgument."""
+        described = [InferInput(name, self._datatype_name(name, array), array.shape, array) for name, array in inputs.items()]
+        request = InferRequest(request_id, described)
+        self._check_names(request)
+        rows = self._rows(request)
+        arrays = {item.name: inputs[item.name].reshape(self._full_shape(item, request, rows)) for item in described}
+        byte_size = sum([array.nbytes for array in arrays.values()])
+        return Admitted(arrays, rows or 1, self._shape_key(arrays), byte_size)
+
+    def _datatype_name(self, name: str, array: Array) -> str:
+        """A dtype may stand for two datatypes; the one that is asked for comes first."""
+        spec = self.inputs.get(name)
+        if spec is not None and spec.datatype.dtype == array.dtype:
+            return spec.datatype.name
+        return next((known.name for known in DATATYPES.values() if known.dtype == array.dtype), "<invalid>")
+
     def _shape_key(self, arrays: Mapping[str, Array]) -> object:
         if not self._needs_shape_key:
             return None
@@ -173,22 +191,25 @@ class Signature:
         return rows
 
     def _array(self, item: InferInput, request: InferRequest, rows: int) -> Array:
+        full_shape = self._full_shape(item, request, rows)
+        # A batch of 0 rows is no batch at all to the real server: it then expects the bytes of one row.
+        count = prod(full_shape) if rows or not self.max_batch_size else prod(item.shape[1:])
+        return self._read(item, self.inputs[item.name].datatype, count, request).reshape(full_shape)
+
+    def _full_shape(self, item: InferInput, request: InferRequest, rows: int) -> tuple[int, ...]:
+        """The shape the model takes an input in, after datatype and shape have been checked."""
         spec = self.inputs[item.name]
-        datatype = spec.datatype
-        if item.datatype != datatype.name:
+        if item.datatype != spec.datatype.name:
             got = item.datatype if item.datatype in DATATYPES else "<invalid>"
             raise InvalidArgument(
                 f"{request.label}inference input '{item.name}' data-type is '{got}', but model '{self.model}' expects "
-                f"'{datatype.name}'"
+                f"'{spec.datatype.name}'"
             )
         batch = item.shape[:1] if self.max_batch_size else ()
         shape = item.shape[len(batch) :]
         if not spec.accepts(shape) and not spec.ragged:
             raise InvalidArgument(self._shape_complaint(item, spec, request))
-        full_shape = (rows, *spec.model_shape(shape)) if batch else spec.model_shape(shape)
-        # A batch of 0 rows is no batch at all to the real server: it then expects the bytes of one row.
-        count = prod(full_shape) if rows or not batch else prod(shape)
-        return self._read(item, datatype, count, request).reshape(full_shape)
+        return (rows, *spec.model_shape(shape)) if batch else spec.model_shape(shape)
 
     def _read(self, item: InferInput, datatype: Datatype, count: int, request: InferRequest) -> Array:
         data = item.data

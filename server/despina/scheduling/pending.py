@@ -24,7 +24,8 @@ class Pending:
     `inputs` have the shape the model takes (batch dimension first when it batches); `rows` is that first dimension, or
     1 for models that do not batch. `shape_key` tells requests apart that must not share a batch; None when every
     request of the model has the same shapes. `outputs` names the wanted outputs, None for all. `on_done` is called
-    exactly once, on the event loop's thread, when `results` or `error` is set. Times are `time.monotonic_ns`.
+    exactly once, on the event loop's thread, when `results` or `error` is set. Times are `time.monotonic_ns`;
+    `compute_ns` is what the steps of an ensemble took together, to gather inputs, to compute and to place outputs.
     """
 
     inputs: Mapping[str, Array]
@@ -46,6 +47,7 @@ class Pending:
     input_end_ns: int = 0
     infer_end_ns: int = 0
     deadline_ns: int = 0
+    compute_ns: tuple[int, int, int] | None = None
     cancelled: bool = False
     results: Mapping[str, Array] | None = None
     error: Exception | None = None

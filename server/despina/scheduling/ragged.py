@@ -6,7 +6,7 @@ neither knows of it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate
 from math import prod
@@ -63,7 +63,7 @@ class RaggedLayout:
 
     concatenated: frozenset[str] = frozenset()
     built: tuple[BatchInput, ...] = ()
-    scattered: Mapping[str, str] = {}  # noqa: RUF009 - never written
+    scattered: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.concatenated or self.built or self.scattered)

@@ -6,6 +6,7 @@ from collections import deque
 from typing import Protocol
 
 from despina.scheduling.pending import Array, Pending
+from despina.scheduling.turns import Turns
 
 
 class Sequence:
@@ -41,15 +42,12 @@ class Slot:
 
 
 class SequenceInstance(Protocol):
-    """A model instance with its slots."""
+    """A model instance with its slots. `running`: an execution is under way. `turns` is there when a rate limiter has a
+    say."""
 
-    @property
-    def slots(self) -> list[Slot]: ...
-
-    @property
-    def running(self) -> bool:
-        """Whether an execution is under way."""
-        ...
+    slots: list[Slot]
+    running: bool
+    turns: Turns | None
 
     @property
     def queued(self) -> int:

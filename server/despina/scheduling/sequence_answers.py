@@ -6,6 +6,8 @@ from time import time_ns
 from despina.errors import DespinaError, Unsupported
 from despina.scheduling.batch_policy import Reason
 from despina.scheduling.clock import Clock
+from despina.scheduling.explanation import EXPLAIN, explain
+from despina.scheduling.formed_batch import FormedBatch
 from despina.scheduling.pending import Array, Pending
 from despina.scheduling.runner import Outcome
 from despina.scheduling.sequence_plan import SequencePlan
@@ -36,6 +38,8 @@ class SequenceAnswers:
             self._succeed(rows, outcome.started_ns, outcome.execution, reason)
 
     def _succeed(self, rows: Rows[Step | None], started_ns: int, execution: Execution, reason: Reason) -> None:
+        batch = FormedBatch()
+        batch.rows, batch.reason = len(rows), reason
         answered = 0
         for row, step in enumerate(rows):
             if step is None:
@@ -49,14 +53,16 @@ class SequenceAnswers:
                 self._fail(pending, error)
                 continue
             answered += 1
-            self._answer(pending, results, execution)
+            self._answer(pending, results, execution, batch)
         if answered:
             self._count(answered, rows, started_ns, execution)
 
-    def _answer(self, pending: Pending, results: dict[str, Array], execution: Execution) -> None:
+    def _answer(self, pending: Pending, results: dict[str, Array], execution: Execution, batch: FormedBatch) -> None:
         pending.input_end_ns, pending.infer_end_ns = execution.input_end_ns, execution.infer_end_ns
         now = self._clock.now_ns()
         self._statistics.record_success(now - pending.accepted_ns, pending.started_ns - pending.queued_ns)
+        if pending.parameters and pending.parameters.get(EXPLAIN) is True:
+            explain(pending, batch, execution)
         pending.succeed(results)
 
     def _fail(self, pending: Pending, error: DespinaError) -> None:

@@ -8,8 +8,9 @@ bucket are cut back to the length of the request.
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from math import prod
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class ShapeBucket:
     axis: int
     sizes: tuple[int, ...]
     pad: object = 0
-    outputs: Mapping[str, tuple[int, ...]] = {}  # noqa: RUF009 - never written
+    outputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     length: BuiltInput | None = None
     mask: BuiltInput | None = None
 
@@ -79,10 +80,11 @@ class BucketedRequests(Layer):
     ) -> None:
         if pending.results is not None:
             for bucket, length, padded in cuts:
-                elements = pending.inputs[bucket.input].size
-                self._statistics.bucket_elements += elements
+                shape = pending.inputs[bucket.input].shape
+                elements = prod(shape[: bucket.axis] + shape[bucket.axis + 1 :])
+                self._statistics.bucket_elements += elements * length
                 if padded != length:
-                    self._statistics.padding_elements += elements // length * (padded - length) if length else padded
+                    self._statistics.padding_elements += elements * (padded - length)
                     pending.results = cut_back(pending.results, bucket.outputs, padded, length)
         on_done(pending)
 

@@ -1,0 +1,1 @@
+"""What runs inside the peers, in their environments: nothing here imports the rest of the harness."""

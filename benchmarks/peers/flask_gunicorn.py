@@ -1,0 +1,32 @@
+"""gunicorn with a Flask score.py, two workers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from benchmarks.contender import RunningServer
+from benchmarks.measurement import Kind
+from benchmarks.peers.dialects import json_rows
+from benchmarks.peers.environment import environment, installed
+from benchmarks.peers.peer import ONNXRUNTIME, start_peer
+from benchmarks.server_process import free_port
+from benchmarks.workload import Workload
+
+REQUIREMENTS = ("flask", "gunicorn", ONNXRUNTIME)
+
+
+@dataclass(slots=True)
+class FlaskGunicorn:
+    workload: Workload
+    about: str = ""
+    name: ClassVar[str] = "gunicorn + Flask"
+    kinds: ClassVar[Sequence[Kind]] = ("json",)
+
+    def start(self) -> RunningServer:
+        bin_directory = environment("flask", REQUIREMENTS)
+        versions = [f"{name} {installed(bin_directory, name)}" for name in REQUIREMENTS]
+        self.about = ", ".join(versions) + ", 2 sync workers (no keep-alive), no batching, 1 intra-op thread each"
+        port = free_port()
+        command = [bin_directory / "gunicorn", "--workers=2", f"--bind=127.0.0.1:{port}", "flask_score:app"]
+        dialect = json_rows("/score", "data", "result", nested=True)
+        return start_peer("flask", self.workload, command, port, "/health", dialect=dialect)

@@ -1,0 +1,30 @@
+"""LitServe."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from benchmarks.contender import RunningServer
+from benchmarks.measurement import Kind
+from benchmarks.peers.dialects import json_rows
+from benchmarks.peers.environment import environment, installed
+from benchmarks.peers.peer import APPS, ONNXRUNTIME, start_peer
+from benchmarks.server_process import free_port
+from benchmarks.workload import Workload
+
+
+@dataclass(slots=True)
+class LitServe:
+    workload: Workload
+    about: str = ""
+    name: ClassVar[str] = "LitServe"
+    kinds: ClassVar[Sequence[Kind]] = ("json",)
+
+    def start(self) -> RunningServer:
+        bin_directory = environment("litserve", ("litserve>=0.2,<0.3", ONNXRUNTIME))
+        version = installed(bin_directory, "litserve")
+        self.about = f"LitServe {version}, max_batch_size 64, batch_timeout 0.5 ms, 1 worker, 1 intra-op thread"
+        port = free_port()
+        command = [bin_directory / "python", APPS / "lit_server.py", str(port)]
+        dialect = json_rows("/predict", "input", "output", nested=False)
+        return start_peer("litserve", self.workload, command, port, "/health", dialect=dialect)

@@ -1,0 +1,30 @@
+"""mosec: a front end in Rust, workers in Python."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from benchmarks.contender import RunningServer
+from benchmarks.measurement import Kind
+from benchmarks.peers.dialects import raw_or_json_rows
+from benchmarks.peers.environment import environment, installed
+from benchmarks.peers.peer import APPS, ONNXRUNTIME, start_peer
+from benchmarks.server_process import free_port
+from benchmarks.workload import Workload
+
+
+@dataclass(slots=True)
+class Mosec:
+    workload: Workload
+    about: str = ""
+    name: ClassVar[str] = "mosec"
+    kinds: ClassVar[Sequence[Kind]] = ("binary", "json")
+
+    def start(self) -> RunningServer:
+        bin_directory = environment("mosec", ("mosec", ONNXRUNTIME))
+        version = installed(bin_directory, "mosec")
+        self.about = f"mosec {version}, own format, max_batch_size 64, max_wait_time 1 ms, 1 worker, 1 intra-op thread"
+        port = free_port()
+        command = [bin_directory / "python", APPS / "mosec_worker.py", "--address", "127.0.0.1", "--port", str(port)]
+        dialect = raw_or_json_rows("/inference", "input", "output")
+        return start_peer("mosec", self.workload, command, port, "/", dialect=dialect)

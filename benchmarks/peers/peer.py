@@ -1,0 +1,35 @@
+"""What starting any peer takes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from benchmarks.contender import V2, Dialect, RunningServer
+from benchmarks.models import model_file
+from benchmarks.places import OUT
+from benchmarks.server_process import start
+from benchmarks.workload import Workload
+
+APPS = Path(__file__).parent / "apps"
+ONNXRUNTIME = "onnxruntime"
+
+
+def start_peer(
+    name: str,
+    workload: Workload,
+    command: Sequence[str | Path],
+    port: int,
+    ready: str,
+    environment: Mapping[str, str] | None = None,
+    dialect: Dialect = V2,
+    counts_batches: bool = False,
+) -> RunningServer:
+    """Start it with the model's file in MODEL_FILE and `apps` on its path. Raises NotStarted."""
+    variables = {
+        "MODEL_FILE": str(model_file(workload.name)),
+        "PYTHONPATH": str(APPS),
+        "ORT_DISABLE_TELEMETRY": "1",
+        **(environment or {}),
+    }
+    log = OUT / "logs" / f"{name}.log"
+    server = start([str(part) for part in command], port, log, ready, environment=variables)
+    return RunningServer(server, {workload.name: workload}, dialect, counts_batches)

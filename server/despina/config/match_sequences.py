@@ -1,0 +1,77 @@
+"""Whether the control and state tensors of a sequence model are what the model has (config §3.8, §6.1)."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from despina.config.datatypes import config_name, data_type
+from despina.config.proto import Message, ModelConfig, model_config_pb2
+from despina.errors import Internal, InvalidArgument
+from despina_backends.base import TensorMetadata
+
+Tensors = Mapping[str, TensorMetadata]
+
+_PAIR_TYPES = {"int32_false_true": "TYPE_INT32", "fp32_false_true": "TYPE_FP32", "bool_false_true": "TYPE_BOOL"}
+_ONNX_NAMES = {"FP16": "FLOAT16", "FP32": "FLOAT", "FP64": "DOUBLE", "BF16": "BFLOAT16", "BYTES": "STRING"}
+
+
+def match_sequences(config: ModelConfig, inputs: Tensors, outputs: Tensors) -> None:
+    """Raises InvalidArgument, or Internal for a control the model lacks."""
+    for name, control in _controls(config):
+        if name not in inputs:
+            raise Internal(f"configuration specified sequence control '{name}', but model does not provide that input")
+        _match_control(config, inputs[name], control)
+    for state in config.sequence_batching.state:
+        _match_state(config, state, state.input_name, inputs, "input")
+        _match_state(config, state, state.output_name, outputs, "output")
+
+
+def _controls(config: ModelConfig) -> Iterator[tuple[str, Message]]:
+    for tensor in config.sequence_batching.control_input:
+        for control in tensor.control:
+            yield tensor.name, control
+
+
+def _match_control(config: ModelConfig, model: TensorMetadata, control: Message) -> None:
+    complaint = f"unable to load model '{config.name}', sequence control '{model.name}'"
+    dims = model.shape[1:] if config.max_batch_size > 0 else model.shape
+    if dims != (1,):
+        raise InvalidArgument(f"{complaint} in model has dims {_shape(dims)} but dims [1] is expected")
+    expected = control_type(control)
+    if expected != config_name(data_type(model.datatype)):
+        onnx_name = _ONNX_NAMES.get(model.datatype, model.datatype)
+        raise InvalidArgument(
+            f"{complaint}, the model expects data-type {onnx_name} but the model configuration specifies data-type "
+            f"{expected}"
+        )
+
+
+def control_type(control: Message) -> str:
+    """The type of a control's tensor, as configurations spell it: of its pair of values, or its own."""
+    for pair, name in _PAIR_TYPES.items():
+        if getattr(control, pair):
+            return name
+    return model_config_pb2.DataType.Name(control.data_type)
+
+
+def _match_state(config: ModelConfig, state: Message, name: str, tensors: Tensors, kind: str) -> None:
+    if name not in tensors:
+        raise InvalidArgument(
+            f"unexpected inference {kind} '{name}', allowed {kind}s are: {', '.join(sorted(tensors))}"
+        )
+    model = tensors[name]
+    if state.data_type != data_type(model.datatype):
+        raise InvalidArgument(
+            f"unable to load model '{config.name}', configuration expects datatype {config_name(state.data_type)} for "
+            f"state {kind} '{name}', model provides {config_name(data_type(model.datatype))}"
+        )
+    dims = (-1, *state.dims) if config.max_batch_size > 0 else tuple(state.dims)
+    if len(dims) != len(model.shape) or not all(
+        -1 in (ours, theirs) or ours == theirs for ours, theirs in zip(dims, model.shape, strict=True)
+    ):
+        raise InvalidArgument(
+            f"unable to load model '{config.name}', configuration expects shape {_shape(dims)} for state {kind} "
+            f"'{name}', model provides {_shape(model.shape)}"
+        )
+
+
+def _shape(dims: Iterable[int]) -> str:
+    return f"[{','.join(map(str, dims))}]"

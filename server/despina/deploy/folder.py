@@ -1,0 +1,100 @@
+"""The files of one service: what it should be, what it is, its keys, its log, its generations."""
+
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from despina.deploy.blobs import sync_directory
+from despina.deploy.gate.keys import Keys
+from despina.deploy.service import ServiceSpec, ServiceState, State
+from despina.errors import AlreadyExists
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFolder:
+    """`services/NAME/` of a home directory."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def log(self) -> Path:
+        return self.path / "service.log"
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / "spec.json").exists()
+
+    def generation(self, number: int) -> Path:
+        """The app root of one generation: models, and the copy of the source directory."""
+        return self.path / "generations" / str(number)
+
+    def read_spec(self) -> ServiceSpec:
+        return ServiceSpec.from_json(_read(self.path / "spec.json"))
+
+    def write_spec(self, spec: ServiceSpec) -> None:
+        _write(self.path / "spec.json", spec.to_json(), 0o644)
+
+    def read_state(self) -> ServiceState:
+        path = self.path / "state.json"
+        return ServiceState.from_json(_read(path)) if path.exists() else ServiceState(State.UNKNOWN)
+
+    def write_state(self, state: ServiceState) -> None:
+        _write(self.path / "state.json", state.to_json(), 0o644)
+
+    def read_keys(self) -> Keys | None:
+        path = self.path / "keys.json"
+        return Keys.from_json(_read(path)) if path.exists() else None
+
+    def write_keys(self, keys: Keys) -> None:
+        _write(self.path / "keys.json", keys.to_json(), 0o600)
+
+    @contextmanager
+    def operation(self) -> Iterator[None]:
+        """Held while somebody changes the service.
+
+        Raises:
+            AlreadyExists: somebody else does.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "operation.lock").open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise AlreadyExists(f"an operation on service {self.name} is running already") from None
+            yield
+
+    def tail(self, lines: int, offset: int = 0) -> list[str]:
+        """The last lines of the log, of those after a byte offset."""
+        if not self.log.exists():
+            return []
+        with self.log.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            # Lines are rarely longer than 1 kB; a log may have grown for months.
+            file.seek(max(offset, end - lines * 1024))
+            return file.read().decode(errors="replace").splitlines()[-lines:]
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_bytes())
+
+
+def _write(path: Path, document: Any, mode: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with open(handle, "w") as file:
+        os.fchmod(file.fileno(), mode)
+        json.dump(document, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(name, path)
+    sync_directory(path.parent)

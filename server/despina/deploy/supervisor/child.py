@@ -1,0 +1,106 @@
+"""One child process: started, watched, ended."""
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to run. `label` is what users call it."""
+
+    label: str
+    words: Sequence[str]
+    environment: Mapping[str, str]
+    directory: Path
+
+
+class Child:
+    """A running process with its output appended to a log."""
+
+    def __init__(self, command: Command, process: asyncio.subprocess.Process) -> None:
+        self.command = command
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def ended(self) -> bool:
+        return self._process.returncode is not None
+
+    async def wait(self) -> int:
+        """Its exit status; below 0 the number of the signal that ended it."""
+        return await self._process.wait()
+
+    async def stop(self, seconds: float) -> None:
+        """Asks it to end, and makes it after that time."""
+        if self.ended:
+            return
+        self._signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._process.wait()
+        except TimeoutError:
+            self._kill_group()
+            await self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            self._process.send_signal(number)
+        except ProcessLookupError:
+            pass
+
+    def _kill_group(self) -> None:
+        # It leads a group of its own (start_new_session), which holds its workers too.
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+async def start_child(command: Command, log: Path) -> Child:
+    """
+    Raises:
+        OSError: it cannot be started.
+    """
+    with log.open("ab") as output:
+        process = await asyncio.create_subprocess_exec(
+            *command.words,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=asyncio.subprocess.STDOUT,
+            env=dict(command.environment),
+            cwd=command.directory,
+            start_new_session=True,
+            preexec_fn=die_with_parent(signal.SIGKILL),
+        )
+    return Child(command, process)
+
+
+def die_with_parent(number: signal.Signals) -> Callable[[], None]:
+    """What a child does first: it asks the kernel for a signal at the death of its parent."""
+    if not sys.platform.startswith("linux"):
+        return _nothing
+    # Loaded here: between fork and exec nothing may be imported.
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    parent = os.getpid()
+
+    def ask() -> None:
+        prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+        if os.getppid() != parent:  # it died before we asked
+            os.kill(os.getpid(), number)
+
+    return ask
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,72 @@
+"""The command lines of a service's children."""
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from despina.deploy.score.model_path import FOLDER
+from despina.deploy.service import ServiceSpec
+from despina.deploy.supervisor.child import Command
+
+HOST = "127.0.0.1"
+PROMISED_PORT = 8000
+"""Where entry scripts expect the inference server."""
+
+
+def server_command(spec: ServiceSpec, repository: Path, port: int) -> Command:
+    """The inference server on a loopback port."""
+    words = [sys.executable, "-m", "despina", "serve", f"--model-repository={repository}"]
+    words += [f"--http-address={HOST}", f"--http-port={port}", "--allow-metrics=false"]
+    return Command("the inference server", words, _inherited(), repository)
+
+
+def score_command(spec: ServiceSpec, app_root: Path, source: str, port: int, server_port: int | None) -> Command:
+    """The score workers on a loopback port; `source` is the name of the source directory in the app root."""
+    assert spec.script is not None
+    environment = {
+        **_inherited(),
+        "AML_APP_ROOT": str(app_root),
+        "AZUREML_SOURCE_DIRECTORY": source,
+        "AZUREML_ENTRY_SCRIPT": f"{source}/{spec.script.entry_script}",
+        "AZUREML_MODEL_DIR": str(model_directory(spec, app_root)),
+        "SERVICE_NAME": spec.name,
+        "SERVICE_PATH_PREFIX": spec.base_path,
+    }
+    if spec.deployment.scoring_timeout_ms is not None:
+        environment["SCORING_TIMEOUT_MS"] = str(spec.deployment.scoring_timeout_ms)
+    if server_port is not None:
+        environment["TRITON_HTTP_URL"] = f"localhost:{server_port}"
+    environment |= spec.script.variables
+    words = [sys.executable, "-m", "despina.deploy.score", f"{HOST}:{port}"]
+    return Command("the score workers", words, environment, app_root)
+
+
+def model_directory(spec: ServiceSpec, app_root: Path) -> Path:
+    """One model: its version's folder. Several: the folder above them all."""
+    if len(spec.models) == 1:
+        name, _, version = spec.models[0].partition(":")
+        return app_root / FOLDER / name / version
+    return app_root / FOLDER
+
+
+def free_port(preferred: int | None = None) -> int:
+    """A loopback port that nobody has, `preferred` if it is one."""
+    for port in (preferred, 0) if preferred else (0,):
+        with socket.socket() as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                one.bind((HOST, port))
+            except OSError:
+                continue
+            bound: int = one.getsockname()[1]
+            return bound
+    raise OSError(f"no free port on {HOST}")
+
+
+def _inherited() -> Mapping[str, str]:
+    """Our environment, unbuffered so that the log is current. WORKER_COUNT and the like are the service's to say."""
+    mine = ("AZUREML_", "AML_", "WORKER_", "SERVICE_", "SCORING_", "TRITON_HTTP_URL")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(mine)}
+    return {**kept, "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,67 @@
+"""`python -m despina.deploy.supervisor.guard FOLDER READY`: keeps a supervisor alive.
+
+It does as little as a process can, so that it has no reason to die. It holds `run.lock` as long as the service runs.
+"""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from despina.deploy.supervisor.child import die_with_parent
+
+LOCK = "run.lock"
+FIRST_DELAY_SECONDS = 0.5
+LONGEST_DELAY_SECONDS = 30.0
+STEADY_SECONDS = 60.0
+
+
+def main() -> None:
+    folder, ready = Path(sys.argv[1]), int(sys.argv[2])
+    with (folder / LOCK).open("a+b") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return  # another guard was faster
+        lock.truncate(0)
+        lock.write(str(os.getpid()).encode())
+        lock.flush()
+        _guard(folder, ready)
+
+
+def _guard(folder: Path, ready: int) -> None:
+    signal.signal(signal.SIGTERM, _leave)
+    delay = FIRST_DELAY_SECONDS
+    descriptors: tuple[int, ...] = (ready,)
+    while True:
+        started = time.monotonic()
+        words = [sys.executable, "-m", "despina.deploy.supervisor", str(folder), *map(str, descriptors)]
+        process = subprocess.Popen(words, pass_fds=descriptors, preexec_fn=die_with_parent(signal.SIGTERM))
+        for descriptor in descriptors:
+            os.close(descriptor)
+        descriptors = ()
+        try:
+            status = process.wait()
+        except SystemExit:
+            process.terminate()
+            process.wait()
+            raise
+        if status == 0:
+            return
+        if time.monotonic() - started > STEADY_SECONDS:
+            delay = FIRST_DELAY_SECONDS
+        sys.stderr.write(f"the supervisor ended with status {status}; starting it again in {delay:g} s\n")
+        time.sleep(delay)
+        delay = min(2 * delay, LONGEST_DELAY_SECONDS)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""Runs one service: the gate in front of the generation that answers now."""
+
+import asyncio
+import logging
+import os
+import signal
+from dataclasses import replace
+from typing import Any
+
+from despina.deploy.folder import ServiceFolder
+from despina.deploy.gate.gate import Gate
+from despina.deploy.gate.limits import GateLimits
+from despina.deploy.service import ServiceSpec, ServiceState, State
+from despina.deploy.supervisor.commands import HOST
+from despina.deploy.supervisor.control import listen
+from despina.deploy.supervisor.generation import DRAIN_SECONDS, Generation
+from despina.deploy.supervisor.part import StartFailed
+
+log = logging.getLogger("despina.service")
+
+SHOWN_LINES = 30
+
+
+class Supervisor:
+    """Follows the files of a service's folder when told that they changed."""
+
+    def __init__(self, folder: ServiceFolder) -> None:
+        self._folder = folder
+        self._state = ServiceState(State.DEPLOYING, supervisor_pid=os.getpid())
+        self._changed = asyncio.Condition()
+        self._current: Generation | None = None
+        self._gate: Gate | None = None
+        self._address: tuple[str, int] | None = None
+        self._stop = asyncio.Event()
+        self._deploying: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, ready: int | None) -> None:
+        """Until told to stop, or until the first deployment fails. `ready` is a descriptor closed when it listens."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        control = await listen(self._folder.path, self._answer)
+        self._deploy()
+        if ready is not None:
+            os.close(ready)
+        await self._stop.wait()
+        await self._shut_down()
+        control.close()
+
+    # What others ask
+
+    async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        match request.get("command"):
+            case "deploy":
+                self._deploy()
+            case "keys":
+                if self._gate is not None:
+                    self._gate.keys = self._keys(self._folder.read_spec())
+            case "wait":
+                await self._settled()
+            case "stop":
+                self._stop.set()
+        return self._state.to_json()
+
+    async def _settled(self) -> None:
+        """Returns when no deployment is under way."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._state.state.final)
+
+    # Deploying
+
+    def _deploy(self) -> None:
+        spec = self._folder.read_spec()
+        self._set(replace(self._state, state=State.DEPLOYING, error=None, log=()))
+        if self._deploying is not None:
+            self._deploying.cancel()  # a newer wish counts
+        self._deploying = self._spawn(self._bring_up(spec))
+
+    async def _bring_up(self, spec: ServiceSpec) -> None:
+        offset = self._folder.log.stat().st_size if self._folder.log.exists() else 0
+        generation = Generation(spec, self._folder, lambda reason: self._part_changed(generation, reason))
+        try:
+            await self._open_gate(spec)
+            target = await generation.start()
+        except (StartFailed, OSError) as error:
+            await self._failed(spec, str(error), offset)
+            return
+        assert self._gate is not None
+        self._gate.keys = self._keys(spec)
+        self._gate.set_limits(_limits(spec))
+        self._gate.switch(target)
+        before, self._current = self._current, generation
+        server_url = None if generation.server_port is None else f"http://{HOST}:{generation.server_port}"
+        self._set(replace(self._state, state=State.RUNNING, generation=spec.generation, server_url=server_url))
+        log.info("service %s runs, generation %d", spec.name, spec.generation)
+        if before is not None:
+            self._spawn(before.drain())
+
+    async def _open_gate(self, spec: ServiceSpec) -> None:
+        wanted = (spec.host, spec.port)
+        if self._gate is None:
+            self._gate = Gate(spec.base_path, self._keys(spec), _limits(spec))
+            self._gate.reason = f"service {spec.name} is being deployed"
+        if wanted != self._address:
+            await self._gate.listen(*wanted)
+            self._address = wanted
+
+    async def _failed(self, spec: ServiceSpec, reason: str, offset: int) -> None:
+        log.error("deployment of generation %d failed: %s", spec.generation, reason)
+        lines = tuple(self._folder.tail(SHOWN_LINES, offset))
+        if self._current is None:
+            self._set(replace(self._state, state=State.FAILED, error=reason, log=lines))
+            self._stop.set()
+            return
+        kept = self._current.spec.generation
+        error = f"generation {spec.generation} failed, generation {kept} still answers: {reason}"
+        self._set(replace(self._state, state=State.RUNNING, generation=kept, error=error, log=lines))
+
+    def _part_changed(self, generation: Generation, reason: str | None) -> None:
+        if generation is self._current and self._state.state in (State.RUNNING, State.UNKNOWN):
+            state = State.RUNNING if reason is None else State.UNKNOWN
+            self._set(replace(self._state, state=state, error=reason))
+
+    def _keys(self, spec: ServiceSpec) -> Any:
+        return self._folder.read_keys() if spec.deployment.keyed else None
+
+    # The end
+
+    async def _shut_down(self) -> None:
+        if self._gate is not None:
+            await self._gate.close(DRAIN_SECONDS)
+        if self._deploying is not None:
+            self._deploying.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._current is not None:
+            await self._current.stop()
+
+    # State
+
+    def _set(self, state: ServiceState) -> None:
+        self._state = state
+        self._folder.write_state(state)
+        self._spawn(self._tell())
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    def _spawn(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _limits(spec: ServiceSpec) -> GateLimits:
+    said = spec.deployment
+    return GateLimits(
+        concurrent=said.replica_max_concurrent_requests,
+        queue_seconds=(said.max_request_wait_time or 500) / 1000,
+        answer_seconds=None if said.scoring_timeout_ms is None else said.scoring_timeout_ms / 1000,
+    )

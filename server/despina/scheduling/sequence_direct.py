@@ -1,0 +1,103 @@
+"""The direct strategy on one instance: every sequence keeps one row of the batch from its first request to its last.
+
+A model that keeps state inside itself finds it by the row. So an execution has all rows from the first to the highest
+that has a request, and a row whose sequence has none is there all the same, with READY false. A sequence that has ended
+gives its row to the next one while its last request still runs: the instance runs one batch at a time, so the row is
+never in two of them at once.
+"""
+
+from collections.abc import Sequence as Rows
+from functools import partial
+
+from despina.scheduling.batch_policy import Reason
+from despina.scheduling.pending import Pending
+from despina.scheduling.runner import InstanceRunner, Outcome
+from despina.scheduling.sequence import Sequence, Slot, SlotOwner
+from despina.scheduling.sequence_answers import SequenceAnswers
+from despina.scheduling.sequence_plan import DirectStrategy
+from despina.scheduling.sequence_step import Step, Steps
+from despina.scheduling.turns import Turns
+
+
+class DirectInstance:
+    """`slots[i]` is row i of the batch."""
+
+    def __init__(
+        self,
+        runner: InstanceRunner,
+        slots: int,
+        strategy: DirectStrategy,
+        owner: SlotOwner,
+        steps: Steps,
+        answers: SequenceAnswers,
+    ) -> None:
+        self.slots = [Slot(self, number) for number in range(slots)]
+        self.running = False
+        self.turns: Turns | None = None
+        self._runner = runner
+        self._strategy = strategy
+        self._owner = owner
+        self._steps = steps
+        self._answers = answers
+
+    @property
+    def queued(self) -> int:
+        return sum(len(slot.sequence.queue) for slot in self.slots if slot.sequence is not None)
+
+    def arrived(self, slot: Slot) -> None:
+        """There is nothing to prepare: the queues are looked at when a batch is formed."""
+
+    def withdraw(self, sequence: Sequence) -> list[Pending]:
+        """Nothing is handed on before it runs."""
+        return []
+
+    def run(self, now_ns: int) -> int:
+        if self.running:
+            return 0
+        ready = [(slot, slot.sequence) for slot in self.slots if slot.sequence is not None and slot.sequence.queue]
+        if not ready:
+            if self.turns is not None:
+                self.turns.give_up([self._runner])
+            return 0
+        oldest_ns = min(sequence.queue[0].queued_ns for _, sequence in ready)
+        wake_ns = self._wait_until(oldest_ns, len(ready))
+        if wake_ns > now_ns:
+            return wake_ns
+        if self.turns is None or self.turns.next([self._runner]) is not None:
+            self._start(ready, now_ns, "delay" if wake_ns else "idle")
+        return 0
+
+    def _wait_until(self, oldest_ns: int, ready: int) -> int:
+        """When a batch of so many requests has waited long enough; 0 when it has not to wait."""
+        strategy = self._strategy
+        if not (strategy.max_queue_delay_ns and strategy.minimum_slot_utilization):
+            return 0
+        if ready / len(self.slots) >= strategy.minimum_slot_utilization:
+            return 0
+        return oldest_ns + strategy.max_queue_delay_ns
+
+    def _start(self, ready: list[tuple[Slot, Sequence]], now_ns: int, reason: Reason) -> None:
+        # Whoever waits longest decides which shapes run: none can be kept from running by the others for ever.
+        keys = {slot: self._steps.shape_key(sequence, sequence.queue[0]) for slot, sequence in ready}
+        first, _ = min(ready, key=lambda item: item[1].queue[0].queued_ns)
+        taken = [slot for slot, _ in ready if keys[slot] == keys[first]]
+        rows: list[Step | None] = [None] * (taken[-1].number + 1)
+        for slot in taken:
+            step = rows[slot.number] = self._steps.make(slot, now_ns)
+            self._owner.started(step.pending)
+        self.running = True
+        for step in rows:
+            if step is not None and step.pending.sequence_end:
+                self._owner.release(step.slot)
+        size = len(rows) if keys[first] is None else sum(step.pending.byte_size for step in rows if step is not None)
+        self._runner.run(self._steps.gather(rows), size, partial(self._finish, rows, reason))
+
+    def _finish(self, rows: Rows[Step | None], reason: Reason, outcome: Outcome) -> None:
+        self.running = False
+        if self.turns is not None:
+            self.turns.finished(self._runner)
+        self._answers.finished(rows, outcome, reason)
+        steps = [step for step in rows if step is not None]
+        for step in steps:
+            self._owner.rested(step.sequence)
+        self._owner.executed(len(steps))

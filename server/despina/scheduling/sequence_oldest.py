@@ -1,0 +1,155 @@
+"""The oldest strategy on one instance: its sequences give one request each to a dynamic batcher of the instance's own.
+
+A sequence hands its next request on when the one before has been answered, so requests of one sequence never share a
+batch, and the state is there when it is needed. What makes a batch is decided as for any dynamically batched model
+(`batch_policy`); the delay counts from when a request was handed on. As one instance runs one batch at a time, and in the
+order in which requests came, answers keep that order too: `preserve_ordering` asks for nothing more.
+"""
+
+from collections import deque
+from functools import partial
+from itertools import islice
+
+from despina.scheduling.batch_policy import NO_BATCH, Decision, OpenBatch, Reason, next_batch
+from despina.scheduling.clock import Clock
+from despina.scheduling.pending import Pending
+from despina.scheduling.runner import InstanceRunner, Outcome
+from despina.scheduling.sequence import Sequence, Slot, SlotOwner
+from despina.scheduling.sequence_answers import SequenceAnswers
+from despina.scheduling.sequence_plan import OldestStrategy
+from despina.scheduling.sequence_step import Step, Steps
+from despina.scheduling.turns import Turns
+
+MAX_FORMED = 2
+"""Batches that may wait formed; what is beyond stays in the queue, where a preferred size can still be chosen."""
+
+
+class FormedSteps:
+    """A batch on its way: open for more steps until `closed` or started."""
+
+    __slots__ = ("closed", "reason", "steps")
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.closed = False
+        self.reason: Reason = "idle"
+
+    @property
+    def as_open(self) -> OpenBatch:
+        return OpenBatch(len(self.steps), self.steps[0].shape_key)
+
+    def add(self, steps: list[Step], decision: Decision) -> None:
+        self.steps += steps
+        self.closed, self.reason = decision.closed, decision.reason
+
+
+class OldestInstance:
+    """A slot is a candidate; its number means nothing."""
+
+    def __init__(
+        self,
+        runner: InstanceRunner,
+        strategy: OldestStrategy,
+        owner: SlotOwner,
+        steps: Steps,
+        answers: SequenceAnswers,
+        clock: Clock,
+    ) -> None:
+        self.slots = [Slot(self, number) for number in range(strategy.max_candidate_sequences)]
+        self.running = False
+        self.turns: Turns | None = None
+        self._runner = runner
+        self._policy = strategy.policy
+        self._owner = owner
+        self._steps = steps
+        self._answers = answers
+        self._clock = clock
+        self._ready: deque[Step] = deque()
+        self._formed: deque[FormedSteps] = deque()
+
+    @property
+    def queued(self) -> int:
+        return len(self._ready)
+
+    def arrived(self, slot: Slot) -> None:
+        """Hand on the next request of the slot, unless one is under way."""
+        if slot.in_flight or slot.sequence is None or not slot.sequence.queue:
+            return
+        slot.in_flight = True
+        step = self._steps.make(slot, self._clock.now_ns())
+        self._ready.append(step)
+        if step.pending.sequence_end:
+            self._owner.release(slot)
+
+    def withdraw(self, sequence: Sequence) -> list[Pending]:
+        waiting = [step for batch in self._formed for step in batch.steps] + list(self._ready)
+        taken = [step for step in waiting if step.sequence is sequence]
+        for step in taken:
+            self._remove(step)
+            step.slot.in_flight = False
+            sequence.running = False
+        self._formed = deque(batch for batch in self._formed if batch.steps)
+        for step in taken:
+            self.arrived(step.slot)
+        return [step.pending for step in taken]
+
+    def _remove(self, step: Step) -> None:
+        if step in self._ready:
+            self._ready.remove(step)
+            return
+        next(batch for batch in self._formed if step in batch.steps).steps.remove(step)
+
+    def run(self, now_ns: int) -> int:
+        wake_ns = self._form(now_ns)
+        while self._formed and not self.running:
+            if self.turns is not None and self.turns.next([self._runner]) is None:
+                return wake_ns
+            if self._start(self._formed.popleft()):
+                return 0
+            wake_ns = self._form(now_ns)
+        if self.turns is not None and not self.running and not self._ready:
+            self.turns.give_up([self._runner])
+        return wake_ns
+
+    def _form(self, now_ns: int) -> int:
+        while self._ready and self._may_form():
+            batch = self._formed[-1] if self._formed and not self._formed[-1].closed else None
+            decision = next_batch(self._ready, now_ns, self._policy, batch.as_open if batch else NO_BATCH)
+            if decision.take:
+                self._grow(batch, decision)
+            elif batch is not None and decision.closed:
+                batch.closed = True
+            else:
+                return decision.wake_ns
+        return 0
+
+    def _may_form(self) -> bool:
+        """With the instance free, a batch runs before it grows any further."""
+        return len(self._formed) < MAX_FORMED and (self.running or not self._formed)
+
+    def _grow(self, batch: FormedSteps | None, decision: Decision) -> None:
+        if batch is None:
+            batch = FormedSteps()
+            self._formed.append(batch)
+        batch.add([self._ready.popleft() for _ in islice(range(decision.take), len(self._ready))], decision)
+
+    def _start(self, batch: FormedSteps) -> bool:
+        """True when the batch has already run, on this thread."""
+        steps = batch.steps
+        for step in steps:
+            self._owner.started(step.pending)
+        self.running = True
+        size = len(steps) if steps[0].shape_key is None else sum(step.pending.byte_size for step in steps)
+        self._runner.run(self._steps.gather(steps), size, partial(self._finish, batch))
+        return not self.running
+
+    def _finish(self, batch: FormedSteps, outcome: Outcome) -> None:
+        self.running = False
+        if self.turns is not None:
+            self.turns.finished(self._runner)
+        self._answers.finished(batch.steps, outcome, batch.reason)
+        for step in batch.steps:
+            step.slot.in_flight = False
+            self._owner.rested(step.sequence)
+            self.arrived(step.slot)
+        self._owner.executed(len(batch.steps))

@@ -1,0 +1,175 @@
+"""Time that is turned by hand, instances that finish when told to, and a batcher between them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from despina_backends.base import Batch, Execution
+
+from despina.errors import DespinaError
+from despina.scheduling.answers import Answers, OrderedAnswers
+from despina.scheduling.batch_policy import BatchPolicy, next_batch
+from despina.scheduling.batcher import Batcher, BatcherOptions, one_at_a_time
+from despina.scheduling.pace import FastestBatch
+from despina.scheduling.pending import Pending
+from despina.scheduling.policy_queue import PolicyQueue, QueueRules
+from despina.scheduling.request_queue import FifoQueue, QueueLimits
+from despina.scheduling.runner import Outcome
+from despina.telemetry.statistics import ModelStatistics
+
+MS = 1_000_000
+
+
+@dataclass(eq=False)
+class VirtualTimer:
+    when_ns: int
+    callback: Callable[[], None]
+    cancelled: bool = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class VirtualClock:
+    """Nothing happens by itself: `settle` runs what is ready, `advance` lets time pass."""
+
+    def __init__(self) -> None:
+        self._now = 1_000 * MS
+        self._ready: list[Callable[[], None]] = []
+        self.timers: list[VirtualTimer] = []
+
+    def now_ns(self) -> int:
+        return self._now
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        self._ready.append(callback)
+
+    call_threadsafe = call_soon
+
+    def call_at(self, when_ns: int, callback: Callable[[], None]) -> VirtualTimer:
+        timer = VirtualTimer(when_ns, callback)
+        self.timers.append(timer)
+        return timer
+
+    def settle(self) -> None:
+        while self._ready:
+            ready, self._ready = self._ready, []
+            for callback in ready:
+                callback()
+
+    def advance(self, ms: float) -> None:
+        end = self._now + int(ms * MS)
+        self.settle()
+        while due := [timer for timer in self.timers if timer.when_ns <= end and not timer.cancelled]:
+            timer = min(due, key=lambda timer: timer.when_ns)
+            self.timers.remove(timer)
+            self._now = max(self._now, timer.when_ns)
+            timer.callback()
+            self.settle()
+        self._now = end
+        self.settle()
+
+
+@dataclass(eq=False)
+class Run:
+    """An execution under way, on the runner named `runner`."""
+
+    runner: str
+    batch: Batch
+    rows: int
+    size: int
+    started_ns: int
+    done: Callable[[Outcome], None]
+
+
+class FakeRunner:
+    def __init__(self, name: str, stage: "Stage") -> None:
+        self.name = name
+        self._stage = stage
+
+    def run(self, batch: Batch, size: int, done: Callable[[Outcome], None]) -> None:
+        rows = batch.rows or 1
+        run = Run(self.name, batch, rows, size, self._stage.clock.now_ns(), done)
+        self._stage.running.append(run)
+        self._stage.ran.append(rows)
+        if self._stage.inline:
+            self._stage.finish()
+
+
+@dataclass
+class Stage:
+    """A batcher over fake instances. `ran` lists the rows of all executions so far, `answered` the requests in the order
+    of their answers."""
+
+    clock: VirtualClock
+    statistics: ModelStatistics
+    running: list[Run] = field(default_factory=list)
+    ran: list[int] = field(default_factory=list)
+    answered: list[Pending] = field(default_factory=list)
+    inline: bool = False
+    runners: list[FakeRunner] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.batcher: Batcher
+
+    def submit(self, rows: int = 1, *, settle: bool = True, value: float = 0.0, **more: object) -> Pending:
+        inputs = {"IN": np.full((rows, 2), value, np.float32)}
+        pending = Pending(inputs, rows, self.answered.append, byte_size=rows * 8, accepted_ns=self.clock.now_ns(), **more)
+        self.batcher.submit(pending)
+        if settle:
+            self.clock.settle()
+        return pending
+
+    def plug(self, count: int = 1) -> None:
+        """Occupy `count` instances."""
+        for _ in range(count):
+            self.submit()
+        self.ran.clear()
+
+    def finish(self, index: int = 0, outputs: object = None, error: DespinaError | None = None) -> Run:
+        """End an execution; without `outputs` they repeat the input."""
+        run = self.running.pop(index)
+        now = self.clock.now_ns()
+        if error is not None:
+            run.done(Outcome(run.started_ns, error=error))
+        else:
+            made = {"OUT": np.concatenate(run.batch.inputs["IN"])} if outputs is None else outputs
+            run.done(Outcome(run.started_ns, Execution(made, now, now)))
+        if not self.inline:
+            self.clock.settle()
+        return run
+
+    def finish_all(self) -> None:
+        while self.running:
+            self.finish()
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def make_stage(clock: VirtualClock) -> Callable[..., Stage]:
+    def make(
+        policy: BatchPolicy | None = BatchPolicy(8),
+        *,
+        instances: int = 1,
+        rules: QueueRules | None = None,
+        limits: QueueLimits = QueueLimits(),
+        ordered: bool = False,
+        estimate: bool = False,
+        **options: object,
+    ) -> Stage:
+        stage = Stage(clock, ModelStatistics())
+        runners = stage.runners = [FakeRunner(f"instance_{number}", stage) for number in range(instances)]
+        fastest = FastestBatch(policy.max_batch_size if policy else 1, instances) if estimate else None
+        queue = FifoQueue(limits) if rules is None else PolicyQueue(rules, limits, fastest and fastest.wait_ns)
+        answers = (OrderedAnswers if ordered else Answers)(clock, stage.statistics)
+        decide = one_at_a_time if policy is None else lambda q, now, batch: next_batch(q, now, policy, batch)
+        settings = BatcherOptions(**{"prefetch": rules is None, **options})
+        stage.batcher = Batcher(queue, decide, list(runners), clock, stage.statistics, answers, settings, fastest)
+        return stage
+
+    return make
