@@ -28,6 +28,7 @@ def match(text: str, inputs: Shapes, outputs: Shapes, optional: str = "") -> Non
 X = tensor("input", "x", "dims: 2")
 Y = tensor("output", "y", "dims: 2")
 BATCH = "max_batch_size: 4 "
+STATE = 'sequence_batching { state { input_name: "s" output_name: "t" data_type: TYPE_FP32 dims: 1 } }'
 CONTROL = 'sequence_batching { control_input { name: "START" control { int32_false_true: [ 0, 1 ] } } }'
 
 
@@ -46,7 +47,7 @@ CONTROL = 'sequence_batching { control_input { name: "START" control { int32_fal
         (BATCH + tensor("input", "x", "dims: 4 allow_ragged_batch: true") + Y, {"x": (-1,)}, {"y": (-1, 2)}, ""),
         (BATCH + X + Y + CONTROL, {"x": (-1, 2), "START": (-1, 1)}, {"y": (-1, 2)}, ""),
         (
-            BATCH + X + Y + 'sequence_batching { state { input_name: "s" output_name: "t" } }',
+            BATCH + X + Y + STATE,
             {"x": (-1, 2), "s": (-1, 1)},
             {"y": (-1, 2), "t": (-1, 1)},
             "",

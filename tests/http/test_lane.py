@@ -160,9 +160,7 @@ def test_a_chunked_body_is_served_by_the_application(connection: socket.socket) 
         (b"POST " + INFER.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 200, "OUTPUT0"),
     ],
 )
-def test_the_connection_lives_on_after_an_error(
-    connection: socket.socket, sent: bytes, status: int, text: str
-) -> None:
+def test_the_connection_lives_on_after_an_error(connection: socket.socket, sent: bytes, status: int, text: str) -> None:
     reader = Reader(connection)
     connection.sendall(sent)
     got, _, body = reader.response()
@@ -207,12 +205,15 @@ def test_hanging_up_in_the_middle_of_a_body_disturbs_nobody(port: int, connectio
     assert Reader(connection).values() == [2.0]
 
 
+def send_forever(sock: socket.socket, data: bytes) -> None:
+    for _ in range(100_000):
+        sock.sendall(data)
+
+
 def test_a_client_that_pipelines_and_never_reads_is_not_served_forever(port: int, connection: socket.socket) -> None:
     """Answers nobody takes must not pile up: the server stops reading from such a connection."""
     with socket.create_connection(("127.0.0.1", port), timeout=1) as deaf:
-        data = request([1.0] * 4000)
         with pytest.raises(TimeoutError):
-            for _ in range(100_000):
-                deaf.sendall(data)
+            send_forever(deaf, request([1.0] * 4000))
     connection.sendall(request([2.0]))
     assert Reader(connection).values() == [2.0]

@@ -47,7 +47,7 @@ def wait(age: int = 0) -> Decision:
         pytest.param(PLAIN, queue("2 8 2"), send(1, "full"), id="no look-ahead past a request that does not fit"),
         pytest.param(PLAIN, queue("2 2 2", "a a b"), send(2, "shape"), id="stops at another shape"),
         pytest.param(PLAIN, queue("2 2 2", "a b a"), send(1, "shape"), id="no look-ahead past another shape"),
-        pytest.param(PLAIN, queue("9"), send(1, "preferred"), id="a first request beyond the maximum is not held back"),
+        pytest.param(PLAIN, queue("9"), send(1, "full"), id="a first request beyond the maximum is not held back"),
         pytest.param(BatchPolicy(1), queue("1 1"), send(1, "full"), id="maximum 1: one by one"),
         pytest.param(SIZES, queue("1 1 1"), send(3, "idle", closed=False), id="no preferred size reached: all go"),
         pytest.param(SIZES, queue("1 1 1 1"), send(4, "preferred"), id="a preferred size"),

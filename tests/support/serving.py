@@ -46,7 +46,8 @@ def wait_until_live(process: subprocess.Popen[bytes], port: int) -> None:
     while time.monotonic() < end:
         if process.poll() is not None:
             assert process.stderr is not None
-            raise AssertionError(f"the server ended with {process.returncode}: {process.stderr.read().decode()[-2000:]}")
+            log = process.stderr.read().decode()[-2000:]
+            raise AssertionError(f"the server ended with {process.returncode}: {log}")
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:
             connection.request("GET", "/v2/health/live")

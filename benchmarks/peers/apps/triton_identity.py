@@ -1,4 +1,4 @@
-"""The identity in tritonserver's Python backend: what is left is its front end, its scheduler and its pipe to Python."""
+"""The identity in tritonserver's Python backend: its front end, its scheduler and its pipe to Python."""
 
 import triton_python_backend_utils as pb_utils
 

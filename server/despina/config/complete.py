@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from despina.config.datatypes import data_type
 from despina.config.proto import ModelConfig, copy_of
+from despina.config.shape_buckets import built_inputs
 from despina.errors import InvalidArgument
 from despina_backends.base import TensorMetadata
 
@@ -55,7 +56,8 @@ def complete_from_model(
             "skipping model configuration auto-complete for '%s': inputs and outputs already specified", config.name
         )
         return completed
-    required = {name: tensor for name, tensor in inputs.items() if not tensor.optional}
+    built = built_inputs(config)
+    required = {name: tensor for name, tensor in inputs.items() if not tensor.optional and name not in built}
     _complete_batching(completed, can_batch(required, outputs), default_max_batch_size)
     if not completed.input:
         _add_tensors(completed, "input", required)

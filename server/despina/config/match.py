@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from despina.config.datatypes import config_name, data_type
 from despina.config.match_sequences import match_sequences
 from despina.config.proto import Message, ModelConfig
+from despina.config.shape_buckets import built_inputs
 from despina.errors import InvalidArgument
 from despina_backends.base import TensorMetadata
 
@@ -30,6 +31,7 @@ def match_model(config: ModelConfig, inputs: Tensors, outputs: Tensors) -> None:
 def _match_count(config: ModelConfig, inputs: Tensors) -> None:
     expected = sum(not tensor.optional for tensor in config.input)
     expected += sum(len(batch_input.target_name) for batch_input in config.batch_input)
+    expected += len(built_inputs(config))
     expected += len(set(control_inputs(config))) + len(config.sequence_batching.state)
     provided = sum(not tensor.optional for tensor in inputs.values())
     if expected != provided:

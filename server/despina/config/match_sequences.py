@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from despina.config.datatypes import config_name, data_type
-from despina.config.proto import Message, ModelConfig, model_config_pb2
+from despina.config.proto import Message, ModelConfig
 from despina.errors import Internal, InvalidArgument
 from despina_backends.base import TensorMetadata
 
@@ -20,8 +20,10 @@ def match_sequences(config: ModelConfig, inputs: Tensors, outputs: Tensors) -> N
             raise Internal(f"configuration specified sequence control '{name}', but model does not provide that input")
         _match_control(config, inputs[name], control)
     for state in config.sequence_batching.state:
-        _match_state(config, state, state.input_name, inputs, "input")
-        _match_state(config, state, state.output_name, outputs, "output")
+        model_input = _find(state.input_name, inputs, "input")
+        model_output = _find(state.output_name, outputs, "output")
+        _match_state(config, state, model_input, "input")
+        _match_state(config, state, model_output, "output")
 
 
 def _controls(config: ModelConfig) -> Iterator[tuple[str, Message]]:
@@ -49,19 +51,21 @@ def control_type(control: Message) -> str:
     for pair, name in _PAIR_TYPES.items():
         if getattr(control, pair):
             return name
-    return model_config_pb2.DataType.Name(control.data_type)
+    return config_name(control.data_type)
 
 
-def _match_state(config: ModelConfig, state: Message, name: str, tensors: Tensors, kind: str) -> None:
+def _find(name: str, tensors: Tensors, kind: str) -> TensorMetadata:
     if name not in tensors:
-        raise InvalidArgument(
-            f"unexpected inference {kind} '{name}', allowed {kind}s are: {', '.join(sorted(tensors))}"
-        )
-    model = tensors[name]
+        allowed = ", ".join(sorted(tensors))
+        raise InvalidArgument(f"unexpected inference {kind} '{name}', allowed {kind}s are: {allowed}")
+    return tensors[name]
+
+
+def _match_state(config: ModelConfig, state: Message, model: TensorMetadata, kind: str) -> None:
     if state.data_type != data_type(model.datatype):
         raise InvalidArgument(
             f"unable to load model '{config.name}', configuration expects datatype {config_name(state.data_type)} for "
-            f"state {kind} '{name}', model provides {config_name(data_type(model.datatype))}"
+            f"state {kind} '{model.name}', model provides {config_name(data_type(model.datatype))}"
         )
     dims = (-1, *state.dims) if config.max_batch_size > 0 else tuple(state.dims)
     if len(dims) != len(model.shape) or not all(
@@ -69,7 +73,7 @@ def _match_state(config: ModelConfig, state: Message, name: str, tensors: Tensor
     ):
         raise InvalidArgument(
             f"unable to load model '{config.name}', configuration expects shape {_shape(dims)} for state {kind} "
-            f"'{name}', model provides {_shape(model.shape)}"
+            f"'{model.name}', model provides {_shape(model.shape)}"
         )
 
 

@@ -38,7 +38,8 @@ def _validate_initial(state: Message, initial: Message) -> None:
             raise InvalidArgument(f"'initial_state' field for state input name '{name}' contains variable dimensions.")
         if expected not in (-1, got):
             raise InvalidArgument(
-                f"'initial_state' dim for input name '{name}' doesn't match 'state' dim description. {got} != {expected}"
+                f"'initial_state' dim for input name '{name}' doesn't match 'state' dim description. {got} != "
+                f"{expected}"
             )
     if initial.WhichOneof("state_data") is None:
         # The missing space is the original's.

@@ -75,9 +75,7 @@ class _Path:
         raise MethodNotAllowed("Method Not Allowed")
 
 
-def check_restriction(
-    request: Request, category: str | None, restrictions: Mapping[str, tuple[str, str]]
-) -> None:
+def check_restriction(request: Request, category: str | None, restrictions: Mapping[str, tuple[str, str]]) -> None:
     """Raises Forbidden when the API is restricted and the request lacks the header that opens it."""
     restriction = restrictions.get(category) if category else None
     if restriction is None:

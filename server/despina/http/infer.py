@@ -33,7 +33,7 @@ class InferReply:
     """What goes back. `header_length` is the length of the JSON when binary data follows, else 0."""
 
     status: int
-    buffers: Sequence[Buffer | Array]
+    buffers: Sequence[Buffer]
     header_length: int = 0
     retry_after: float | None = None
 
@@ -41,7 +41,7 @@ class InferReply:
     def size(self) -> int:
         size = 0
         for buffer in self.buffers:
-            size += len(buffer) if type(buffer) is bytes else buffer.nbytes  # type: ignore[union-attr]
+            size += len(buffer) if isinstance(buffer, bytes) else buffer.nbytes
         return size
 
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -29,7 +30,6 @@ from uvicorn.server import ServerState
 from despina.errors import DespinaError
 from despina.http.infer import InferExchange, InferReply, error_reply
 from despina.http.request_head import InferHead, RequestHeads
-from despina.protocol.messages import Array
 
 if TYPE_CHECKING:
     from despina.server import Server
@@ -129,15 +129,15 @@ class InferLane(HttpToolsProtocol):
             data = data[:missing]
         body += data
         if len(body) == head.content_length:
-            self.body_complete(body)
+            self.body_complete(memoryview(body))
 
-    def body_complete(self, body: bytearray) -> None:
+    def body_complete(self, body: memoryview) -> None:
         """All of the announced body has arrived."""
         head = self._head
         assert head is not None
         self._head = None
         self._body = None
-        self._exchange_body(head, memoryview(body))
+        self._exchange_body(head, body)
 
     def _keep(self, data: bytes) -> None:
         self._backlog += data
@@ -176,7 +176,7 @@ class InferLane(HttpToolsProtocol):
         if size <= JOIN_LIMIT:
             self.transport.write(b"".join((head, *reply.buffers)))
         else:
-            self.transport.writelines([head, *(_as_buffer(buffer) for buffer in reply.buffers)])
+            self.transport.writelines([head, *(memoryview(buffer).cast("B") for buffer in reply.buffers)])
         if self._closing:
             self.transport.close()
         elif self._backlog:
@@ -230,8 +230,7 @@ class BodyReceiver(asyncio.BufferedProtocol):
     def __init__(self, lane: InferLane, transport: asyncio.Transport, size: int, begun: memoryview) -> None:
         self._lane = lane
         self._transport = transport
-        self._body = bytearray(size)
-        self._view = memoryview(self._body)
+        self._view = np.empty(size, np.uint8).data  # unlike a bytearray, not filled with zeros first
         self._filled = len(begun)
         self._view[: self._filled] = begun
 
@@ -240,9 +239,9 @@ class BodyReceiver(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._filled += nbytes
-        if self._filled == len(self._body):
+        if self._filled == len(self._view):
             self._transport.set_protocol(self._lane)
-            self._lane.body_complete(self._body)
+            self._lane.body_complete(self._view)
 
     def eof_received(self) -> None:
         self._lane.eof_received()
@@ -279,7 +278,3 @@ def reply_head(reply: InferReply, size: int, closing: bool) -> bytes:
         lines.append(b"connection: close")
     lines.append(b"content-length: %d\r\n\r\n" % size)
     return b"\r\n".join(lines)
-
-
-def _as_buffer(buffer: bytes | memoryview | Array) -> bytes | memoryview:
-    return buffer if isinstance(buffer, bytes | memoryview) else memoryview(buffer.reshape(-1)).cast("B")

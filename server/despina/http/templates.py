@@ -2,8 +2,8 @@
 
 Clients send the same JSON again and again around tensors that differ. The first request of a kind is decoded, admitted
 and encoded in full; what that came to is kept as a `RequestTemplate` under the bytes that do not change. The next
-request with the same bytes only has its tensors cut out: binary ones as views of the body, JSON ones by parsing just the
-arrays. Anything unusual (an id, parameters, shared memory, classification) is not kept and takes the full way every time.
+request with the same bytes only has its tensors cut out: binary ones as views of the body, JSON ones by parsing just
+the arrays. Anything unusual (an id, parameters, shared memory, classification) is not kept and takes the full way.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class Templates:
         binary = tuple(wanted[name].binary if wanted else request.binary_output for name in names)
         return tuple((spec.name, spec.datatype.name) for spec in specs), binary
 
-    def compose(self, template: RequestTemplate, pending: Pending) -> tuple[list[Buffer | Array], int] | None:
+    def compose(self, template: RequestTemplate, pending: Pending) -> tuple[list[Buffer], int] | None:
         """Buffers of the reply and the length of its JSON if binary data follows; None for the full way."""
         results = pending.results
         assert results is not None
@@ -192,21 +192,19 @@ class Templates:
         return response_frame(self._model.name, self._model.version, "", described)
 
 
-def _fill(
-    frame: tuple[bytes, ...], template: RequestTemplate, arrays: list[Array]
-) -> tuple[list[Buffer | Array], int] | None:
+def _fill(frame: tuple[bytes, ...], template: RequestTemplate, arrays: list[Array]) -> tuple[list[Buffer], int] | None:
     if len(frame) == 1:
         for array in arrays:
             if not array.flags.c_contiguous:
                 return None
-        return [frame[0], *arrays], len(frame[0])
+        return [frame[0], *[array.data for array in arrays]], len(frame[0])
     pieces = [frame[0]]
-    blobs: list[Buffer | Array] = []
+    blobs: list[Buffer] = []
     for (name, datatype), array, binary in zip(template.outputs, arrays, template.binary, strict=True):
         if not array.flags.c_contiguous:
             return None
         if binary:
-            blobs.append(array)
+            blobs.append(array.data)
         else:
             pieces += (json_data(OutputTensor(name, datatype, array)), frame[(len(pieces) + 1) // 2])
     head = b"".join(pieces)

@@ -20,8 +20,10 @@ FOLDER = "initial_state"
 
 
 def initial_state(config: ModelConfig, state: Message, directory: Path) -> Array:
-    """The state of one row, batch dimension included; `directory` is the model's. `config` has been validated. Raises
-    InvalidArgument for a file that is too short, Internal for one that cannot be read, Unsupported for one elsewhere."""
+    """The state of one row, batch dimension included; `directory` is the model's. `config` has been validated.
+
+    Raises InvalidArgument for a file that is too short, Internal for one that cannot be read, Unsupported for one
+    elsewhere."""
     datatype = DATATYPES[config_datatype(model_config_pb2.DataType.Name(state.data_type))]
     dims = tuple(max(1, dim) for dim in state.dims)
     flat = None
@@ -58,8 +60,8 @@ def _path(config: ModelConfig, state: Message, file: str, directory: Path) -> Pa
     relative = os.path.normpath(file)
     if os.path.isabs(relative) or relative.split(os.sep)[0] == os.pardir:
         raise Unsupported(
-            f"initial_state file path '{file}' for state input '{state.input_name}' in model '{config.name}' is outside "
-            "model directory"
+            f"initial_state file path '{file}' for state input '{state.input_name}' in model '{config.name}' is "
+            "outside model directory"
         )
     return directory / FOLDER / relative
 

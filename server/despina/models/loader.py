@@ -15,9 +15,11 @@ from despina.config.proto import Message, ModelConfig
 from despina.config.validate import validate, validate_io
 from despina.errors import DespinaError, Internal, InvalidArgument, NotFound, Unavailable, Unsupported
 from despina.models.candidate import Candidate
+from despina.models.sequence_plans import sequence_plan, with_sequence_inputs
 from despina.models.warmup import WarmupExecution, read_samples, run_samples
 from despina.repository.files import model_file
 from despina.repository.labels import read_labels
+from despina.scheduling.sequence_plan import SequencePlan
 from despina.settings import Settings
 from despina_backends.base import Backend, BackendError, BackendFactory, Device, ErrorCode, Instance, LoadOptions
 from despina_backends.registry import BACKENDS, resolve
@@ -48,7 +50,8 @@ class PlacedInstance:
 @dataclass(frozen=True, slots=True)
 class LoadedVersion:
     """A version that can execute. `config` is final, `directory` is the model's, `labels` are the class names by
-    output, `warmup` is what was executed already. An ensemble has no backend and no instances."""
+    output, `warmup` is what was executed already, `sequences` how a sequence model is scheduled. An ensemble has no
+    backend and no instances."""
 
     name: str
     version: int
@@ -59,6 +62,7 @@ class LoadedVersion:
     labels: dict[str, list[str]]
     load_seconds: float
     warmup: tuple[WarmupExecution, ...] = ()
+    sequences: SequencePlan | None = None
 
     def close(self) -> None:
         """Free everything. Blocks."""
@@ -106,9 +110,13 @@ def _load(
         config = _complete(config, backend, settings, settings_of_backend)
         instances = _place(config, backend, opened)
     labels = read_labels(directory, config)
-    warmup = run_samples(read_samples(config, directory), [placed.instance for placed in instances])
+    sequences = sequence_plan(config, directory)
+    samples = with_sequence_inputs(read_samples(config, directory), sequences)
+    warmup = run_samples(samples, [placed.instance for placed in instances])
     seconds = time.monotonic() - start
-    return LoadedVersion(candidate.name, version, config, directory, backend, instances, labels, seconds, warmup)
+    return LoadedVersion(
+        candidate.name, version, config, directory, backend, instances, labels, seconds, warmup, sequences
+    )
 
 
 def backend_factory(name: str) -> BackendFactory:

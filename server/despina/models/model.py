@@ -54,7 +54,8 @@ class Model:
             InstanceRunner(placed.name, placed.instance, clock, steady, options.inline_limit_ns) for placed in places
         ]
         self._clock = clock
-        self._scheduler = make_scheduler(Parts(loaded.config, self._runners, places, clock, statistics, options))
+        parts = Parts(loaded.config, self._runners, places, clock, statistics, options, loaded.sequences)
+        self._scheduler = make_scheduler(parts)
 
     def submit(
         self, request: InferRequest, on_done: Callable[[Pending], None], trace: Trace | None = None

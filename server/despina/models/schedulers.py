@@ -23,6 +23,8 @@ from despina.scheduling.policy_queue import PolicyQueue, QueuePolicy, QueueRules
 from despina.scheduling.rate_limiter import Demand, Permit, RateLimiter, Resource
 from despina.scheduling.request_queue import FifoQueue, QueueLimits, RequestQueue
 from despina.scheduling.runner import InstanceRunner
+from despina.scheduling.sequence_plan import SequencePlan
+from despina.scheduling.sequence_scheduler import SequenceScheduler
 from despina.scheduling.turns import Turns
 from despina.telemetry.statistics import ModelStatistics
 
@@ -71,7 +73,7 @@ class SchedulingOptions:
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What a scheduler is made of: the final configuration, one runner per active instance (with the place of the
-    instance at the same index), and what it reads and writes."""
+    instance at the same index), what it reads and writes, and the plan of a model with sequences."""
 
     config: ModelConfig
     runners: Sequence[InstanceRunner]
@@ -79,6 +81,7 @@ class Parts:
     clock: Clock
     statistics: ModelStatistics
     options: SchedulingOptions
+    sequences: SequencePlan | None = None
 
 
 def make_scheduler(parts: Parts) -> Scheduler:
@@ -169,10 +172,29 @@ def _finish(parts: Parts, batcher: Batcher) -> Scheduler:
     return batcher
 
 
+# ----------------------------------------------------------------------------------------------------------- sequences
+
+
+def sequence_batching(parts: Parts) -> Scheduler:
+    """Requests belong together in sequences (config §6.1)."""
+    assert parts.sequences is not None
+    options = parts.options
+    scheduler = SequenceScheduler(
+        parts.sequences,
+        parts.runners,
+        parts.clock,
+        parts.statistics,
+        options.queue_limits,
+        hold_requests=options.hold_requests,
+    )
+    limit_rate(scheduler, parts)
+    return scheduler
+
+
 # -------------------------------------------------------------------------------------------------------- rate limiter
 
 
-def limit_rate(batcher: Batcher, parts: Parts) -> None:
+def limit_rate(batcher: Batcher | SequenceScheduler, parts: Parts) -> None:
     """Let the batcher ask the server's rate limiter, if there is one and some instance needs a resource. Raises
     InvalidArgument when the resources do not suffice for an instance."""
     limiter = parts.options.rate_limiter
@@ -199,5 +221,6 @@ def _permit(config: ModelConfig, place: PlacedInstance, wake: Callable[[], None]
 SCHEDULERS: Mapping[str, Callable[[Parts], Scheduler]] = {
     "": one_by_one,
     "dynamic_batching": dynamic_batching,
+    "sequence_batching": sequence_batching,
 }
 """Scheduler by the field of `scheduling_choice` that is set."""

@@ -36,7 +36,7 @@ def sequence_plan(config: ModelConfig, directory: Path) -> SequencePlan | None:
     if not config.HasField("sequence_batching"):
         return None
     batching = config.sequence_batching
-    if batching.HasField("iterative_sequence") if _has_presence(batching) else batching.iterative_sequence:
+    if batching.iterative_sequence:
         raise Unsupported(
             f"model '{config.name}' asks for iterative_sequence (remove it), which this server does not support"
         )
@@ -50,3 +50,62 @@ def sequence_plan(config: ModelConfig, directory: Path) -> SequencePlan | None:
         _correlation(batching),
         tuple(_states(config, directory)),
     )
+
+
+def _strategy(config: ModelConfig) -> DirectStrategy | OldestStrategy:
+    batching = config.sequence_batching
+    rows = max(1, config.max_batch_size)
+    if batching.HasField("oldest"):
+        oldest = batching.oldest
+        preferred = tuple(sorted(set(oldest.preferred_batch_size)))
+        policy = BatchPolicy(rows, preferred, oldest.max_queue_delay_microseconds * 1000)
+        return OldestStrategy(oldest.max_candidate_sequences or rows, policy)
+    direct = batching.direct
+    return DirectStrategy(direct.max_queue_delay_microseconds * 1000, direct.minimum_slot_utilization)
+
+
+def _controls(batching: Message) -> Iterator[tuple[str, str, Message]]:
+    """Kind (START, END, READY, CORRID), tensor name and description of every control."""
+    for tensor in batching.control_input:
+        for control in tensor.control:
+            yield _CONTROL.Kind.Name(control.kind).removeprefix("CONTROL_SEQUENCE_"), tensor.name, control
+
+
+def _flags(config: ModelConfig) -> Iterator[FlagControl]:
+    shape = (1, 1) if config.max_batch_size > 0 else (1,)
+    for kind, name, control in _controls(config.sequence_batching):
+        for pair, dtype in _DTYPES.items():
+            if values := getattr(control, pair):
+                when_false, when_true = (np.full(shape, value, dtype) for value in values)
+                yield FlagControl(kind, name, when_false, when_true)
+
+
+def _correlation(batching: Message) -> CorrelationControl | None:
+    for kind, name, control in _controls(batching):
+        if kind == "CORRID":
+            return CorrelationControl(name, config_datatype(control_type(control)))
+    return None
+
+
+def _states(config: ModelConfig, directory: Path) -> Iterator[StateTensor]:
+    visible = {output.name for output in config.output}
+    for state in config.sequence_batching.state:
+        yield StateTensor(
+            state.input_name,
+            state.output_name,
+            initial_state(config, state, directory),
+            state.output_name in visible,
+            -1 in state.dims,
+        )
+
+
+def with_sequence_inputs(samples: Iterable[Sample], plan: SequencePlan | None) -> list[Sample]:
+    """Warm-up samples with the controls and states that they leave out: those of a row without a request, and initial
+    ones."""
+    if plan is None:
+        return list(samples)
+    rest: Mapping[str, Array] = {
+        **Controls(plan).absent,
+        **{state.input_name: state.initial for state in plan.states},
+    }
+    return [replace(sample, inputs={**rest, **sample.inputs}) for sample in samples]

@@ -10,7 +10,7 @@ from math import prod
 
 import numpy as np
 
-from despina.config.proto import ModelConfig, model_config_pb2
+from despina.config.proto import Message, ModelConfig, model_config_pb2
 from despina.errors import InvalidArgument
 from despina.protocol import bytes_tensor
 from despina.protocol.datatypes import DATATYPES, Datatype, config_datatype
@@ -283,7 +283,7 @@ def takes_oversize(config: ModelConfig) -> bool:
     return bool(config.parameters[OVERSIZE_PARAMETER].string_value.lower() == "true")
 
 
-def _input_spec(item: model_config_pb2.ModelInput) -> TensorSpec:
+def _input_spec(item: Message) -> TensorSpec:
     return TensorSpec(
         item.name,
         DATATYPES[config_datatype(model_config_pb2.DataType.Name(item.data_type))],
@@ -294,7 +294,7 @@ def _input_spec(item: model_config_pb2.ModelInput) -> TensorSpec:
     )
 
 
-def _output_spec(item: model_config_pb2.ModelOutput) -> TensorSpec:
+def _output_spec(item: Message) -> TensorSpec:
     return TensorSpec(
         item.name,
         DATATYPES[config_datatype(model_config_pb2.DataType.Name(item.data_type))],

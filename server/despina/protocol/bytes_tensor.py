@@ -61,7 +61,8 @@ def checked(elements: list[bytes], count: int, name: str, model: str, label: str
 def encode(array: Array) -> bytes:
     """The wire form of an object array of `bytes`."""
     pieces: list[bytes] = []
-    for element in array.ravel():
+    elements: list[bytes] = array.ravel().tolist()
+    for element in elements:
         pieces.append(_LENGTH.pack(len(element)))
         pieces.append(element)
     return b"".join(pieces)

@@ -64,7 +64,8 @@ def json_data(tensor: OutputTensor) -> bytes:
             f"sending {datatype} data via JSON is not supported. Please use the binary data format for output"
         )
     if datatype == "BYTES":
-        return dumps([element.decode("utf-8", "surrogateescape") for element in array.ravel()])
+        elements: list[bytes] = array.ravel().tolist()
+        return dumps([element.decode("utf-8", "surrogateescape") for element in elements])
     flat = np.ascontiguousarray(array).reshape(-1)
     if datatype in ("FP32", "FP64"):
         flat = flat.astype(np.float64, copy=False)

@@ -99,7 +99,7 @@ def next_batch(
     if scan.ended_by is not None:
         return Decision(scan.count, closed=True, reason=scan.ended_by)
     if scan.total >= policy.largest_stop:
-        full = scan.total == policy.max_batch_size
+        full = scan.total >= policy.max_batch_size
         return Decision(
             scan.count, closed=True, reason="full" if full else "delay" if waited and delay else "preferred"
         )

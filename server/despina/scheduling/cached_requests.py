@@ -5,7 +5,6 @@ a hit waits until everything before it has been answered.
 """
 
 from collections.abc import Callable
-from concurrent.futures import Executor
 from functools import partial
 
 from despina.errors import DespinaError
@@ -32,7 +31,6 @@ class CachedRequests(Layer):
         outputs: tuple[str, ...],
         clock: Clock,
         statistics: ModelStatistics,
-        hashing: Executor,
         *,
         on_hit: OnDone | None = None,
         ordered: bool = False,
@@ -43,7 +41,6 @@ class CachedRequests(Layer):
         self._outputs = outputs
         self._clock = clock
         self._statistics = statistics
-        self._hashing = hashing
         self._on_hit = on_hit
         self._line: dict[Pending, OnDone | None] | None = {} if ordered else None
         self._hashed_apart = 0
@@ -59,15 +56,15 @@ class CachedRequests(Layer):
         else:
             self._inner.when_idle(callback)
 
-    def forget(self) -> None:
-        """The model version is gone."""
+    def close(self) -> None:
         self._cache.forget(self._scope)
+        self._inner.close()
 
     def submit(self, pending: Pending) -> None:
         started_ns = self._clock.now_ns()
         if pending.byte_size > LARGE_BYTES:
             self._hashed_apart += 1
-            self._hashing.submit(self._hash_apart, pending, started_ns)
+            self._cache.hashing.submit(self._hash_apart, pending, started_ns)
         else:
             self._look_up(pending, digest(pending.inputs), started_ns)
 

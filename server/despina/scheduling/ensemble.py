@@ -57,6 +57,11 @@ class StepModel(Protocol):
 
     def request_gone(self, pending: Pending) -> None: ...
 
+    @property
+    def labels(self) -> Mapping[str, list[str]]:
+        """Class names by output."""
+        ...
+
 
 FindModel = Callable[[str, int | None], StepModel]
 """The READY model of a name, in a version or the latest one for None. Raises NotFound, Unavailable."""
@@ -92,7 +97,7 @@ class EnsembleScheduler:
     def submit(self, pending: Pending) -> None:
         """Start a request. It is answered here already when its first step cannot take it."""
         pending.queued_ns = self._clock.now_ns()
-        pending.response_parameters = sequence_parameters(pending)
+        add_sequence_parameters(pending)
         run = EnsembleRun(self, pending, self._plan(pending.outputs or self._graph.outputs))
         self._runs[pending] = run
         pending.started_ns = self._clock.now_ns()
@@ -104,6 +109,9 @@ class EnsembleScheduler:
         run = self._runs.get(pending)
         if run is not None:
             run.fail(Cancelled(""), "CANCELED")
+
+    def close(self) -> None:
+        """There is nothing to give up: the steps are models of their own."""
 
     def _plan(self, outputs: tuple[str, ...]) -> Plan:
         plan = self._plans.get(outputs)
@@ -308,9 +316,9 @@ class EnsembleRun:
         return type(error)(message)
 
 
-def sequence_parameters(pending: Pending) -> dict[str, Parameter]:
-    """What the answer of an ensemble says of the sequence its request belongs to."""
-    return {
+def add_sequence_parameters(pending: Pending) -> None:
+    """The answer of an ensemble says which sequence its request belongs to."""
+    pending.response_parameters = {
         "sequence_id": pending.correlation_id or 0,
         "sequence_start": pending.sequence_start,
         "sequence_end": pending.sequence_end,

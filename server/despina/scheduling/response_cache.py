@@ -6,6 +6,7 @@ inputs happens elsewhere.
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import count
@@ -43,10 +44,12 @@ class _Entry:
 
 
 class ResponseCache:
-    """At most `capacity` bytes of answers. `used` counts bytes, the times are nanoseconds."""
+    """At most `capacity` bytes of answers. `used` counts bytes, the times are nanoseconds. `hashing` is where large
+    inputs are digested: by default on a thread, which starts with the first of them."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, hashing: Executor | None = None) -> None:
         self.capacity = capacity
+        self.hashing: Executor = hashing or ThreadPoolExecutor(1, thread_name_prefix="despina-cache")
         self.used = 0
         self.hits = 0
         self.misses = 0

@@ -22,8 +22,14 @@ class Scheduler(Protocol):
         """Whether any taken request is unanswered."""
         ...
 
-    def when_idle(self, callback: Callable[[], None]) -> None:
+    @property
+    def when_idle(self) -> Callable[[Callable[[], None]], None]:
         """Call back once, as soon as nothing taken is unanswered."""
+        ...
+
+    @property
+    def close(self) -> Callable[[], None]:
+        """Give up what is shared with other models. Called on the event loop's thread when nothing is unanswered."""
         ...
 
 
@@ -46,3 +52,6 @@ class Layer:
 
     def when_idle(self, callback: Callable[[], None]) -> None:
         self._inner.when_idle(callback)
+
+    def close(self) -> None:
+        self._inner.close()

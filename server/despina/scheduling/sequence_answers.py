@@ -1,6 +1,7 @@
 """From the outcome of an execution to the answers of its requests and the next states of their sequences."""
 
-from collections.abc import Mapping, Sequence as Rows
+from collections.abc import Mapping
+from collections.abc import Sequence as Rows
 from time import time_ns
 
 from despina.errors import DespinaError, Unsupported
@@ -88,8 +89,8 @@ class SequenceAnswers:
         got = array.shape[0] if array.ndim else 0
         if got <= row:
             raise Unsupported(
-                f"failed to split the output tensor '{name}' in responses: expected batch size of at least {row + 1} in "
-                f"model output, got {got}"
+                f"failed to split the output tensor '{name}' in responses: expected batch size of at least {row + 1} "
+                f"in model output, got {got}"
             )
         return array[row : row + 1]
 

@@ -61,7 +61,8 @@ def check_sequence_request(plan: SequencePlan, pending: Pending) -> None:
             )
     if pending.rows > 1:
         raise InvalidArgument(
-            f"inference request to model '{plan.model}' must specify batch-size 1 due to requirements of sequence batcher"
+            f"inference request to model '{plan.model}' must specify batch-size 1 due to requirements of sequence "
+            "batcher"
         )
     if not pending.correlation_id:
         raise InvalidArgument(

@@ -83,13 +83,12 @@ class DirectInstance:
         taken = [slot for slot, _ in ready if keys[slot] == keys[first]]
         rows: list[Step | None] = [None] * (taken[-1].number + 1)
         for slot in taken:
-            step = rows[slot.number] = self._steps.make(slot, now_ns)
+            rows[slot.number] = step = self._steps.make(slot, now_ns)
             self._owner.started(step.pending)
+            if step.pending.sequence_end:
+                self._owner.release(slot)
         self.running = True
-        for step in rows:
-            if step is not None and step.pending.sequence_end:
-                self._owner.release(step.slot)
-        size = len(rows) if keys[first] is None else sum(step.pending.byte_size for step in rows if step is not None)
+        size = len(rows) if keys[first] is None else sum(row.pending.byte_size for row in rows if row is not None)
         self._runner.run(self._steps.gather(rows), size, partial(self._finish, rows, reason))
 
     def _finish(self, rows: Rows[Step | None], reason: Reason, outcome: Outcome) -> None:

@@ -2,8 +2,8 @@
 
 A sequence hands its next request on when the one before has been answered, so requests of one sequence never share a
 batch, and the state is there when it is needed. What makes a batch is decided as for any dynamically batched model
-(`batch_policy`); the delay counts from when a request was handed on. As one instance runs one batch at a time, and in the
-order in which requests came, answers keep that order too: `preserve_ordering` asks for nothing more.
+(`batch_policy`); the delay counts from when a request was handed on. As one instance runs one batch at a time, and in
+the order in which requests came, answers keep that order too: `preserve_ordering` asks for nothing more.
 """
 
 from collections import deque

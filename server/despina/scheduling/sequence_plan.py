@@ -1,5 +1,5 @@
-"""How the sequences of a model are scheduled and what its instances are fed beside the clients' tensors, precomputed from
-its configuration (config §6.1). Pure data; made once, when the model is loaded."""
+"""How the sequences of a model are scheduled, and what its instances are fed beside the clients' tensors (config §6.1).
+Pure data; made once from the configuration, when the model is loaded."""
 
 from dataclasses import dataclass
 
@@ -43,8 +43,8 @@ class StateTensor:
 
 @dataclass(frozen=True, slots=True)
 class DirectStrategy:
-    """Every sequence has a row of its own in the batch. With both values set, a batch waits for its oldest request to be
-    `max_queue_delay_ns` old or for the share `minimum_slot_utilization` of the rows to be filled."""
+    """Every sequence has a row of its own in the batch. With both values set, a batch waits for its oldest request to
+    be `max_queue_delay_ns` old or for the share `minimum_slot_utilization` of the rows to be filled."""
 
     max_queue_delay_ns: int = 0
     minimum_slot_utilization: float = 0.0
@@ -60,8 +60,8 @@ class OldestStrategy:
 
 @dataclass(frozen=True, slots=True)
 class SequencePlan:
-    """Everything there is to know. `max_batch_size` 0: the tensors of the model have no batch dimension. `idle_ns` is how
-    long a sequence may have nothing to do before it is forgotten."""
+    """Everything there is to know. `max_batch_size` 0: the tensors of the model have no batch dimension. `idle_ns` is
+    how long a sequence may have nothing to do before it is forgotten."""
 
     model: str
     max_batch_size: int

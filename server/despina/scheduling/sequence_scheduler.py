@@ -1,9 +1,9 @@
 """Schedules the requests of a model whose requests belong together in sequences (config §6.1).
 
-A sequence begins with a request that carries START and gets a slot on one of the model's instances, where it stays; with
-no slot free it waits in the backlog together with what follows of it. It ends with END, or when it has had nothing to do
-for too long, or when the client of one of its waiting requests hangs up: what comes after such a gap would be computed
-from a state that lacks a part. What the instances do with their slots is their strategy (`sequence_direct`,
+A sequence begins with a request that carries START and gets a slot on one of the model's instances, where it stays;
+with no slot free it waits in the backlog together with what follows of it. It ends with END, or when it has had nothing
+to do for too long, or when the client of one of its waiting requests hangs up: what comes after such a gap would be
+computed from a state that lacks a part. What the instances do with their slots is their strategy (`sequence_direct`,
 `sequence_oldest`).
 
 A correlation id stands for a sequence only until the request with END has come: the same id may then begin anew while
@@ -40,8 +40,8 @@ EXPIRED = "timeout of the corresponding sequence has been expired"
 
 
 class SequenceScheduler:
-    """`hold_requests` and `hold_backlog` keep the first executions back until so many requests are queued in slots and in
-    the backlog (TRITONSERVER_DELAY_SCHEDULER and TRITONSERVER_BACKLOG_DELAY_SCHEDULER, for tests that need exact
+    """`hold_requests` and `hold_backlog` keep the first executions back until so many requests are queued in slots and
+    in the backlog (TRITONSERVER_DELAY_SCHEDULER and TRITONSERVER_BACKLOG_DELAY_SCHEDULER, for tests that need exact
     batches)."""
 
     def __init__(
@@ -50,7 +50,7 @@ class SequenceScheduler:
         runners: Iterable[InstanceRunner],
         clock: Clock,
         statistics: ModelStatistics,
-        limits: QueueLimits = QueueLimits(),
+        limits: QueueLimits,
         *,
         hold_requests: int = 0,
         hold_backlog: int = 0,
@@ -118,8 +118,8 @@ class SequenceScheduler:
         sequence = self._live.get(pending.correlation_id)
         if sequence is None and not pending.sequence_start:
             raise InvalidArgument(
-                f"inference request for sequence {pending.correlation_id} to model '{self._plan.model}' must specify the "
-                "START flag on the first request of the sequence"
+                f"inference request for sequence {pending.correlation_id} to model '{self._plan.model}' must specify "
+                "the START flag on the first request of the sequence"
             )
         pending.queued_ns = self._clock.now_ns()
         self._check_limits(pending)
@@ -127,8 +127,8 @@ class SequenceScheduler:
             sequence = self._begin(pending.correlation_id)
         elif pending.sequence_start:
             _log.warning(
-                "sequence %s for model '%s' has a conflict. The previous sequence did not end before this sequence start. "
-                "Previous sequence will be terminated early.",
+                "sequence %s for model '%s' has a conflict. The previous sequence did not end before this sequence "
+                "start. Previous sequence will be terminated early.",
                 pending.correlation_id,
                 self._plan.model,
             )
@@ -137,8 +137,9 @@ class SequenceScheduler:
 
     def _check_limits(self, pending: Pending) -> None:
         limits, waiting = self._limits, len(self._waiting)
-        byte_size = self._waiting_bytes + pending.byte_size
-        if waiting and ((limits.rows and waiting >= limits.rows) or (limits.byte_size and byte_size > limits.byte_size)):
+        too_many = limits.rows and waiting >= limits.rows
+        too_large = limits.byte_size and self._waiting_bytes + pending.byte_size > limits.byte_size
+        if waiting and (too_many or too_large):
             self._statistics.rejected_queue_full += 1
             error = QueueFull(f"{pending.label}Exceeds maximum queue size")
             error.retry_after = self._drain_rate.seconds_for(waiting, pending.queued_ns)
@@ -176,8 +177,8 @@ class SequenceScheduler:
 
     def _given_up(self, sequence: Sequence) -> Cancelled:
         return Cancelled(
-            f"sequence {sequence.id} of model '{self._plan.model}' was given up because the client of one of its queued "
-            "requests disconnected; start it again"
+            f"sequence {sequence.id} of model '{self._plan.model}' was given up because the client of one of its "
+            "queued requests disconnected; start it again"
         )
 
     # ------------------------------------------------------------------------------------------- what instances tell

@@ -1,6 +1,7 @@
 """One request of a sequence, ready to be executed: its own tensors with the controls and the state added."""
 
-from collections.abc import Mapping, Sequence as Rows
+from collections.abc import Mapping
+from collections.abc import Sequence as Rows
 from dataclasses import dataclass
 
 import numpy as np

@@ -30,12 +30,15 @@ class Gate:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def listen(self, host: str, port: int) -> int:
-        """Opens the public address; returns its port.
+        """Opens the public address, then closes the one before; returns its port.
 
         Raises:
             OSError: the address is taken or not ours.
         """
+        before = self._listener
         self._listener = await self.loop.create_server(lambda: ClientConnection(self), host, port, backlog=2048)
+        if before is not None:
+            before.close()
         bound: int = self._listener.sockets[0].getsockname()[1]
         return bound
 

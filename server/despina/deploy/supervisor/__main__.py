@@ -2,12 +2,12 @@
 
 import logging
 import sys
-import time
 from pathlib import Path
 
 import uvloop
 
 from despina.deploy.folder import ServiceFolder
+from despina.deploy.score.logs import LineFormatter
 from despina.deploy.supervisor.supervisor import Supervisor
 
 
@@ -16,10 +16,9 @@ async def _run(folder: ServiceFolder, ready: int | None) -> None:
 
 
 def main() -> None:
-    logging.Formatter.converter = staticmethod(time.gmtime)
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname).1s [%(process)d] %(name)s - %(message)s"
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(LineFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     ready = int(sys.argv[2]) if len(sys.argv) > 2 else None
     uvloop.run(_run(ServiceFolder(Path(sys.argv[1])), ready))
 

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,17 +55,13 @@ class Child:
             await self._process.wait()
 
     def _signal(self, number: signal.Signals) -> None:
-        try:
+        with suppress(ProcessLookupError):
             self._process.send_signal(number)
-        except ProcessLookupError:
-            pass
 
     def _kill_group(self) -> None:
         # It leads a group of its own (start_new_session), which holds its workers too.
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 async def start_child(command: Command, log: Path) -> Child:

@@ -1,4 +1,4 @@
-"""Is the server alive, is it ready, is a model ready (protocol §1.1, §1.4): the status is the answer, bodies are empty."""
+"""Is the server alive, is it ready, is a model ready (protocol §1.1, §1.4)? The status answers, bodies are empty."""
 
 from __future__ import annotations
 

@@ -1,0 +1,84 @@
+"""Whether a service runs, and starting and ending its processes."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+
+from despina.deploy.folder import ServiceFolder
+from despina.deploy.service import ServiceState, State
+from despina.deploy.supervisor.control import ask
+from despina.deploy.supervisor.guard import LOCK
+
+
+def current_state(folder: ServiceFolder) -> ServiceState:
+    """What the supervisor says, else what it last wrote, as far as that can still be true."""
+    answer = ask(folder.path, {"command": "state"}, timeout=5)
+    if answer is not None:
+        return ServiceState.from_json(answer)
+    written = folder.read_state()
+    if written.state is State.FAILED:
+        return written
+    if guard_pid(folder) is not None:
+        return ServiceState(State.UNKNOWN, written.generation, "the supervisor died and is being started again")
+    reason = "the processes of this service are gone; `despina service restart` starts them"
+    return ServiceState(State.FAILED, written.generation, reason, tuple(folder.tail(30)))
+
+
+def wait_until_settled(folder: ServiceFolder) -> ServiceState:
+    """Returns when no deployment of the service is under way."""
+    answer = ask(folder.path, {"command": "wait"})
+    return current_state(folder) if answer is None else ServiceState.from_json(answer)
+
+
+def start_or_tell(folder: ServiceFolder) -> None:
+    """Has the service follow its files: tells its supervisor, or starts one."""
+    if ask(folder.path, {"command": "deploy"}, timeout=5) is None:
+        start(folder)
+
+
+def start(folder: ServiceFolder) -> None:
+    """Starts a guard, and returns when its supervisor can be asked (or has ended)."""
+    folder.write_state(ServiceState(State.DEPLOYING))
+    reading, writing = os.pipe()
+    words = [sys.executable, "-m", "despina.deploy.supervisor.guard", str(folder.path), str(writing)]
+    with folder.log.open("ab") as log, open(reading, "rb") as ready:
+        try:
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(writing,),
+                start_new_session=True,
+                cwd=folder.path,
+            )
+        finally:
+            os.close(writing)
+        ready.read()  # ends when the supervisor closes its end
+    process.returncode = 0  # it lives on without us; Popen would complain that it was not waited for
+
+
+def stop(folder: ServiceFolder) -> None:
+    """Ends the processes of a service and returns when they are gone."""
+    told = ask(folder.path, {"command": "stop"}, timeout=5)
+    if told is None and (pid := guard_pid(folder)) is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    with (folder.path / LOCK).open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def guard_pid(folder: ServiceFolder) -> int | None:
+    """The process that holds the service's lock; None when it does not run."""
+    try:
+        with (folder.path / LOCK).open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(file.read() or b"0") or None
+    except FileNotFoundError:
+        pass
+    return None

@@ -1,0 +1,264 @@
+"""Services as notebooks see them."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from despina.deploy.deployment_config import DeploymentConfig, check_deployment_config
+from despina.deploy.sdk.errors import UserErrorException, WebserviceException, translated
+from despina.deploy.sdk.inference_config import InferenceConfig
+from despina.deploy.sdk.model import Model, print_line
+from despina.deploy.sdk.workspace import Workspace
+from despina.deploy.service import ServiceSpec, State
+from despina.deploy.services import DeployRequest, Services, describe
+
+
+class Webservice:
+    """A deployed service. Look one up with `Webservice(workspace, name)`."""
+
+    def __init__(self, workspace: Workspace, name: str) -> None:
+        self.workspace = workspace
+        self.name = name
+        self._services = Services(workspace.home, workspace.registry)
+        self.update_deployment_state()
+
+    @staticmethod
+    def list(
+        workspace: Workspace, model_name: str | None = None, model_id: str | None = None
+    ) -> builtins.list[Webservice]:
+        """All services, or those of one model."""
+        found = [_open(workspace, name) for name in Services(workspace.home, workspace.registry).names()]
+        return [
+            service
+            for service in found
+            if model_id in (None, *service.models)
+            and model_name in (None, *(one.partition(":")[0] for one in service.models))
+        ]
+
+    def update_deployment_state(self) -> None:
+        """Looks at the service again."""
+        with translated():
+            spec, state = self._services.get(self.name)
+        self._spec: ServiceSpec = spec
+        shown = describe(spec, state, self.workspace.name)
+        self.state: str = shown["state"]
+        self.error: str | None = shown["error"]
+        self.scoring_uri: str = shown["scoringUri"]
+        self.swagger_uri: str | None = shown["swaggerUri"]
+        self.port: int = spec.port
+        self.models = builtins.list(spec.models)
+        self.tags, self.properties, self.description = dict(spec.tags), dict(spec.properties), spec.description
+        self.auth_enabled = spec.deployment.keyed
+        self.compute_type: str = shown["computeType"]
+        self._final = state.state.final
+        self._failed = state.state is State.FAILED
+        self._log = state.log
+
+    def wait_for_deployment(self, show_output: bool = False) -> None:
+        """Returns when the service answers.
+
+        Raises:
+            WebserviceException: it failed; the message carries the last log lines.
+        """
+        with translated():
+            self._services.wait(self.name)
+        self.update_deployment_state()
+        if self._failed or self.error:
+            lines = "\n".join(self._log)
+            if show_output:
+                print_line(lines)
+            raise WebserviceException(f"deployment of service {self.name} failed: {self.error}\n{lines}")
+        if show_output:
+            print_line(f"{type(self).word} is running at {self.scoring_uri}")
+
+    word = "Webservice"
+
+    def get_keys(self) -> tuple[str, str]:
+        """The primary and the secondary key."""
+        with translated():
+            keys = self._services.keys(self.name)
+        return keys.primary, keys.secondary
+
+    def regen_key(self, key: str, set_key: str | None = None) -> None:
+        """Replaces the `Primary` or the `Secondary` key."""
+        with translated():
+            self._services.regenerate_key(self.name, key, set_key)
+
+    def get_logs(self, num_lines: int = 5000) -> str:
+        with translated():
+            return "\n".join(self._services.log(self.name, num_lines))
+
+    def run(self, input_data: str | bytes) -> Any:
+        """Posts to the scoring URI, as JSON, and returns the parsed answer.
+
+        Raises:
+            WebserviceException: any answer but 200.
+        """
+        body = input_data.encode() if isinstance(input_data, str) else input_data
+        headers = {"Content-Type": "application/json"}
+        if self.auth_enabled:
+            headers["Authorization"] = f"Bearer {self.get_keys()[0]}"
+        request = urllib.request.Request(self.scoring_uri, body, headers)
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                text = error.read().decode(errors="replace")
+            raise WebserviceException(f"received {error.code} from service {self.name}: {text}") from None
+        except urllib.error.URLError as error:
+            raise WebserviceException(f"service {self.name} cannot be reached: {error.reason}") from None
+
+    def update(
+        self,
+        models: Sequence[Model | str] | None = None,
+        inference_config: InferenceConfig | None = None,
+        deployment_config: DeploymentConfig | None = None,
+        tags: dict[str, str] | None = None,
+        description: str | None = None,
+    ) -> None:
+        """Redeploys with what is given, or changes tags and description only."""
+        if models is None and inference_config is None and deployment_config is None:
+            with translated():
+                gone = [] if tags is None else [key for key in self.tags if key not in tags]
+                self._services.label(self.name, description=description, add_tags=tags or {}, remove_tags=gone)
+        elif self._spec.script is not None and inference_config is None:
+            raise UserErrorException("give inference_config too: the source directory is taken anew")
+        else:
+            request = DeployRequest(
+                self.name,
+                _ids(models) if models is not None else self._spec.models,
+                deployment_config or self._spec.deployment,
+                None if inference_config is None else inference_config.spec(),
+                overwrite=True,
+                description=self.description if description is None else description,
+                tags=self.tags if tags is None else tags,
+                properties=self.properties,
+            )
+            with translated():
+                self._services.deploy(request, print_line)
+        self.update_deployment_state()
+
+    def delete(self) -> None:
+        """Ends the service; its port and disk space are free when this returns."""
+        with translated():
+            self._services.delete(self.name)
+        self.state = State.DELETED.value
+
+    def serialize(self) -> dict[str, Any]:
+        with translated():
+            return describe(*self._services.get(self.name), self.workspace.name)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(name={self.name!r}, state={self.state!r}, scoring_uri={self.scoring_uri!r})"
+
+
+class LocalWebservice(Webservice):
+    """A service on this machine."""
+
+    word = "Local webservice"
+
+    @staticmethod
+    def deploy_configuration(port: int | None = None, **more: Any) -> DeploymentConfig:
+        """A free port where none is given. `more` are arguments of `AksWebservice.deploy_configuration`."""
+        return _checked(DeploymentConfig("local", port=port, **more))
+
+    def reload(self, wait: bool = False) -> None:
+        """Starts the processes again."""
+        with translated():
+            self._services.restart(self.name)
+        if wait:
+            self.wait_for_deployment()
+
+
+class KubernetesWebservice(Webservice):
+    """A service in a cluster."""
+
+    word = "Service"
+
+    @staticmethod
+    def deploy_configuration(
+        autoscale_enabled: bool | None = None,
+        autoscale_min_replicas: int | None = None,
+        autoscale_max_replicas: int | None = None,
+        autoscale_refresh_seconds: int | None = None,
+        autoscale_target_utilization: int | None = None,
+        collect_model_data: bool | None = None,
+        auth_enabled: bool | None = None,
+        cpu_cores: float | None = None,
+        memory_gb: float | None = None,
+        enable_app_insights: bool | None = None,
+        scoring_timeout_ms: int | None = None,
+        replica_max_concurrent_requests: int | None = None,
+        max_request_wait_time: int | None = None,
+        num_replicas: int | None = None,
+        primary_key: str | None = None,
+        secondary_key: str | None = None,
+        tags: dict[str, str] | None = None,
+        properties: dict[str, str] | None = None,
+        description: str | None = None,
+        gpu_cores: int | None = None,
+        period_seconds: int | None = None,
+        initial_delay_seconds: int | None = None,
+        timeout_seconds: int | None = None,
+        success_threshold: int | None = None,
+        failure_threshold: int | None = None,
+        namespace: str | None = None,
+        token_auth_enabled: bool | None = None,
+        compute_target_name: str | None = None,
+        cpu_cores_limit: float | None = None,
+        memory_gb_limit: float | None = None,
+    ) -> DeploymentConfig:
+        """The fields of a deploymentconfig.json of type aks. Tags and the like are given to `Model.deploy`'s service."""
+        given = {name: value for name, value in locals().items() if name not in ("tags", "properties", "description")}
+        return _checked(DeploymentConfig("aks", **given))
+
+
+AksWebservice = KubernetesWebservice
+
+
+def deploy(
+    workspace: Workspace,
+    name: str,
+    models: Sequence[Model | str],
+    inference_config: InferenceConfig | None,
+    deployment_config: DeploymentConfig | None,
+    deployment_target: Any,
+    overwrite: bool,
+    show_output: bool,
+) -> Webservice:
+    """What `Model.deploy` does."""
+    config = deployment_config or DeploymentConfig()
+    if deployment_target is not None:
+        config = replace(config, compute_target_name=str(getattr(deployment_target, "name", deployment_target)))
+    inference = None if inference_config is None else inference_config.spec()
+    said = "" if inference_config is None else inference_config.description or ""
+    with translated():
+        request = DeployRequest(name, _ids(models), config, inference, overwrite=overwrite, description=said)
+        Services(workspace.home, workspace.registry).deploy(request, print_line)
+    service = _open(workspace, name)
+    if show_output:
+        service.wait_for_deployment(show_output=True)
+    return service
+
+
+def _open(workspace: Workspace, name: str) -> Webservice:
+    service = Webservice(workspace, name)
+    kind = KubernetesWebservice if service.compute_type == "AKS" else LocalWebservice
+    return kind(workspace, name)
+
+
+def _ids(models: Sequence[Model | str]) -> list[str]:
+    return [model.id if isinstance(model, Model) else model for model in models]
+
+
+def _checked(config: DeploymentConfig) -> DeploymentConfig:
+    if problems := check_deployment_config(config):
+        raise UserErrorException("; ".join(problems))
+    return config
