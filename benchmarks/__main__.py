@@ -1,92 +1,213 @@
-"""`python -m benchmarks`: measures, and writes what it measured to benchmarks/out."""
+"""`python -m benchmarks`: measures, and writes what it measured to benchmarks/out, or where it is committed from."""
 
+import functools
 import sys
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import click
 
-from benchmarks import markdown, record
-from benchmarks.contender import Contender, InProcess
-from benchmarks.despina_server import Despina
-from benchmarks.environment import machine, versions
+from benchmarks import perf_analyzer, suites, wrk
 from benchmarks.loadgen import NoCompiler, build
-from benchmarks.measurement import Kind, Point
-from benchmarks.places import OUT
-from benchmarks.raw import make_workload, rows_per_second
-from benchmarks.repository import Batching, write_repository
-from benchmarks.rounds import run
+from benchmarks.measurement import Kind
+from benchmarks.peers import PEERS
+from benchmarks.publish import publish, render, write_readme
+from benchmarks.raw import Device
+from benchmarks.repository import DEFAULTS, Batching
+from benchmarks.suites import SWEPT, Effort
 
 KINDS: tuple[Kind, ...] = ("binary", "json")
-NOISY_CORES = 0.1
-RAW_THREADS = (1, 2)
-RAW_BATCHES = (1, 8, 64)
+SETTINGS = {"one": Batching(), "defaults": DEFAULTS}
 
 
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How long to measure: `rounds` per point and contender, `seconds` per round."""
+class Numbers(click.ParamType[tuple[int, ...]]):
+    """`1,4,16`"""
 
-    rounds: int
-    seconds: float
-    connections: tuple[int, ...]
+    name = "numbers"
 
-
-@click.command(context_settings={"show_default": True})
-@click.option("--rounds", default=5, help="Alternating rounds per point.")
-@click.option("--seconds", default=2.0, help="Length of a round.")
-@click.option("--connections", default="1,4,16,64", help="Connections of the closed loop.")
-@click.option("--quick", is_flag=True, help="2 rounds of 0.5 s: whether it works, not how fast it is.")
-@click.option("--model", default="mlp", help="The model.")
-@click.option("--name", default="closed-loop", help="Name of the files written.")
-def main(rounds: int, seconds: float, connections: str, quick: bool, model: str, name: str) -> None:
-    """Serve a generated model and load it: closed loop, keep-alive, binary and JSON."""
-    effort = Effort(rounds, seconds, tuple(int(count) for count in connections.split(",")))
-    if quick:
-        effort = Effort(2, 0.5, effort.connections)
-    try:
-        build()
-    except NoCompiler as missing:
-        raise click.ClickException(str(missing)) from None
-    publish(closed_loop(model, effort), name, ("despina",))
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        return value if isinstance(value, tuple) else tuple(int(part) for part in value.split(","))
 
 
-def closed_loop(model: str, effort: Effort) -> record.Record:
-    """Despina, and the same without sockets, at every number of connections."""
-    batching = Batching()
-    repository = write_repository("closed-loop", [model], batching)
-    workloads = {model: make_workload(model)}
-    contenders: Sequence[Contender] = (Despina(repository, workloads, str(batching)), InProcess(repository))
-    points = [Point(model, kind, count) for kind in KINDS for count in effort.connections]
-    facts = machine()
-    raw = {model: {str(count): rows_per_second(workloads[model], count, RAW_BATCHES, 0.3) for count in RAW_THREADS}}
-    outcome = run(contenders, points, effort.rounds, effort.seconds)
-    return record.Record(
-        title=f"{model}, closed loop",
-        machine=facts,
-        versions=versions(),
-        options={"rounds": effort.rounds, "seconds per round": effort.seconds, "generator": "loadgen.c, same machine"},
-        about=outcome.about,
-        skipped=outcome.skipped,
-        series=outcome.series,
-        raw=raw,
-    )
+class Peers(click.ParamType[tuple[str, ...]]):
+    """`all`, or names separated by commas."""
+
+    name = "peers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        names = tuple(PEERS) if value == "all" else tuple(name for name in value.split(",") if name)
+        if unknown := [name for name in names if name not in PEERS]:
+            self.fail(f"{', '.join(unknown)}: not among {', '.join(PEERS)}", param, ctx)
+        return names
 
 
-def publish(taken: record.Record, name: str, against: Sequence[str]) -> None:
-    """Write JSON and Markdown, print the Markdown, and say so when the machine was not ours alone."""
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    target = OUT / "results" / f"{name}-{stamp}"
-    record.write(taken, target.with_suffix(".json"))
-    text = markdown.page(taken, against)
-    target.with_suffix(".md").write_text(text)
-    print(text)
-    disturbed = max((each.other_cores for series in taken.series for each in series.rounds), default=0.0)
-    if disturbed > NOISY_CORES:
-        print(f"Others kept up to {disturbed:.2f} cores busy: these numbers prove nothing.", file=sys.stderr)
-    print(f"written to {target.relative_to(OUT.parent.parent)}.json and .md", file=sys.stderr)
+def effort(
+    seconds: float = 2.0, connections: str = "1,4,16,64"
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options every measurement has, gathered into one `Effort`."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def wrapped(
+            rounds: int,
+            seconds: float,
+            quick: bool,
+            connections: tuple[int, ...],
+            kind: str,
+            flag: tuple[str, ...],
+            **rest: Any,
+        ) -> None:
+            if quick:
+                rounds, seconds = 2, 0.5
+            kinds = tuple(each for each in KINDS if kind in (each, "both"))
+            try:
+                build()
+            except NoCompiler as missing:
+                raise click.ClickException(str(missing)) from None
+            command(effort=Effort(rounds, seconds, connections, kinds, flag), **rest)
+
+        for option in (
+            click.option(
+                "--save", default="", help="Commit under benchmarks/results/<name> instead of benchmarks/out."
+            ),
+            click.option("--flag", multiple=True, help="One more flag for despina serve; repeatable."),
+            click.option("--kind", type=click.Choice(["both", *KINDS]), default="both", help="Form of the requests."),
+            click.option("--connections", default=connections, type=Numbers(), help="Numbers of connections."),
+            click.option("--quick", is_flag=True, help="2 rounds of 0.5 s: whether it works, not how fast it is."),
+            click.option("--seconds", default=seconds, help="Length of a round."),
+            click.option("--rounds", default=5, help="Alternating rounds per point."),
+        ):
+            wrapped = option(wrapped)
+        return wrapped
+
+    return decorate
+
+
+with_model = click.option("--model", default="mlp", help="The model.")
+with_peers = click.option("--peers", "names", default="", type=Peers(), help=f"all, or of {', '.join(PEERS)}.")
+with_settings = click.option(
+    "--settings", type=click.Choice(list(SETTINGS)), default="one", help="One instance and thread, or the defaults."
+)
+
+
+@click.group(context_settings={"show_default": True})
+def main() -> None:
+    """Measure despina. Without a command: closed."""
+
+
+@click.command("closed")
+@with_model
+@with_peers
+@with_settings
+@effort()
+def closed_command(effort: Effort, model: str, names: tuple[str, ...], settings: str, save: str) -> None:
+    """Closed loop, keep-alive: despina, itself without sockets, and peers."""
+    publish(suites.closed(model, SETTINGS[settings], names, effort), "closed", save, ("despina",))
+
+
+@click.command("open")
+@with_model
+@with_peers
+@with_settings
+@click.option("--rates", default="500,1000,2000,4000,8000,12000,16000", type=Numbers(), help="Requests per second.")
+@effort()
+def open_command(
+    effort: Effort, model: str, names: tuple[str, ...], settings: str, rates: tuple[int, ...], save: str
+) -> None:
+    """Open loop: Poisson arrivals at given rates, latencies from when a request was due."""
+    publish(suites.open_loop(model, SETTINGS[settings], names, rates, effort), "open", save, ("despina",))
+
+
+@click.command("sweep")
+@click.argument("what", type=click.Choice(list(SWEPT)))
+@with_model
+@effort()
+def sweep_command(effort: Effort, what: str, model: str, save: str) -> None:
+    """Closed loop over settings of the model."""
+    publish(suites.sweep(model, what, effort), f"sweep-{what}", save, (f"{what} 1",))
+
+
+@click.command("workers")
+@with_model
+@click.option("--counts", default="1,2,4", type=Numbers(), help="Front-end processes.")
+@effort(connections="16,64,256")
+def workers_command(effort: Effort, model: str, counts: tuple[int, ...], save: str) -> None:
+    """Closed loop over numbers of front-end processes."""
+    publish(suites.workers(model, counts, effort), "workers", save, ("1 front end",))
+
+
+@click.command("payloads")
+@effort(connections="1,8,32")
+def payloads_command(effort: Effort, save: str) -> None:
+    """Closed loop over sizes of binary bodies."""
+    publish(suites.payloads(effort), "payloads", save, ())
+
+
+@click.command("compute")
+@click.option("--models", default="resnet50,densenet121,bert", help="The models; _fp16 behind a name halves it.")
+@click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", help="Where.")
+@click.option("--batch-sizes", default="1,4,8,16", type=Numbers(), help="Of the session in process.")
+@effort(seconds=4.0, connections="16,32")
+def compute_command(effort: Effort, models: str, device: Device, batch_sizes: tuple[int, ...], save: str) -> None:
+    """Compute-bound models against a session in process."""
+    publish(suites.compute(models.split(","), device, batch_sizes, effort), f"compute-{device}", save, ("despina",))
+
+
+@click.command("second-opinion")
+@with_model
+@effort()
+def second_opinion_command(effort: Effort, model: str, save: str) -> None:
+    """The harness's generator beside wrk."""
+    if not wrk.available():
+        raise click.ClickException("wrk is not installed (Debian: apt-get install wrk)")
+    publish(suites.second_opinion(model, effort), "second-opinion", save, ("under loadgen",))
+
+
+@click.command("perf-analyzer")
+@click.option("--server", type=click.Choice(["despina", "tritonserver"]), default="despina", help="Which one to ask.")
+@effort(connections="1,16")
+def perf_analyzer_command(effort: Effort, server: str, save: str) -> None:
+    """Triton's own load generator: does it run, and what does it say?"""
+    perf_analyzer.report(server, effort, save)
+
+
+@click.command("render")
+@click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path))
+def render_command(files: tuple[Path, ...]) -> None:
+    """Write Markdown and plots of results again; all committed ones when none is named."""
+    render(files)
+
+
+@click.command("readme")
+@click.option("--results", default="closed", help="Name of the committed results.")
+def readme_command(results: str) -> None:
+    """Write the table of the README, between its markers, from committed results."""
+    write_readme(results)
+
+
+for command in (
+    closed_command,
+    open_command,
+    sweep_command,
+    workers_command,
+    payloads_command,
+    compute_command,
+    second_opinion_command,
+    perf_analyzer_command,
+    render_command,
+    readme_command,
+):
+    main.add_command(command)
+
+
+def with_command(arguments: Sequence[str]) -> list[str]:
+    """`closed` unless a command is named."""
+    named = arguments and (arguments[0] in main.commands or arguments[0] == "--help")
+    return list(arguments) if named else ["closed", *arguments]
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m benchmarks")
+    main(with_command(sys.argv[1:]), prog_name="python -m benchmarks")

@@ -1,21 +1,19 @@
 """What is compared: something that can be started, checked and loaded, while others wait their turn."""
 
 import json
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from benchmarks import loadgen
 from benchmarks.calibration import calibration_ms
-from benchmarks.latencies import Latencies
+from benchmarks.gpu import GpuWatch
 from benchmarks.measurement import Kind, Load, Point, Round
-from benchmarks.processes import MachineCpu, machine_cpu, tree_cpu_s
-from benchmarks.requests import v2_answer, v2_request
+from benchmarks.processes import machine_cpu, others, tree_cpu_s
+from benchmarks.requests import v2_answer, v2_request, write_requests
 from benchmarks.server_process import ServerProcess
 from benchmarks.verify import Answer, verify
 from benchmarks.workload import Workload
@@ -51,7 +49,10 @@ class Contender(Protocol):
 
 
 Render = Callable[[Workload, Kind, int], bytes]
-ReadAnswer = Callable[[Workload, dict[str, str], bytes], object]
+"""A workload's row as a complete HTTP request."""
+
+Generate = Callable[[int, int, float, Sequence[Path], float], Load]
+"""Port, connections, seconds, files with requests, rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ class RunningServer:
     workloads: Mapping[str, Workload]
     dialect: Dialect = V2
     counts_batches: bool = False
+    generate: Generate = loadgen.generate
+    _files: dict[tuple[str, Kind], list[Path]] = field(default_factory=dict)
 
     def requests(self, point: Point) -> list[bytes]:
         workload = self.workloads[point.model]
@@ -88,18 +91,18 @@ class RunningServer:
         verify(self.server.port, workload, self.requests(point), read, point.connections)
 
     def measure(self, point: Point, seconds: float) -> Round:
+        files = self._files.get((point.model, point.kind))
+        if files is None:
+            self._files[point.model, point.kind] = files = write_requests(self.requests(point))
         calibration = calibration_ms()
         batches = self._batch_sizes(point.model)
         watch = Watch(self.server.pid)
-        load = loadgen.generate(self.server.port, point.connections, seconds, self.requests(point), point.rate)
+        with GpuWatch() as gpu:
+            load = self.generate(self.server.port, point.connections, seconds, files, point.rate)
         server_cpu_s, other_cores = watch.read(load.cpu_seconds)
-        sizes = {
-            size: count - batches.get(size, 0)
-            for size, count in self._batch_sizes(point.model).items()
-            if count > batches.get(size, 0)
-        }
+        sizes = difference(self._batch_sizes(point.model), batches)
         mean = sum(size * count for size, count in sizes.items()) / sum(sizes.values()) if sizes else None
-        return Round(load, server_cpu_s, other_cores, calibration, mean, sizes or None)
+        return Round(load, server_cpu_s, other_cores, calibration, mean, sizes or None, gpu.use)
 
     def _batch_sizes(self, model: str) -> dict[int, int]:
         """Executions so far by rows, from the model's statistics."""
@@ -111,6 +114,11 @@ class RunningServer:
 
     def stop(self) -> None:
         self.server.stop()
+
+
+def difference(after: Mapping[int, int], before: Mapping[int, int]) -> dict[int, int]:
+    """What was counted in between."""
+    return {size: count - before.get(size, 0) for size, count in after.items() if count > before.get(size, 0)}
 
 
 class Watch:
@@ -128,46 +136,3 @@ class Watch:
         tree = tree_cpu_s(self._pid) - self._tree
         ours = tree + generator_cpu_s + time.process_time() - self._own
         return tree, others(self._machine, machine_cpu(), ours, time.monotonic() - self._start)
-
-
-def others(before: MachineCpu, after: MachineCpu, ours_s: float, seconds: float) -> float:
-    """Cores kept busy by others, on average; ticks are coarse, so never below 0."""
-    return max(0.0, (after.busy - before.busy + after.stolen - before.stolen - ours_s) / seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class InProcess:
-    """Despina without sockets (`benchmarks.inproc`), a process of its own per round."""
-
-    repository: Path
-    name: str = "in process"
-    about: str = "despina's own decoding, batching, running and encoding in a loop, no sockets, no client"
-    kinds: Sequence[Kind] = ("binary", "json")
-
-    def start(self) -> "InProcess":
-        return self
-
-    def verify(self, point: Point) -> None:
-        """Every process checks the answers while it warms up."""
-
-    def measure(self, point: Point, seconds: float) -> Round:
-        calibration = calibration_ms()
-        command = [sys.executable, "-m", "benchmarks.inproc", str(self.repository), point.model, point.kind]
-        command += [str(point.connections), str(seconds)]
-        machine, begin = machine_cpu(), time.monotonic()
-        children = _children_cpu_s()
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-        other = others(machine, machine_cpu(), _children_cpu_s() - children, time.monotonic() - begin)
-        told = json.loads(done.stdout)
-        load = Load(told["answered"], told["answered"], told["seconds"], 0, 0.0, Latencies())
-        return Round(load, told["cpu_seconds"], other, calibration)
-
-    def stop(self) -> None:
-        """Nothing is left running."""
-
-
-def _children_cpu_s() -> float:
-    import resource
-
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.contender import RunningServer
+from benchmarks import loadgen
+from benchmarks.contender import Generate, RunningServer
 from benchmarks.measurement import Kind
 from benchmarks.places import OUT
 from benchmarks.server_process import free_port, start
@@ -21,20 +22,19 @@ class Despina:
     workloads: Mapping[str, Workload]
     settings: str
     name: str = "despina"
-    flags: Sequence[str] = ("--allow-metrics=false",)
+    flags: Sequence[str] = ()
     kinds: Sequence[Kind] = ("binary", "json")
+    generate: Generate = loadgen.generate
 
     @property
     def about(self) -> str:
-        return (
-            f"despina {importlib.metadata.version('despina')}, flags {' '.join(self.flags) or 'none'}, {self.settings}"
-        )
+        version = importlib.metadata.version("despina")
+        return f"despina {version}, flags {' '.join(self.flags) or 'none'}, {self.settings}"
 
     def start(self) -> RunningServer:
         port = free_port()
         command = [sys.executable, "-m", "despina", "serve", f"--model-repository={self.repository}"]
         command += [f"--http-port={port}", "--http-address=127.0.0.1", *self.flags]
         log = OUT / "logs" / f"{self.name.replace(' ', '-')}.log"
-        environment = {"ORT_DISABLE_TELEMETRY": "1"}
-        server = start(command, port, log, "/v2/health/ready", environment=environment)
-        return RunningServer(server, self.workloads, counts_batches=True)
+        server = start(command, port, log, "/v2/health/ready", environment={"ORT_DISABLE_TELEMETRY": "1"})
+        return RunningServer(server, self.workloads, counts_batches=True, generate=self.generate)

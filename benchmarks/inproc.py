@@ -91,7 +91,7 @@ class Traffic:
 
 
 async def measure(repository: Path, name: str, kind: Kind, connections: int, seconds: float) -> dict[str, float]:
-    """Requests answered, seconds of the clock and CPU seconds."""
+    """Rows answered, one per request, seconds of the clock and CPU seconds."""
     server = Server(Settings(model_repository=(repository,)), LoopClock(asyncio.get_running_loop()))
     await server.models.start()
     traffic = Traffic(server, server.models.get(name, None), make_workload(name), kind, connections)
@@ -101,7 +101,7 @@ async def measure(repository: Path, name: str, kind: Kind, connections: int, sec
     cpu, begin = time.process_time(), time.perf_counter()
     await traffic.run(seconds)
     taken = {
-        "answered": traffic.answered,
+        "rows": traffic.answered,
         "seconds": time.perf_counter() - begin,
         "cpu_seconds": time.process_time() - cpu,
     }

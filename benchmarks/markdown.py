@@ -21,6 +21,8 @@ COLUMNS = (
     "fixed work ms",
     "other cores",
 )
+LARGE_ROW = 16 * 1024
+"""From so many bytes per row on, bytes per second are shown too."""
 
 
 def page(record: Record, against: Sequence[str]) -> str:
@@ -28,11 +30,9 @@ def page(record: Record, against: Sequence[str]) -> str:
     lines = [f"# {record.title}", "", *_facts(record), ""]
     for model, kind in dict.fromkeys((point.model, point.kind) for point in points_of(record.series)):
         chosen = [each for each in record.series if (each.point.model, each.point.kind) == (model, kind)]
-        lines += [f"## {model}, {kind}", "", *_points(chosen), ""]
+        lines += [f"## {model}, {kind}", "", *_points(record, chosen), ""]
         for name in against:
             lines += _ratios(chosen, name)
-    if record.raw:
-        lines += ["## ONNX Runtime alone, rows/s", "", *_raw(record), ""]
     return "\n".join(lines)
 
 
@@ -47,10 +47,13 @@ def _facts(record: Record) -> list[str]:
     return said + [f"- {note}" for note in record.notes]
 
 
-def _points(series: Iterable[Series]) -> list[str]:
+def _points(record: Record, series: Iterable[Series]) -> list[str]:
     rows = [table_row(("load", *COLUMNS)), table_row(["---"] + ["---:" if i else "---" for i in range(len(COLUMNS))])]
     for each in series:
         cells = _cells(summarise(each.rounds)) if each.rounds else [f"not measured: {each.failure[:200]}"]
+        row_bytes = record.row_bytes.get(each.point.model, 0)
+        if row_bytes >= LARGE_ROW and each.rounds:
+            cells[0] += f" ({summarise(each.rounds).per_second * row_bytes / 1e9:.2f} GB/s)"
         rows.append(table_row([load_of(each.point), each.contender, *cells]))
     return rows
 
@@ -89,14 +92,30 @@ def _ratios(series: Sequence[Series], name: str) -> list[str]:
     return [table_row(head), table_row(["---", "---", "---:", "---:", "---:"]), *rows, ""]
 
 
-def _raw(record: Record) -> list[str]:
-    lines = [table_row(["model", "threads", "batch: rows/s"]), table_row(["---"] * 3)]
-    for model, by_threads in record.raw.items():
-        for threads, speeds in by_threads.items():
-            lines.append(
-                table_row([model, threads, ", ".join(f"{size}: {speed:,.0f}" for size, speed in speeds.items())])
-            )
-    return lines
+def short_table(record: Record) -> list[str]:
+    """A row per contender: requests per second by kind and load, and the CPU seconds at the middle load."""
+    points = points_of(record.series)
+    kinds = list(dict.fromkeys(point.kind for point in points))
+    loads = list(dict.fromkeys((point.connections, point.rate) for point in points))
+    middle = loads[len(loads) // 2]
+    found = {(each.contender, each.point): summarise(each.rounds) for each in record.series if each.rounds}
+    shown = " / ".join(load_of(point) for point in points if point.kind == kinds[0])
+    heads = [f"{kind}, {shown} connections" for kind in kinds]
+    rows = [table_row(["server", *heads, f"CPU s / 1,000 at {middle[0]}"]), table_row(["---"] * (len(kinds) + 2))]
+    for name in record.about:
+        cells: list[str] = []
+        costs: list[str] = []
+        for kind in kinds:
+            own = [found.get((name, point)) for point in points if point.kind == kind]
+            cells.append(" / ".join("-" if each is None else _thousands(each.per_second) for each in own))
+            at_middle = own[len(loads) // 2]
+            costs.append("-" if at_middle is None else _number(at_middle.server_cpu))
+        rows.append(table_row([name, *cells, " / ".join(costs)]))
+    return rows
+
+
+def _thousands(value: float) -> str:
+    return f"{value / 1000:.1f}k"
 
 
 def load_of(point: Point) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from benchmarks.gpu import GpuUse
 from benchmarks.latencies import Latencies
 
 Kind = Literal["binary", "json"]
@@ -54,6 +55,7 @@ class Round:
     calibration_ms: float
     mean_batch: float | None = None
     batch_sizes: dict[int, int] | None = None
+    gpu: GpuUse | None = None
 
     @property
     def server_cpu_per_1000(self) -> float:

@@ -1,6 +1,7 @@
 """CPU time of processes and of the machine, read from /proc (Linux only)."""
 
 import os
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,3 +58,14 @@ def read_machine_cpu(stat: str) -> MachineCpu:
     fields = [int(field) for field in stat.splitlines()[0].split()[1:9]]
     user, nice, system, _idle, _iowait, irq, softirq, steal = fields
     return MachineCpu((user + nice + system + irq + softirq) * TICK, steal * TICK)
+
+
+def others(before: MachineCpu, after: MachineCpu, ours_s: float, seconds: float) -> float:
+    """Cores kept busy by others, on average; ticks are coarse, so never below 0."""
+    return max(0.0, (after.busy - before.busy + after.stolen - before.stolen - ours_s) / seconds)
+
+
+def children_cpu_s() -> float:
+    """CPU seconds of the children waited for so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

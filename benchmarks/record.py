@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.gpu import GpuUse
 from benchmarks.latencies import Latencies
 from benchmarks.measurement import Load, Point, Round
 from benchmarks.rounds import Series
@@ -15,7 +16,7 @@ from benchmarks.rounds import Series
 @dataclass(frozen=True, slots=True)
 class Record:
     """One run of the harness. `about` says what each contender was, `skipped` why some are missing, `notes` what else
-    must be known to read the numbers. `raw`: rows per second of ONNX Runtime alone by model, threads and batch size."""
+    must be known to read the numbers. `row_bytes`: bytes of the input tensors of one row, by model."""
 
     title: str
     machine: Mapping[str, str]
@@ -25,7 +26,7 @@ class Record:
     skipped: Mapping[str, str]
     series: tuple[Series, ...]
     notes: tuple[str, ...] = ()
-    raw: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+    row_bytes: Mapping[str, int] = field(default_factory=dict)
 
 
 def write(record: Record, path: Path) -> None:
@@ -53,10 +54,12 @@ def _round(told: dict[str, Any]) -> Round:
     load = told.pop("load")
     latencies = {name: math.nan if value is None else value for name, value in load.pop("latencies").items()}
     sizes = told.pop("batch_sizes")
+    gpu = told.pop("gpu", None)
     return Round(
         Load(**load, latencies=Latencies(**latencies)),
         **told,
         batch_sizes=None if sizes is None else {int(size): count for size, count in sizes.items()},
+        gpu=None if gpu is None else GpuUse(**gpu),
     )
 
 

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from benchmarks.models import model_file
 from benchmarks.places import REPOSITORIES
@@ -19,13 +20,20 @@ class Batching:
     preferred: tuple[int, ...] = ()
     instances: int | None = 1
     threads: int | None = 1
+    device: Literal["cpu", "gpu"] = "cpu"
 
     def __str__(self) -> str:
         said = f"max_batch_size {self.max_batch_size}"
         said += f", dynamic_batching delay {self.delay_us} us" if self.dynamic else ", no dynamic batching"
         said += f" preferred {list(self.preferred)}" if self.preferred else ""
-        said += ", default instances" if self.instances is None else f", {self.instances} CPU instance(s)"
+        said += (
+            ", default instances" if self.instances is None else f", {self.instances} {self.device.upper()} instance(s)"
+        )
         return said + (", default threads" if self.threads is None else f", {self.threads} intra-op thread(s)")
+
+
+DEFAULTS = Batching(instances=None, threads=None)
+"""As much as possible left to the server."""
 
 
 def config_text(name: str, batching: Batching) -> str:
@@ -37,7 +45,7 @@ def config_text(name: str, batching: Batching) -> str:
             fields.append(f"preferred_batch_size: {list(batching.preferred)}")
         lines.append("dynamic_batching { " + " ".join(fields) + " }")
     if batching.instances is not None:
-        lines.append(f"instance_group [ {{ kind: KIND_CPU count: {batching.instances} }} ]")
+        lines.append(f"instance_group [ {{ kind: KIND_{batching.device.upper()} count: {batching.instances} }} ]")
     if batching.threads is not None:
         value = f'{{ string_value: "{batching.threads}" }}'
         lines.append(f'parameters {{ key: "intra_op_thread_count" value: {value} }}')
@@ -51,6 +59,6 @@ def write_repository(label: str, models: Sequence[str], batching: Batching) -> P
     for name in models:
         version = root / name / "1"
         version.mkdir(parents=True)
-        shutil.copyfile(model_file(name), version / "model.onnx")
+        (version / "model.onnx").hardlink_to(model_file(name))
         (root / name / "config.pbtxt").write_text(config_text(name, batching))
     return root

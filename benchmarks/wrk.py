@@ -1,7 +1,6 @@
 """wrk as a second opinion on the harness's own generator (Debian: apt-get install wrk). Closed loop only."""
 
 import json
-import resource
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -10,8 +9,7 @@ from typing import Any
 
 from benchmarks.latencies import Latencies
 from benchmarks.measurement import Load
-from benchmarks.places import REQUESTS
-from benchmarks.requests import write_requests
+from benchmarks.processes import children_cpu_s
 
 SCRIPT = """\
 local file = io.open("%s", "rb")
@@ -38,15 +36,15 @@ def script(request: Path) -> str:
     return SCRIPT % request
 
 
-def generate(port: int, connections: int, seconds: float, requests: Sequence[bytes]) -> Load:
-    """Send the first of `requests` on all connections. wrk only knows whole seconds, so at least one."""
-    (file,) = write_requests(requests[:1])
-    lua = REQUESTS / f"{file.name}.lua"
-    lua.write_text(script(file))
+def generate(port: int, connections: int, seconds: float, requests: Sequence[Path], rate: float = 0.0) -> Load:
+    """Send the first request on all connections, closed loop. wrk only knows whole seconds, so at least one."""
+    assert not rate, "wrk knows no open loop"
+    lua = requests[0].with_suffix(".lua")
+    lua.write_text(script(requests[0]))
     command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "10s", "-s", str(lua)]
-    before = _children_cpu_s()
+    before = children_cpu_s()
     done = subprocess.run([*command, f"http://127.0.0.1:{port}"], check=True, stdout=subprocess.PIPE, text=True)
-    return read_load(done.stdout, _children_cpu_s() - before)
+    return read_load(done.stdout, children_cpu_s() - before)
 
 
 def read_load(output: str, cpu_seconds: float) -> Load:
@@ -61,8 +59,3 @@ def read_load(output: str, cpu_seconds: float) -> Load:
         cpu_seconds=cpu_seconds,
         latencies=Latencies(*told["latencies"]),
     )
-
-
-def _children_cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime

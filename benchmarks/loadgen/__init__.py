@@ -11,9 +11,9 @@ from typing import Any
 from benchmarks.latencies import from_histogram
 from benchmarks.measurement import Load
 from benchmarks.places import BUILT
-from benchmarks.requests import write_requests
 
 SOURCE = Path(__file__).parent / "loadgen.c"
+SEED = 1
 
 
 class NoCompiler(Exception):
@@ -34,15 +34,11 @@ def build() -> Path:
     return program
 
 
-def generate(
-    port: int, connections: int, seconds: float, requests: Sequence[bytes], rate: float = 0.0, seed: int = 1
-) -> Load:
-    """Send complete HTTP requests to a port of this machine; connection i sends number i modulo their count.
-
-    `rate` 0 is a closed loop; above, requests per second of a Poisson process. Raises CalledProcessError, with the
-    reason on stderr, when the server does something the generator cannot count."""
-    files = write_requests(requests)
-    command = [str(build()), str(port), str(connections), str(seconds), str(rate), str(seed), *map(str, files)]
+def generate(port: int, connections: int, seconds: float, requests: Sequence[Path], rate: float = 0.0) -> Load:
+    """Send complete HTTP requests, one per file, to a port of this machine; connection i sends number i modulo their
+    count. `rate` 0 is a closed loop; above, requests per second of a Poisson process. Raises CalledProcessError, with
+    the reason on stderr, when the server does something the generator cannot count."""
+    command = [str(build()), str(port), str(connections), str(seconds), str(rate), str(SEED), *map(str, requests)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     return read_load(json.loads(done.stdout))
 

@@ -5,7 +5,6 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto
 
 from benchmarks.models.graph import Graph
 
@@ -19,7 +18,7 @@ def make() -> onnx.ModelProto:
         x = graph.dense(x, inputs, outputs)
         if layer < len(WIDTHS) - 2:
             x = graph.node("Relu", [x])
-    return graph.model([("x", TensorProto.FLOAT, [WIDTHS[0]])], ("y", x, [WIDTHS[-1]]))
+    return graph.model([("x", "float32", [WIDTHS[0]])], ("y", x, [WIDTHS[-1]]))
 
 
 def rows(count: int) -> dict[str, npt.NDArray[np.generic]]:

@@ -26,9 +26,8 @@ class MLServer:
     def start(self) -> RunningServer:
         bin_directory = environment("mlserver", ("mlserver>=1.7,<1.8", ONNXRUNTIME))
         version = installed(bin_directory, "mlserver")
-        self.about = (
-            f"MLServer {version}, max_batch_size 64, max_batch_time 0.5 ms, no parallel workers, 1 intra-op thread"
-        )
+        settings = "max_batch_size 64, max_batch_time 0.5 ms, no parallel workers, 1 intra-op thread"
+        self.about = f"MLServer {version}, {settings}"
         port = free_port()
         folder = PEERS / "mlserver-models"
         write_settings(folder, self.workload.name, port)

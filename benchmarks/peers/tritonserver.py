@@ -23,6 +23,7 @@ from benchmarks.workload import Workload
 
 PYTHON = "/usr/bin/python3"
 PYTRITON = "nvidia-pytriton==0.7.0"
+REQUIREMENTS = (PYTRITON, ONNXRUNTIME)
 VERSION = "2.51"
 
 
@@ -36,7 +37,7 @@ class TritonServer:
     def start(self) -> RunningServer:
         if not os.access(PYTHON, os.X_OK):
             raise NotStarted(f"needs Debian's {PYTHON}")
-        bin_directory = environment("tritonserver", (PYTRITON, ONNXRUNTIME), PYTHON)
+        bin_directory = environment("tritonserver", REQUIREMENTS, PYTHON)
         home = site_packages(bin_directory) / "pytriton" / "tritonserver"
         version = installed(bin_directory, "nvidia-pytriton")
         self.about = (
@@ -82,9 +83,8 @@ def config_text(workload: Workload) -> str:
     lines.append("instance_group [ { kind: KIND_CPU count: 1 } ]")
     for name, rows in workload.inputs.items():
         lines.append(_tensor("input", name, DATATYPES[rows.dtype.name], rows.shape[1:]))
-    lines.append(
-        _tensor("output", workload.output, DATATYPES[workload.expected.dtype.name], workload.expected.shape[1:])
-    )
+    answer = workload.expected
+    lines.append(_tensor("output", workload.output, DATATYPES[answer.dtype.name], answer.shape[1:]))
     return "\n".join(lines) + "\n"
 
 

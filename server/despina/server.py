@@ -37,6 +37,7 @@ from despina.repository.bare import as_repositories
 from despina.scheduling.clock import LoopClock
 from despina.scheduling.rate_limiter import RateLimiter, Resource
 from despina.scheduling.request_queue import QueueLimits
+from despina.scheduling.response_cache import open_cache
 from despina.settings import Settings
 from despina.shared_memory.regions import Regions
 from despina.shared_memory.window import Window
@@ -69,7 +70,8 @@ class Server:
         self.forwarding = header_forwarding(settings)
         check_tls(settings)
         self._clock = clock
-        self._scheduling = scheduling_options(settings)
+        self.cache = open_cache(settings.cache_config)
+        self._scheduling = replace(scheduling_options(settings), cache=self.cache, find_model=self._find_model)
         self.models: Models[Model] = Models(settings, self._make_model)
         self.metrics = open_metrics(self)
 
@@ -80,6 +82,9 @@ class Server:
         model.templates = Templates(model)
         self.metrics.loaded(measured(model, self.settings))
         return model
+
+    def _find_model(self, name: str, version: int | None) -> Model:
+        return self.models.get(name, version)
 
     def find_region(self, place: SharedMemory) -> Window:
         """A piece of a registered shared memory region. Raises NotFound, InvalidArgument."""
@@ -223,5 +228,7 @@ async def shut_down(server: Server, listeners: Sequence[Listener]) -> int:
     server.trace.close()
     if not done:
         _log.error("Exit timeout expired. Exiting immediately.")
-        return 1
+        sys.stderr.flush()
+        # A thread inside ONNX Runtime cannot be ended, and an orderly exit of the interpreter would wait for it.
+        os._exit(1)
     return 0

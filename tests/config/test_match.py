@@ -29,7 +29,7 @@ X = tensor("input", "x", "dims: 2")
 Y = tensor("output", "y", "dims: 2")
 BATCH = "max_batch_size: 4 "
 STATE = 'sequence_batching { state { input_name: "s" output_name: "t" data_type: TYPE_FP32 dims: 1 } }'
-CONTROL = 'sequence_batching { control_input { name: "START" control { int32_false_true: [ 0, 1 ] } } }'
+CONTROL = 'sequence_batching { control_input { name: "START" control { fp32_false_true: [ 0, 1 ] } } }'
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from despina_backends.base import Batch, Execution
 
 from despina.errors import DespinaError
 from despina.scheduling.answers import Answers, OrderedAnswers
@@ -17,8 +16,11 @@ from despina.scheduling.policy_queue import PolicyQueue, QueueRules
 from despina.scheduling.request_queue import FifoQueue, QueueLimits
 from despina.scheduling.runner import Outcome
 from despina.telemetry.statistics import ModelStatistics
+from despina_backends.base import Batch, Execution
 
 MS = 1_000_000
+EIGHT = BatchPolicy(8)
+NO_LIMITS = QueueLimits()
 
 
 @dataclass(eq=False)
@@ -99,8 +101,8 @@ class FakeRunner:
 
 @dataclass
 class Stage:
-    """A batcher over fake instances. `ran` lists the rows of all executions so far, `answered` the requests in the order
-    of their answers."""
+    """A batcher over fake instances. `ran` lists the rows of all executions so far, `answered` the requests in the
+    order of their answers."""
 
     clock: VirtualClock
     statistics: ModelStatistics
@@ -115,7 +117,9 @@ class Stage:
 
     def submit(self, rows: int = 1, *, settle: bool = True, value: float = 0.0, **more: object) -> Pending:
         inputs = {"IN": np.full((rows, 2), value, np.float32)}
-        pending = Pending(inputs, rows, self.answered.append, byte_size=rows * 8, accepted_ns=self.clock.now_ns(), **more)
+        pending = Pending(
+            inputs, rows, self.answered.append, byte_size=rows * 8, accepted_ns=self.clock.now_ns(), **more
+        )
         self.batcher.submit(pending)
         if settle:
             self.clock.settle()
@@ -153,11 +157,11 @@ def clock() -> VirtualClock:
 @pytest.fixture
 def make_stage(clock: VirtualClock) -> Callable[..., Stage]:
     def make(
-        policy: BatchPolicy | None = BatchPolicy(8),
+        policy: BatchPolicy | None = EIGHT,
         *,
         instances: int = 1,
         rules: QueueRules | None = None,
-        limits: QueueLimits = QueueLimits(),
+        limits: QueueLimits = NO_LIMITS,
         ordered: bool = False,
         estimate: bool = False,
         **options: object,

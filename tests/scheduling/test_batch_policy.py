@@ -53,14 +53,20 @@ def wait(age: int = 0) -> Decision:
         pytest.param(SIZES, queue("1 1 1 1"), send(4, "preferred"), id="a preferred size"),
         pytest.param(SIZES, queue("1 1 1 1 1"), send(4, "preferred"), id="the rest waits for the next batch"),
         pytest.param(SIZES, queue("1 1 1 1 1 1"), send(6, "preferred"), id="the largest reachable preferred size"),
-        pytest.param(SIZES, queue("1 1 1 1 1 1 1 1 1"), send(6, "preferred"), id="not beyond the largest preferred size"),
-        pytest.param(SIZES, queue("1 1 1 1 1 2"), send(4, "preferred"), id="a preferred size is never reached by splitting"),
+        pytest.param(
+            SIZES, queue("1 1 1 1 1 1 1 1 1"), send(6, "preferred"), id="not beyond the largest preferred size"
+        ),
+        pytest.param(
+            SIZES, queue("1 1 1 1 1 2"), send(4, "preferred"), id="a preferred size is never reached by splitting"
+        ),
         pytest.param(SIZES, queue("3 2 3"), send(2, "preferred"), id="before exceeding the largest preferred size"),
         pytest.param(SIZES, queue("7"), send(1, "preferred"), id="a request larger than every preferred size goes"),
         pytest.param(SIZES, queue("5 5"), send(1, "preferred"), id="5 rows, 5 more would exceed"),
         pytest.param(SIZES, queue("4 1 1", "a a b"), send(1, "preferred"), id="a preferred size before another shape"),
         pytest.param(SIZES, queue("3 1", "a b"), send(1, "shape"), id="another shape before a preferred size"),
-        pytest.param(BatchPolicy(8, (4, 8)), queue("4 4"), send(2, "full"), id="a preferred size that is the maximum is full"),
+        pytest.param(
+            BatchPolicy(8, (4, 8)), queue("4 4"), send(2, "full"), id="a preferred size that is the maximum is full"
+        ),
         pytest.param(WAITS, queue("1"), wait(), id="delay: a lone request waits"),
         pytest.param(WAITS, queue("1 1", age=30), wait(30), id="delay: counted from the oldest request"),
         pytest.param(WAITS, queue("1 1", age=DELAY), send(2, "delay", closed=False), id="delay: over"),
@@ -69,12 +75,20 @@ def wait(age: int = 0) -> Decision:
         pytest.param(WAITS, queue("6 3"), send(1, "full"), id="delay: the next one does not fit"),
         pytest.param(WAITS, queue("1 1", "a b"), send(1, "shape"), id="delay: another shape sends what is there"),
         pytest.param(WAITS_FOR_SIZES, queue("1"), wait(), id="delay and sizes: none reached"),
-        pytest.param(WAITS_FOR_SIZES, queue("1 1"), send(2, "preferred", closed=False), id="delay and sizes: one reached"),
-        pytest.param(WAITS_FOR_SIZES, queue("1 1 1"), send(2, "preferred", closed=False), id="delay and sizes: the rest waits"),
-        pytest.param(WAITS_FOR_SIZES, queue("1 1 1", age=DELAY), send(3, "delay", closed=False), id="delay over: all go"),
+        pytest.param(
+            WAITS_FOR_SIZES, queue("1 1"), send(2, "preferred", closed=False), id="delay and sizes: one reached"
+        ),
+        pytest.param(
+            WAITS_FOR_SIZES, queue("1 1 1"), send(2, "preferred", closed=False), id="delay and sizes: the rest waits"
+        ),
+        pytest.param(
+            WAITS_FOR_SIZES, queue("1 1 1", age=DELAY), send(3, "delay", closed=False), id="delay over: all go"
+        ),
         pytest.param(WAITS_FOR_SIZES, queue("1 1", "a b"), send(1, "shape"), id="delay and sizes: another shape"),
         pytest.param(WAITS_FOR_FOUR, queue("3 2"), send(1, "preferred"), id="delay and sizes: the next one exceeds"),
-        pytest.param(WAITS_FOR_FOUR, queue("1 1 1 1 1 1", age=DELAY), send(6, "delay"), id="delay over: beyond the preferred"),
+        pytest.param(
+            WAITS_FOR_FOUR, queue("1 1 1 1 1 1", age=DELAY), send(6, "delay"), id="delay over: beyond the preferred"
+        ),
         pytest.param(WAITS_FOR_FOUR, queue("4 4", age=DELAY), send(2, "full"), id="delay over: full"),
     ],
 )
@@ -85,18 +99,36 @@ def test_a_new_batch(policy: BatchPolicy, requests: list[Request], expected: Dec
 @pytest.mark.parametrize(
     ("policy", "batch", "requests", "expected"),
     [
-        pytest.param(PLAIN, OpenBatch(3), queue("1 1"), send(2, "idle", closed=False), id="no delay: an open batch grows"),
+        pytest.param(
+            PLAIN, OpenBatch(3), queue("1 1"), send(2, "idle", closed=False), id="no delay: an open batch grows"
+        ),
         pytest.param(PLAIN, OpenBatch(3), queue("5"), send(1, "full"), id="until it is full"),
-        pytest.param(PLAIN, OpenBatch(3), queue("6"), Decision(0, True, reason="full"), id="closed by what does not fit"),
+        pytest.param(
+            PLAIN, OpenBatch(3), queue("6"), Decision(0, True, reason="full"), id="closed by what does not fit"
+        ),
         pytest.param(PLAIN, OpenBatch(3), queue("4 2"), send(1, "full"), id="takes what fits, then closes"),
-        pytest.param(PLAIN, OpenBatch(3, "a"), queue("1", "b"), Decision(0, True, reason="shape"), id="closed by a shape"),
-        pytest.param(PLAIN, OpenBatch(3, "a"), queue("1 1", "a b"), send(1, "shape"), id="takes its shape, then closes"),
+        pytest.param(
+            PLAIN, OpenBatch(3, "a"), queue("1", "b"), Decision(0, True, reason="shape"), id="closed by a shape"
+        ),
+        pytest.param(
+            PLAIN, OpenBatch(3, "a"), queue("1 1", "a b"), send(1, "shape"), id="takes its shape, then closes"
+        ),
         pytest.param(PLAIN, OpenBatch(8), queue("1"), Decision(0, True, reason="full"), id="full already"),
-        pytest.param(SIZES, OpenBatch(1), queue("1 1 1"), send(3, "preferred"), id="closed at the first preferred size"),
-        pytest.param(SIZES, OpenBatch(1), queue("1 1 1 1 1 1"), send(5, "preferred"), id="at the largest reachable one"),
-        pytest.param(SIZES, OpenBatch(5), queue("2"), send(1, "preferred"), id="beyond the preferred sizes it is closed"),
-        pytest.param(WAITS, OpenBatch(2), queue("1"), send(1, "idle", closed=False), id="delay: what waited already is joined"),
-        pytest.param(WAITS_FOR_FOUR, OpenBatch(4), queue("1"), send(1, "preferred"), id="delay: a preferred batch grows once"),
+        pytest.param(
+            SIZES, OpenBatch(1), queue("1 1 1"), send(3, "preferred"), id="closed at the first preferred size"
+        ),
+        pytest.param(
+            SIZES, OpenBatch(1), queue("1 1 1 1 1 1"), send(5, "preferred"), id="at the largest reachable one"
+        ),
+        pytest.param(
+            SIZES, OpenBatch(5), queue("2"), send(1, "preferred"), id="beyond the preferred sizes it is closed"
+        ),
+        pytest.param(
+            WAITS, OpenBatch(2), queue("1"), send(1, "idle", closed=False), id="delay: what waited already is joined"
+        ),
+        pytest.param(
+            WAITS_FOR_FOUR, OpenBatch(4), queue("1"), send(1, "preferred"), id="delay: a preferred batch grows once"
+        ),
         pytest.param(WAITS_FOR_SIZES, OpenBatch(2), queue("1"), wait(), id="delay: a preferred batch is left as it is"),
     ],
 )

@@ -6,6 +6,7 @@ from despina.scheduling.policy_queue import PolicyQueue, QueuePolicy, QueueRules
 from despina.scheduling.request_queue import QueueFull, QueueLimits, TooLate
 
 US = 1_000
+NO_LIMITS = QueueLimits()
 
 
 def request(name: str = "", priority: int = 0, timeout_us: int = 0, rows: int = 1, at_us: int = 1) -> Pending:
@@ -18,7 +19,7 @@ def names(requests) -> str:
     return " ".join(pending.id for pending in requests)
 
 
-def make(rules: QueueRules, *requests: Pending, limits: QueueLimits = QueueLimits()) -> PolicyQueue:
+def make(rules: QueueRules, *requests: Pending, limits: QueueLimits = NO_LIMITS) -> PolicyQueue:
     queue = PolicyQueue(rules, limits)
     for pending in requests:
         queue.push(pending)
@@ -137,7 +138,9 @@ def test_a_request_that_would_expire_before_its_turn_is_refused_with_the_estimat
     queue = PolicyQueue(QueueRules(QueuePolicy(default_timeout_us=500)), QueueLimits(), lambda rows: rows * 200 * US)
     for _ in range(3):
         queue.push(request())
-    with pytest.raises(TooLate, match="^Request timeout expired: the 3 rows ahead take at least 600 micro.* 500;") as late:
+    with pytest.raises(
+        TooLate, match=r"^Request timeout expired: the 3 rows ahead take at least 600 micro.* 500;"
+    ) as late:
         queue.push(request())
     assert late.value.retry_after == pytest.approx(100e-6)
     assert len(queue) == 3

@@ -66,8 +66,8 @@ def test_an_instance_that_could_never_run_is_refused(limits, needed, device, ava
     with pytest.raises(InvalidArgument) as refusal:
         limiter(permit(R=needed, device=device), limits=limits)
     assert str(refusal.value) == (
-        f'Resource count for "R" is limited to {available} which will prevent scheduling of one or more model instances, '
-        f"the minimum required count is {needed}"
+        f'Resource count for "R" is limited to {available} which will prevent scheduling of one or more model '
+        f"instances, the minimum required count is {needed}"
     )
 
 
@@ -116,12 +116,12 @@ def test_a_model_that_leaves_while_it_waits_holds_up_nobody() -> None:
 def run_turns(shared: RateLimiter, permits: dict[str, Permit], count: int) -> str:
     """Everybody always wants to run; the order in which they do."""
     order = ""
+    for waiting in permits.values():
+        shared.acquire(waiting)
     for _ in range(count):
-        for waiting in permits.values():
-            shared.acquire(waiting)
         name = next(name for name, waiting in permits.items() if waiting.held)
         order += name
-        shared.release(permits[name])
+        shared.release(permits[name], again=True)
     return order
 
 
@@ -144,6 +144,7 @@ def test_a_newcomer_catches_up_but_not_for_ever() -> None:
     new = permit(R=1)
     shared.join([new])
     order = run_turns(shared, {"o": old, "n": new}, 300)
+    assert order.startswith("o" + "n" * 99)
     assert order.count("o") >= 95
 
 
@@ -186,13 +187,13 @@ def test_giving_up_passes_on_what_was_claimed_or_held() -> None:
 # ----------------------------------------------------------------------------------------------------- with batchers
 
 
-def stages(make_stage, *counts: dict[str, int], instances: int = 1, **more: object):
+def stages(make_stage, *counts: dict[str, int], instances: int = 1, priorities: tuple[int, ...] = (), **more: object):
     shared = RateLimiter()
     made = []
-    for wanted in counts:
+    for wanted, priority in zip(counts, priorities or (1,) * len(counts), strict=True):
         stage = make_stage(BatchPolicy(4), instances=instances, **more)
-        permits = {runner: Permit([Demand(Resource(name), n) for name, n in wanted.items()], 1, stage.batcher.ask_turn)
-                   for runner in stage.runners}  # fmt: skip
+        demands = [Demand(Resource(name), n) for name, n in wanted.items()]
+        permits = {runner: Permit(demands, priority, stage.batcher.ask_turn) for runner in stage.runners}
         shared.join(list(permits.values()))
         stage.batcher.take_turns(Turns(shared, permits))
         made.append(stage)
@@ -214,6 +215,16 @@ def test_a_model_that_needs_another_resource_does_not_wait(make_stage) -> None:
     second.submit()
     third.submit()
     assert third.ran == [1]
+
+
+def test_a_model_of_lower_priority_gets_fewer_turns(make_stage) -> None:
+    often, seldom = stages(make_stage, {"R": 1}, {"R": 1}, priorities=(1, 3))
+    for stage in (often, seldom):
+        for _ in range(40):
+            stage.submit(4)
+    for _ in range(24):
+        (often if often.running else seldom).finish()
+    assert (len(often.ran), len(seldom.ran)) == (18, 7)
 
 
 def test_two_instances_of_a_model_share_its_resource(make_stage) -> None:

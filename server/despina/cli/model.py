@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from despina.cli.cloud import cloud_options
+from despina.cli.deploy import deploy
 from despina.cli.records import output_option, parse_filters, parse_pairs, progress, reported, show, show_all
 from despina.deploy.home import find_home
 from despina.deploy.materialise import copy_model
@@ -15,6 +16,8 @@ from despina.deploy.record import FRAMEWORKS, ModelDescription, Resources
 from despina.deploy.reference import ModelReference, parse_reference
 from despina.deploy.registration import register_checked
 from despina.deploy.registry import Registry
+from despina.deploy.services import Services
+from despina.errors import InvalidArgument
 
 COLUMNS = ("id", "framework", "createdTime", "size", "tags", "description")
 
@@ -28,7 +31,10 @@ def open_registry(*, create: bool = False) -> Registry:
 
 @click.group()
 def model() -> None:
-    """Register models, look at them, delete them."""
+    """Register models, look at them, deploy them, delete them."""
+
+
+model.add_command(deploy)
 
 
 @model.command()
@@ -175,7 +181,12 @@ def update(
 def delete(identifier: str, output: str) -> None:
     """Delete a version. Its number is never used again; `gc` frees the disk."""
     with reported():
-        record = open_registry().delete(parse_reference(identifier))
+        home = find_home(os.environ, Path.cwd())
+        registry = Registry(home)
+        record = registry.get(parse_reference(identifier))
+        if services := Services(home, registry).using(record.reference):
+            raise InvalidArgument(f"model {record.id} is in use by service {', '.join(services)}; delete that first")
+        registry.delete(record.reference)
     progress(f"deleted {record.id}")
     show(record.to_json(), output, COLUMNS)
 

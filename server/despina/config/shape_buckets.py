@@ -1,9 +1,9 @@
 """Shape buckets as a configuration asks for them, in `parameters` (Despina's own; see docs/scheduling.md).
 
-    shape_bucket.<input>               pad=<value>;sizes=<ascending sizes>[;axis=<index in dims>]
-    shape_bucket.<input>.length_input  an input of the model, not of the configuration, that gets the lengths
-    shape_bucket.<input>.mask_input    likewise, that gets 1 for values and 0 for padding
-    shape_bucket.<input>.outputs       the outputs that are as long as the input
+shape_bucket.<input>               pad=<value>;sizes=<ascending sizes>[;axis=<index in dims>]
+shape_bucket.<input>.length_input  an input of the model, not of the configuration, that gets the lengths
+shape_bucket.<input>.mask_input    likewise, that gets 1 for values and 0 for padding
+shape_bucket.<input>.outputs       the outputs that are as long as the input
 """
 
 from dataclasses import dataclass
@@ -103,7 +103,7 @@ def _refuse_unknown(config: ModelConfig, given: dict[str, str]) -> None:
             continue
         if suffix not in SUFFIXES or name not in inputs:
             raise InvalidArgument(
-                f"model '{config.name}': parameter '{PREFIX}{key}' names no input of the configuration; expected one of "
+                f"model '{config.name}': parameter '{PREFIX}{key}' names no input of the configuration, which has "
                 f"{', '.join(sorted(inputs))}"
             )
         if name not in given:

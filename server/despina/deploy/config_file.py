@@ -42,7 +42,8 @@ def read_config_file(path: Path) -> ConfigFile:
 
 
 def _read_json(path: Path, text: str) -> tuple[Any, tuple[str, ...]]:
-    commas = [match.start() for match in STRING_OR_TRAILING_COMMA.finditer(text) if match["comma"]]
+    found = [match.start() for match in STRING_OR_TRAILING_COMMA.finditer(text) if match["comma"]]
+    commas = [position for position in found if not text[:position].rstrip().endswith(("{", "[", ",", ":"))]
     # A blank for each comma keeps every other position as it is in the file.
     without = "".join(" " if position in commas else character for position, character in enumerate(text))
     try:

@@ -43,7 +43,7 @@ def start(folder: ServiceFolder) -> None:
     """Starts a guard, and returns when its supervisor can be asked (or has ended)."""
     folder.write_state(ServiceState(State.DEPLOYING))
     reading, writing = os.pipe()
-    words = [sys.executable, "-m", "despina.deploy.supervisor.guard", str(folder.path), str(writing)]
+    words = [sys.executable, "-P", "-m", "despina.deploy.supervisor.guard", str(folder.path), str(writing)]
     with folder.log.open("ab") as log, open(reading, "rb") as ready:
         try:
             process = subprocess.Popen(
@@ -58,7 +58,7 @@ def start(folder: ServiceFolder) -> None:
         finally:
             os.close(writing)
         ready.read()  # ends when the supervisor closes its end
-    process.returncode = 0  # it lives on without us; Popen would complain that it was not waited for
+        process.wait()  # the guard itself is a fork of this one
 
 
 def stop(folder: ServiceFolder) -> None:

@@ -29,7 +29,7 @@ class DeployRequest:
 
     name: str
     models: Sequence[str]
-    deployment: DeploymentConfig = DeploymentConfig()
+    deployment: DeploymentConfig = field(default_factory=DeploymentConfig)
     inference: InferenceSpec | None = None
     overwrite: bool = False
     description: str = ""

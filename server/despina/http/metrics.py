@@ -5,6 +5,7 @@ Tritonserver answers every other path on this port with an empty 200 (protocol Â
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -18,9 +19,11 @@ from despina.telemetry.exposition import CONTENT_TYPE
 from despina.telemetry.gpu_usage import open_gpus
 from despina.telemetry.measured_model import MeasuredModel
 from despina.telemetry.metrics import Metrics, MetricsOptions, Sources
+from despina.telemetry.system_families import CacheUsage
 
 if TYPE_CHECKING:
     from despina.models.model import Model
+    from despina.scheduling.response_cache import ResponseCache
     from despina.server import Server
     from despina.settings import Settings
 
@@ -33,10 +36,24 @@ def open_metrics(server: Server) -> Metrics:
     interval_s = settings.metrics_interval_ms / 1000
     sources = Sources(
         models=lambda: [measured(model, settings) for model in server.models.statistics_of(None, None)],
+        cache=None if server.cache is None else partial(cache_usage, server.cache),
         cpu=CpuUsage(interval_s) if settings.allow_metrics and settings.allow_cpu_metrics else None,
         gpus=open_gpus(interval_s) if settings.allow_metrics and settings.allow_gpu_metrics else None,
     )
     return Metrics(sources, metrics_options(settings))
+
+
+def cache_usage(cache: ResponseCache) -> CacheUsage:
+    return CacheUsage(
+        cache.capacity,
+        cache.used,
+        len(cache),
+        cache.hits,
+        cache.misses,
+        cache.evictions,
+        cache.lookup_ns,
+        cache.insertion_ns,
+    )
 
 
 def metrics_options(settings: Settings) -> MetricsOptions:

@@ -114,7 +114,9 @@ def _built(
         return None
     tensor = inputs.get(name)
     if tensor is None or any(item.name == name for item in config.input):
-        reason = "the model has no such input" if tensor is None else "remove it from the inputs, clients do not send it"
+        reason = (
+            "the model has no such input" if tensor is None else "remove it from the inputs, clients do not send it"
+        )
         raise InvalidArgument(f"model '{config.name}': shape bucket fills in '{name}': {reason}")
     rank = len(tensor.shape)
     if tensor.datatype == "BYTES" or not rank or (ranks and rank not in ranks):

@@ -30,6 +30,7 @@ def check_fit(config: ModelConfig, config_of: ConfigOf) -> None:
     for step in config.ensemble_scheduling.step:
         model = config_of(step.model_name, None if step.model_version == LATEST else step.model_version)
         _check_batch_size(config, model)
+        _check_cache(config, model)
         _check_mapping(config, model, "input", step.input_map, model.input, claims)
         _check_mapping(config, model, "output", step.output_map, model.output, claims)
         for tensor in model.input:
@@ -50,6 +51,15 @@ def _check_batch_size(ensemble: ModelConfig, model: ModelConfig) -> None:
         raise InvalidArgument(
             f"ensemble {ensemble.name} allows maximum batch size {ensemble.max_batch_size}, but it contains model "
             f"{model.name} which only allows maximum batch size to be {model.max_batch_size}"
+        )
+
+
+def _check_cache(ensemble: ModelConfig, model: ModelConfig) -> None:
+    """An answer that depends on a sequence must not be remembered."""
+    if ensemble.response_cache.enable and model.HasField("sequence_batching"):
+        raise InvalidArgument(
+            f"Response Cache does not currently support model {ensemble.name} with step {model.name}, which has a "
+            "sequence batching scheduler. Please disable the response cache."
         )
 
 

@@ -20,7 +20,7 @@ def with_layers(
     statistics: ModelStatistics,
     cache: ResponseCache | None,
 ) -> Scheduler:
-    """`scheduler` itself for nearly all models. The cache is outermost: it knows nothing of how batches are laid out."""
+    """`scheduler` itself for nearly all models. The cache is outermost: what it keeps is as clients see it."""
     if layout.ragged is not None and layout.ragged.scattered:
         scheduler = ScatteredOutputs(scheduler, frozenset(layout.ragged.scattered))
     if layout.buckets:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from despina.config.complete import DEFAULT_MAX_BATCH_SIZE, complete_from_model, is_complete
@@ -14,6 +14,7 @@ from despina.config.normalize import normalize
 from despina.config.proto import Message, ModelConfig
 from despina.config.validate import validate, validate_io
 from despina.errors import DespinaError, Internal, InvalidArgument, NotFound, Unavailable, Unsupported
+from despina.models.batch_layout import BatchLayout, batch_layout
 from despina.models.candidate import Candidate
 from despina.models.sequence_plans import sequence_plan, with_sequence_inputs
 from despina.models.warmup import WarmupExecution, read_samples, run_samples
@@ -50,8 +51,8 @@ class PlacedInstance:
 @dataclass(frozen=True, slots=True)
 class LoadedVersion:
     """A version that can execute. `config` is final, `directory` is the model's, `labels` are the class names by
-    output, `warmup` is what was executed already, `sequences` how a sequence model is scheduled. An ensemble has no
-    backend and no instances."""
+    output, `warmup` is what was executed already, `sequences` how a sequence model is scheduled, `layout` how the
+    instances take their batches. An ensemble has no backend and no instances."""
 
     name: str
     version: int
@@ -63,6 +64,7 @@ class LoadedVersion:
     load_seconds: float
     warmup: tuple[WarmupExecution, ...] = ()
     sequences: SequencePlan | None = None
+    layout: BatchLayout = field(default_factory=BatchLayout)
 
     def close(self) -> None:
         """Free everything. Blocks."""
@@ -98,6 +100,7 @@ def _load(
     config, directory = candidate.config, candidate.directory
     backend: Backend | None = None
     instances: tuple[PlacedInstance, ...] = ()
+    layout = BatchLayout()
     if settings.strict_model_config or is_complete(config) or config.platform == ENSEMBLE:
         validate_io(config)
     if config.platform != ENSEMBLE:
@@ -108,14 +111,15 @@ def _load(
         backend = factory(load_options(config, model_file(directory, version, config), settings_of_backend))
         opened.callback(backend.close)
         config = _complete(config, backend, settings, settings_of_backend)
-        instances = _place(config, backend, opened)
+        layout = batch_layout(config, backend.inputs)
+        instances = _place(config, backend, layout, opened)
     labels = read_labels(directory, config)
     sequences = sequence_plan(config, directory)
     samples = with_sequence_inputs(read_samples(config, directory), sequences)
     warmup = run_samples(samples, [placed.instance for placed in instances])
     seconds = time.monotonic() - start
     return LoadedVersion(
-        candidate.name, version, config, directory, backend, instances, labels, seconds, warmup, sequences
+        candidate.name, version, config, directory, backend, instances, labels, seconds, warmup, sequences, layout
     )
 
 
@@ -183,12 +187,15 @@ def _complete(
     return config
 
 
-def _place(config: ModelConfig, backend: Backend, opened: ExitStack) -> tuple[PlacedInstance, ...]:
+def _place(
+    config: ModelConfig, backend: Backend, layout: BatchLayout, opened: ExitStack
+) -> tuple[PlacedInstance, ...]:
     placed: list[PlacedInstance] = []
     for wanted in placements(config):
         instance = backend.instance(wanted.device)
         opened.callback(instance.close)
         # A promise that few backends can make, so it is not part of what every backend must have.
         steady = bool(getattr(instance, "steady", getattr(backend, "steady", False)))
+        instance = layout.around(instance)
         placed.append(PlacedInstance(wanted.name, wanted.device, wanted.group, instance, wanted.passive, steady))
     return tuple(placed)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from time import time_ns
 from typing import Any
 
+from despina.models.ensemble_steps import ensemble_graph, step_labels
 from despina.models.loader import LoadedVersion
 from despina.models.schedulers import Parts, SchedulingOptions, make_scheduler
 from despina.models.signature import Signature
+from despina.models.tracing import trace_request
 from despina.models.warmup import WarmupExecution
 from despina.protocol.messages import InferRequest
 from despina.scheduling.clock import Clock
-from despina.scheduling.pending import Pending
+from despina.scheduling.ensemble import StepRequest
+from despina.scheduling.pending import Array, Pending
 from despina.scheduling.runner import InstanceRunner
 from despina.telemetry.statistics import ModelStatistics
 from despina.telemetry.trace import Trace
@@ -38,7 +41,7 @@ class Model:
         self.name = loaded.name
         self.version = loaded.version
         self.config = loaded.config
-        self.labels = loaded.labels
+        self._labels = loaded.labels
         self.load_seconds = loaded.load_seconds
         self.signature = Signature(loaded.config)
         self.statistics = statistics
@@ -54,8 +57,9 @@ class Model:
             InstanceRunner(placed.name, placed.instance, clock, steady, options.inline_limit_ns) for placed in places
         ]
         self._clock = clock
-        parts = Parts(loaded.config, self._runners, places, clock, statistics, options, loaded.sequences)
+        parts = Parts(loaded.config, self._runners, places, clock, statistics, options, loaded.sequences, loaded.layout)
         self._scheduler = make_scheduler(parts)
+        self._find_model = options.find_model
 
     def submit(
         self, request: InferRequest, on_done: Callable[[Pending], None], trace: Trace | None = None
@@ -81,6 +85,54 @@ class Model:
         )
         self._scheduler.submit(pending)
         return pending
+
+    def submit_step(self, request: StepRequest, on_done: Callable[[Pending], None]) -> Pending:
+        """As `submit`, for a request of an ensemble: its tensors are arrays already, and they are not copied."""
+        admitted = self.signature.admit_arrays(request.inputs, request.id)
+        pending = Pending(
+            admitted.inputs,
+            admitted.rows,
+            on_done if request.trace is None else self._traced(request.trace, on_done),
+            admitted.shape_key,
+            request.outputs,
+            request.id,
+            request.priority,
+            request.timeout_us,
+            request.correlation_id,
+            request.sequence_start,
+            request.sequence_end,
+            admitted.byte_size,
+            request.parameters,
+            trace=request.trace,
+        )
+        self._scheduler.submit(pending)
+        return pending
+
+    def _traced(self, trace: Trace, on_done: Callable[[Pending], None]) -> Callable[[Pending], None]:
+        def trace_and_finish(pending: Pending) -> None:
+            trace_request(trace, self.name, self.version, self.signature, pending)
+            on_done(pending)
+
+        return trace_and_finish
+
+    def client_results(self, pending: Pending) -> dict[str, Array]:
+        """The outputs of a successful request in the shapes that clients see; views where these differ."""
+        signature = self.signature
+        batches = signature.max_batch_size > 0
+        return {
+            name: signature.outputs[name].to_client(array, batches)
+            for name, array in (pending.results or {}).items()
+            if name in signature.outputs
+        }
+
+    @property
+    def labels(self) -> Mapping[str, list[str]]:
+        """Class names by output. An ensemble's outputs fall back to the names they have in its steps."""
+        find_model = self._find_model
+        if find_model is None or not self.config.HasField("ensemble_scheduling"):
+            return self._labels
+        inherited = step_labels(ensemble_graph(self.config), lambda name, version: find_model(name, version).labels)
+        return {**inherited, **self._labels}
 
     def schedule(self, pending: Pending) -> None:
         """Hand an admitted request to the scheduler."""

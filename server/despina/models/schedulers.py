@@ -6,23 +6,29 @@ scheduler is a class with the methods of `Scheduler`, a function from `Parts` to
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from despina.config.proto import Message, ModelConfig, model_config_pb2
 from despina.errors import Unsupported
+from despina.models.batch_layout import BatchLayout
+from despina.models.ensemble_steps import ensemble_graph
+from despina.models.layers import with_layers
 from despina.models.loader import PlacedInstance
 from despina.models.signature import takes_oversize
 from despina.scheduling.answers import Answers, OrderedAnswers
 from despina.scheduling.batch_policy import BatchPolicy, Decision, OpenBatch, next_batch
 from despina.scheduling.batcher import Batcher, BatcherOptions, Decide, one_at_a_time
 from despina.scheduling.clock import Clock
+from despina.scheduling.ensemble import EnsembleScheduler, FindModel
 from despina.scheduling.oversize import Oversize
 from despina.scheduling.pace import FastestBatch
 from despina.scheduling.pending import Pending
 from despina.scheduling.policy_queue import PolicyQueue, QueuePolicy, QueueRules
 from despina.scheduling.rate_limiter import Demand, Permit, RateLimiter, Resource
 from despina.scheduling.request_queue import FifoQueue, QueueLimits, RequestQueue
+from despina.scheduling.response_cache import ResponseCache
 from despina.scheduling.runner import InstanceRunner
+from despina.scheduling.scheduler import Scheduler
 from despina.scheduling.sequence_plan import SequencePlan
 from despina.scheduling.sequence_scheduler import SequenceScheduler
 from despina.scheduling.turns import Turns
@@ -31,49 +37,25 @@ from despina.telemetry.statistics import ModelStatistics
 _QUEUE_POLICY: Any = model_config_pb2.ModelQueuePolicy
 
 
-class Scheduler(Protocol):
-    """What decides when a request of a model runs. One per model version, chosen by its configuration."""
-
-    def submit(self, pending: Pending) -> None:
-        """Take a request. Raises DespinaError when it cannot be taken; otherwise `pending.on_done` follows."""
-        ...
-
-    def request_gone(self, pending: Pending) -> None:
-        """The client of a taken request hung up."""
-        ...
-
-    @property
-    def busy(self) -> bool:
-        """Whether any taken request is unanswered."""
-        ...
-
-    @property
-    def when_idle(self) -> Callable[[Callable[[], None]], None]:
-        """Call back once, as soon as nothing taken is unanswered."""
-        ...
-
-    @property
-    def close(self) -> Callable[[], None]:
-        """Give up what is shared with other models. Called on the event loop's thread when nothing is unanswered."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class SchedulingOptions:
     """What of the server's settings concerns scheduling. `inline_limit_ns` bounds the expected run time of a batch that
     may run on the event loop's thread; `hold_requests` is TRITONSERVER_DELAY_SCHEDULER; `rate_limiter` is the server's,
-    None when rates are not limited."""
+    None when rates are not limited, and so is `cache`. `find_model` is where ensembles find their steps."""
 
     queue_limits: QueueLimits = field(default_factory=QueueLimits)
     inline_limit_ns: int = 0
     hold_requests: int = 0
     rate_limiter: RateLimiter | None = None
+    cache: ResponseCache | None = None
+    find_model: FindModel | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What a scheduler is made of: the final configuration, one runner per active instance (with the place of the
-    instance at the same index), what it reads and writes, and the plan of a model with sequences."""
+    instance at the same index), what it reads and writes, the plan of a model with sequences, and how the
+    instances take their batches."""
 
     config: ModelConfig
     runners: Sequence[InstanceRunner]
@@ -82,6 +64,7 @@ class Parts:
     statistics: ModelStatistics
     options: SchedulingOptions
     sequences: SequencePlan | None = None
+    layout: BatchLayout = field(default_factory=BatchLayout)
 
 
 def make_scheduler(parts: Parts) -> Scheduler:
@@ -91,7 +74,8 @@ def make_scheduler(parts: Parts) -> Scheduler:
     make = SCHEDULERS.get(choice)
     if make is None:
         raise Unsupported(f"model '{parts.config.name}': there is no scheduler for {choice}; remove it")
-    return make(parts)
+    cache = parts.options.cache
+    return with_layers(make(parts), parts.config, parts.layout, parts.clock, parts.statistics, cache)
 
 
 # ------------------------------------------------------------------------------------------- without and with batching
@@ -191,6 +175,17 @@ def sequence_batching(parts: Parts) -> Scheduler:
     return scheduler
 
 
+# ----------------------------------------------------------------------------------------------------------- ensembles
+
+
+def ensemble(parts: Parts) -> Scheduler:
+    """No instances: every step is a request to another model (config §6.2)."""
+    find_model = parts.options.find_model
+    if find_model is None:
+        raise Unsupported(f"ensemble '{parts.config.name}': there are no other models here to run its steps")
+    return EnsembleScheduler(ensemble_graph(parts.config), find_model, parts.clock, parts.statistics)
+
+
 # -------------------------------------------------------------------------------------------------------- rate limiter
 
 
@@ -221,6 +216,7 @@ def _permit(config: ModelConfig, place: PlacedInstance, wake: Callable[[], None]
 SCHEDULERS: Mapping[str, Callable[[Parts], Scheduler]] = {
     "": one_by_one,
     "dynamic_batching": dynamic_batching,
+    "ensemble_scheduling": ensemble,
     "sequence_batching": sequence_batching,
 }
 """Scheduler by the field of `scheduling_choice` that is set."""

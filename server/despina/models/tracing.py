@@ -12,7 +12,9 @@ def trace_request(trace: Trace, name: str, version: int, signature: Signature, p
     trace.stamp("QUEUE_START", pending.queued_ns)
     for tensor, array in pending.inputs.items():
         _trace_tensor(trace, "TENSOR_QUEUE_INPUT", signature.inputs.get(tensor), array)
-    trace.stamp("INFER_RESPONSE_COMPLETE")
+    if not trace.parent_id:
+        # Nobody sends the answer of an ensemble's step anywhere.
+        trace.stamp("INFER_RESPONSE_COMPLETE")
     if pending.results is not None and pending.infer_end_ns:
         trace.stamp("COMPUTE_START", pending.started_ns)
         trace.stamp("COMPUTE_INPUT_END", pending.input_end_ns)

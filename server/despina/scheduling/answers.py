@@ -69,8 +69,8 @@ class Answers:
                 offset += pending.rows
             answered += 1
             statistics.record_success(now - pending.accepted_ns, started_ns - pending.queued_ns)
-            if pending.trace is not None:
-                pending.input_end_ns, pending.infer_end_ns = execution.input_end_ns, execution.infer_end_ns
+            # For traces, and for ensembles, which add up what their steps took.
+            pending.input_end_ns, pending.infer_end_ns = execution.input_end_ns, execution.infer_end_ns
             if pending.parameters and pending.parameters.get(EXPLAIN) is True:
                 explain(pending, batch, execution)
             pending.succeed(results)

@@ -258,7 +258,7 @@ class Batcher:
     def _finish(self, batch: FormedBatch, runner: InstanceRunner, outcome: Outcome) -> None:
         self._idle.append(runner)
         if self._turns is not None:
-            self._turns.finished(runner)
+            self._turns.finished(runner, again=bool(self._waiting or self._queue))
         if outcome.execution is not None:
             self._measure(batch, outcome.execution.infer_end_ns - outcome.started_ns)
         self._answers.finished(batch, outcome)

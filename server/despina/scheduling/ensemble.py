@@ -70,9 +70,7 @@ FindModel = Callable[[str, int | None], StepModel]
 class EnsembleScheduler:
     """Runs the requests of one ensemble. An ensemble has no queue and no instances: its requests wait in its steps."""
 
-    def __init__(
-        self, graph: EnsembleGraph, find_model: FindModel, clock: Clock, statistics: ModelStatistics
-    ) -> None:
+    def __init__(self, graph: EnsembleGraph, find_model: FindModel, clock: Clock, statistics: ModelStatistics) -> None:
         self._graph = graph
         self._find_model = find_model
         self._clock = clock
@@ -186,7 +184,17 @@ class EnsembleRun:
     """One request on its way through the steps. `compute_ns` adds up what the executed steps took: to gather their
     inputs, to compute, and to place their outputs."""
 
-    __slots__ = ("_in_flight", "_missing", "_owner", "_plan", "_tensors", "_unfinished", "compute_ns", "ended", "pending")
+    __slots__ = (
+        "_in_flight",
+        "_missing",
+        "_owner",
+        "_plan",
+        "_tensors",
+        "_unfinished",
+        "compute_ns",
+        "ended",
+        "pending",
+    )
 
     def __init__(self, owner: EnsembleScheduler, pending: Pending, plan: Plan) -> None:
         self.pending = pending

@@ -113,18 +113,24 @@ class RateLimiter:
         if permit.held:
             return True
         if permit not in self._line:
-            self._arrivals += 1
-            permit.number = self._arrivals
-            permit.score = max(permit.score, self._latest_score - self.CREDIT)
-            self._line[permit] = None
+            self._line_up(permit)
             self._serve_line(permit)
         return permit.held
 
-    def release(self, permit: Permit) -> None:
-        """The instance has run."""
+    def _line_up(self, permit: Permit) -> None:
+        self._arrivals += 1
+        permit.number = self._arrivals
+        permit.score = max(permit.score, self._latest_score - self.CREDIT)
+        self._line[permit] = None
+
+    def release(self, permit: Permit, again: bool = False) -> None:
+        """The instance has run; `again`: its model has more to run. Then it lines up before the others are served, or
+        two models that share a resource would alternate whatever their priorities."""
         permit.held = False
         for demand in permit.demands:
             self._in_use[demand.resource] -= demand.count
+        if again:
+            self._line_up(permit)
         self._serve_line()
 
     def give_up(self, permit: Permit) -> None:

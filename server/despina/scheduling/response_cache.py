@@ -29,12 +29,18 @@ def digest(inputs: Mapping[str, Array]) -> bytes:
     for name, array in sorted(inputs.items()):
         state.update(f"{name}\0{array.dtype.str}{array.shape}".encode())
         if array.dtype.hasobject:
-            for element in array.reshape(-1):
+            for element in _elements(array):
                 state.update(len(element).to_bytes(8, "little"))
                 state.update(element)
         else:
-            state.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+            state.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return state.digest()
+
+
+def _elements(array: Array) -> list[bytes]:
+    """The elements of a BYTES tensor."""
+    elements: list[bytes] = array.reshape(-1).tolist()
+    return elements
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +112,8 @@ class ResponseCache:
 
 
 def _byte_size(array: Array) -> int:
-    content = sum(map(len, array.reshape(-1))) + array.nbytes if array.dtype.hasobject else array.nbytes
-    return content + ENTRY_BYTES
+    strings = sum(map(len, _elements(array))) if array.dtype.hasobject else 0
+    return array.nbytes + strings + ENTRY_BYTES
 
 
 def _frozen(array: Array) -> Array:

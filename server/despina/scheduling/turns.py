@@ -27,9 +27,9 @@ class Turns:
         for runner in idle:
             self._limiter.give_up(self._permits[runner])
 
-    def finished(self, runner: InstanceRunner) -> None:
-        """An instance has run."""
-        self._limiter.release(self._permits[runner])
+    def finished(self, runner: InstanceRunner, again: bool = False) -> None:
+        """An instance has run; `again`: there is more to run."""
+        self._limiter.release(self._permits[runner], again)
 
     def leave(self) -> None:
         """The model is gone."""

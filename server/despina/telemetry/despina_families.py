@@ -33,6 +33,12 @@ REJECTED = Family(
     "counter",
 )
 
+BUCKETS = Family(
+    "despina_shape_bucket_elements",
+    "Elements of inputs with shape buckets: data as sent by clients, padding added to reach the bucket",
+    "counter",
+)
+
 BATCH_SIZE_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _SECONDS = tuple(bound / 1e9 for bound in LATENCY_BUCKETS_NS)
 
@@ -44,6 +50,7 @@ def despina_families(models: Labelled) -> Iterator[Metric]:
     yield filled(QUEUE_REQUESTS, models, lambda model: model.statistics.pending)
     yield filled(QUEUE_ROWS, models, lambda model: model.queued_rows() if model.queued_rows else None)
     yield _rejected(models)
+    yield _buckets(models)
 
 
 def _latencies(family: Family, models: Labelled, read: Callable[[ModelStatistics], Histogram]) -> Metric:
@@ -72,4 +79,16 @@ def _rejected(models: Labelled) -> Metric:
         reasons = {"queue_full": statistics.rejected_queue_full, "timeout": statistics.failures["REJECTED"]}
         for reason, count in reasons.items():
             metric.add_sample(REJECTED.name, dict(sorted({**labels, "reason": reason}.items())), count)
+    return metric
+
+
+def _buckets(models: Labelled) -> Metric:
+    """Only for models that ever had something to put into a bucket."""
+    metric = BUCKETS.metric()
+    for labels, model in models:
+        statistics = model.statistics
+        if statistics.bucket_elements or statistics.padding_elements:
+            kinds = {"data": statistics.bucket_elements, "padding": statistics.padding_elements}
+            for kind, count in kinds.items():
+                metric.add_sample(BUCKETS.name, dict(sorted({**labels, "kind": kind}.items())), count)
     return metric

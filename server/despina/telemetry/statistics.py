@@ -71,6 +71,10 @@ class ModelStatistics:
     failures: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FAILURE_REASONS, 0))
     pending: int = 0
     rejected_queue_full: int = 0
+    bucket_elements: int = 0
+    """Elements of inputs with shape buckets, as they came."""
+    padding_elements: int = 0
+    """Elements that were added to them."""
     request_latency: Histogram = field(default_factory=Histogram)
     queue_latency: Histogram = field(default_factory=Histogram)
     compute_latency: Histogram = field(default_factory=Histogram)

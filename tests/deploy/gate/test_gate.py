@@ -1,21 +1,26 @@
 """A gate between a client and an upstream that the test writes down byte by byte."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httptools
 import pytest
+import uvloop
 
 from despina.deploy.gate.gate import Gate
 from despina.deploy.gate.keys import Keys
 from despina.deploy.gate.limits import GateLimits
 from despina.deploy.gate.target import Address, Target
 
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 BASE = "/api/v1/service/svc"
+
+
+def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """On the loop of production and on the standard library's: their transports differ in small ways."""
+    uvloop.run(scenario())
+    asyncio.run(scenario())
 
 
 class Upstream:
@@ -142,7 +147,7 @@ def test_a_request_passes_with_its_body_and_the_base_path_stripped() -> None:
         assert len(made) == 36
         assert b"\r\nx-request-id: " + made + b"\r\n" in head
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +170,7 @@ def test_every_path_needs_a_key(path: str, key: bytes) -> None:
             assert (await ask(port, get(path, "Authorization: Bearer first")))[0] == 401
             assert (await ask(port, get(path, "Authorization: Bearer third")))[0] == 200
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_connections_are_reused_on_both_sides() -> None:
@@ -179,7 +184,7 @@ def test_connections_are_reused_on_both_sides() -> None:
             writer.close()
         assert upstream.connections == 1
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_pipelined_requests_are_answered_in_order() -> None:
@@ -194,7 +199,7 @@ def test_pipelined_requests_are_answered_in_order() -> None:
             writer.close()
         assert [body for _, body in upstream.requests] == [b"0", b"1", b"2", b"3", b"4"]
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_chunked_bodies_pass_both_ways() -> None:
@@ -208,7 +213,7 @@ def test_chunked_bodies_pass_both_ways() -> None:
             assert (await ask(port, request))[2] == b"abcde"
         assert upstream.requests[0][1] == b"wxyz!"
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_answer_that_ends_with_the_connection_arrives_whole() -> None:
@@ -217,7 +222,7 @@ def test_answer_that_ends_with_the_connection_arrives_whole() -> None:
         async with gate_before(upstream) as (_, port):
             assert (await ask(port, get("/v2/x")))[2] == b"abc"
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_large_bodies_stream_both_ways_without_being_collected() -> None:
@@ -227,7 +232,7 @@ def test_large_bodies_stream_both_ways_without_being_collected() -> None:
         async with gate_before(upstream) as (_, port):
             assert (await ask(port, post("/v2/x", body)))[2] == body
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_slow_reader_stops_the_upstream() -> None:
@@ -264,7 +269,7 @@ def test_slow_reader_stops_the_upstream() -> None:
         await gate.close(0)
         server.close()
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_head_requests_have_no_body() -> None:
@@ -274,7 +279,7 @@ def test_head_requests_have_no_body() -> None:
             status, headers, _ = await ask(port, b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n", head=True)
         assert (status, headers[b"content-length"]) == (200, b"7")
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_expect_is_answered_by_the_gate() -> None:
@@ -289,7 +294,7 @@ def test_expect_is_answered_by_the_gate() -> None:
             writer.close()
         assert b"expect" not in upstream.requests[0][0]
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_stale_connection_is_replaced_without_the_client_noticing() -> None:
@@ -301,7 +306,7 @@ def test_stale_connection_is_replaced_without_the_client_noticing() -> None:
             assert (await ask(port, post("/v2/x", b"2")))[2] == b"two"
         assert upstream.connections == 2
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_upstream_that_dies_in_a_request_gives_502_and_one_that_is_gone_503() -> None:
@@ -315,7 +320,7 @@ def test_upstream_that_dies_in_a_request_gives_502_and_one_that_is_gone_503() ->
             status, headers, _ = await ask(port, get("/v2/health/ready"))
             assert (status, headers[b"retry-after"]) == (503, b"1")
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_answer_cut_short_is_cut_short_for_the_client_too() -> None:
@@ -325,7 +330,7 @@ def test_answer_cut_short_is_cut_short_for_the_client_too() -> None:
             with pytest.raises(ConnectionResetError):
                 await ask(port, get("/v2/x"))
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_limit_queues_then_refuses() -> None:
@@ -343,7 +348,7 @@ def test_limit_queues_then_refuses() -> None:
             assert (await first)[2] == b"1"
             assert (gate.places.taken, gate.places.waiting) == (0, 0)
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_request_that_waits_gets_the_place_that_comes_free() -> None:
@@ -360,7 +365,7 @@ def test_request_that_waits_gets_the_place_that_comes_free() -> None:
             assert ((await first)[2], (await second)[2]) == (b"1", b"2")
             assert gate.places.taken == 0
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_health_passes_while_all_places_are_taken() -> None:
@@ -370,7 +375,7 @@ def test_health_passes_while_all_places_are_taken() -> None:
             gate.places.ask(lambda: None, lambda: None)
             assert (await ask(port, get("/v2/health/ready")))[0] == 200
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_slow_answer_gives_504() -> None:
@@ -384,7 +389,7 @@ def test_slow_answer_gives_504() -> None:
             assert gate.target is not None
             assert gate.target.in_flight == 0
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_body_over_the_limit_is_refused_and_the_answer_arrives() -> None:
@@ -395,7 +400,7 @@ def test_body_over_the_limit_is_refused_and_the_answer_arrives() -> None:
             assert (status, headers[b"connection"]) == (413, b"close")
         assert upstream.requests == []
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_switch_sends_new_requests_elsewhere_and_lets_old_ones_end() -> None:
@@ -417,7 +422,7 @@ def test_switch_sends_new_requests_elsewhere_and_lets_old_ones_end() -> None:
             await quiet
         other.close()
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_client_that_leaves_frees_its_place() -> None:
@@ -434,7 +439,7 @@ def test_client_that_leaves_frees_its_place() -> None:
             assert gate.places.taken == 0
             upstream.hold.set()
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 @pytest.mark.parametrize(
@@ -453,7 +458,7 @@ def test_requests_that_two_servers_could_read_differently_are_refused(request_by
             assert (await ask(port, request_bytes))[0] == 400
         assert upstream.requests == []
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_http_10_client_gets_its_answer_and_the_connection_closed() -> None:
@@ -466,7 +471,7 @@ def test_http_10_client_gets_its_answer_and_the_connection_closed() -> None:
         assert answer.endswith(b"\r\n\r\nhi")
         assert b"connection: close" in answer
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 def test_service_that_is_not_ready_says_so() -> None:
@@ -477,4 +482,4 @@ def test_service_that_is_not_ready_says_so() -> None:
             assert (status, headers[b"retry-after"]) == (503, b"1")
             assert body == b'{"message": "service svc is being deployed"}'
 
-    asyncio.run(scenario())
+    run(scenario)

@@ -215,7 +215,7 @@ class KubernetesWebservice(Webservice):
         cpu_cores_limit: float | None = None,
         memory_gb_limit: float | None = None,
     ) -> DeploymentConfig:
-        """The fields of a deploymentconfig.json of type aks. Tags and the like are given to `Model.deploy`'s service."""
+        """The fields of a deploymentconfig.json of type aks. Tags, properties and description are not kept."""
         given = {name: value for name, value in locals().items() if name not in ("tags", "properties", "description")}
         return _checked(DeploymentConfig("aks", **given))
 

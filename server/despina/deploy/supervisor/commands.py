@@ -17,7 +17,7 @@ PROMISED_PORT = 8000
 
 def server_command(spec: ServiceSpec, repository: Path, port: int) -> Command:
     """The inference server on a loopback port."""
-    words = [sys.executable, "-m", "despina", "serve", f"--model-repository={repository}"]
+    words = [sys.executable, "-P", "-m", "despina", "serve", f"--model-repository={repository}"]
     words += [f"--http-address={HOST}", f"--http-port={port}", "--allow-metrics=false"]
     return Command("the inference server", words, _inherited(), repository)
 
@@ -39,7 +39,7 @@ def score_command(spec: ServiceSpec, app_root: Path, source: str, port: int, ser
     if server_port is not None:
         environment["TRITON_HTTP_URL"] = f"localhost:{server_port}"
     environment |= spec.script.variables
-    words = [sys.executable, "-m", "despina.deploy.score", f"{HOST}:{port}"]
+    words = [sys.executable, "-P", "-m", "despina.deploy.score", f"{HOST}:{port}"]
     return Command("the score workers", words, environment, app_root)
 
 

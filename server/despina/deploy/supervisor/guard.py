@@ -22,6 +22,8 @@ STEADY_SECONDS = 60.0
 
 def main() -> None:
     folder, ready = Path(sys.argv[1]), int(sys.argv[2])
+    if os.fork():
+        os._exit(0)  # so that whoever deploys need not wait for us, now or ever
     with (folder / LOCK).open("a+b") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -39,7 +41,7 @@ def _guard(folder: Path, ready: int) -> None:
     descriptors: tuple[int, ...] = (ready,)
     while True:
         started = time.monotonic()
-        words = [sys.executable, "-m", "despina.deploy.supervisor", str(folder), *map(str, descriptors)]
+        words = [sys.executable, "-P", "-m", "despina.deploy.supervisor", str(folder), *map(str, descriptors)]
         process = subprocess.Popen(words, pass_fds=descriptors, preexec_fn=die_with_parent(signal.SIGTERM))
         for descriptor in descriptors:
             os.close(descriptor)

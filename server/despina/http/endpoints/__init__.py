@@ -2,6 +2,7 @@
 
 from despina.http.endpoint import Endpoint
 from despina.http.endpoints import (
+    docs,
     generate,
     health,
     infer,
@@ -31,4 +32,5 @@ ALL = (
 
 def endpoints(settings: Settings) -> tuple[Endpoint, ...]:
     """What a server with these settings answers."""
-    return (*ALL, *metadata.KSERVE_ENDPOINTS) if settings.kserve else ALL
+    answered = (*ALL, *metadata.KSERVE_ENDPOINTS) if settings.kserve else ALL
+    return (*answered, *docs.describing(answered))

@@ -15,16 +15,19 @@ if TYPE_CHECKING:
 
 
 async def live(request: Request, server: Server) -> Response:
+    """Whether the server answers at all: 200 or 400."""
     server.check_not_exiting()
     return Response(status_code=200 if server.is_live else 400)
 
 
 async def ready(request: Request, server: Server) -> Response:
+    """Whether every model that should be served is: 200 or 400."""
     server.check_not_exiting()
     return Response(status_code=200 if server.is_ready else 400)
 
 
 async def model_ready(request: Request, server: Server) -> Response:
+    """Whether a model version is ready to infer."""
     path_model(request, server)
     return Response(status_code=200)
 

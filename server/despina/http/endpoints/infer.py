@@ -30,6 +30,7 @@ IN_THREAD_SIZE = 64 * 1024
 
 
 async def infer(request: Request, server: Server) -> Response:
+    """Run a model. Tensors travel as JSON, as binary data behind the JSON, or in shared memory."""
     model = path_model(request, server)
     body = await request.body()
     encoding = request.headers.get("content-encoding", "")

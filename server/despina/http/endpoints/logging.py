@@ -20,10 +20,12 @@ _FLAGS = ("log_info", "log_warning", "log_error")
 
 
 async def read_logging(request: Request, server: Server) -> Response:
+    """What the server logs."""
     return _rendered(server.logging)
 
 
 async def update_logging(request: Request, server: Server) -> Response:
+    """Change what the server logs; answers with the settings that are in force then."""
     document = as_object(loads(await request.body()))
     try:
         change(server.logging, {key: value for key, value in document.items() if value is not None})

@@ -38,10 +38,12 @@ def json_response(value: object) -> Response:
 
 
 async def server_metadata(request: Request, server: Server) -> Response:
+    """Name, version and protocol extensions of the server."""
     return json_response({"name": server.settings.id, "version": server.version, "extensions": EXTENSIONS})
 
 
 async def model_metadata(request: Request, server: Server) -> Response:
+    """Inputs and outputs of a model, and its versions that are ready. Shapes begin with the batch dimension, if any."""
     model = path_model(request, server)
     versions = [model.version] if "version" in request.path_params else server.models.versions(model.name)
     signature = model.signature
@@ -63,6 +65,7 @@ def _describe(spec: TensorSpec, batches: bool) -> dict[str, Any]:
 
 
 async def model_config(request: Request, server: Server) -> Response:
+    """The configuration a model runs with, as JSON. What was completed from the model is in it."""
     return json_response(to_json(path_model(request, server).config))
 
 

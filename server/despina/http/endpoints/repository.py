@@ -24,6 +24,8 @@ _NOT_BASE64 = bytes(set(range(256)) - set(_BASE64))
 
 
 async def index(request: Request, server: Server) -> Response:
+    """Every model of the repositories, with the state of its versions. A body of {"ready": true} leaves out what is not
+    ready."""
     body = await request.body()
     document = loads(body) if body else {}
     ready = document.get("ready", False) if isinstance(document, dict) else False
@@ -33,6 +35,7 @@ async def index(request: Request, server: Server) -> Response:
 
 
 async def load(request: Request, server: Server) -> Response:
+    """Load or reload a model and wait until it is ready. Parameters may carry a configuration and files to use instead."""
     _refuse_repository_name(request)
     parameters = read_load_parameters(await request.body())
     await server.models.load(request.path_params["model"], parameters)
@@ -40,6 +43,7 @@ async def load(request: Request, server: Server) -> Response:
 
 
 async def unload(request: Request, server: Server) -> Response:
+    """Stop serving a model. The parameter unload_dependents takes the steps of an ensemble along."""
     _refuse_repository_name(request)
     unload_dependents = read_unload_dependents(await request.body())
     await server.models.unload(request.path_params["model"], unload_dependents)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 async def model_statistics(request: Request, server: Server) -> Response:
-    """Ready versions only, sorted by name and version. InvalidArgument where there is none, unlike elsewhere."""
+    """Counters of every ready version, sorted by name and version. InvalidArgument where there is none, unlike
+    elsewhere."""
     models = server.models.statistics_of(request.path_params.get("model"), path_version(request))
     rendered = [render(model.name, model.version, model.statistics) for model in models]
     return Response(dumps({"model_stats": rendered}), media_type="application/json")

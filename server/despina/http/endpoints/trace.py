@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 
 async def read_settings(request: Request, server: Server) -> Response:
+    """Which requests are traced, of a model or by default."""
     model = _model(request, server)
     return Response(dumps(server.trace.render(model)), media_type="application/json")
 
 
 async def update_settings(request: Request, server: Server) -> Response:
+    """Change which requests are traced; null goes back to the setting inherited."""
     model = _model(request, server)
     server.trace.update(read_changes(loads(await request.body())), model)
     return Response(dumps(server.trace.render(model)), media_type="application/json")

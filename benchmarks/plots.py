@@ -1,0 +1,82 @@
+"""Plots of a run: latency against throughput, and how large the batches were."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+from benchmarks.markdown import load_of
+from benchmarks.measurement import Point
+from benchmarks.record import Record
+from benchmarks.rounds import Series
+from benchmarks.summary import points_of, summarise
+
+
+def plot(record: Record, path: Path) -> None:
+    """One column per model and form of request: p50 and p99 against throughput above, batch sizes below."""
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    groups = list(dict.fromkeys((point.model, point.kind) for point in points_of(record.series)))
+    figure, axes = pyplot.subplots(2, len(groups), figsize=(6 * len(groups), 9), squeeze=False)
+    for column, (model, kind) in enumerate(groups):
+        series = [
+            each for each in record.series if (each.point.model, each.point.kind) == (model, kind) and each.rounds
+        ]
+        axes[0][column].set_title(f"{model}, {kind}")
+        _latencies(axes[0][column], series)
+        _batches(axes[1][column], series)
+    figure.suptitle(record.title)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def _latencies(axis: Any, series: list[Series]) -> None:
+    """Throughput to the right, milliseconds up; every dot is a load."""
+    for number, name in enumerate(dict.fromkeys(each.contender for each in series)):
+        own = [summarise(each.rounds) for each in series if each.contender == name]
+        if own[0].p99_us == own[0].p99_us:
+            speeds = [each.per_second for each in own]
+            axis.plot(speeds, [each.p99_us / 1000 for each in own], f"C{number}o-", label=f"{name}, p99")
+            axis.plot(speeds, [each.p50_us / 1000 for each in own], f"C{number}.:", label=f"{name}, p50")
+        else:
+            best = max(each.per_second for each in own)
+            axis.axvline(best, color=f"C{number}", linestyle="--", label=f"{name}, at best")
+    axis.set(xlabel="requests/s", ylabel="ms", yscale="log")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize="small")
+
+
+def _batches(axis: Any, series: list[Series]) -> None:
+    """The share of rows that ran in batches up to a size, of the first contender that counts them."""
+    counted = [each for each in series if any(one.batch_sizes for one in each.rounds)]
+    if not counted:
+        axis.axis("off")
+        return
+    name = counted[0].contender
+    for each in counted:
+        if each.contender == name:
+            sizes, shares = row_shares(each)
+            axis.step(sizes, shares, where="post", label=_load(each.point))
+    axis.set(xlabel=f"batch size, {name}", ylabel="share of rows in batches up to it", ylim=(0, 1.02))
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize="small")
+
+
+def row_shares(series: Series) -> tuple[list[int], list[float]]:
+    """Batch sizes met, and the share of rows that ran in batches of at most that size, all rounds together."""
+    rows: dict[int, int] = {}
+    for each in series.rounds:
+        for size, count in (each.batch_sizes or {}).items():
+            rows[size] = rows.get(size, 0) + size * count
+    total, passed = sum(rows.values()), 0
+    sizes, shares = sorted(rows), []
+    for size in sizes:
+        passed += rows[size]
+        shares.append(passed / total)
+    return sizes, shares
+
+
+def _load(point: Point) -> str:
+    return load_of(point) if point.rate else f"{load_of(point)} connections"

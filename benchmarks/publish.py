@@ -1,0 +1,70 @@
+"""Where results go: JSON, Markdown and plots, and the table of the README."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import markdown, record
+from benchmarks.places import HERE, OUT, RESULTS
+
+README = HERE.parent / "README.md"
+BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
+NOISY_CORES = 0.1
+
+
+def publish(taken: record.Record, name: str, save: str, against: Sequence[str]) -> None:
+    """Write and print a run; `save` is the name under which it is to be committed, empty for a trial."""
+    target = RESULTS / save if save else OUT / "results" / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    record.write(taken, target.with_suffix(".json"))
+    write_page(taken, target, against)
+    print(markdown.page(taken, against))
+    disturbed = max((each.other_cores for series in taken.series for each in series.rounds), default=0.0)
+    if disturbed > NOISY_CORES:
+        print(f"Others kept up to {disturbed:.2f} cores busy: these numbers prove nothing.", file=sys.stderr)
+    print(f"written to {target.relative_to(HERE.parent)}.json and .md", file=sys.stderr)
+
+
+def write_page(taken: record.Record, target: Path, against: Sequence[str]) -> None:
+    """Markdown, and the plots where matplotlib is installed (benchmarks/requirements.txt)."""
+    target.with_suffix(".md").write_text(markdown.page(taken, against))
+    try:
+        from benchmarks.plots import plot
+    except ModuleNotFoundError:
+        print("no plots: pip install -r benchmarks/requirements.txt", file=sys.stderr)
+    else:
+        plot(taken, target.with_suffix(".png"))
+
+
+def render(files: Sequence[Path]) -> None:
+    """Markdown and plots from JSON; all committed results when no file is named."""
+    for file in files or sorted(RESULTS.glob("*.json")):
+        taken = record.read(file)
+        first = taken.series[0].contender if taken.series else ""
+        write_page(taken, file.with_suffix(""), [first])
+        print(file.with_suffix(".md"))
+
+
+def write_readme(name: str) -> None:
+    """Put the table of committed results between the markers of the README."""
+    taken = record.read(RESULTS / f"{name}.json")
+    README.write_text(between(README.read_text(), readme_part(taken, f"benchmarks/results/{name}.md")))
+
+
+def between(text: str, part: str) -> str:
+    """`text` with `part` between its markers. Raises ValueError when it has none."""
+    before, begin, rest = text.partition(BEGIN)
+    _old, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"README.md has no lines {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{part}\n{END}{after}"
+
+
+def readme_part(taken: record.Record, source: str) -> str:
+    """The short table, and under it where and how it was measured."""
+    machine, options = taken.machine, taken.options
+    said = (
+        f"Requests per second, medians of {options['rounds']} alternating rounds on {machine['cores']} cores of "
+        f"{machine['cpu']}, client on the same cores, everything else in [{source}]({source})."
+    )
+    return "\n".join([*markdown.short_table(taken), "", said])

@@ -1,0 +1,155 @@
+"""What is measured: each function is one table. They only say who takes part, at which points."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from benchmarks import wrk
+from benchmarks.child import InProcess, RuntimeAlone
+from benchmarks.contender import Contender
+from benchmarks.despina_server import Despina
+from benchmarks.environment import machine, versions
+from benchmarks.measurement import Kind, Point
+from benchmarks.models import PAYLOADS
+from benchmarks.peers import PEERS
+from benchmarks.raw import Device, make_workload
+from benchmarks.record import Record
+from benchmarks.repository import Batching, write_repository
+from benchmarks.rounds import run
+from benchmarks.workload import Workload
+
+SWEPT = {
+    "delay": [Batching(delay_us=delay) for delay in (0, 100, 500, 2000)],
+    "batch": [Batching(max_batch_size=size) for size in (1, 4, 16, 64)],
+    "instances": [Batching(instances=count, threads=1) for count in (1, 2, 4)],
+    "threads": [Batching(threads=count) for count in (1, 2, None)],
+}
+"""What `sweep` varies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long and how hard: `rounds` per point and contender of `seconds` each, at these numbers of connections."""
+
+    rounds: int
+    seconds: float
+    connections: tuple[int, ...]
+    kinds: tuple[Kind, ...]
+    flags: tuple[str, ...]
+    """More flags for `despina serve`."""
+
+
+def despina(workloads: Sequence[Workload], batching: Batching, effort: Effort, name: str = "despina") -> Despina:
+    """Despina on a repository of its own with these models."""
+    label = name.replace(" ", "-")
+    repository = write_repository(label, [workload.name for workload in workloads], batching)
+    by_name = {workload.name: workload for workload in workloads}
+    return Despina(repository, by_name, str(batching), name, ("--allow-metrics=false", *effort.flags))
+
+
+def closed(model: str, batching: Batching, peers: Sequence[str], effort: Effort) -> Record:
+    """Closed loop: despina, itself without sockets, and peers."""
+    workload = make_workload(model)
+    served = despina([workload], batching, effort)
+    contenders: list[Contender] = [served, InProcess(served.repository)]
+    contenders += [PEERS[name](workload) for name in peers]
+    points = [Point(model, kind, count) for kind in effort.kinds for count in effort.connections]
+    return measure(f"{model}, closed loop", contenders, points, [workload], effort)
+
+
+def open_loop(model: str, batching: Batching, peers: Sequence[str], rates: Sequence[float], effort: Effort) -> Record:
+    """Open loop: requests arrive as a Poisson process whether the server keeps up or not."""
+    workload = make_workload(model)
+    contenders: list[Contender] = [despina([workload], batching, effort)]
+    contenders += [PEERS[name](workload) for name in peers]
+    connections = max(effort.connections)
+    points = [Point(model, kind, connections, rate) for kind in effort.kinds for rate in rates]
+    note = (
+        f"latencies count from when a request was due, not from when one of the {connections} connections was free to "
+        "send it; a server that falls behind shows it"
+    )
+    return measure(f"{model}, open loop", contenders, points, [workload], effort, note)
+
+
+def sweep(model: str, what: str, effort: Effort) -> Record:
+    """Closed loop against several settings of the same model, side by side."""
+    workload = make_workload(model)
+    contenders = [
+        despina([workload], batching, effort, f"{what} {number}") for number, batching in enumerate(SWEPT[what], 1)
+    ]
+    points = [Point(model, kind, count) for kind in effort.kinds for count in effort.connections]
+    return measure(f"{model}, sweep over {what}", contenders, points, [workload], effort)
+
+
+def workers(model: str, counts: Sequence[int], effort: Effort) -> Record:
+    """Closed loop against several numbers of front-end processes."""
+    workload = make_workload(model)
+    contenders = [
+        despina(
+            [workload],
+            Batching(),
+            replace(effort, flags=(*effort.flags, f"--http-workers={count}")),
+            f"{count} front end{'s' * (count > 1)}",
+        )
+        for count in counts
+    ]
+    points = [Point(model, kind, count) for kind in effort.kinds for count in effort.connections]
+    return measure(f"{model}, front-end processes", contenders, points, [workload], effort)
+
+
+def payloads(effort: Effort) -> Record:
+    """Closed loop with models that only look at the first numbers of large rows: bytes on the way in."""
+    workloads = [make_workload(f"head_{size}") for size in PAYLOADS]
+    contenders = [despina(workloads, Batching(max_batch_size=16), effort)]
+    points = [Point(each.name, "binary", count) for each in workloads for count in effort.connections]
+    return measure("payload sizes, binary", contenders, points, workloads, effort)
+
+
+def compute(models: Sequence[str], device: Device, batch_sizes: Sequence[int], effort: Effort) -> Record:
+    """Compute-bound models: single rows over HTTP against the session in process at each batch size."""
+    workloads = [make_workload(model) for model in models]
+    instances = 1 if device == "cpu" else 2
+    batching = Batching(max_batch_size=max(batch_sizes), instances=instances, threads=None, device=device)
+    contenders: list[Contender] = [despina(workloads, batching, effort)]
+    contenders += [RuntimeAlone(size, 0, device) for size in batch_sizes]
+    points = [Point(model, "binary", count) for model in models for count in effort.connections]
+    return measure(f"compute-bound models on {device.upper()}", contenders, points, workloads, effort)
+
+
+def second_opinion(model: str, effort: Effort) -> Record:
+    """The same server under the harness's own generator and under wrk."""
+    workload = make_workload(model)
+    own = despina([workload], Batching(), effort, "under loadgen")
+    other = replace(own, name="under wrk", generate=wrk.generate)
+    points = [Point(model, kind, count) for kind in effort.kinds for count in effort.connections]
+    return measure(f"{model}, two generators", [own, other], points, [workload], effort)
+
+
+def measure(
+    title: str,
+    contenders: Sequence[Contender],
+    points: Sequence[Point],
+    workloads: Sequence[Workload],
+    effort: Effort,
+    *notes: str,
+) -> Record:
+    """Run it, and put down what it ran on."""
+    facts = machine()
+    outcome = run(contenders, points, effort.rounds, effort.seconds)
+    options: dict[str, Any] = {
+        "rounds": effort.rounds,
+        "seconds per round": effort.seconds,
+        "rows per request": 1,
+        "client": "on the same machine and cores",
+    }
+    return Record(
+        title=title,
+        machine=facts,
+        versions=versions(),
+        options=options,
+        about=outcome.about,
+        skipped=outcome.skipped,
+        series=outcome.series,
+        notes=notes,
+        row_bytes={workload.name: workload.row_bytes for workload in workloads},
+    )

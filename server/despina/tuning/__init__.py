@@ -1,0 +1,1 @@
+"""Finding a configuration by measuring: `despina tune`."""

@@ -1,0 +1,85 @@
+"""From measured times to the configuration with the highest throughput that keeps the SLO.
+
+The latency that counts is that of a request which just missed a batch: it waits until that batch is done, and then for
+its own, so twice the time of a batch, of which the slow end is taken. On top comes the queue delay. Waiting for more
+requests saves at most the fixed cost of a batch, so the delay never exceeds that, nor what is left under the SLO.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from despina.config.proto import ModelConfig, copy_of
+from despina.tuning.curve import Line
+from despina.tuning.measure import Arrangement, Timing
+
+THREADS = "intra_op_thread_count"
+SAME_THROUGHPUT = 0.03
+"""Differences below this are noise; then the smaller batch and the fewer threads win."""
+SHORTEST_DELAY_US = 100
+"""Below that the timer and the wake-up cost more than waiting saves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What to configure, and what to expect of it: `throughput` in rows per second, `p99_s` without the network.
+    `meets_slo` is False when nothing does; then it is the quickest of all."""
+
+    arrangement: Arrangement
+    rows: int
+    delay_us: int
+    throughput: float
+    p99_s: float
+    meets_slo: bool
+
+
+def choose(timings: Sequence[Timing], lines: Mapping[Arrangement, Line], slo_s: float) -> Choice:
+    """The best of the measured points. There must be one."""
+    assert timings
+    allowed = [timing for timing in timings if 2 * timing.slow <= slo_s]
+    if allowed:
+        best = max(timing.throughput for timing in allowed)
+        timing = min((one for one in allowed if one.throughput >= (1 - SAME_THROUGHPUT) * best), key=_cost)
+    else:
+        timing = min(timings, key=lambda one: one.slow)
+    point = timing.point
+    delay_us = queue_delay_us(lines[point.arrangement], slo_s - 2 * timing.slow) if point.rows > 1 else 0
+    p99_s = 2 * timing.slow + delay_us / 1e6
+    return Choice(point.arrangement, point.rows, delay_us, timing.throughput, p99_s, bool(allowed))
+
+
+def _cost(timing: Timing) -> tuple[int, int, int]:
+    arrangement = timing.point.arrangement
+    return timing.point.rows, arrangement.instances * arrangement.threads, arrangement.instances
+
+
+def queue_delay_us(line: Line, spare_s: float) -> int:
+    """Microseconds a batch may wait for more requests, in round numbers."""
+    delay_us = int(min(line.fixed, spare_s) * 1e6)
+    return delay_us // 100 * 100 if delay_us >= SHORTEST_DELAY_US else 0
+
+
+def apply(written: ModelConfig, choice: Choice, kind: int) -> ModelConfig:
+    """A copy of the configuration as written, with the choice in it. `kind` is that of the measured instances.
+
+    A larger max_batch_size stays, so that clients with large requests are still served, and the choice becomes the
+    preferred size.
+    """
+    config = copy_of(written)
+    batches = choice.rows > 1 or config.HasField("dynamic_batching")
+    limit = config.max_batch_size
+    if choice.rows > 1:
+        config.max_batch_size = max(limit, choice.rows)
+    if batches:
+        batching = config.dynamic_batching
+        batching.SetInParent()
+        del batching.preferred_batch_size[:]
+        if limit > choice.rows:
+            batching.preferred_batch_size.append(choice.rows)
+        batching.max_queue_delay_microseconds = choice.delay_us
+    if not config.instance_group:
+        config.instance_group.add()
+    group = config.instance_group[0]
+    group.count, group.kind = choice.arrangement.instances, kind
+    if choice.arrangement.threads:
+        config.parameters[THREADS].string_value = str(choice.arrangement.threads)
+    return config

@@ -1,0 +1,165 @@
+"""Which points are measured, in which order, and how their times come together.
+
+A machine's speed drifts, so a point is not measured once for long but in several short rounds that alternate over all
+points; its time is the median of the rounds' medians, and how far those lie apart is reported beside it. The first
+round also explores: batches that cannot meet the SLO, and what the budget has no time for, are left out and named.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+LATENCY_QUANTILE = 0.95
+MOST_ROUNDS = 7
+_EXPLORING = 0.4
+"""Share of the budget the first round may use for what is not the shortest possible run."""
+_RUNS_PER_VISIT = 4
+"""A warm-up and three that count: what a visit costs at least."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Arrangement:
+    """`instances` that run at the same time, each with `threads` intra-op threads; 0: the threads are not varied."""
+
+    threads: int
+    instances: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Point:
+    """Batches of `rows` on every instance of an arrangement."""
+
+    arrangement: Arrangement
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long a batch takes at a point, in seconds: `seconds` typically, `slow` at the 95th percentile of all runs.
+    `spread` is the range of the rounds' medians over `seconds`; None after a single round."""
+
+    point: Point
+    seconds: float
+    slow: float
+    spread: float | None
+    rounds: int
+
+    @property
+    def throughput(self) -> float:
+        """Rows per second of all instances together."""
+        return self.point.arrangement.instances * self.point.rows / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Until when measuring may take, on `clock` (seconds)."""
+
+    clock: Callable[[], float]
+    deadline: float
+
+    @property
+    def left(self) -> float:
+        return self.deadline - self.clock()
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """`left_out` says why, by point."""
+
+    timings: tuple[Timing, ...]
+    left_out: dict[Point, str] = field(default_factory=dict)
+
+
+Run = Callable[[Point, float], Sequence[float]]
+"""Runs batches at a point for about so many seconds (a warm-up and three runs at least); the seconds each took."""
+Tell = Callable[[str], None]
+
+
+def arrangements(threads: Iterable[int], cores: int, most_instances: int) -> tuple[Arrangement, ...]:
+    """What is worth trying: powers of two and the largest number of instances that `cores` have threads for. Those
+    that use all cores come first, should the budget end early. Threads of 0 need none."""
+    found = {
+        Arrangement(each, count)
+        for each in threads
+        for count in _doubling(min(most_instances, max(1, cores // each) if each else most_instances))
+    }
+    return tuple(sorted(found, key=lambda one: (-(one.threads or 1) * one.instances, one)))
+
+
+def thread_counts(cores: int) -> tuple[int, ...]:
+    """Intra-op threads worth trying: powers of two, and all cores."""
+    return _doubling(cores)
+
+
+def batch_sizes(largest: int) -> tuple[int, ...]:
+    """Powers of two up to `largest`, and `largest`."""
+    return _doubling(largest)
+
+
+def _doubling(largest: int) -> tuple[int, ...]:
+    return (*(1 << power for power in range(largest.bit_length()) if 1 << power < largest), largest)
+
+
+def measure(
+    tried: Sequence[Arrangement], sizes: Sequence[int], run: Run, budget: Budget, slo_s: float, tell: Tell
+) -> Measured:
+    """Time `run` at every arrangement and batch size, as far as `budget` goes. `tell` gets lines of progress."""
+    samples: dict[Point, list[Sequence[float]]] = {}
+    left_out: dict[Point, str] = {}
+    visit = _EXPLORING * budget.left / max(1, len(tried) * len(sizes))
+    for arrangement in tried:
+        _explore(arrangement, sizes, run, budget, slo_s, visit, samples, left_out)
+        tell(f"{_name(arrangement)}: {sum(p.arrangement == arrangement for p in samples)} batch sizes tried")
+    _repeat(samples, run, budget, tell)
+    return Measured(tuple(_timing(point, rounds) for point, rounds in sorted(samples.items())), left_out)
+
+
+def _explore(
+    arrangement: Arrangement,
+    sizes: Sequence[int],
+    run: Run,
+    budget: Budget,
+    slo_s: float,
+    visit: float,
+    samples: dict[Point, list[Sequence[float]]],
+    left_out: dict[Point, str],
+) -> None:
+    seconds, rows = 0.0, 1
+    for size in sizes:
+        point = Point(arrangement, size)
+        # A larger batch takes no less time than the smaller one before it, and at worst as much per row.
+        if 2 * seconds > slo_s:
+            left_out[point] = "cannot meet the SLO"
+        elif samples and _RUNS_PER_VISIT * seconds * size / rows > budget.left:
+            left_out[point] = "no time left"
+        else:
+            samples[point] = [run(point, visit)]
+            seconds, rows = median(samples[point][0]), size
+
+
+def _repeat(samples: dict[Point, list[Sequence[float]]], run: Run, budget: Budget, tell: Tell) -> None:
+    """More rounds over the points found, as many as the budget has time for."""
+    for number in range(2, MOST_ROUNDS + 1):
+        shortest = sum(_RUNS_PER_VISIT * median(rounds[0]) for rounds in samples.values())
+        if shortest > budget.left:
+            return
+        visit = budget.left / (len(samples) * (MOST_ROUNDS + 1 - number))
+        for point, rounds in samples.items():
+            if _RUNS_PER_VISIT * median(rounds[0]) > budget.left:
+                return
+            rounds.append(run(point, visit))
+        tell(f"round {number} of {MOST_ROUNDS} done")
+
+
+def _timing(point: Point, rounds: Sequence[Sequence[float]]) -> Timing:
+    medians = [median(taken) for taken in rounds]
+    seconds = median(medians)
+    together = sorted(each for taken in rounds for each in taken)
+    slow = together[min(len(together) - 1, int(LATENCY_QUANTILE * len(together)))]
+    spread = (max(medians) - min(medians)) / seconds if len(medians) > 1 else None
+    return Timing(point, seconds, slow, spread, len(rounds))
+
+
+def _name(arrangement: Arrangement) -> str:
+    threads = f" of {arrangement.threads} thread(s)" if arrangement.threads else ""
+    return f"{arrangement.instances} instance(s){threads}"

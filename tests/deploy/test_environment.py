@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pytest
+
+from despina.deploy.environment import EnvironmentSpec, find_environment, missing_packages, save_environment
+from despina.deploy.home import Home
+from despina.errors import InvalidArgument, NotFound
+
+
+def test_versions_are_stored_and_the_newest_is_found(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    save_environment(home, EnvironmentSpec("My-Triton", None, {"WORKER_COUNT": "1"}, ("nltk",)))
+    for _ in range(9):
+        save_environment(home, EnvironmentSpec("My-Triton", None, {"WORKER_COUNT": "2"}))
+    newest = find_environment(home, "My-Triton")
+    assert (newest.version, newest.variables) == ("10", {"WORKER_COUNT": "2"})
+    assert find_environment(home, "My-Triton", "1").packages == ("nltk",)
+
+
+def test_built_in_names_are_there_and_taken(tmp_path: Path) -> None:
+    assert find_environment(Home(tmp_path), "AzureML-Triton").name == "AzureML-Triton"
+    with pytest.raises(InvalidArgument, match="names that begin with AzureML or Microsoft are taken"):
+        save_environment(Home(tmp_path), EnvironmentSpec("AzureML-Mine"))
+
+
+def test_missing_environment_names_those_there_are(tmp_path: Path) -> None:
+    save_environment(Home(tmp_path), EnvironmentSpec("My-Triton"))
+    with pytest.raises(NotFound, match="environment Mine not found; have AzureML-Minimal, AzureML-Triton, My-Triton"):
+        find_environment(Home(tmp_path), "Mine")
+    with pytest.raises(NotFound, match="environment My-Triton:7 not found"):
+        find_environment(Home(tmp_path), "My-Triton", "7")
+
+
+@pytest.mark.parametrize("name", ["../x", "", "a/b"])
+def test_names_that_are_no_file_names_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidArgument):
+        save_environment(Home(tmp_path), EnvironmentSpec(name))
+
+
+def test_packages_are_looked_up_by_name() -> None:
+    wanted = ["numpy>=1.20", "click [extra] == 8", "azureml-defaults", "surely-not-installed==1.0"]
+    assert missing_packages(wanted) == ["surely-not-installed"]

@@ -1,0 +1,121 @@
+from pathlib import Path
+
+import pytest
+
+from despina.deploy.sdk import (
+    AksWebservice,
+    Environment,
+    InferenceConfig,
+    LocalWebservice,
+    Model,
+    ResourceConfiguration,
+    UserErrorException,
+    WebserviceException,
+    Workspace,
+)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    monkeypatch.delenv("DESPINA_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    version = tmp_path / "models" / "triton" / "densenet_onnx" / "1"
+    version.mkdir(parents=True)
+    (version / "model.onnx").write_bytes(b"weights")
+    return Workspace.from_config()
+
+
+def test_the_page_registers_its_model(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    model = Model.register(
+        model_path="models",
+        model_name="bidaf-9-tutorial",
+        tags={"area": "Natural language processing", "type": "Question-answering"},
+        description="Question answering from ONNX model zoo",
+        workspace=workspace,
+        model_framework=Model.Framework.MULTI,
+    )
+    assert (model.id, model.version, model.model_framework) == ("bidaf-9-tutorial:1", 1, "Multi")
+    assert "densenet_onnx: version 1" in capsys.readouterr().out
+    assert Model(workspace, "bidaf-9-tutorial").id == model.id
+    assert Model(workspace, id="bidaf-9-tutorial:1", tags=["area"]).description == model.description
+    assert workspace.models.keys() == {"bidaf-9-tutorial"}
+
+
+def test_missing_model_begins_with_its_code(workspace: Workspace) -> None:
+    Model.register(workspace, "models", "m")
+    with pytest.raises(WebserviceException, match=r"^ModelNotFound: model n:1 not found; have m:1$"):
+        Model(workspace, id="n:1")
+    with pytest.raises(WebserviceException, match="^ModelNotFound"):
+        Model(workspace, "m", tags=[["area", "nlp"]])
+
+
+def test_models_change_as_far_as_they_may(workspace: Workspace, tmp_path: Path) -> None:
+    model = Model.register(
+        workspace,
+        "models",
+        "m",
+        {"a": "1", "b": "1"},
+        {"p": "1"},
+        resource_configuration=ResourceConfiguration(1, 0.5, 1),
+    )
+    model.update(tags={"a": "2"}, description="new")
+    assert (model.tags, model.description) == ({"a": "2"}, "new")
+    model.add_tags({"c": "3"})
+    model.remove_tags(["a"])
+    assert Model(workspace, "m").tags == {"c": "3"}
+    with pytest.raises(UserErrorException, match="immutable"):
+        model.add_properties({"p": "2"})
+    assert model.serialize()["resourceConfiguration"] == {"cpu": 1.0, "memoryInGB": 0.5, "gpu": 1}
+    assert Path(model.download("down")).name == "models"
+    with pytest.raises(WebserviceException, match="exists already"):
+        model.download("down")
+    model.delete()
+    assert Model.list(workspace) == []
+
+
+def test_framework_version_needs_a_framework(workspace: Workspace) -> None:
+    with pytest.raises(UserErrorException, match="needs model_framework"):
+        Model.register(workspace, "models", "m", model_framework_version="1.0")
+
+
+def test_environments_are_cloned_changed_and_registered(workspace: Workspace) -> None:
+    env = Environment.get(workspace, "AzureML-Triton").clone("My-Triton")
+    for pip_package in ["nltk"]:
+        env.python.conda_dependencies.add_pip_package(pip_package)
+    env.environment_variables["WORKER_COUNT"] = "1"
+    assert env.register(workspace).version == "1"
+    again = Environment.get(workspace, "My-Triton")
+    assert again.environment_variables == {"WORKER_COUNT": "1"}
+    assert again.python.conda_dependencies.pip_packages == ["tritonclient", "nltk"]
+    assert Environment.get(workspace, "AzureML-Triton").python.conda_dependencies.pip_packages == ["tritonclient"]
+
+
+def test_inference_config_checks_its_script(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "score_bidaf.py").write_text("def init(): pass\ndef run(data): pass\n")
+    env = Environment("mine")
+    spec = InferenceConfig(entry_script="score_bidaf.py", source_directory="scripts", environment=env).spec()
+    assert spec.source_directory == tmp_path / "scripts"
+    with pytest.raises(UserErrorException, match="does not exist"):
+        InferenceConfig("score.py", "scripts").spec()
+
+
+def test_deployment_configurations_of_the_page() -> None:
+    config = AksWebservice.deploy_configuration(
+        compute_target_name="aks-gpu", gpu_cores=1, cpu_cores=1, memory_gb=4, auth_enabled=True
+    )
+    assert (config.compute_type, config.compute_target_name, config.gpu_cores) == ("aks", "aks-gpu", 1)
+    assert LocalWebservice.deploy_configuration(port=6789).port == 6789
+    with pytest.raises(UserErrorException, match=r"port: expected"):
+        LocalWebservice.deploy_configuration(port=0)
+
+
+def test_deploy_says_what_is_wrong_before_anything_starts(workspace: Workspace) -> None:
+    model = Model.register(workspace, "models", "m", model_framework="ScikitLearn")
+    with pytest.raises(UserErrorException, match="needs an entry script"):
+        Model.deploy(workspace, "my-service", [model])
+    with pytest.raises(UserErrorException, match=r"service name 'My_Service' is not allowed"):
+        Model.deploy(workspace, "My_Service", [model])
+    with pytest.raises(WebserviceException, match="compute target aks-gpu is not attached"):
+        Model.deploy(workspace, "my-service", [model], deployment_target="aks-gpu")
+    assert workspace.webservices == {}

@@ -1,0 +1,375 @@
+"""Services as they run: processes, ports, signals. All but the last tests use scripts alone, which start quickly."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from despina.deploy.deployment_config import DeploymentConfig
+from despina.deploy.entry_script import InferenceSpec
+from despina.deploy.environment import EnvironmentSpec
+from despina.deploy.folder import ServiceFolder
+from despina.deploy.home import Home
+from despina.deploy.record import ModelDescription
+from despina.deploy.reference import ModelReference
+from despina.deploy.registry import Registry
+from despina.deploy.running import guard_pid
+from despina.deploy.service import ServiceState, State
+from despina.deploy.services import DeployRequest, Services
+from despina.errors import AlreadyExists, InvalidArgument, NotFound, Unsupported
+
+pytest.importorskip("gunicorn")
+
+ANSWER = "import os\ndef init(): pass\ndef run(data): return {answer!r}\n"
+PID = "import os\ndef init(): pass\ndef run(data): return os.getpid()\n"
+
+
+class Bench:
+    """A home with one model, and what the tests do over and over."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.home = Home(root / "home")
+        self.home.directory.mkdir()
+        self.registry = Registry(self.home)
+        self.services = Services(self.home, self.registry)
+        (root / "model.txt").write_text("weights")
+        self.registry.register(ModelDescription("m"), root / "model.txt")
+
+    def deploy(self, script: str, name: str = "svc", workers: int = 1, **fields: Any) -> ServiceState:
+        source = self.root / f"source-{len(list(self.root.iterdir()))}"
+        source.mkdir()
+        (source / "score.py").write_text(script)
+        environment = EnvironmentSpec("e", variables={"WORKER_COUNT": str(workers)})
+        request = DeployRequest(
+            name, ["m"], DeploymentConfig(**fields), InferenceSpec("score.py", source, environment), overwrite=True
+        )
+        self.services.deploy(request)
+        return self.services.wait(name)
+
+    def folder(self, name: str = "svc") -> ServiceFolder:
+        return ServiceFolder(self.home.services / name)
+
+    def ask(self, path: str = "/score", body: str | None = "", name: str = "svc", key: str = "") -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.services.get(name)[0].port, timeout=30)
+        try:
+            headers = {"Authorization": f"Bearer {key}"} if key else {}
+            connection.request("GET" if body is None else "POST", path, body, headers)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+        finally:
+            connection.close()
+        try:
+            return answer.status, json.loads(text)
+        except ValueError:
+            return answer.status, text
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    for name in made.services.names():
+        made.services.delete(name)
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    """For what the kernel and other processes do in their own time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.02)
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def tree(pid: int) -> list[int]:
+    return [pid, *(one for child in children(pid) for one in tree(child))]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def processes(bench: Bench) -> list[int]:
+    pid = guard_pid(bench.folder())
+    assert pid is not None
+    return tree(pid)
+
+
+def test_script_runs_with_its_model_and_goes_without_a_trace(bench: Bench) -> None:
+    script = (
+        "import os, pathlib\nfrom azureml.core.model import Model\ndef init(): pass\n"
+        "def run(data): return [pathlib.Path(os.environ['AZUREML_MODEL_DIR'], 'model.txt').read_text(),\n"
+        "    pathlib.Path(Model.get_model_path('m')).read_text(), os.environ.get('TRITON_HTTP_URL')]\n"
+    )
+    assert bench.deploy(script).state is State.RUNNING
+    assert bench.ask() == (200, ["weights", "weights", None])
+    assert bench.ask("/api/v1/service/svc/score") == (200, ["weights", "weights", None])
+    pids = processes(bench)
+    assert len(pids) == 4
+    port = bench.services.get("svc")[0].port
+    bench.services.delete("svc")
+    assert not any(alive(pid) for pid in pids)
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", port))
+    assert list(bench.home.services.iterdir()) == []
+    with pytest.raises(NotFound, match="No service with name svc found; have none"):
+        bench.services.get("svc")
+
+
+def test_workers_as_many_as_said(bench: Bench) -> None:
+    bench.deploy(PID, workers=2)
+    assert len({bench.ask()[1] for _ in range(100)}) == 2
+
+
+def test_keys_open_and_are_rotated_without_a_restart(bench: Bench) -> None:
+    bench.deploy(PID, auth_enabled=True)
+    keys = bench.services.keys("svc")
+    assert bench.ask()[0] == bench.ask("/", None)[0] == 401
+    pid = bench.ask(key=keys.primary)[1]
+    assert bench.ask(key=keys.secondary) == (200, pid)
+    changed = bench.services.regenerate_key("svc", "Primary")
+    assert bench.ask(key=keys.primary)[0] == 401
+    assert bench.ask(key=keys.secondary) == bench.ask(key=changed.primary) == (200, pid)
+    assert (bench.folder().path / "keys.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_service_without_keys_has_none_to_show(bench: Bench) -> None:
+    bench.deploy(PID)
+    with pytest.raises(Unsupported, match="deployed without authEnabled"):
+        bench.services.keys("svc")
+
+
+def test_init_that_raises_fails_the_deployment_with_its_log(bench: Bench) -> None:
+    state = bench.deploy("def init(): raise RuntimeError('no weights')\ndef run(data): pass\n")
+    assert state.state is State.FAILED
+    assert state.error == "the score workers ended with status 3 before it was ready"
+    assert any("RuntimeError: no weights" in line for line in state.log)
+    eventually(lambda: guard_pid(bench.folder()) is None)
+    assert bench.services.get("svc")[1].state is State.FAILED
+
+
+def test_name_that_is_taken_needs_overwrite(bench: Bench) -> None:
+    bench.deploy(PID)
+    with pytest.raises(AlreadyExists, match="service svc exists already; say --overwrite"):
+        bench.services.deploy(DeployRequest("svc", ["m"]))
+
+
+def test_two_operations_at_once_are_refused(bench: Bench) -> None:
+    with bench.folder().operation():
+        with pytest.raises(AlreadyExists, match="an operation on service svc is running already"):
+            bench.deploy(PID)
+
+
+def test_overwrite_under_load_fails_no_request(bench: Bench) -> None:
+    bench.deploy(ANSWER.format(answer=1))
+    stop, seen, wrong = threading.Event(), set(), []
+
+    def load() -> None:
+        while not stop.is_set():
+            status, answer = bench.ask()
+            seen.add(answer)
+            if status != 200:
+                wrong.append((status, answer))
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for answer in (2, 3):
+        assert bench.deploy(ANSWER.format(answer=answer)).state is State.RUNNING
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert seen == {1, 2, 3}
+    assert bench.ask() == (200, 3)
+
+
+def test_failed_overwrite_keeps_the_old_one_answering(bench: Bench) -> None:
+    bench.deploy(ANSWER.format(answer=1))
+    state = bench.deploy("def init(): raise RuntimeError('no weights')\ndef run(data): pass\n")
+    assert state.state is State.RUNNING
+    assert state.error is not None
+    assert state.error.startswith("generation 2 failed, generation 1 still answers: the score workers ended")
+    assert bench.ask() == (200, 1)
+    assert bench.deploy(ANSWER.format(answer=3)).error is None
+    assert bench.ask() == (200, 3)
+
+
+def test_overwrite_may_move_the_service_to_another_port(bench: Bench) -> None:
+    bench.deploy(ANSWER.format(answer=1))
+    before = bench.services.get("svc")[0].port
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+        with pytest.raises(InvalidArgument, match=f"port {port} is taken by another process"):
+            bench.deploy(ANSWER.format(answer=2), port=port)
+    bench.deploy(ANSWER.format(answer=2), port=port)
+    assert bench.services.get("svc")[0].port == port != before
+    assert bench.ask() == (200, 2)
+
+
+@pytest.mark.parametrize("victim", ["supervisor", "gunicorn", "worker"])
+def test_killed_process_is_replaced_and_leaves_no_orphan(bench: Bench, victim: str) -> None:
+    bench.deploy(PID)
+    before = processes(bench)
+    killed = {"supervisor": 1, "gunicorn": 2, "worker": 3}[victim]
+    os.kill(before[killed], signal.SIGKILL)
+    eventually(lambda: not any(alive(pid) for pid in before[killed:]))
+
+    def back() -> bool:
+        try:
+            return bench.ask()[0] == 200 and bench.services.get("svc")[1].state is State.RUNNING
+        except OSError:
+            return False
+
+    eventually(back)
+    after = processes(bench)
+    assert after[:killed] == before[:killed]
+    assert len(after) == 4
+
+
+def test_killed_guard_takes_everything_with_it_and_is_told(bench: Bench) -> None:
+    bench.deploy(PID)
+    pids = processes(bench)
+    os.kill(pids[0], signal.SIGKILL)
+    eventually(lambda: not any(alive(pid) for pid in pids))
+    state = bench.services.get("svc")[1]
+    assert state.state is State.FAILED
+    assert "processes of this service are gone" in (state.error or "")
+    bench.services.restart("svc")
+    assert bench.services.wait("svc").state is State.RUNNING
+    assert bench.ask()[0] == 200
+
+
+def test_labels_change_without_a_restart(bench: Bench) -> None:
+    bench.deploy(PID)
+    pid = bench.ask()[1]
+    spec = bench.services.label("svc", description="new", add_tags={"a": "b"}, add_properties={"p": "1"})
+    assert (spec.description, spec.tags, spec.properties) == ("new", {"a": "b"}, {"p": "1"})
+    with pytest.raises(InvalidArgument, match="property p is set already"):
+        bench.services.label("svc", add_properties={"p": "2"})
+    assert bench.ask() == (200, pid)
+
+
+def test_model_in_use_is_known(bench: Bench) -> None:
+    bench.deploy(PID)
+    assert bench.services.using(ModelReference("m", 1)) == ["svc"]
+    assert bench.services.using(ModelReference("m", 2)) == []
+
+
+def test_timeout_and_limit_of_the_configuration_are_kept(bench: Bench) -> None:
+    bench.deploy(
+        "import time\ndef init(): pass\ndef run(data): time.sleep(float(data or 0))\n",
+        replica_max_concurrent_requests=1,
+        max_request_wait_time=50,
+        scoring_timeout_ms=700,
+    )
+    slow = threading.Thread(target=lambda: results.append(bench.ask(body="5")))
+    results: list[Any] = []
+    slow.start()
+    eventually(lambda: bench.ask(body="0")[0] == 503)
+    slow.join()
+    assert results[0][0] in (500, 504)
+    assert bench.ask(body="0")[0] == 200
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """The page's folder shape with a model that doubles its input."""
+    pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper
+
+    tensor = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "double", tensor[:1], tensor[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    version = tmp_path / "models" / "triton" / "double" / "1"
+    version.mkdir(parents=True)
+    onnx.save(model, version / "model.onnx")
+    return tmp_path / "models"
+
+
+def test_direct_service_speaks_the_protocol_below_its_base_path(bench: Bench, repository: Path) -> None:
+    client = pytest.importorskip("tritonclient.http")
+    numpy = pytest.importorskip("numpy")
+    bench.registry.register(ModelDescription("my_triton_model", "Multi"), repository)
+    bench.services.deploy(DeployRequest("svc", ["my_triton_model:1"], DeploymentConfig(auth_enabled=True)))
+    assert bench.services.wait("svc").state is State.RUNNING
+    assert bench.ask("/v2/health/ready", None)[0] == 401
+    key = bench.services.keys("svc").secondary
+    assert bench.ask("//v2/health/ready", None, key=key)[0] == 200
+    with client.InferenceServerClient(f"localhost:{bench.services.get('svc')[0].port}/api/v1/service/svc/") as one:
+        tensor = client.InferInput("x", [2, 4], "FP32")
+        tensor.set_data_from_numpy(numpy.ones((2, 4), numpy.float32))
+        answer = one.infer("double", [tensor], headers={"Authorization": f"Bearer {key}"})
+    assert answer.as_numpy("y").tolist() == [[2.0] * 4] * 2
+
+
+def test_onnx_file_is_wrapped_into_a_repository(bench: Bench, repository: Path) -> None:
+    bench.registry.register(ModelDescription("double", "Onnx"), repository / "triton/double/1/model.onnx")
+    bench.services.deploy(DeployRequest("svc", ["double"]))
+    assert bench.services.wait("svc").state is State.RUNNING
+    assert bench.ask("/v2/models/double/versions/1/ready", None)[0] == 200
+
+
+MIDDLEWARE = """
+import json, os
+import numpy as np
+import tritonclient.http as client
+
+def init():
+    global triton
+    triton = client.InferenceServerClient(os.environ["TRITON_HTTP_URL"])
+
+def run(data):
+    tensor = client.InferInput("x", [1, 4], "FP32")
+    tensor.set_data_from_numpy(np.array([json.loads(data)], np.float32))
+    return [os.getpid(), triton.infer("double", [tensor]).as_numpy("y").tolist()]
+"""
+
+
+def test_middleware_service_calls_the_server_beside_it(bench: Bench, repository: Path) -> None:
+    pytest.importorskip("tritonclient.http")
+    bench.registry.register(ModelDescription("m", "Multi"), repository)
+    state = bench.deploy(MIDDLEWARE, workers=2)
+    assert state.state is State.RUNNING
+    answers = [bench.ask(body="[1, 2, 3, 4]") for _ in range(50)]
+    assert {status for status, _ in answers} == {200}
+    assert {str(answer[1]) for _, answer in answers} == {"[[2.0, 4.0, 6.0, 8.0]]"}
+    assert len({answer[0] for _, answer in answers}) == 2
+    assert bench.ask("/v2/models/double/ready", None)[0] == 200
+    server = next(pid for pid in processes(bench) if "serve" in Path(f"/proc/{pid}/cmdline").read_text().split("\0"))
+    os.kill(server, signal.SIGKILL)
+    eventually(lambda: not alive(server))
+    eventually(lambda: bench.ask(body="[1, 2, 3, 4]")[0] == 200)
+
+
+def test_model_that_cannot_be_loaded_fails_the_deployment(bench: Bench, repository: Path) -> None:
+    (repository / "triton/double/1/model.onnx").write_bytes(b"nonsense")
+    bench.registry.register(ModelDescription("broken", "Multi"), repository)
+    bench.services.deploy(DeployRequest("svc", ["broken"]))
+    state = bench.services.wait("svc")
+    assert state.state is State.FAILED
+    assert state.error is not None
+    assert "the inference server ended with status" in state.error
+    assert any("double" in line for line in state.log)
+
+
+def test_service_has_a_session_of_its_own(bench: Bench) -> None:
+    bench.deploy(PID)
+    assert os.getsid(processes(bench)[0]) != os.getsid(0)

@@ -1,0 +1,127 @@
+import pytest
+from google.protobuf import text_format
+
+from despina.config.proto import ModelConfig
+from despina.errors import InvalidArgument, Unsupported
+from despina.models.loader import PlacedInstance
+from despina.models.schedulers import Parts, SchedulingOptions, make_scheduler, queue_rules
+from despina.models.signature import takes_oversize
+from despina.scheduling.batcher import Batcher
+from despina.scheduling.oversize import Oversize
+from despina.scheduling.policy_queue import QueuePolicy, QueueRules
+from despina.scheduling.rate_limiter import RateLimiter, Resource
+from despina.telemetry.statistics import ModelStatistics
+from despina_backends.base import Device
+
+OVERSIZE = 'parameters { key: "allow_oversize_requests" value { string_value: "true" } }'
+
+
+class Runner:
+    name = "m_0"
+
+
+class Clock:
+    def now_ns(self) -> int:
+        return 0
+
+    def call_soon(self, callback: object) -> None: ...
+
+
+def config(text: str) -> ModelConfig:
+    return text_format.Parse('name: "m" ' + text, ModelConfig())
+
+
+def parts(text: str, limiter: RateLimiter | None = None, device: int = 0) -> Parts:
+    place = PlacedInstance("m_0", Device("GPU", device), 0, None)  # type: ignore[arg-type]
+    options = SchedulingOptions(rate_limiter=limiter)
+    return Parts(config(text), [Runner()], [place], Clock(), ModelStatistics(), options)  # type: ignore[list-item,arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("", Batcher),
+        ("max_batch_size: 4", Batcher),
+        ("dynamic_batching {}", Batcher),
+        (f"max_batch_size: 4 {OVERSIZE}", Oversize),
+        (f"max_batch_size: 4 dynamic_batching {{}} {OVERSIZE}", Oversize),
+        (f"max_batch_size: 0 {OVERSIZE}", Batcher),
+    ],
+)
+def test_the_scheduler_a_configuration_asks_for(text: str, kind: type) -> None:
+    assert type(make_scheduler(parts(text))) is kind
+
+
+def test_a_choice_without_a_scheduler_is_refused_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("despina.models.schedulers.SCHEDULERS", {})
+    with pytest.raises(Unsupported, match="model 'm': there is no scheduler for dynamic_batching; remove it"):
+        make_scheduler(parts("dynamic_batching {}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "rules"),
+    [
+        ("", QueueRules()),
+        ("default_queue_policy { timeout_action: DELAY }", QueueRules(QueuePolicy(rejects=False))),
+        ("default_queue_policy { default_timeout_microseconds: 5 allow_timeout_override: true max_queue_size: 7 }",
+         QueueRules(QueuePolicy(True, 5, True, 7))),
+        ("priority_levels: 3 default_priority_level: 2 priority_queue_policy { key: 1 value { max_queue_size: 3 } }",
+         QueueRules(QueuePolicy(), 3, 2, {1: QueuePolicy(max_queue_size=3)})),
+        ("priority_queue_policy { key: 1 value { max_queue_size: 3 } }", QueueRules()),
+    ],
+)  # fmt: skip
+def test_the_rules_of_the_queue(text: str, rules: QueueRules) -> None:
+    assert queue_rules(config(f"dynamic_batching {{ {text} }}").dynamic_batching) == rules
+
+
+@pytest.mark.parametrize(
+    ("rules", "none"),
+    [
+        (QueueRules(), True),
+        (QueueRules(QueuePolicy(rejects=False)), True),
+        (QueueRules(QueuePolicy(default_timeout_us=1)), False),
+        (QueueRules(QueuePolicy(allow_timeout_override=True)), False),
+        (QueueRules(QueuePolicy(max_queue_size=1)), False),
+        (QueueRules(priority_levels=1, default_priority_level=1), False),
+    ],
+)
+def test_any_rule_ends_forming_batches_ahead(rules: QueueRules, none: bool) -> None:
+    assert rules.are_none is none
+
+
+@pytest.mark.parametrize("value", ["true", "True"])
+def test_oversize_requests_are_taken_when_the_configuration_says_so(value: str) -> None:
+    assert takes_oversize(config(f"max_batch_size: 4 {OVERSIZE.replace('true', value)}"))
+
+
+@pytest.mark.parametrize(
+    "text", ["max_batch_size: 4", f"max_batch_size: 4 {OVERSIZE.replace('true', 'false')}", OVERSIZE]
+)
+def test_oversize_requests_are_refused_otherwise(text: str) -> None:
+    made = config(text)
+    before = made.SerializeToString()
+    assert not takes_oversize(made)
+    assert made.SerializeToString() == before
+
+
+LIMITED = """instance_group { rate_limiter {
+    priority: 2 resources { name: 'R' count: 3 } resources { name: 'G' global: true count: 1 }
+} }"""
+
+
+def test_resources_are_those_of_the_instances_device_unless_global() -> None:
+    limits = {Resource("R", 1): 3, Resource("R"): 2, Resource("G"): 1}
+    make_scheduler(parts(LIMITED, RateLimiter(limits), device=1))
+    with pytest.raises(InvalidArgument, match='Resource count for "R" is limited to 2 '):
+        make_scheduler(parts(LIMITED, RateLimiter(limits), device=0))
+
+
+def test_without_a_limiter_resources_mean_nothing() -> None:
+    make_scheduler(parts(LIMITED))
+
+
+def test_closing_leaves_the_limiter() -> None:
+    limiter = RateLimiter()
+    scheduler = make_scheduler(parts(LIMITED, limiter))
+    scheduler.close()
+    make_scheduler(parts("instance_group { rate_limiter { resources { name: 'G' count: 1 } } }", limiter))

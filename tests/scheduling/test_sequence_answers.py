@@ -1,0 +1,82 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sequences import PLAN, SequenceStage
+from despina_backends.base import Execution
+
+from despina.errors import Unsupported
+from despina.scheduling.runner import Outcome
+from despina.scheduling.sequence_plan import StateTensor
+
+
+def answer(stage: SequenceStage, outputs: dict) -> None:
+    run = stage.running.pop(0)
+    now = stage.clock.now_ns()
+    run.done(Outcome(run.started_ns, Execution(outputs, now, now)))
+    stage.clock.settle()
+
+
+@pytest.mark.parametrize(
+    ("visible", "asked", "got"),
+    [
+        (False, None, ["SUM"]),
+        (False, ("SUM",), ["SUM"]),
+        (True, None, ["NEW", "SUM"]),
+        (True, ("NEW",), ["NEW"]),
+        (True, ("SUM",), ["SUM"]),
+    ],
+)
+def test_states_come_back_only_to_who_may_see_and_wants_them(clock, visible, asked, got) -> None:
+    states = (replace(PLAN.states[0], visible=visible),)
+    stage = SequenceStage(clock, replace(PLAN, states=states))
+    pending = stage.submit(1, 3, "s", outputs=asked)
+    stage.finish()
+    assert sorted(pending.results) == got
+
+
+def test_an_output_that_is_too_short_fails_the_requests_it_has_no_row_for(clock) -> None:
+    stage = SequenceStage(clock)
+    stage.submit(1, 1, "s", settle=False)
+    stage.submit(2, 2, "s")
+    answer(stage, {"SUM": np.ones((1, 1)), "NEW": np.ones((2, 1), "<i4")})
+    assert stage.answered[0].error is None
+    assert isinstance(stage.answered[1].error, Unsupported)
+    assert stage.answered[1].error.message == (
+        "failed to split the output tensor 'SUM' in responses: expected batch size of at least 2 in model output, got 1"
+    )
+    assert (stage.statistics.success.count, stage.statistics.failures["BACKEND"]) == (1, 1)
+
+
+def test_a_kept_state_does_not_keep_the_whole_batch(clock) -> None:
+    stage = SequenceStage(clock)
+    stage.submit(1, 1, "s", settle=False)
+    stage.submit(2, 2, "s")
+    stage.finish()
+    stage.submit(2)
+    (run,) = stage.running
+    assert run.batch.inputs["STATE"][1].base is None
+
+
+def test_states_may_change_their_shape(clock) -> None:
+    state = StateTensor("STATE", "NEW", np.zeros((1, 1), "<i4"), variable=True)
+    stage = SequenceStage(clock, replace(PLAN, states=(state,)))
+    stage.submit(1, 1, "s")
+    answer(stage, {"SUM": np.ones((1, 1)), "NEW": np.arange(3, dtype="<i4").reshape(1, 3)})
+    stage.submit(1, settle=False)
+    stage.submit(2, 2, "s")
+    (run,) = stage.running
+    assert (stage.ran[-1], [part.tolist() for part in run.batch.inputs["STATE"]]) == ([1], [[[0, 1, 2]]])
+    answer(stage, {"SUM": np.ones((1, 1)), "NEW": np.ones((1, 3), "<i4")})
+    assert stage.ran[-1] == [0, 2]
+    assert [part.shape for part in stage.running[0].batch.inputs["STATE"]] == [(1, 1), (1, 1)]
+
+
+def test_the_moments_of_the_execution_are_noted(clock) -> None:
+    stage = SequenceStage(clock)
+    pending = stage.submit(1, 1, "s")
+    started = clock.now_ns()
+    clock.advance(5)
+    stage.finish()
+    assert (pending.started_ns, pending.infer_end_ns) == (started, clock.now_ns())
+    assert stage.statistics.compute_input.ns + stage.statistics.compute_infer.ns == 5_000_000
