@@ -44,44 +44,35 @@ class Peers(click.ParamType[tuple[str, ...]]):
         return names
 
 
-def effort(
-    seconds: float = 2.0, connections: str = "1,4,16,64"
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The options every measurement has, gathered into one `Effort`."""
+Command = Callable[..., None]
 
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+
+def effort(seconds: float = 2.0, connections: str = "1,4,16,64") -> Callable[[Command], Command]:
+    """The options every measurement has, gathered into one `Effort`."""
+    options = (
+        click.option("--save", default="", help="Write to benchmarks/results/<name>, to be committed."),
+        click.option("--flag", multiple=True, help="One more flag for despina serve; repeatable."),
+        click.option("--kind", type=click.Choice(["both", *KINDS]), default="both", help="Form of the requests."),
+        click.option("--connections", default=connections, type=Numbers(), help="Numbers of connections."),
+        click.option("--quick", is_flag=True, help="2 rounds of 0.5 s: whether it works, not how fast it is."),
+        click.option("--seconds", default=seconds, help="Length of a round."),
+        click.option("--rounds", default=5, help="Alternating rounds per point."),
+    )
+
+    def decorate(command: Command) -> Command:
         @functools.wraps(command)
-        def wrapped(
-            rounds: int,
-            seconds: float,
-            quick: bool,
-            connections: tuple[int, ...],
-            kind: str,
-            flag: tuple[str, ...],
-            **rest: Any,
-        ) -> None:
+        def wrapped(quick: bool, kind: str, flag: tuple[str, ...], connections: tuple[int, ...], **rest: Any) -> None:
+            rounds, seconds = rest.pop("rounds"), rest.pop("seconds")
             if quick:
                 rounds, seconds = 2, 0.5
-            kinds = tuple(each for each in KINDS if kind in (each, "both"))
             try:
                 build()
             except NoCompiler as missing:
                 raise click.ClickException(str(missing)) from None
+            kinds = tuple(each for each in KINDS if kind in (each, "both"))
             command(effort=Effort(rounds, seconds, connections, kinds, flag), **rest)
 
-        for option in (
-            click.option(
-                "--save", default="", help="Commit under benchmarks/results/<name> instead of benchmarks/out."
-            ),
-            click.option("--flag", multiple=True, help="One more flag for despina serve; repeatable."),
-            click.option("--kind", type=click.Choice(["both", *KINDS]), default="both", help="Form of the requests."),
-            click.option("--connections", default=connections, type=Numbers(), help="Numbers of connections."),
-            click.option("--quick", is_flag=True, help="2 rounds of 0.5 s: whether it works, not how fast it is."),
-            click.option("--seconds", default=seconds, help="Length of a round."),
-            click.option("--rounds", default=5, help="Alternating rounds per point."),
-        ):
-            wrapped = option(wrapped)
-        return wrapped
+        return functools.reduce(lambda decorated, option: option(decorated), options, wrapped)
 
     return decorate
 

@@ -55,10 +55,9 @@ class RuntimeAlone:
 
     @property
     def about(self) -> str:
-        tensors = (
-            "tensors already on the GPU" if self.device == "gpu" else f"intra-op threads {self.threads or 'default'}"
-        )
-        return f"ONNX Runtime alone on {self.device.upper()}, IO binding, {tensors}; rows/s"
+        threads = self.threads or "default"
+        where = "the GPU, tensors already there" if self.device == "gpu" else f"the CPU, intra-op threads {threads}"
+        return f"ONNX Runtime alone on {where}, IO binding; rows/s"
 
     def start(self) -> "RuntimeAlone":
         return self

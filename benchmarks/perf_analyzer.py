@@ -47,17 +47,8 @@ class Program:
         report = OUT / "perf_analyzer.csv"
         window = max(500, int(seconds * 1000))
         command = [str(self.path), "-m", model, "-u", f"127.0.0.1:{port}", "-i", "http", "-b", "1", "-f", str(report)]
-        command += [
-            "--concurrency-range",
-            f"{connections}",
-            "-p",
-            str(window),
-            "-s",
-            "50",
-            "-r",
-            "5",
-            "--percentile=99",
-        ]
+        # Its idea of a stable measurement is not wanted: one window, as it comes.
+        command += [f"--concurrency-range={connections}", "-p", str(window), "-s", "999", "--percentile=99"]
         variables = {**os.environ, "LD_LIBRARY_PATH": str(self.libraries)}
         subprocess.run([*command, *flags], check=True, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         (row,) = csv.DictReader(report.read_text().splitlines())

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+import matplotlib  # type: ignore[import-not-found]
 
 from benchmarks.markdown import load_of
 from benchmarks.measurement import Point
@@ -20,9 +20,8 @@ def plot(record: Record, path: Path) -> None:
     groups = list(dict.fromkeys((point.model, point.kind) for point in points_of(record.series)))
     figure, axes = pyplot.subplots(2, len(groups), figsize=(6 * len(groups), 9), squeeze=False)
     for column, (model, kind) in enumerate(groups):
-        series = [
-            each for each in record.series if (each.point.model, each.point.kind) == (model, kind) and each.rounds
-        ]
+        measured = [each for each in record.series if each.rounds]
+        series = [each for each in measured if (each.point.model, each.point.kind) == (model, kind)]
         axes[0][column].set_title(f"{model}, {kind}")
         _latencies(axes[0][column], series)
         _batches(axes[1][column], series)

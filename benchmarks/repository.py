@@ -26,10 +26,8 @@ class Batching:
         said = f"max_batch_size {self.max_batch_size}"
         said += f", dynamic_batching delay {self.delay_us} us" if self.dynamic else ", no dynamic batching"
         said += f" preferred {list(self.preferred)}" if self.preferred else ""
-        said += (
-            ", default instances" if self.instances is None else f", {self.instances} {self.device.upper()} instance(s)"
-        )
-        return said + (", default threads" if self.threads is None else f", {self.threads} intra-op thread(s)")
+        instances = "default" if self.instances is None else f"{self.instances} {self.device.upper()}"
+        return f"{said}, {instances} instance(s), {self.threads or 'default'} intra-op thread(s)"
 
 
 DEFAULTS = Batching(instances=None, threads=None)

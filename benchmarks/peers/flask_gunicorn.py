@@ -27,6 +27,6 @@ class FlaskGunicorn:
         versions = [f"{name} {installed(bin_directory, name)}" for name in REQUIREMENTS]
         self.about = ", ".join(versions) + ", 2 sync workers (no keep-alive), no batching, 1 intra-op thread each"
         port = free_port()
-        command = [bin_directory / "gunicorn", "--workers=2", f"--bind=127.0.0.1:{port}", "flask_score:app"]
+        command = [str(bin_directory / "gunicorn"), "--workers=2", f"--bind=127.0.0.1:{port}", "flask_score:app"]
         dialect = json_rows("/score", "data", "result", nested=True)
         return start_peer("flask", self.workload, command, port, "/health", dialect=dialect)

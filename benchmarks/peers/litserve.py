@@ -25,6 +25,6 @@ class LitServe:
         version = installed(bin_directory, "litserve")
         self.about = f"LitServe {version}, max_batch_size 64, batch_timeout 0.5 ms, 1 worker, 1 intra-op thread"
         port = free_port()
-        command = [bin_directory / "python", APPS / "lit_server.py", str(port)]
+        command = [str(bin_directory / "python"), str(APPS / "lit_server.py"), str(port)]
         dialect = json_rows("/predict", "input", "output", nested=False)
         return start_peer("litserve", self.workload, command, port, "/health", dialect=dialect)

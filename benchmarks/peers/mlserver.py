@@ -31,7 +31,7 @@ class MLServer:
         port = free_port()
         folder = PEERS / "mlserver-models"
         write_settings(folder, self.workload.name, port)
-        command = [bin_directory / "mlserver", "start", folder]
+        command = [str(bin_directory / "mlserver"), "start", str(folder)]
         return start_peer("mlserver", self.workload, command, port, f"/v2/models/{self.workload.name}/ready")
 
 

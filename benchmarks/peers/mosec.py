@@ -25,6 +25,7 @@ class Mosec:
         version = installed(bin_directory, "mosec")
         self.about = f"mosec {version}, own format, max_batch_size 64, max_wait_time 1 ms, 1 worker, 1 intra-op thread"
         port = free_port()
-        command = [bin_directory / "python", APPS / "mosec_worker.py", "--address", "127.0.0.1", "--port", str(port)]
+        command = [str(bin_directory / "python"), str(APPS / "mosec_worker.py")]
+        command += ["--address=127.0.0.1", f"--port={port}"]
         dialect = raw_or_json_rows("/inference", "input", "output")
         return start_peer("mosec", self.workload, command, port, "/", dialect=dialect)

@@ -16,7 +16,7 @@ ONNXRUNTIME = "onnxruntime"
 def start_peer(
     name: str,
     workload: Workload,
-    command: Sequence[str | Path],
+    command: Sequence[str],
     port: int,
     ready: str,
     environment: Mapping[str, str] | None = None,
@@ -31,5 +31,5 @@ def start_peer(
         **(environment or {}),
     }
     log = OUT / "logs" / f"{name}.log"
-    server = start([str(part) for part in command], port, log, ready, environment=variables)
+    server = start(command, port, log, ready, environment=variables)
     return RunningServer(server, {workload.name: workload}, dialect, counts_batches)

@@ -48,7 +48,7 @@ class TritonServer:
         repository = PEERS / "tritonserver-models"
         write_repository(repository, self.workload, site_packages(bin_directory))
         port = free_port()
-        command = [home / "bin" / "tritonserver", f"--model-repository={repository}"]
+        command = [str(home / "bin" / "tritonserver"), f"--model-repository={repository}"]
         command += [f"--backend-directory={home / 'backends'}", f"--http-port={port}", "--http-address=127.0.0.1"]
         flags = ["--allow-grpc=false", "--allow-metrics=false"]
         return start_peer(

@@ -20,6 +20,11 @@ def test_sensible_states_pass() -> None:
     validate_states(ModelConfig(name="m"))
 
 
+def test_an_initial_state_settles_variable_dimensions() -> None:
+    state = f'input_name: "s" data_type: TYPE_INT32 dims: [ -1, 2 ] {GOOD.replace("dims: 1", "dims: [ 5, 2 ]")}'
+    validate_states(parse_text(f'name: "m" sequence_batching {{ state {{ {state} }} }}'))
+
+
 @pytest.mark.parametrize(
     ("states", "message"),
     [
@@ -36,6 +41,19 @@ def test_sensible_states_pass() -> None:
             "Number of dimensions in 'initial_state' doesn't match the size of 'state' dimensions for state input 's'. "
             "2 != 1",
         ),
+        (
+            [GOOD + GOOD],
+            "initial_state field for state input 's' must contain exactly one or zero element. Found '2' elements.",
+        ),
+        (
+            [GOOD.replace("dims: 1", "dims: -1")],
+            "'initial_state' field for state input name 's' contains variable dimensions.",
+        ),
+        (
+            [GOOD.replace("dims: 1", "dims: 2")],
+            "'initial_state' dim for input name 's' doesn't match 'state' dim description. 2 != 1",
+        ),
+        ([GOOD.replace("zero_data: true", "")], "initial_state setting expects state's' to have state_data set"),
         ([GOOD, GOOD], "State input name 's' specified more than once."),
     ],
 )

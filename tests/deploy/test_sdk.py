@@ -45,7 +45,7 @@ def test_missing_model_begins_with_its_code(workspace: Workspace) -> None:
     Model.register(workspace, "models", "m")
     with pytest.raises(WebserviceException, match=r"^ModelNotFound: model n:1 not found; have m:1$"):
         Model(workspace, id="n:1")
-    with pytest.raises(WebserviceException, match="^ModelNotFound"):
+    with pytest.raises(WebserviceException, match=r"^ModelNotFound"):
         Model(workspace, "m", tags=[["area", "nlp"]])
 
 

@@ -3,11 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sequences import PLAN, SequenceStage
-from despina_backends.base import Execution
 
 from despina.errors import Unsupported
 from despina.scheduling.runner import Outcome
 from despina.scheduling.sequence_plan import StateTensor
+from despina_backends.base import Execution
 
 
 def answer(stage: SequenceStage, outputs: dict) -> None:

@@ -69,6 +69,7 @@ def test_controls_of_a_model_without_a_batch_dimension_have_one_dimension() -> N
     ("datatype", "pending", "message"),
     [
         ("UINT64", request(0), "inference request to model 'm' must specify a non-zero or non-empty correlation ID"),
+        ("BYTES", request(0), "inference request to model 'm' must specify a non-zero or non-empty correlation ID"),
         ("BYTES", request(""), "inference request to model 'm' must specify a non-zero or non-empty correlation ID"),
         (
             "UINT64",

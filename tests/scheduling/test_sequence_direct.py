@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
-from sequences import SequenceStage, direct
+from sequences import SequenceStage, direct, flag
 
 from despina.errors import Internal
 
@@ -153,12 +153,8 @@ def test_different_shapes_run_apart_in_their_own_rows_and_the_longest_wait_goes_
 
 
 def test_a_model_without_a_batch_dimension_runs_one_request_at_a_time(clock) -> None:
-    from sequences import flag
-
-    plan = replace(
-        direct(0), flags=(flag("START", (1,)), flag("END", (1,)), flag("READY", (1,))), states=()
-    )
-    plan = replace(plan, states=tuple(replace(state, initial=np.zeros(1, "<i4")) for state in direct().states))
+    states = tuple(replace(state, initial=np.zeros(1, "<i4")) for state in direct().states)
+    plan = replace(direct(0), flags=tuple(flag(kind, (1,)) for kind in ("START", "END", "READY")), states=states)
     stage = SequenceStage(clock, plan)
     for value, flags in ((1, "s"), (2, "e")):
         stage.submit(5, value, flags, inputs={"IN": np.full(1, value, "<i4")})
@@ -186,4 +182,9 @@ def test_who_asks_is_told_why(clock) -> None:
     pending = stage.submit(2, parameters={"despina_explain": True})
     clock.advance(3)
     stage.finish()
-    assert pending.response_parameters == {"batch_rows": 2, "queue_us": 0, "compute_us": 3000, "batch_closed_by": "idle"}
+    assert pending.response_parameters == {
+        "batch_rows": 2,
+        "queue_us": 0,
+        "compute_us": 3000,
+        "batch_closed_by": "idle",
+    }

@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 
 import pytest
 from sequences import PLAN, SequenceStage, direct, oldest
@@ -72,11 +73,8 @@ def test_start_on_a_live_sequence_begins_it_anew_in_its_slot(plan, clock, caplog
 
 
 def test_an_integer_and_a_string_are_two_ids(clock) -> None:
-    from dataclasses import replace
-
-    stage = SequenceStage(clock, replace(direct(), correlation=None, flags=PLAN.flags))
-    stage.runners[0].run = lambda batch, size, done: None
-    stage.submit(5, flags="s")
+    stage = SequenceStage(clock, replace(direct(), correlation=None))
+    stage.submit(5, flags="s", settle=False)
     with pytest.raises(InvalidArgument, match="sequence 5 to model"):
         stage.submit("5")
 
@@ -459,9 +457,7 @@ def test_nothing_is_held_back_from_an_unloading_model(plan, clock) -> None:
 def test_the_rate_limiter_has_a_say(plan, clock) -> None:
     stage = SequenceStage(clock, plan, instances=2)
     limiter = RateLimiter()
-    permits = {
-        runner: Permit([Demand(Resource("R"), 1)], 1, stage.scheduler.ask_turn) for runner in stage.runners
-    }
+    permits = {runner: Permit([Demand(Resource("R"), 1)], 1, stage.scheduler.ask_turn) for runner in stage.runners}
     limiter.join(tuple(permits.values()))
     stage.scheduler.take_turns(Turns(limiter, permits))
     stage.submit(1, flags="s")

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from despina_backends.base import Batch, Execution
 
 from despina.errors import DespinaError
 from despina.scheduling.batch_policy import BatchPolicy
@@ -22,6 +21,7 @@ from despina.scheduling.sequence_plan import (
 )
 from despina.scheduling.sequence_scheduler import SequenceScheduler
 from despina.telemetry.statistics import ModelStatistics
+from despina_backends.base import Batch, Execution
 
 MS = 1_000_000
 
@@ -100,11 +100,11 @@ class SequenceStage:
         self.answered: list[Pending] = []
         self.inline = False
         self.runners: list[Any] = [FakeRunner(f"instance_{number}", self) for number in range(instances)]
-        self.scheduler = SequenceScheduler(
-            plan, self.runners, clock, self.statistics, limits or QueueLimits(), **hold
-        )
+        self.scheduler = SequenceScheduler(plan, self.runners, clock, self.statistics, limits or QueueLimits(), **hold)
 
-    def submit(self, sequence: int | str, value: int = 1, flags: str = "", *, settle: bool = True, **more: Any) -> Pending:
+    def submit(
+        self, sequence: int | str, value: int = 1, flags: str = "", *, settle: bool = True, **more: Any
+    ) -> Pending:
         """`flags`: "s" for START, "e" for END."""
         pending = Pending(
             {"IN": np.full((1, 1), value, "<i4")},

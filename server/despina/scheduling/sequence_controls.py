@@ -52,7 +52,8 @@ def _flag_tensors(flags: tuple[FlagControl, ...], values: Mapping[str, bool]) ->
 def check_sequence_request(plan: SequencePlan, pending: Pending) -> None:
     """Whether a request can belong to a sequence of the model at all. Raises InvalidArgument (protocol §2.7)."""
     control = plan.correlation
-    if control is not None:
+    # Who gives no id at all has given none of the wrong type.
+    if control is not None and pending.correlation_id:
         got = "BYTES" if isinstance(pending.correlation_id, str) else "UINT64"
         if (got == "BYTES") != (control.datatype == "BYTES"):
             raise InvalidArgument(

@@ -58,24 +58,16 @@ def queue_delay_us(line: Line, spare_s: float) -> int:
     return delay_us // 100 * 100 if delay_us >= SHORTEST_DELAY_US else 0
 
 
-def apply(written: ModelConfig, choice: Choice, kind: int) -> ModelConfig:
-    """A copy of the configuration as written, with the choice in it. `kind` is that of the measured instances.
+def apply(written: ModelConfig, choice: Choice, kind: int, *, batches: bool) -> ModelConfig:
+    """A copy of the configuration as written, with the choice in it. `kind` is that of the measured instances,
+    `batches` whether the model has a batch dimension.
 
     A larger max_batch_size stays, so that clients with large requests are still served, and the choice becomes the
     preferred size.
     """
     config = copy_of(written)
-    batches = choice.rows > 1 or config.HasField("dynamic_batching")
-    limit = config.max_batch_size
-    if choice.rows > 1:
-        config.max_batch_size = max(limit, choice.rows)
     if batches:
-        batching = config.dynamic_batching
-        batching.SetInParent()
-        del batching.preferred_batch_size[:]
-        if limit > choice.rows:
-            batching.preferred_batch_size.append(choice.rows)
-        batching.max_queue_delay_microseconds = choice.delay_us
+        _batch(config, choice)
     if not config.instance_group:
         config.instance_group.add()
     group = config.instance_group[0]
@@ -83,3 +75,16 @@ def apply(written: ModelConfig, choice: Choice, kind: int) -> ModelConfig:
     if choice.arrangement.threads:
         config.parameters[THREADS].string_value = str(choice.arrangement.threads)
     return config
+
+
+def _batch(config: ModelConfig, choice: Choice) -> None:
+    limit = config.max_batch_size
+    config.max_batch_size = max(limit, choice.rows)
+    if choice.rows == 1 and not config.HasField("dynamic_batching"):
+        return
+    batching = config.dynamic_batching
+    batching.SetInParent()
+    del batching.preferred_batch_size[:]
+    if limit > choice.rows:
+        batching.preferred_batch_size.append(choice.rows)
+    batching.max_queue_delay_microseconds = choice.delay_us

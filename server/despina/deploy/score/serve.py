@@ -2,11 +2,13 @@
 
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from despina.deploy.parent_death import die_with_parent
 from despina.deploy.score.logs import configure_logs
 from despina.deploy.score.script import ScriptError
 from despina.deploy.score.settings import ScoreSettings
@@ -68,8 +70,14 @@ def gunicorn_options(settings: ScoreSettings, listen: Listen) -> dict[str, Any]:
         "proc_name": f"despina score {settings.service_name}",
         "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,
         "control_socket_disable": True,
+        "post_fork": _tie_to_parent,
         "worker_exit": _close_worker,
     }
+
+
+def _tie_to_parent(server: Any, worker: Any) -> None:
+    # A sync worker looks for its parent only when its wait for a request ends, after minutes.
+    die_with_parent(signal.SIGKILL, parent=server.pid)()
 
 
 def _close_worker(server: Any, worker: Any) -> None:

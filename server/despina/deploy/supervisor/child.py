@@ -1,16 +1,14 @@
 """One child process: started, watched, ended."""
 
 import asyncio
-import ctypes
 import os
 import signal
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-PR_SET_PDEATHSIG = 1
+from despina.deploy.parent_death import die_with_parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +79,3 @@ async def start_child(command: Command, log: Path) -> Child:
             preexec_fn=die_with_parent(signal.SIGKILL),
         )
     return Child(command, process)
-
-
-def die_with_parent(number: signal.Signals) -> Callable[[], None]:
-    """What a child does first: it asks the kernel for a signal at the death of its parent."""
-    if not sys.platform.startswith("linux"):
-        return _nothing
-    # Loaded here: between fork and exec nothing may be imported.
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    parent = os.getpid()
-
-    def ask() -> None:
-        prctl(PR_SET_PDEATHSIG, int(number), 0, 0, 0)
-        if os.getppid() != parent:  # it died before we asked
-            os.kill(os.getpid(), number)
-
-    return ask
-
-
-def _nothing() -> None:
-    pass

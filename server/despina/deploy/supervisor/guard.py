@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from despina.deploy.supervisor.child import die_with_parent
+from despina.deploy.parent_death import die_with_parent
 
 LOCK = "run.lock"
 FIRST_DELAY_SECONDS = 0.5

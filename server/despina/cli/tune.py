@@ -1,0 +1,131 @@
+"""`despina tune`: measures a model and proposes its configuration."""
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from despina.cli.records import progress, reported
+from despina.config.names import complete_names
+from despina.config.proto import ModelConfig
+from despina.config.read import read_model_config
+from despina.errors import InvalidArgument
+from despina.models.candidate import Candidate
+from despina.models.source import Source
+from despina.settings import Settings
+from despina.tuning.choose import Choice, apply, choose
+from despina.tuning.curve import fit_all
+from despina.tuning.measure import Arrangement, Budget, Measured, arrangements, batch_sizes, measure, thread_counts
+from despina.tuning.report import choice_text, curve_table, doubts, lines_text
+from despina.tuning.stand import Looks, Stand
+from despina.tuning.write import config_text, write_config
+
+
+def parse_shapes(
+    context: click.Context, parameter: click.Parameter, values: Sequence[str]
+) -> dict[str, tuple[int, ...]]:
+    """Option callback: each value is `NAME:DIM[,DIM...]`."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for value in values:
+        name, colon, dims = value.rpartition(":")
+        try:
+            shapes[name] = tuple(int(dim) for dim in dims.split(",")) if dims else ()
+        except ValueError:
+            raise click.BadParameter(f"{value!r} is not NAME:DIM[,DIM...]", context, parameter) from None
+        if not colon or any(dim < 1 for dim in shapes[name]):
+            raise click.BadParameter(f"{value!r} is not NAME:DIM[,DIM...]", context, parameter)
+    return shapes
+
+
+@click.command(short_help="Measure a model and propose its configuration.", context_settings={"show_default": True})
+@click.argument("name")
+@click.option("--model-repository", required=True, type=click.Path(path_type=Path, exists=True), help="As for `serve`.")
+@click.option("--version", type=click.IntRange(min=1), help="Else the highest the version policy selects.")
+@click.option("--slo-p99-ms", default=100.0, type=click.FloatRange(min=0, min_open=True), help="The p99 to keep.")
+@click.option("--budget-seconds", default=45.0, type=click.FloatRange(min=1), help="For all of it, loading included.")
+@click.option("--max-batch-size", default=64, type=click.IntRange(min=1), help="The largest batch to try.")
+@click.option("--max-instances", type=click.IntRange(min=1), help="Else 8 on CPU and 4 on GPU.")
+@click.option("--free-threads", is_flag=True, help="Vary intra-op threads even where the configuration fixes them.")
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    callback=parse_shapes,
+    metavar="NAME:DIMS",
+    help="Shape of an input with variable dimensions, without the batch: ids:128; repeatable.",
+)
+@click.option("--write", "written", is_flag=True, help="Write config.pbtxt instead of printing it.")
+def tune(
+    name: str,
+    model_repository: Path,
+    version: int | None,
+    slo_p99_ms: float,
+    budget_seconds: float,
+    max_batch_size: int,
+    max_instances: int | None,
+    free_threads: bool,
+    shapes: dict[str, tuple[int, ...]],
+    written: bool,
+) -> None:
+    """Measure how long batches of model NAME take, and print the configuration with the highest throughput under
+    --slo-p99-ms.
+
+    The model is loaded into this process and fed random rows. Do it on the machine that will serve, with nothing else
+    running. The configuration goes to stdout, everything else to stderr.
+    """
+    budget = Budget(time.monotonic, time.monotonic() + budget_seconds)
+    settings = Settings(model_repository=(model_repository,))
+    with reported():
+        candidate = Source(settings).candidate(name)
+        with closing(Stand(candidate, _version(candidate, version), settings, shapes)) as stand:
+            looks = stand.look()
+            tried = _arrangements(looks, max_instances, free_threads)
+            stand.plan({one.threads: max(o.instances for o in tried if o.threads == one.threads) for one in tried})
+            sizes = batch_sizes(max_batch_size) if looks.batches else (1,)
+            measured = measure(tried, sizes, stand.run, budget, slo_p99_ms / 1e3, progress)
+        choice = _report(measured, slo_p99_ms / 1e3)
+        config = complete_names(read_model_config(candidate.directory), name, candidate.directory)
+        tuned = apply(config, choice, looks.kind, batches=looks.batches)
+        _deliver(tuned, choice, candidate.directory, written=written)
+
+
+def _version(candidate: Candidate, wanted: int | None) -> int:
+    if not candidate.versions or (wanted is not None and wanted not in candidate.versions):
+        there = ", ".join(map(str, candidate.versions)) or "none"
+        raise InvalidArgument(f"model '{candidate.name}' has no version {wanted or ''}; those selected are: {there}")
+    return wanted or candidate.versions[-1]
+
+
+def _arrangements(looks: Looks, most: int | None, free_threads: bool) -> tuple[Arrangement, ...]:
+    from despina_backends.onnxruntime.cores import usable_cores
+
+    if looks.on_gpu:
+        return arrangements((0,), 1, most or 4)
+    cores = usable_cores()
+    if looks.threads and not free_threads:
+        fixed = arrangements((looks.threads,), cores, most or 8)
+        return tuple(replace(one, threads=0) for one in fixed)
+    return arrangements(thread_counts(cores), cores, most or 8)
+
+
+def _report(measured: Measured, slo_s: float) -> Choice:
+    lines = fit_all(measured.timings)
+    choice = choose(measured.timings, lines, slo_s)
+    table, text = curve_table(measured.timings, slo_s), lines_text(lines)
+    for part in (table, "", text, "", *doubts(measured), choice_text(choice, slo_s), ""):
+        progress(part)
+    return choice
+
+
+def _deliver(config: ModelConfig, choice: Choice, directory: Path, *, written: bool) -> None:
+    if not written:
+        click.echo(config_text(config), nl=False)
+        return
+    if not choice.meets_slo:
+        raise InvalidArgument("nothing was written, because no configuration keeps --slo-p99-ms")
+    path, kept = write_config(config, directory)
+    copy = f", the old one is {kept.name} (comments are only there)" if kept is not None else ""
+    progress(f"wrote {path}{copy}")

@@ -1,0 +1,1 @@
+"""What runs in the containers of a pod: `fetch`, then `gate`; `probe` asks for the kubelet."""

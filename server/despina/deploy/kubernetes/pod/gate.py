@@ -1,0 +1,150 @@
+"""`python -m despina.deploy.kubernetes.pod.gate`: the gate of a pod, in front of its neighbours."""
+
+import asyncio
+import logging
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from despina.deploy.gate.gate import Gate
+from despina.deploy.gate.keys import Keys
+from despina.deploy.gate.limits import GateLimits
+from despina.deploy.gate.routing import Destination
+from despina.deploy.gate.target import Address, Target
+from despina.deploy.kubernetes.pod.contents import PodContents
+from despina.deploy.kubernetes.pod.health import Health
+from despina.deploy.kubernetes.pod.places import (
+    CONFIG_FOLDER,
+    GATE_PORT,
+    KEYS_FOLDER,
+    LOOPBACK,
+    PROBE_PORT,
+    SCORE_PORT,
+    SERVER_PORT,
+    SERVICE_FILE,
+)
+from despina.deploy.kubernetes.pod.probe import status_of
+from despina.deploy.service import Mode, ServiceSpec
+
+log = logging.getLogger("despina.service")
+
+KEYS_SECONDS = 5.0
+"""How often the keys are read. The kubelet needs up to a minute to bring a new Secret; nothing tells a process of it."""
+
+UNLISTED_SECONDS = 5.0
+"""How long an ending pod answers on, until no router sends it anything."""
+
+DRAIN_SECONDS = 30.0
+SCORING_MS = 60_000
+QUEUE_MS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Where a gate listens, and how slowly it ends."""
+
+    host: str = "0.0.0.0"
+    gate_port: int = GATE_PORT
+    probe_port: int = PROBE_PORT
+    unlisted_seconds: float = UNLISTED_SECONDS
+
+
+def gate_limits(spec: ServiceSpec) -> GateLimits:
+    """The limits of a deployment configuration, with a cluster's defaults: 60 s for an answer, 500 ms for a place."""
+    said = spec.deployment
+    return GateLimits(
+        concurrent=said.replica_max_concurrent_requests,
+        queue_seconds=(said.max_request_wait_time or QUEUE_MS) / 1000,
+        answer_seconds=(said.scoring_timeout_ms or SCORING_MS) / 1000,
+    )
+
+
+def read_keys(folder: Path) -> Keys:
+    """The keys of a mounted Secret."""
+    return Keys((folder / "primaryKey").read_text().strip(), (folder / "secondaryKey").read_text().strip())
+
+
+def neighbours(spec: ServiceSpec) -> Target:
+    """What the mode puts behind the gate."""
+    server = None if spec.mode is Mode.DEFAULT else Address(LOOPBACK, SERVER_PORT)
+    score = None if spec.mode is Mode.DIRECT else Address(LOOPBACK, SCORE_PORT)
+    return Target(server, score)
+
+
+async def answering(target: Target) -> bool:
+    """Whether the inference server is ready and the score workers accept.
+
+    Workers that are all busy do not answer a probe, and are ready all the same.
+    """
+    for destination, address in target.addresses.items():
+        if destination is Destination.SERVER:
+            if await status_of(address.host, address.port, "/v2/health/ready") != 200:
+                return False
+        elif not await _accepts(address):
+            return False
+    return True
+
+
+async def run_gate(
+    spec: ServiceSpec, keys_folder: Path, target: Target, listeners: Listeners, stop: asyncio.Event
+) -> None:
+    """Serves until `stop`; then answers on for a while, and lets requests in flight end."""
+    keys = read_keys(keys_folder) if spec.deployment.keyed else None
+    gate = Gate(spec.base_path, keys, gate_limits(spec))
+    gate.switch(target)
+    health = Health(gate, spec.name, lambda: answering(target))
+    await gate.listen(listeners.host, listeners.gate_port)
+    probes = await health.listen(listeners.host, listeners.probe_port)
+    watcher = asyncio.create_task(_follow_keys(gate, keys_folder)) if keys is not None else None
+    log.info("service %s, %s mode: port %d", spec.name, spec.mode, listeners.gate_port)
+    await stop.wait()
+    health.ending = True
+    await asyncio.sleep(listeners.unlisted_seconds)
+    await gate.close(DRAIN_SECONDS)
+    if watcher is not None:
+        watcher.cancel()
+    probes.close()
+
+
+async def _accepts(address: Address) -> bool:
+    try:
+        async with asyncio.timeout(5):
+            _, writer = await asyncio.open_connection(address.host, address.port)
+    except OSError:  # TimeoutError is one
+        return False
+    writer.close()
+    return True
+
+
+async def _follow_keys(gate: Gate, folder: Path) -> None:
+    while True:
+        await asyncio.sleep(KEYS_SECONDS)
+        try:
+            keys = read_keys(folder)
+        except OSError as error:
+            log.error("the keys cannot be read, the ones before stay: %s", error)
+            continue
+        if keys != gate.keys:
+            gate.keys = keys
+            log.info("new keys")
+
+
+async def _main() -> None:
+    spec = PodContents.from_text((CONFIG_FOLDER / SERVICE_FILE).read_bytes()).spec
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await run_gate(spec, KEYS_FOLDER, neighbours(spec), Listeners(), stop)
+
+
+def main() -> None:
+    logging.Formatter.converter = staticmethod(time.gmtime)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s [%(process)d] %(name)s - %(message)s")
+    uvloop.run(_main())
+
+
+if __name__ == "__main__":
+    main()

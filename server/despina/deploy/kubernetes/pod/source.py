@@ -1,0 +1,48 @@
+"""A source directory as one archive, small enough to travel in a ConfigMap."""
+
+import gzip
+import io
+import tarfile
+from pathlib import Path
+
+from despina.errors import InvalidArgument
+
+LARGEST_BYTES = 700 * 1024
+"""A ConfigMap holds 1 MiB, its request 1.5 MiB, and base64 adds a third."""
+
+LEFT_OUT = frozenset({"__pycache__", ".despina", ".git"})
+
+
+def pack_source(directory: Path) -> bytes:
+    """The same bytes for the same files, so that an unchanged script changes nothing in the cluster.
+
+    Raises:
+        InvalidArgument: it is larger than a ConfigMap can hold.
+    """
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as archive:
+        for path in sorted(directory.rglob("*")):
+            relative = path.relative_to(directory)
+            if path.is_file() and not LEFT_OUT.intersection(relative.parts):
+                archive.addfile(*_entry(path, relative))
+    packed = gzip.compress(plain.getvalue(), mtime=0)
+    if len(packed) > LARGEST_BYTES:
+        raise InvalidArgument(
+            f"source directory {directory}: {len(packed)} bytes when compressed, and a cluster takes {LARGEST_BYTES}; "
+            "keep large files in a model, or in the image"
+        )
+    return packed
+
+
+def unpack_source(packed: bytes, directory: Path) -> None:
+    """Writes the files below `directory`, and nothing beside it."""
+    with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
+        archive.extractall(directory, filter="data")
+
+
+def _entry(path: Path, relative: Path) -> tuple[tarfile.TarInfo, io.BytesIO]:
+    content = path.read_bytes()
+    entry = tarfile.TarInfo(relative.as_posix())
+    entry.size = len(content)
+    entry.mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
+    return entry, io.BytesIO(content)

@@ -1,0 +1,161 @@
+"""The model under measurement: loaded once per number of threads, run on as many instances at a time as asked for."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from threading import Barrier, BrokenBarrierError, Thread
+
+from despina.config.names import ENSEMBLE
+from despina.config.proto import ModelConfig, copy_of, model_config_pb2
+from despina.errors import DespinaError, InvalidArgument
+from despina.models.candidate import Candidate
+from despina.models.loader import ERRORS, LoadedVersion, load_version
+from despina.settings import Settings
+from despina.tuning.choose import THREADS
+from despina.tuning.inputs import Shapes, make_batch, random_row
+from despina.tuning.measure import Point
+from despina_backends.base import Array, BackendError, Batch, Instance
+
+_LEAST_RUNS = 3
+
+
+def check_tunable(config: ModelConfig) -> None:
+    """Raises InvalidArgument for what has no batches of its own to tune."""
+    if config.platform == ENSEMBLE or config.HasField("ensemble_scheduling"):
+        steps = ", ".join(step.model_name for step in config.ensemble_scheduling.step)
+        raise InvalidArgument(f"model '{config.name}' is an ensemble: tune its steps ({steps})")
+    if config.HasField("sequence_batching"):
+        raise InvalidArgument(f"model '{config.name}' batches sequences, whose batches their slots determine")
+    if len(config.instance_group) > 1:
+        raise InvalidArgument(
+            f"model '{config.name}' has {len(config.instance_group)} instance groups, and only one can be tuned: "
+            "leave one and try again"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What the first load tells: whether the model batches, how many threads its configuration fixes (0: none) and
+    on which kind of device it runs (ModelInstanceGroup.Kind)."""
+
+    batches: bool
+    threads: int
+    kind: int
+
+    @property
+    def on_gpu(self) -> bool:
+        return bool(self.kind == model_config_pb2.ModelInstanceGroup.KIND_GPU)
+
+
+class Stand:
+    """Loads `version` of a candidate as points ask for it. `gpus` as in `load_version`. Not for several threads."""
+
+    def __init__(
+        self,
+        candidate: Candidate,
+        version: int,
+        settings: Settings,
+        shapes: Shapes,
+        gpus: Callable[[str], Sequence[int]] | None = None,
+    ) -> None:
+        check_tunable(candidate.config)
+        self._candidate = candidate
+        self._version = version
+        self._settings = settings
+        self._shapes = shapes
+        self._gpus = gpus
+        self._instances: dict[int, int] = {}
+        self._loaded: dict[int, LoadedVersion] = {}
+        self._row: dict[str, Array] = {}
+
+    def look(self) -> Looks:
+        """Load one instance, look at it, and let it go."""
+        written = self._candidate.config.parameters
+        threads = int(written[THREADS].string_value or 0) if THREADS in written else 0
+        loaded = self._load(0, 1)
+        try:
+            random_row(loaded.config, self._shapes)
+            return Looks(loaded.config.max_batch_size > 0, max(0, threads), loaded.config.instance_group[0].kind)
+        finally:
+            loaded.close()
+
+    def plan(self, instances: Mapping[int, int]) -> None:
+        """How many instances to load, by number of threads, when a point first needs them."""
+        self._instances = dict(instances)
+
+    def run(self, point: Point, seconds: float) -> Sequence[float]:
+        """Run batches on the point's instances at the same time for about `seconds`. The seconds that each took. Raises
+        DespinaError when the model refuses them."""
+        arrangement = point.arrangement
+        loaded = self._open(arrangement.threads)
+        instances = [placed.instance for placed in loaded.instances[: arrangement.instances]]
+        batch = make_batch(self._row, point.rows, batches=loaded.config.max_batch_size > 0)
+        return run_together(instances, batch, seconds)
+
+    def close(self) -> None:
+        """Let go of the model."""
+        while self._loaded:
+            self._loaded.popitem()[1].close()
+
+    def _open(self, threads: int) -> LoadedVersion:
+        if threads not in self._loaded:
+            self._loaded[threads] = self._load(threads, self._instances[threads])
+            self._row = random_row(self._loaded[threads].config, self._shapes)
+        return self._loaded[threads]
+
+    def _load(self, threads: int, instances: int) -> LoadedVersion:
+        config = copy_of(self._candidate.config)
+        if not config.instance_group:
+            config.instance_group.add()
+        config.instance_group[0].count = instances
+        if threads:
+            config.parameters[THREADS].string_value = str(threads)
+        return load_version(replace(self._candidate, config=config), self._version, self._settings, self._gpus)
+
+
+def run_together(
+    instances: Sequence[Instance], batch: Batch, seconds: float, clock: Callable[[], float] = time.perf_counter
+) -> list[float]:
+    """Run `batch` on every instance from a thread of its own, once to warm up and then for `seconds`, three times at
+    least. The seconds each run took, in no order. Raises DespinaError.
+
+    An instance that is done goes on until all are, uncounted, so that every counted run had the same company.
+    """
+    taken: list[float] = []
+    failures: list[BackendError] = []
+    start = Barrier(len(instances))
+    running = len(instances)
+    ended: list[None] = []
+
+    def work(instance: Instance) -> None:
+        try:
+            instance.execute(batch)
+            start.wait()
+            deadline = clock() + seconds
+            own: list[float] = []
+            while len(own) < _LEAST_RUNS or clock() < deadline:
+                begin = clock()
+                instance.execute(batch)
+                own.append(clock() - begin)
+            taken.extend(own)
+            ended.append(None)
+            while len(ended) < running and not failures:
+                instance.execute(batch)
+        except BackendError as error:
+            failures.append(error)
+            start.abort()
+        except BrokenBarrierError:
+            pass
+
+    threads = [Thread(target=work, args=(instance,)) for instance in instances]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise _refused(failures[0], batch)
+    return taken
+
+
+def _refused(error: BackendError, batch: Batch) -> DespinaError:
+    return ERRORS[error.code](f"a batch of {batch.rows} random rows failed: {error.message}")

@@ -1,0 +1,31 @@
+"""The tuned configuration as text, and into the model's directory."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format  # type: ignore[import-untyped]
+
+from despina.config.proto import ModelConfig
+from despina.config.read import config_path
+
+_text_format: Any = text_format
+
+
+def config_text(config: ModelConfig) -> str:
+    """config.pbtxt's text. Comments of the file it came from are not in a message, hence not here."""
+    text: str = _text_format.MessageToString(config)
+    return text
+
+
+def write_config(config: ModelConfig, directory: Path, config_name: str = "") -> tuple[Path, Path | None]:
+    """Write where the configuration came from, or a new config.pbtxt; the file, and the copy of the old one."""
+    path = config_path(directory, config_name) or directory / "config.pbtxt"
+    kept = path.with_name(path.name + ".bak") if path.exists() else None
+    if kept is not None:
+        shutil.copyfile(path, kept)
+    partial = path.with_name(path.name + ".new")
+    partial.write_text(config_text(config))
+    # At once, for a server that polls the repository.
+    partial.replace(path)
+    return path, kept

@@ -1,0 +1,66 @@
+from collections.abc import Mapping
+
+from google.protobuf import text_format
+
+from despina.config.proto import ModelConfig
+from despina.errors import NotFound
+from despina.models.ensemble_steps import ensemble_graph, step_labels
+from despina.scheduling.ensemble_graph import EnsembleGraph, Step
+
+CONFIG = text_format.Parse(
+    """
+    name: "e" platform: "ensemble" max_batch_size: 4
+    output { name: "out" } output { name: "also" }
+    ensemble_scheduling {
+      max_inflight_requests: 3
+      step { model_name: "a" model_version: -1 input_map { key: "X" value: "in" } output_map { key: "Y" value: "t" } }
+      step {
+        model_name: "b" model_version: 2
+        input_map { key: "Q" value: "in" } input_map { key: "P" value: "t" }
+        output_map { key: "Z" value: "out" } output_map { key: "W" value: "also" }
+      }
+    }
+    """,
+    ModelConfig(),
+)
+GRAPH = EnsembleGraph(
+    "e",
+    ("also", "out"),
+    (
+        Step("a", None, (("X", "in"),), (("Y", "t"),)),
+        Step("b", 2, (("P", "t"), ("Q", "in")), (("W", "also"), ("Z", "out"))),
+    ),
+    batches=True,
+    max_inflight=3,
+)
+
+
+def test_the_graph_of_a_configuration() -> None:
+    assert ensemble_graph(CONFIG) == GRAPH
+
+
+def test_an_ensemble_may_have_no_batch_dimension_and_no_bound() -> None:
+    config = ModelConfig()
+    config.CopyFrom(CONFIG)
+    config.max_batch_size = 0
+    config.ensemble_scheduling.ClearField("max_inflight_requests")
+    graph = ensemble_graph(config)
+    assert (graph.batches, graph.max_inflight) == (False, 0)
+
+
+def test_outputs_have_the_labels_of_the_steps_that_make_them() -> None:
+    asked: list[tuple[str, int | None]] = []
+
+    def labels_of(name: str, version: int | None) -> Mapping[str, list[str]]:
+        asked.append((name, version))
+        return {"Z": ["cat", "dog"], "Y": ["inner"]}
+
+    assert step_labels(GRAPH, labels_of) == {"out": ["cat", "dog"]}
+    assert asked == [("b", 2)]
+
+
+def test_a_step_that_is_not_there_has_no_labels() -> None:
+    def labels_of(name: str, version: int | None) -> Mapping[str, list[str]]:
+        raise NotFound("gone")
+
+    assert step_labels(GRAPH, labels_of) == {}

@@ -1,0 +1,53 @@
+"""Admission of tensors that are arrays already: what ensembles hand to their steps."""
+
+import numpy as np
+import pytest
+from google.protobuf import text_format
+
+from despina.config.proto import ModelConfig
+from despina.errors import InvalidArgument
+from despina.models.signature import Signature
+
+SIGNATURE = Signature(
+    text_format.Parse(
+        """
+        name: "m" max_batch_size: 4
+        input { name: "x" data_type: TYPE_FP32 dims: [ 2 ] reshape { shape: [ 2, 1 ] } }
+        input { name: "s" data_type: TYPE_STRING dims: [ -1 ] }
+        input { name: "b" data_type: TYPE_BF16 dims: [ 1 ] }
+        output { name: "y" data_type: TYPE_FP32 dims: [ 1 ] }
+        """,
+        ModelConfig(),
+    )
+)
+FITTING = {
+    "x": np.zeros((3, 2), np.float32),
+    "s": np.full((3, 5), b"text", object),
+    "b": np.zeros((3, 1), np.uint16),
+}
+
+
+def test_arrays_are_taken_as_they_are() -> None:
+    admitted = SIGNATURE.admit_arrays(FITTING)
+    assert admitted.rows == 3
+    assert admitted.inputs["x"].shape == (3, 2, 1)
+    assert admitted.byte_size == sum(array.nbytes for array in FITTING.values())
+    assert admitted.shape_key is not None
+    for name, array in FITTING.items():
+        assert np.shares_memory(admitted.inputs[name], array)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"x": np.zeros((3, 2), np.float64)}, "input 'x' data-type is 'FP64', but model 'm' expects 'FP32'"),
+        ({"s": np.zeros((3, 1), np.int8)}, "input 's' data-type is 'INT8', but model 'm' expects 'BYTES'"),
+        ({"x": np.zeros((3, 3), np.float32)}, r"unexpected shape for input 'x' for model 'm'. Expected \[-1,2\]"),
+        ({"x": np.zeros((2, 2), np.float32)}, "batch size does not match other inputs for 'm'"),
+        ({name: array[[0, 0, 0, 0, 0]] for name, array in FITTING.items()}, "batch-size must be <= 4 for 'm'"),
+        ({"z": np.zeros((3, 2), np.float32)}, r"\[request id: r\] expected 3 inputs but got 4 inputs for model 'm'"),
+    ],
+)
+def test_what_does_not_fit_is_refused_as_from_a_client(changed: dict[str, np.ndarray], message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        SIGNATURE.admit_arrays({**FITTING, **changed}, "r")
