@@ -13,6 +13,7 @@ from benchmarks.calibration import calibration_ms
 from benchmarks.gpu import GpuWatch
 from benchmarks.latencies import Latencies
 from benchmarks.measurement import Kind, Load, Point, Round
+from benchmarks.places import HERE
 from benchmarks.processes import children_cpu_s, machine_cpu, others
 from benchmarks.raw import Device
 
@@ -78,7 +79,9 @@ def measure_child(module: str, arguments: Sequence[str]) -> Round:
     calibration = calibration_ms()
     machine, begin, children = machine_cpu(), time.monotonic(), children_cpu_s()
     with GpuWatch() as gpu:
-        done = subprocess.run([sys.executable, "-m", module, *arguments], check=True, stdout=subprocess.PIPE)
+        done = subprocess.run(
+            [sys.executable, "-m", module, *arguments], check=True, stdout=subprocess.PIPE, cwd=HERE.parent
+        )
     other = others(machine, machine_cpu(), children_cpu_s() - children, time.monotonic() - begin)
     told = json.loads(done.stdout)
     load = Load(told["rows"], told["rows"], told["seconds"], 0, 0.0, Latencies())

@@ -3,7 +3,8 @@
 import json
 import time
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -72,13 +73,15 @@ V2 = Dialect(v2_request, _v2_reader)
 
 @dataclass(slots=True)
 class RunningServer:
-    """A server process under HTTP load."""
+    """A server process under HTTP load. One that `polls` uses the cores even when nobody asks anything of it, so it is
+    suspended while others are measured."""
 
     server: ServerProcess
     workloads: Mapping[str, Workload]
     dialect: Dialect = V2
     counts_batches: bool = False
     generate: Generate = loadgen.generate
+    polls: bool = False
     _files: dict[tuple[str, Kind], list[Path]] = field(default_factory=dict)
 
     def requests(self, point: Point) -> list[bytes]:
@@ -88,9 +91,25 @@ class RunningServer:
     def verify(self, point: Point) -> None:
         workload = self.workloads[point.model]
         read = self.dialect.read(workload, point.kind)
-        verify(self.server.port, workload, self.requests(point), read, point.connections)
+        with self._awake():
+            verify(self.server.port, workload, self.requests(point), read, point.connections)
 
     def measure(self, point: Point, seconds: float) -> Round:
+        with self._awake():
+            return self._measure(point, seconds)
+
+    @contextmanager
+    def _awake(self) -> Iterator[None]:
+        if not self.polls:
+            yield
+            return
+        self.server.resume()
+        try:
+            yield
+        finally:
+            self.server.suspend()
+
+    def _measure(self, point: Point, seconds: float) -> Round:
         files = self._files.get((point.model, point.kind))
         if files is None:
             self._files[point.model, point.kind] = files = write_requests(self.requests(point))

@@ -9,7 +9,7 @@ from benchmarks.markdown import load_of
 from benchmarks.measurement import Point
 from benchmarks.record import Record
 from benchmarks.rounds import Series
-from benchmarks.summary import points_of, summarise
+from benchmarks.summary import points_of, row_shares, summarise
 
 
 def plot(record: Record, path: Path) -> None:
@@ -61,20 +61,6 @@ def _batches(axis: Any, series: list[Series]) -> None:
     axis.set(xlabel=f"batch size, {name}", ylabel="share of rows in batches up to it", ylim=(0, 1.02))
     axis.grid(alpha=0.3)
     axis.legend(fontsize="small")
-
-
-def row_shares(series: Series) -> tuple[list[int], list[float]]:
-    """Batch sizes met, and the share of rows that ran in batches of at most that size, all rounds together."""
-    rows: dict[int, int] = {}
-    for each in series.rounds:
-        for size, count in (each.batch_sizes or {}).items():
-            rows[size] = rows.get(size, 0) + size * count
-    total, passed = sum(rows.values()), 0
-    sizes, shares = sorted(rows), []
-    for size in sizes:
-        passed += rows[size]
-        shares.append(passed / total)
-    return sizes, shares
 
 
 def _load(point: Point) -> str:

@@ -74,3 +74,17 @@ def _divide(one: float, other: float) -> float:
 def points_of(series: Iterable[Series]) -> list[Point]:
     """Every point once, in the order measured."""
     return list(dict.fromkeys(each.point for each in series))
+
+
+def row_shares(series: Series) -> tuple[list[int], list[float]]:
+    """Batch sizes met, and the share of rows that ran in batches of at most that size, all rounds together."""
+    rows: dict[int, int] = {}
+    for each in series.rounds:
+        for size, count in (each.batch_sizes or {}).items():
+            rows[size] = rows.get(size, 0) + size * count
+    total, passed = sum(rows.values()), 0
+    sizes, shares = sorted(rows), []
+    for size in sizes:
+        passed += rows[size]
+        shares.append(passed / total)
+    return sizes, shares

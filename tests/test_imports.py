@@ -24,6 +24,8 @@ ALLOWED = {
     | {"despina.scheduling", "despina.config", "despina.repository", "despina.shared_memory", "despina_backends"},
     "despina.http": LEAVES
     | {"despina.protocol", "despina.models", "despina.scheduling", "despina.config", "despina.shared_memory", BASE},
+    "despina.tuning": LEAVES
+    | {"despina.models", "despina.config", "despina.repository", "despina.protocol.datatypes", BASE},
     "despina.deploy": {"despina", "despina.errors"},
     "despina_backends": set[str](),
 }

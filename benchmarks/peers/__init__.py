@@ -7,11 +7,13 @@ from benchmarks.peers.flask_gunicorn import FlaskGunicorn
 from benchmarks.peers.litserve import LitServe
 from benchmarks.peers.mlserver import MLServer
 from benchmarks.peers.mosec import Mosec
+from benchmarks.peers.pytriton import PyTriton
 from benchmarks.peers.tritonserver import TritonServer
 from benchmarks.workload import Workload
 
 PEERS: Mapping[str, Callable[[Workload], Contender]] = {
     "tritonserver": TritonServer,
+    "pytriton": PyTriton,
     "mlserver": MLServer,
     "litserve": LitServe,
     "mosec": Mosec,

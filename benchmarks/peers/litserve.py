@@ -1,4 +1,4 @@
-"""LitServe."""
+"""LitServe. Its workers poll: 0.16 cores when idle."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,4 +27,4 @@ class LitServe:
         port = free_port()
         command = [str(bin_directory / "python"), str(APPS / "lit_server.py"), str(port)]
         dialect = json_rows("/predict", "input", "output", nested=False)
-        return start_peer("litserve", self.workload, command, port, "/health", dialect=dialect)
+        return start_peer("litserve", self.workload, command, port, "/health", dialect=dialect, polls=True)

@@ -1,6 +1,6 @@
 """What starting any peer takes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.contender import V2, Dialect, RunningServer
@@ -19,17 +19,16 @@ def start_peer(
     command: Sequence[str],
     port: int,
     ready: str,
-    environment: Mapping[str, str] | None = None,
     dialect: Dialect = V2,
     counts_batches: bool = False,
+    polls: bool = False,
 ) -> RunningServer:
     """Start it with the model's file in MODEL_FILE and `apps` on its path. Raises NotStarted."""
-    variables = {
+    environment = {
         "MODEL_FILE": str(model_file(workload.name)),
         "PYTHONPATH": str(APPS),
         "ORT_DISABLE_TELEMETRY": "1",
-        **(environment or {}),
     }
     log = OUT / "logs" / f"{name}.log"
-    server = start(command, port, log, ready, environment=variables)
-    return RunningServer(server, {workload.name: workload}, dialect, counts_batches)
+    server = start(command, port, log, ready, environment=environment)
+    return RunningServer(server, {workload.name: workload}, dialect, counts_batches, polls=polls)

@@ -29,6 +29,11 @@ X = tensor("input", "x", "dims: 2")
 Y = tensor("output", "y", "dims: 2")
 BATCH = "max_batch_size: 4 "
 STATE = 'sequence_batching { state { input_name: "s" output_name: "t" data_type: TYPE_FP32 dims: 1 } }'
+SCATTER = 'batch_output { target_name: "y" source_input: "x" kind: BATCH_SCATTER_WITH_INPUT_SHAPE }'
+BUCKET = """
+parameters { key: "shape_bucket.x" value { string_value: "sizes=4" } }
+parameters { key: "shape_bucket.x.mask_input" value { string_value: "mask" } }
+"""
 CONTROL = 'sequence_batching { control_input { name: "START" control { fp32_false_true: [ 0, 1 ] } } }'
 
 
@@ -45,6 +50,8 @@ CONTROL = 'sequence_batching { control_input { name: "START" control { fp32_fals
         (X + tensor("output", "y", "dims: 1"), {"x": (2,)}, {"y": ()}, ""),
         (BATCH + tensor("input", "x", "dims: 1 reshape { }") + Y, {"x": (-1,)}, {"y": (-1, 2)}, ""),
         (BATCH + tensor("input", "x", "dims: 4 allow_ragged_batch: true") + Y, {"x": (-1,)}, {"y": (-1, 2)}, ""),
+        (BATCH + X + tensor("output", "y", "dims: -1") + SCATTER, {"x": (-1, 2)}, {"y": (-1,)}, ""),
+        (BATCH + X + Y + BUCKET, {"x": (-1, 2), "mask": (-1, -1)}, {"y": (-1, 2)}, ""),
         (BATCH + X + Y + CONTROL, {"x": (-1, 2), "START": (-1, 1)}, {"y": (-1, 2)}, ""),
         (
             BATCH + X + Y + STATE,

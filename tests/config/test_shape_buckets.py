@@ -34,7 +34,9 @@ def test_a_bucket_with_all_its_settings() -> None:
             "ids.outputs": "logits, hidden",
         }
     )
-    assert read_shape_buckets(asked) == (BucketSetting("ids", "7", (16, 32, 64), 0, "len", "mask", ("logits", "hidden")),)
+    assert read_shape_buckets(asked) == (
+        BucketSetting("ids", "7", (16, 32, 64), 0, "len", "mask", ("logits", "hidden")),
+    )
     assert built_inputs(asked) == {"len", "mask"}
 
 

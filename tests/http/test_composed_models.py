@@ -1,109 +1,187 @@
 """Ensembles, the response cache, ragged batches and shape buckets of a server that runs, on small ONNX models."""
 
 import json
-import socket
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
 from onnx import TensorProto as T
 from onnx import helper as h
-from support.serving import serving
+from serving import serving
 
 ADD = 'input { name: "X" data_type: TYPE_FP32 dims: 1 } output { name: "Y" data_type: TYPE_FP32 dims: 1 }'
+STEPS = """
+    ensemble_scheduling {
+      step { model_name: "add" model_version: -1 input_map { key: "X" value: "X" } output_map { key: "Y" value: "t" } }
+      step { model_name: "add" model_version: -1 input_map { key: "X" value: "t" } output_map { key: "Y" value: "Y" } }
+    }"""
+THREE = """
+    dynamic_batching { max_queue_delay_microseconds: 2000000 preferred_batch_size: 3 }
+    instance_group { count: 1 kind: KIND_CPU }"""
+
+CONFIGS = {
+    "add": ADD.replace('name: "Y"', 'name: "Y" label_filename: "labels.txt"') + " dynamic_batching {}",
+    "cached": f'{ADD} output {{ name: "Z" data_type: TYPE_FP32 dims: 1 }} response_cache {{ enable: true }}',
+    "scattered": f"""{THREE}
+        input {{ name: "X" data_type: TYPE_FP32 dims: -1 allow_ragged_batch: true }}
+        output {{ name: "Y" data_type: TYPE_FP32 dims: -1 }}
+        batch_output {{ target_name: "Y" source_input: "X" }}""",
+    "bucketed": f"""{THREE}
+        input {{ name: "X" data_type: TYPE_FP32 dims: -1 }}
+        output {{ name: "Y" data_type: TYPE_FP32 dims: -1 }}
+        output {{ name: "SUM" data_type: TYPE_FP32 dims: 1 }}
+        output {{ name: "WIDTH" data_type: TYPE_FP32 dims: 1 }}
+        parameters {{ key: "shape_bucket.X" value {{ string_value: "pad=100;sizes=4,8" }} }}
+        parameters {{ key: "shape_bucket.X.mask_input" value {{ string_value: "MASK" }} }}""",
+    "twice": f'platform: "ensemble" {ADD} {STEPS}',
+    "cached_twice": f'platform: "ensemble" {ADD} {STEPS} response_cache {{ enable: true }}',
+}
+ROW, ANY = ["n", 1], ["n", "t"]
+ADD_ONE, DOUBLE = h.make_node("Add", ["X", "one"], ["Y"]), h.make_node("Mul", ["X", "two"], ["Y"])
+GRAPHS: dict[str, tuple[list[onnx.NodeProto], dict[str, list[Any]], dict[str, list[Any]]]] = {
+    "add": ([ADD_ONE], {"X": ROW}, {"Y": ROW}),
+    "cached": ([ADD_ONE, h.make_node("Mul", ["X", "two"], ["Z"])], {"X": ROW}, {"Y": ROW, "Z": ROW}),
+    "scattered": ([DOUBLE], {"X": ["t"]}, {"Y": ["t"]}),
+    "bucketed": (
+        [
+            DOUBLE,
+            h.make_node("Mul", ["X", "MASK"], ["masked"]),
+            h.make_node("ReduceSum", ["masked", "axis"], ["SUM"], keepdims=1),
+            h.make_node("Shape", ["X"], ["width"], start=1, end=2),
+            h.make_node("Cast", ["width"], ["float_width"], to=T.FLOAT),
+            h.make_node("Mul", ["SUM", "zero"], ["zeros"]),
+            h.make_node("Add", ["zeros", "float_width"], ["WIDTH"]),
+        ],
+        {"X": ANY, "MASK": ANY},
+        {"Y": ANY, "SUM": ROW, "WIDTH": ROW},
+    ),
+}
 
 
-def write(repository: Path, name: str, config: str, nodes: Any = (), inputs: Any = (), outputs: Any = ()) -> None:
-    directory = repository / name / "1"
-    directory.mkdir(parents=True)
-    (repository / name / "config.pbtxt").write_text(config)
-    if not nodes:
-        return
-    tensors = [
-        [h.make_tensor_value_info(tensor, kind, shape) for tensor, kind, shape in tensors] for tensors in (inputs, outputs)
-    ]
-    constants = [
-        h.make_tensor("one", T.FLOAT, [1], [1.0]),
-        h.make_tensor("two", T.FLOAT, [1], [2.0]),
-        h.make_tensor("axis", T.INT64, [1], [1]),
-    ]
+def onnx_model(
+    nodes: list[onnx.NodeProto], inputs: dict[str, list[Any]], outputs: dict[str, list[Any]]
+) -> onnx.ModelProto:
+    constants = [h.make_tensor(name, T.FLOAT, [1], [value]) for name, value in (("zero", 0), ("one", 1), ("two", 2))]
+    constants.append(h.make_tensor("axis", T.INT64, [1], [1]))
     used = {name for node in nodes for name in node.input}
+    tensors = [
+        [h.make_tensor_value_info(name, T.FLOAT, shape) for name, shape in tensors.items()]
+        for tensors in (inputs, outputs)
+    ]
     graph = h.make_graph(nodes, "g", *tensors, [constant for constant in constants if constant.name in used])
     model = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)])
     model.ir_version = 9
-    onnx.save(model, str(directory / "model.onnx"))
+    return model
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     root = tmp_path_factory.mktemp("repository")
-    rows = [("X", T.FLOAT, ["n", 1])], [("Y", T.FLOAT, ["n", 1])]
-    add = [h.make_node("Add", ["X", "one"], ["Y"])]
-    labelled = ADD.replace('name: "Y"', 'name: "Y" label_filename: "labels.txt"')
-    write(root, "add", f'backend: "onnxruntime" max_batch_size: 8 {labelled} dynamic_batching {{}}', add, *rows)
+    for name, config in CONFIGS.items():
+        (root / name / "1").mkdir(parents=True)
+        backend = "" if "platform" in config else 'backend: "onnxruntime" '
+        (root / name / "config.pbtxt").write_text(f"{backend}max_batch_size: 8 {config}")
+        if name in GRAPHS:
+            onnx.save(onnx_model(*GRAPHS[name]), str(root / name / "1" / "model.onnx"))
     (root / "add" / "labels.txt").write_text("only\n")
-    steps = """
-        ensemble_scheduling {
-          step { model_name: "add" model_version: -1 input_map { key: "X" value: "X" } output_map { key: "Y" value: "t" } }
-          step { model_name: "add" model_version: -1 input_map { key: "X" value: "t" } output_map { key: "Y" value: "Y" } }
-        }"""
-    write(root, "twice", f'platform: "ensemble" max_batch_size: 8 {ADD} {steps}')
-    write(root, "cached_twice", f'platform: "ensemble" max_batch_size: 8 {ADD} response_cache {{ enable: true }} {steps}')
-    write(
-        root,
-        "cached",
-        'backend: "onnxruntime" max_batch_size: 8 response_cache { enable: true } '
-        + ADD
-        + ' output { name: "Z" data_type: TYPE_FP32 dims: 1 }',
-        [*add, h.make_node("Mul", ["X", "two"], ["Z"])],
-        rows[0],
-        [*rows[1], ("Z", T.FLOAT, ["n", 1])],
-    )
-    write(
-        root,
-        "scattered",
-        'backend: "onnxruntime" max_batch_size: 8 dynamic_batching { max_queue_delay_microseconds: 300000 '
-        'preferred_batch_size: 3 } input { name: "X" data_type: TYPE_FP32 dims: -1 allow_ragged_batch: true } '
-        'output { name: "Y" data_type: TYPE_FP32 dims: -1 } batch_output { target_name: "Y" source_input: "X" }',
-        [h.make_node("Mul", ["X", "two"], ["Y"])],
-        [("X", T.FLOAT, ["t"])],
-        [("Y", T.FLOAT, ["t"])],
-    )
-    write(
-        root,
-        "bucketed",
-        'backend: "onnxruntime" max_batch_size: 8 dynamic_batching { max_queue_delay_microseconds: 300000 '
-        'preferred_batch_size: 3 } input { name: "X" data_type: TYPE_FP32 dims: -1 } '
-        'output { name: "Y" data_type: TYPE_FP32 dims: -1 } output { name: "SUM" data_type: TYPE_FP32 dims: 1 } '
-        'output { name: "WIDTH" data_type: TYPE_INT64 dims: 1 } '
-        'parameters { key: "shape_bucket.X" value { string_value: "pad=100;sizes=4,8" } } '
-        'parameters { key: "shape_bucket.X.mask_input" value { string_value: "MASK" } }',
-        [
-            h.make_node("Mul", ["X", "two"], ["Y"]),
-            h.make_node("Mul", ["X", "MASK"], ["m"]),
-            h.make_node("ReduceSum", ["m", "axis"], ["SUM"], keepdims=1),
-            h.make_node("Shape", ["X"], ["w"], start=1, end=2),
-            h.make_node("Mul", ["SUM", "zero"], ["z"]),
-            h.make_node("Cast", ["z"], ["zi"], to=T.INT64),
-            h.make_node("Add", ["zi", "w"], ["WIDTH"]),
-            h.make_node("Constant", [], ["zero"], value=h.make_tensor("v", T.FLOAT, [1], [0.0])),
-        ][::1][-1:]
-        + [
-            h.make_node("Mul", ["X", "two"], ["Y"]),
-            h.make_node("Mul", ["X", "MASK"], ["m"]),
-            h.make_node("ReduceSum", ["m", "axis"], ["SUM"], keepdims=1),
-            h.make_node("Shape", ["X"], ["w"], start=1, end=2),
-            h.make_node("Mul", ["SUM", "zero"], ["z"]),
-            h.make_node("Cast", ["z"], ["zi"], to=T.INT64),
-            h.make_node("Add", ["zi", "w"], ["WIDTH"]),
-        ],
-        [("X", T.FLOAT, ["n", "t"]), ("MASK", T.FLOAT, ["n", "t"])],
-        [("Y", T.FLOAT, ["n", "t"]), ("SUM", T.FLOAT, ["n", 1]), ("WIDTH", T.INT64, ["n", 1])],
-    )
-    return root
+    flags = ["--model-control-mode=explicit", "--load-model=*", "--cache-config=local,size=1048576"]
+    with serving(root, flags) as port:
+        yield port
+
+
+def post(port: int, path: str, body: object) -> Any:
+    """The answer; {"error": ...} for one that is an error."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/v2/{path}", json.dumps(body).encode())
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            content = answer.read()
+    except urllib.error.HTTPError as error:
+        content = error.read()
+    return json.loads(content) if content else {}
+
+
+def infer(
+    port: int, model: str, data: list[float], *, rows: int = 1, outputs: tuple[str, ...] = (), **more: Any
+) -> Any:
+    tensor = {"name": "X", "datatype": "FP32", "shape": [rows, len(data) // rows], "data": data}
+    wanted = {"outputs": [{"name": name} for name in outputs]} if outputs else {}
+    return post(port, f"models/{model}/infer", {"inputs": [tensor], **wanted, **more})
+
+
+def values(answer: Any) -> dict[str, Any]:
+    return {output["name"]: output["data"] for output in answer["outputs"]}
+
+
+def statistics(port: int, model: str) -> tuple[int, int, int, int]:
+    """Successes, executions, cache hits and cache misses."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/models/{model}/stats", timeout=20) as answer:
+        stats = json.loads(answer.read())["model_stats"][0]
+    counts = {name: value["count"] for name, value in stats["inference_stats"].items()}
+    return counts["success"], stats["execution_count"], counts["cache_hit"], counts["cache_miss"]
+
+
+def together(port: int, model: str, requests: list[list[float]]) -> list[Any]:
+    with ThreadPoolExecutor(len(requests)) as pool:
+        return list(pool.map(lambda data: infer(port, model, data), requests))
+
+
+def test_an_ensemble_answers_with_its_parameters(port: int) -> None:
+    answer = infer(port, "twice", [1, 2], rows=2, id="r", parameters={"sequence_id": 5, "sequence_end": True})
+    assert values(answer) == {"Y": [3, 4]}
+    assert answer["id"] == "r"
+    assert answer["parameters"] == {"sequence_id": 5, "sequence_start": False, "sequence_end": True}
+
+
+def test_an_ensemble_has_the_labels_of_its_last_step(port: int) -> None:
+    tensor = {"name": "X", "datatype": "FP32", "shape": [1, 1], "data": [1]}
+    wanted = [{"name": "Y", "parameters": {"classification": 1}}]
+    answer = post(port, "models/twice/infer", {"inputs": [tensor], "outputs": wanted})
+    assert answer["outputs"][0]["data"] == ["3.000000:0:only"]
+
+
+def test_a_cached_ensemble_runs_its_steps_once(port: int) -> None:
+    before = statistics(port, "add")[1]
+    answers = [infer(port, "cached_twice", [70], parameters={"sequence_id": number}) for number in (1, 2)]
+    assert [values(answer) for answer in answers] == [{"Y": [72]}] * 2
+    assert [answer["parameters"]["sequence_id"] for answer in answers] == [1, 2]
+    assert statistics(port, "cached_twice") == (2, 1, 1, 1)
+    assert statistics(port, "add")[1] == before + 2
+
+
+def test_the_cache_honours_the_requested_outputs_and_a_reload(port: int) -> None:
+    assert values(infer(port, "cached", [5], outputs=("Y",))) == {"Y": [6]}
+    assert values(infer(port, "cached", [5])) == {"Y": [6], "Z": [10]}
+    assert values(infer(port, "cached", [5], outputs=("Z",))) == {"Z": [10]}
+    assert values(infer(port, "cached", [5])) == {"Y": [6], "Z": [10]}
+    assert statistics(port, "cached") == (4, 2, 2, 2)
+    post(port, "repository/models/cached/unload", {})
+    post(port, "repository/models/cached/load", {})
+    assert values(infer(port, "cached", [5])) == {"Y": [6], "Z": [10]}
+    assert statistics(port, "cached") == (1, 1, 0, 1)
+
+
+def test_a_ragged_batch_comes_apart_in_the_shapes_it_was_sent_in(port: int) -> None:
+    answers = together(port, "scattered", [[1, 2, 3], [4], [5, 6]])
+    assert [values(answer) for answer in answers] == [{"Y": [2, 4, 6]}, {"Y": [8]}, {"Y": [10, 12]}]
+    assert [answer["outputs"][0]["shape"] for answer in answers] == [[1, 3], [1, 1], [1, 2]]
+    assert statistics(port, "scattered")[:2] == (3, 1)
+
+
+def test_a_bucket_is_padded_run_at_once_and_cut_back(port: int) -> None:
+    answers = [values(answer) for answer in together(port, "bucketed", [[1, 2, 3], [4], [5, 6, 7, 8]])]
+    assert [answer["Y"] for answer in answers] == [[2, 4, 6], [8], [10, 12, 14, 16]]
+    assert [answer["SUM"] for answer in answers] == [[6], [4], [26]]
+    assert [answer["WIDTH"] for answer in answers] == [[4], [4], [4]]
+    assert statistics(port, "bucketed")[:2] == (3, 1)
+
+
+def test_unloading_a_step_takes_the_ensemble_along_and_loading_brings_it_back(port: int) -> None:
+    post(port, "repository/models/add/unload", {})
+    assert "twice" in infer(port, "twice", [1])["error"]
+    post(port, "repository/models/add/load", {})
+    post(port, "repository/models/twice/load", {})
+    assert values(infer(port, "twice", [1])) == {"Y": [3]}

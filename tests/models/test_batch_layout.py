@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from despina_backends.base import Batch, Execution, TensorMetadata
 from google.protobuf import text_format
 
 from despina.config.proto import ModelConfig
@@ -8,6 +7,7 @@ from despina.errors import InvalidArgument
 from despina.models.batch_layout import BatchLayout, batch_layout, ragged_layout
 from despina.scheduling.ragged import BatchInput, RaggedInstance, RaggedLayout
 from despina.scheduling.shape_buckets import BuiltInput, PaddingInstance, ShapeBucket
+from despina_backends.base import Batch, Execution, TensorMetadata
 
 MODEL = {
     "ids": TensorMetadata("ids", "INT64", (-1, -1)),

@@ -91,6 +91,16 @@ def test_ensembles_that_do_not_fit(config, step_model, text):
     assert error.value.message == text
 
 
+def test_answers_that_depend_on_a_sequence_are_not_to_be_cached():
+    config = ensemble()
+    step_model = model()
+    step_model.sequence_batching.SetInParent()
+    check_fit(config, lambda name, version: step_model)
+    config.response_cache.enable = True
+    with pytest.raises(InvalidArgument, match="Response Cache does not currently support model e with step m, which"):
+        check_fit(config, lambda name, version: step_model)
+
+
 def test_a_version_that_is_named_is_the_one_that_has_to_fit():
     config = ensemble()
     config.ensemble_scheduling.step[0].model_version = 3

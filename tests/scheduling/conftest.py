@@ -15,6 +15,7 @@ from despina.scheduling.pending import Pending
 from despina.scheduling.policy_queue import PolicyQueue, QueueRules
 from despina.scheduling.request_queue import FifoQueue, QueueLimits
 from despina.scheduling.runner import Outcome
+from despina.scheduling.slo import SloQueue
 from despina.telemetry.statistics import ModelStatistics
 from despina_backends.base import Batch, Execution
 
@@ -95,6 +96,8 @@ class FakeRunner:
         run = Run(self.name, batch, rows, size, self._stage.clock.now_ns(), done)
         self._stage.running.append(run)
         self._stage.ran.append(rows)
+        if self._stage.run_time_ns is not None:
+            self._stage.clock.call_at(run.started_ns + self._stage.run_time_ns(rows), lambda: self._stage.end(run))
         if self._stage.inline:
             self._stage.finish()
 
@@ -110,15 +113,24 @@ class Stage:
     ran: list[int] = field(default_factory=list)
     answered: list[Pending] = field(default_factory=list)
     inline: bool = False
+    run_time_ns: Callable[[int], int] | None = None
     runners: list[FakeRunner] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.batcher: Batcher
 
-    def submit(self, rows: int = 1, *, settle: bool = True, value: float = 0.0, **more: object) -> Pending:
+    def submit(
+        self,
+        rows: int = 1,
+        *,
+        settle: bool = True,
+        value: float = 0.0,
+        on_answer: Callable[[Pending], object] | None = None,
+        **more: object,
+    ) -> Pending:
         inputs = {"IN": np.full((rows, 2), value, np.float32)}
         pending = Pending(
-            inputs, rows, self.answered.append, byte_size=rows * 8, accepted_ns=self.clock.now_ns(), **more
+            inputs, rows, on_answer or self.answered.append, byte_size=rows * 8, accepted_ns=self.clock.now_ns(), **more
         )
         self.batcher.submit(pending)
         if settle:
@@ -144,6 +156,10 @@ class Stage:
             self.clock.settle()
         return run
 
+    def end(self, run: Run) -> None:
+        """End an execution whose time is over."""
+        self.finish(self.running.index(run))
+
     def finish_all(self) -> None:
         while self.running:
             self.finish()
@@ -164,6 +180,7 @@ def make_stage(clock: VirtualClock) -> Callable[..., Stage]:
         limits: QueueLimits = NO_LIMITS,
         ordered: bool = False,
         estimate: bool = False,
+        slo_ms: float = 0,
         **options: object,
     ) -> Stage:
         stage = Stage(clock, ModelStatistics())
@@ -172,7 +189,12 @@ def make_stage(clock: VirtualClock) -> Callable[..., Stage]:
         queue = FifoQueue(limits) if rules is None else PolicyQueue(rules, limits, fastest and fastest.wait_ns)
         answers = (OrderedAnswers if ordered else Answers)(clock, stage.statistics)
         decide = one_at_a_time if policy is None else lambda q, now, batch: next_batch(q, now, policy, batch)
-        settings = BatcherOptions(**{"prefetch": rules is None, **options})
+        settings = BatcherOptions(**{"prefetch": rules is None and not slo_ms, **options})
+        if slo_ms:
+            assert policy is not None
+            slo = SloQueue(int(slo_ms * MS), policy.max_batch_size, instances, limits)
+            stage.batcher = Batcher(slo, slo.decide, list(runners), clock, stage.statistics, answers, settings, slo)
+            return stage
         stage.batcher = Batcher(queue, decide, list(runners), clock, stage.statistics, answers, settings, fastest)
         return stage
 

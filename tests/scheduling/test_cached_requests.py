@@ -43,7 +43,7 @@ class Inner:
     def answer(self, *names: str) -> None:
         pending = self.taken.pop(0)
         value = pending.inputs["X"]
-        pending.succeed({name: value + 1 for name in names or pending.outputs or ("Y", "Z")})
+        pending.succeed(dict.fromkeys(names or pending.outputs or ("Y", "Z"), value + 1))
 
 
 class Later(Executor):

@@ -41,7 +41,7 @@ class FakeModel:
             return
         pending.started_ns, pending.input_end_ns, pending.infer_end_ns = 100, 107, 120
         value = sum(request.inputs.values())
-        pending.succeed({name: value + 1 for name in request.outputs})
+        pending.succeed(dict.fromkeys(request.outputs, value + 1))
 
     def client_results(self, pending: Pending) -> dict[str, Array]:
         return dict(pending.results or {})
@@ -137,7 +137,14 @@ def test_only_the_steps_of_the_wanted_outputs_run(play) -> None:
 
 def test_what_a_request_says_about_itself_goes_to_every_step(play) -> None:
     it = play()
-    said = {"id": "r", "priority": 2, "timeout_us": 7, "correlation_id": 9, "sequence_start": True, "sequence_end": True}
+    said = {
+        "id": "r",
+        "priority": 2,
+        "timeout_us": 7,
+        "correlation_id": 9,
+        "sequence_start": True,
+        "sequence_end": True,
+    }
     pending = it.submit(parameters={"k": "v"}, **said)
     it.models["a"].answer()
     for request in (it.models["a"].seen[0], it.models["b"].seen[0]):

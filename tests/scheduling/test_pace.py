@@ -53,15 +53,15 @@ def test_a_guess_while_nothing_is_known_and_a_ceiling() -> None:
 def test_the_least_wait(max_batch_size: int, instances: int, rows_ahead: int, wait_ms: int) -> None:
     fastest = FastestBatch(max_batch_size, instances)
     for number in range(FastestBatch.MEMORY):
-        fastest.batch_done((3 + number) * MS)
+        fastest.batch_done(None, 1, (3 + number) * MS)
     assert fastest.wait_ns(rows_ahead) == wait_ms * MS
 
 
 def test_nothing_is_estimated_from_too_few_batches_and_old_ones_are_forgotten() -> None:
     fastest = FastestBatch(1, 1)
     for _ in range(FastestBatch.MEMORY - 1):
-        fastest.batch_done(3 * MS)
+        fastest.batch_done(None, 1, 3 * MS)
     assert fastest.wait_ns(100) == 0
     for _ in range(FastestBatch.MEMORY):
-        fastest.batch_done(5 * MS)
+        fastest.batch_done(None, 1, 5 * MS)
     assert fastest.wait_ns(1) == 5 * MS

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from despina_backends.base import BackendError, Batch, Execution
 
 from despina.scheduling.pending import Pending
 from despina.scheduling.ragged import BatchInput, RaggedInstance, RaggedLayout, ScatteredOutputs
+from despina_backends.base import BackendError, Batch, Execution
 
 SHAPES = [(1, 3), (1, 1), (2, 5)]
 
@@ -96,7 +96,7 @@ def test_a_scattered_output_without_a_batch_dimension() -> None:
 
 def test_a_scattered_output_that_is_too_short_is_refused() -> None:
     instance = RaggedInstance(Recorder(Y=[1, 2]), RaggedLayout(scattered={"Y": "V"}))
-    with pytest.raises(BackendError, match="output tensor 'Y' in responses: expected at least 3 elements .*, got 2"):
+    with pytest.raises(BackendError, match=r"output tensor 'Y' in responses: expected at least 3 elements .*, got 2"):
         instance.execute(Batch({"V": parts(1, 2)}, 2))
 
 
@@ -129,6 +129,14 @@ def test_pieces_are_taken_out_for_the_answer() -> None:
     layer.submit(Pending({}, 2, done.append))
     assert done[0].results["Y"].tolist() == [0, 1, 2]
     assert done[0].results["Z"].tolist() == [1, 1]
+
+
+def test_the_pieces_of_a_request_that_ran_in_parts_are_joined() -> None:
+    carrier = np.empty(3, object)
+    carrier[0], carrier[2] = np.ones((2, 4)), np.zeros((1, 4))
+    done: list[Pending] = []
+    ScatteredOutputs(Immediate({"Y": carrier}), frozenset({"Y"})).submit(Pending({}, 3, done.append))
+    assert done[0].results["Y"].tolist() == [[1] * 4, [1] * 4, [0] * 4]
 
 
 def test_errors_pass() -> None:

@@ -79,17 +79,20 @@ def test_controls_of_a_model_without_a_batch_dimension_have_one_dimension() -> N
         (
             "UINT64",
             request("a"),
-            "[request id: <id_unknown>] sequence batching control 'C' data-type is 'BYTES', but model 'm' expects 'UINT64'",
+            "[request id: <id_unknown>] sequence batching control 'C' data-type is 'BYTES', but model "
+            "'m' expects 'UINT64'",
         ),
         (
             "INT32",
             request("a"),
-            "[request id: <id_unknown>] sequence batching control 'C' data-type is 'BYTES', but model 'm' expects 'INT32'",
+            "[request id: <id_unknown>] sequence batching control 'C' data-type is 'BYTES', but model "
+            "'m' expects 'INT32'",
         ),
         (
             "BYTES",
             request(7),
-            "[request id: <id_unknown>] sequence batching control 'C' data-type is 'UINT64', but model 'm' expects 'BYTES'",
+            "[request id: <id_unknown>] sequence batching control 'C' data-type is 'UINT64', but model "
+            "'m' expects 'BYTES'",
         ),
     ],
 )

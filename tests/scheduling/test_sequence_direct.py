@@ -143,13 +143,13 @@ def test_the_wait_counts_from_the_arrival_of_the_request_at_the_front(clock) -> 
 
 def test_different_shapes_run_apart_in_their_own_rows_and_the_longest_wait_goes_first(clock) -> None:
     stage = SequenceStage(clock)
-    stage.submit(9, flags="s")
-    stage.submit(1, flags="s", shape_key="wide")
-    clock.advance(1)
-    stage.submit(2, flags="s", shape_key="narrow")
-    stage.submit(3, flags="s", shape_key="wide")
+    fill(stage, 4)
+    stage.submit(4)
+    for sequence, key in ((2, "wide"), (1, "narrow"), (3, "wide")):
+        clock.advance(1)
+        stage.submit(sequence, shape_key=key)
     stage.finish_all()
-    assert stage.ran == [[9], [0, 1, 0, 3], [0, 0, 2]]
+    assert stage.ran == [[0, 0, 0, 4], [0, 2, 3], [1]]
 
 
 def test_a_model_without_a_batch_dimension_runs_one_request_at_a_time(clock) -> None:

@@ -134,13 +134,38 @@ def test_a_request_that_was_handed_on_can_still_be_given_up(clock, waiting) -> N
         stage.submit(1)
 
 
+def test_a_formed_batch_that_everybody_left_does_not_run(clock) -> None:
+    stage = SequenceStage(clock, oldest(4))
+    submit(stage, 1)
+    gone = stage.submit(2, flags="s")
+    stage.scheduler.request_gone(gone)
+    stage.finish_all()
+    assert stage.ran == [[1]]
+    assert not stage.scheduler.busy
+
+
 def test_the_last_request_given_up_lets_the_next_sequence_of_the_slot_begin(clock) -> None:
     stage = SequenceStage(clock, oldest(1, delay_ms=100))
     gone = stage.submit(1, flags="se")
-    stage.submit(2, flags="se")
+    submit(stage, 2, 3)
     stage.scheduler.request_gone(gone)
     clock.advance(100)
-    assert stage.ran == [[2]]
+    stage.finish()
+    clock.advance(100)
+    submit(stage, 2, flags="e")
+    clock.advance(100)
+    stage.finish()
+    clock.advance(100)
+    assert stage.ran == [[2], [2], [3]]
+
+
+def test_an_open_batch_is_closed_by_another_shape(clock) -> None:
+    stage = SequenceStage(clock, oldest(8))
+    submit(stage, 1)
+    for sequence, key in ((2, "a"), (3, "b"), (4, "a"), (5, "a")):
+        stage.submit(sequence, flags="s", shape_key=key)
+    stage.finish_all()
+    assert stage.ran == [[1], [2], [3], [4, 5]]
 
 
 def test_statistics_count_requests(clock) -> None:

@@ -251,9 +251,17 @@ def test_a_sequence_with_a_request_is_not_idle_however_long_that_takes(plan, clo
     stage = SequenceStage(clock, plan)
     stage.submit(1, flags="s")
     clock.advance(5 * IDLE_MS)
-    stage.submit(1, 2)
+    stage.submit(1)
+    stage.submit(1)
+    stage.finish()
+    clock.advance(5 * IDLE_MS)
     stage.finish_all()
-    assert stage.sums() == [1, 3]
+    clock.advance(IDLE_MS / 2)
+    stage.submit(1)
+    clock.advance(5 * IDLE_MS)
+    stage.submit(1)
+    stage.finish_all()
+    assert stage.sums() == [1, 2, 3, 4, 5]
 
 
 @ONE_SLOT
@@ -362,7 +370,11 @@ def test_a_full_queue_is_measured_in_bytes_too(clock) -> None:
     with pytest.raises(Unavailable):
         stage.submit(1, byte_size=1)
     stage.finish_all()
-    stage.submit(1, byte_size=100)
+    stage.submit(1, byte_size=1)
+    stage.submit(1, byte_size=8)
+    stage.submit(1, byte_size=2)
+    with pytest.raises(Unavailable):
+        stage.submit(1, byte_size=1)
 
 
 @BOTH
@@ -453,21 +465,42 @@ def test_nothing_is_held_back_from_an_unloading_model(plan, clock) -> None:
     assert stage.ran == [[1]]
 
 
-@BOTH
-def test_the_rate_limiter_has_a_say(plan, clock) -> None:
-    stage = SequenceStage(clock, plan, instances=2)
+def limited(stage: SequenceStage) -> RateLimiter:
+    """A limiter that lets one of the instances run at a time."""
     limiter = RateLimiter()
     permits = {runner: Permit([Demand(Resource("R"), 1)], 1, stage.scheduler.ask_turn) for runner in stage.runners}
     limiter.join(tuple(permits.values()))
     stage.scheduler.take_turns(Turns(limiter, permits))
-    stage.submit(1, flags="s")
-    stage.submit(2, flags="s")
+    return limiter
+
+
+@BOTH
+def test_the_rate_limiter_lets_instances_take_turns(plan, clock) -> None:
+    stage = SequenceStage(clock, plan, instances=2)
+    limited(stage)
+    for sequence, flags in ((1, "s"), (2, "s"), (1, "e")):
+        stage.submit(sequence, flags=flags)
     assert stage.ran == [[1]]
-    stage.finish()
-    assert stage.ran == [[1], [2]]
-    stage.finish()
-    stage.submit(1)
+    stage.finish_all()
     assert stage.ran == [[1], [2], [1]]
-    stage.finish()
+
+
+@BOTH
+def test_an_instance_whose_work_is_gone_leaves_its_turn_to_others(plan, clock) -> None:
+    stage = SequenceStage(clock, plan, instances=3)
+    limited(stage)
+    stage.submit(1, flags="s")
+    gone = stage.submit(2, flags="s")
+    stage.submit(3, flags="s")
+    stage.scheduler.request_gone(gone)
+    clock.settle()
+    stage.finish_all()
+    assert stage.ran == [[1], [3]]
+
+
+@BOTH
+def test_an_unloaded_model_needs_no_resources(plan, clock) -> None:
+    stage = SequenceStage(clock, plan)
+    limiter = limited(stage)
     stage.scheduler.close()
-    limiter.join(())
+    limiter.join([Permit([Demand(Resource("R", device=0), 1)], 1, print)])

@@ -6,7 +6,7 @@ from sequences import PLAN
 
 from despina.scheduling.pending import Pending
 from despina.scheduling.sequence import Sequence, Slot
-from despina.scheduling.sequence_plan import StateTensor
+from despina.scheduling.sequence_plan import FlagControl, StateTensor
 from despina.scheduling.sequence_step import Steps
 
 VARIABLE = StateTensor("STATE", "NEW", np.zeros((1, 1), "<i4"), variable=True)
@@ -53,6 +53,13 @@ def test_rows_without_a_request_are_zero_in_the_shapes_of_a_live_one(array, noth
     assert middle is array
     for part in (first, last):
         assert (part.dtype, part.tolist()) == (nothing.dtype, nothing.tolist())
+
+
+def test_rows_without_a_request_carry_the_false_values_of_the_configuration() -> None:
+    ready = FlagControl("READY", "R", np.full((1, 1), 7, "<i4"), np.full((1, 1), 9, "<i4"))
+    steps = Steps(replace(PLAN, flags=(ready,)))
+    batch = steps.gather([None, steps.make(slot_with(steps, {"IN": np.ones((1, 1))}), 0)])
+    assert [part.item() for part in batch.inputs["R"]] == [7, 9]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from despina_backends.base import Batch, Execution
 
 from despina.scheduling.pending import Pending
 from despina.scheduling.shape_buckets import (
@@ -12,6 +11,7 @@ from despina.scheduling.shape_buckets import (
     padded_inputs,
 )
 from despina.telemetry.statistics import ModelStatistics
+from despina_backends.base import Batch, Execution
 
 INT64 = np.dtype(np.int64)
 BUCKET = ShapeBucket("IDS", 1, (4, 8), -1, {"LOGITS": (1,)})
@@ -110,7 +110,9 @@ class Held:
 
 
 def submitted(layer: BucketedRequests, length: int, done: list[Pending] | None = None) -> Pending:
-    pending = Pending({"IDS": np.ones((1, length), np.int64), "P": np.ones((1, 2))}, 1, ([] if done is None else done).append)
+    pending = Pending(
+        {"IDS": np.ones((1, length), np.int64), "P": np.ones((1, 2))}, 1, ([] if done is None else done).append
+    )
     layer.submit(pending)
     return pending
 

@@ -15,8 +15,14 @@ from despina_backends.onnxruntime.instance import RunInstance
 from despina_backends.onnxruntime.memory import Allocator, PageableMemory
 from despina_backends.onnxruntime.metadata import tensors
 from despina_backends.onnxruntime.options import run_options, session_options
+from despina_backends.onnxruntime.parameters import boolean
 from despina_backends.onnxruntime.providers import CUDA, Provider, execution_providers
 from despina_backends.onnxruntime.session import Session
+
+SHARE_SESSION = "share_session"
+"""Parameter of the configuration: instances on one device share a session. A session may run on several threads, each
+run on a stream of its own, so on a GPU the second instance copies its batch in while the first computes, and there is
+one copy of the weights. Kernels with a state per node (convolutions) take turns."""
 
 # Concurrent creation races where sessions register custom operators, and each would take all cores to optimise.
 _CREATION = threading.Lock()
@@ -41,11 +47,12 @@ class OnnxRuntimeBackend:
         self.initializers: Mapping[str, TensorMetadata] = tensors(session.get_overridable_initializers(), optional=True)
         self.steady = not options.op_library_paths and is_steady(self._path)
         self._spare: Session | None = session
+        self._shares = boolean((options.parameters or {}).get(SHARE_SESSION, "false"))
+        self._shared: dict[Device, Session] = {}
 
     def instance(self, device: Device) -> Instance:
         """A session on `device`. Raises BackendError when it would have to run elsewhere."""
-        spare, self._spare = self._spare, None
-        session = spare if spare is not None and device == self._spare_device else self._create(device)
+        session = self._session(device)
         inputs, outputs = {**self.inputs, **self.initializers}, self.outputs
         options = run_options(self._runtime, self._options)
         datatypes = {tensor.datatype for tensor in (*inputs.values(), *outputs.values())}
@@ -57,8 +64,18 @@ class OnnxRuntimeBackend:
         return BoundInstance(session, inputs, outputs, self._staging_memory(device), options)
 
     def close(self) -> None:
-        """Let go of the session no instance has taken over."""
+        """Let go of sessions that no instance has, and of shared ones."""
         self._spare = None
+        self._shared.clear()
+
+    def _session(self, device: Device) -> Session:
+        if device in self._shared:
+            return self._shared[device]
+        spare, self._spare = self._spare, None
+        session = spare if spare is not None and device == self._spare_device else self._create(device)
+        if self._shares:
+            self._shared[device] = session
+        return session
 
     def _create(self, device: Device) -> Session:
         providers = execution_providers(self._options, device)

@@ -4,7 +4,7 @@ Host memory is bound as it is, and ONNX Runtime copies to and from the GPU insid
 GIL. From pinned memory that copy runs at the speed of the bus, so batches are gathered in pinned buffers, and outputs
 of known shape land in pinned buffers too, from which they are copied into fresh arrays: the caller keeps those. An
 execution ends with its stream synchronised, so one set of buffers is enough; to overlap copies with computation give
-the model two instances.
+the model two instances, with `share_session` on one set of weights.
 """
 
 import ctypes

@@ -9,6 +9,7 @@ from despina import __version__
 _COMMANDS = {
     "serve": "despina.cli.serve:serve",
     "model": "despina.cli.model:model",
+    "compute": "despina.cli.compute:compute",
     "tune": "despina.cli.tune:tune",
 }
 

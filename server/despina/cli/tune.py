@@ -1,5 +1,6 @@
 """`despina tune`: measures a model and proposes its configuration."""
 
+import logging
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -9,9 +10,7 @@ from pathlib import Path
 import click
 
 from despina.cli.records import progress, reported
-from despina.config.names import complete_names
 from despina.config.proto import ModelConfig
-from despina.config.read import read_model_config
 from despina.errors import InvalidArgument
 from despina.models.candidate import Candidate
 from despina.models.source import Source
@@ -21,7 +20,7 @@ from despina.tuning.curve import fit_all
 from despina.tuning.measure import Arrangement, Budget, Measured, arrangements, batch_sizes, measure, thread_counts
 from despina.tuning.report import choice_text, curve_table, doubts, lines_text
 from despina.tuning.stand import Looks, Stand
-from despina.tuning.write import config_text, write_config
+from despina.tuning.write import config_text, write_config, written_config
 
 
 def parse_shapes(
@@ -76,6 +75,8 @@ def tune(
     The model is loaded into this process and fed random rows. Do it on the machine that will serve, with nothing else
     running. The configuration goes to stdout, everything else to stderr.
     """
+    # What is completed from the model is said at every load; here that is no news.
+    logging.getLogger("despina").setLevel(logging.ERROR)
     budget = Budget(time.monotonic, time.monotonic() + budget_seconds)
     settings = Settings(model_repository=(model_repository,))
     with reported():
@@ -87,7 +88,7 @@ def tune(
             sizes = batch_sizes(max_batch_size) if looks.batches else (1,)
             measured = measure(tried, sizes, stand.run, budget, slo_p99_ms / 1e3, progress)
         choice = _report(measured, slo_p99_ms / 1e3)
-        config = complete_names(read_model_config(candidate.directory), name, candidate.directory)
+        config = written_config(name, candidate.directory)
         tuned = apply(config, choice, looks.kind, batches=looks.batches)
         _deliver(tuned, choice, candidate.directory, written=written)
 

@@ -21,10 +21,15 @@ def match_model(config: ModelConfig, inputs: Tensors, outputs: Tensors) -> None:
     _match_count(config, inputs)
     for tensor in config.input:
         _match_input(config, tensor, inputs)
+    scattered = {name for batch_output in config.batch_output for name in batch_output.target_name}
     for tensor in config.output:
         if tensor.name not in outputs:
             raise InvalidArgument(_unexpected("output", tensor.name, outputs))
-        _match_tensor(config, tensor, outputs[tensor.name], "output")
+        if tensor.name in scattered and outputs[tensor.name].shape == (-1,):
+            # One vector for the whole batch, whose pieces have the shapes of an input.
+            _match_type(config, tensor, outputs[tensor.name], "output")
+        else:
+            _match_tensor(config, tensor, outputs[tensor.name], "output")
     match_sequences(config, inputs, outputs)
 
 

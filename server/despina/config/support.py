@@ -6,11 +6,8 @@ from despina.errors import Unsupported
 RUNTIME = "libtriton_onnxruntime.so"
 
 
-def reject_unsupported(config: ModelConfig, *, sequences: bool = True, ragged: bool = False) -> None:
-    """Raises Unsupported, naming the model and what to change.
-
-    `sequences` and `ragged`: whether the server schedules sequences and ragged batches.
-    """
+def reject_unsupported(config: ModelConfig, *, sequences: bool = True) -> None:
+    """Raises Unsupported, naming the model and what to change. `sequences`: whether the server schedules them."""
     for asked, what in (
         (config.runtime not in ("", RUNTIME), f"runtime '{config.runtime}' (leave it empty)"),
         (config.model_transaction_policy.decoupled, "a decoupled transaction policy (set decoupled to false)"),
@@ -18,14 +15,6 @@ def reject_unsupported(config: ModelConfig, *, sequences: bool = True, ragged: b
         (any(group.secondary_devices for group in config.instance_group), "secondary_devices (remove them)"),
         (config.sequence_batching.iterative_sequence, "iterative_sequence (remove it)"),
         (not sequences and config.HasField("sequence_batching"), "sequence_batching (remove it)"),
-        (
-            not ragged and _is_ragged(config),
-            "ragged batches: allow_ragged_batch, batch_input, batch_output (remove them)",
-        ),
     ):
         if asked:
             raise Unsupported(f"model '{config.name}' asks for {what}, which this server does not support")
-
-
-def _is_ragged(config: ModelConfig) -> bool:
-    return bool(config.batch_input or config.batch_output or any(tensor.allow_ragged_batch for tensor in config.input))

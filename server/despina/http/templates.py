@@ -17,6 +17,7 @@ import orjson
 from despina.errors import DespinaError
 from despina.protocol import tensor_data
 from despina.protocol.encode import Buffer, encode_output, json_data, response_frame
+from despina.protocol.json import loads, loads_first_wins
 from despina.protocol.messages import Array, InferRequest, OutputTensor
 from despina.scheduling.pending import Pending
 
@@ -123,7 +124,7 @@ class Templates:
         if not _is_plain(request):
             return
         parts = split_at_data(bytes(body))
-        if parts is None or len(parts.spans) != len(request.inputs) or sum(map(len, parts.fixed)) > MAX_FIXED_BYTES:
+        if parts is None or sum(map(len, parts.fixed)) > MAX_FIXED_BYTES or not holds_the_inputs(parts):
             return
         inputs: list[InputTemplate] = []
         for item in request.inputs:
@@ -258,3 +259,17 @@ def split_at_data(text: bytes) -> JsonParts | None:
         spans.append((start, position))
     fixed.append(text[position:])
     return JsonParts(tuple(fixed), tuple(spans)) if spans else None
+
+
+def holds_the_inputs(parts: JsonParts) -> bool:
+    """Whether the pieces that were cut out are the data of the inputs, all of them, in order, and nothing else: `"data":`
+    may stand anywhere, a key may be there twice or be written differently, and a piece may end too early. Told by parsing
+    the document with a number in place of each piece."""
+    text = parts.fixed[0] + b"".join([b"%d%b" % numbered for numbered in enumerate(parts.fixed[1:])])
+    try:
+        document = loads(text)
+        if document != loads_first_wins(text):
+            return False
+        return [entry.get("data") for entry in document["inputs"]] == list(range(len(parts.spans)))
+    except (DespinaError, AttributeError, KeyError, TypeError):
+        return False

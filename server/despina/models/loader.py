@@ -17,7 +17,8 @@ from despina.errors import DespinaError, Internal, InvalidArgument, NotFound, Un
 from despina.models.batch_layout import BatchLayout, batch_layout
 from despina.models.candidate import Candidate
 from despina.models.sequence_plans import sequence_plan, with_sequence_inputs
-from despina.models.warmup import WarmupExecution, read_samples, run_samples
+from despina.models.warmup import Sample, WarmupExecution, read_samples, run_samples
+from despina.models.warmup_sizes import run_sizes, size_samples, warmup_sizes
 from despina.repository.files import model_file
 from despina.repository.labels import read_labels
 from despina.scheduling.sequence_plan import SequencePlan
@@ -117,10 +118,22 @@ def _load(
     sequences = sequence_plan(config, directory)
     samples = with_sequence_inputs(read_samples(config, directory), sequences)
     warmup = run_samples(samples, [placed.instance for placed in instances])
+    _warm_sizes(config, samples, sequences, instances)
     seconds = time.monotonic() - start
     return LoadedVersion(
         candidate.name, version, config, directory, backend, instances, labels, seconds, warmup, sequences, layout
     )
+
+
+def _warm_sizes(
+    config: ModelConfig,
+    samples: Sequence[Sample],
+    sequences: SequencePlan | None,
+    instances: Sequence[PlacedInstance],
+) -> None:
+    for placed in instances:
+        sized = size_samples(config, warmup_sizes(config, placed.device), samples)
+        run_sizes(config.name, with_sequence_inputs(sized, sequences), placed.instance)
 
 
 def backend_factory(name: str) -> BackendFactory:
@@ -187,9 +200,7 @@ def _complete(
     return config
 
 
-def _place(
-    config: ModelConfig, backend: Backend, layout: BatchLayout, opened: ExitStack
-) -> tuple[PlacedInstance, ...]:
+def _place(config: ModelConfig, backend: Backend, layout: BatchLayout, opened: ExitStack) -> tuple[PlacedInstance, ...]:
     placed: list[PlacedInstance] = []
     for wanted in placements(config):
         instance = backend.instance(wanted.device)

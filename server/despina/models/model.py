@@ -61,9 +61,7 @@ class Model:
         self._scheduler = make_scheduler(parts)
         self._find_model = options.find_model
 
-    def submit(
-        self, request: InferRequest, on_done: Callable[[Pending], None], trace: Trace | None = None
-    ) -> Pending:
+    def submit(self, request: InferRequest, on_done: Callable[[Pending], None], trace: Trace | None = None) -> Pending:
         """Check a request against the model and hand it to the scheduler; `on_done` is called once with the answer.
         Raises DespinaError when it does not fit or cannot be taken."""
         admitted = self.signature.admit(request)

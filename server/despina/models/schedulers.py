@@ -4,12 +4,13 @@
 scheduler is a class with the methods of `Scheduler`, a function from `Parts` to it, and a line in that table.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from despina.config.proto import Message, ModelConfig, model_config_pb2
-from despina.errors import Unsupported
+from despina.errors import InvalidArgument, Unsupported
 from despina.models.batch_layout import BatchLayout
 from despina.models.ensemble_steps import ensemble_graph
 from despina.models.layers import with_layers
@@ -21,7 +22,7 @@ from despina.scheduling.batcher import Batcher, BatcherOptions, Decide, one_at_a
 from despina.scheduling.clock import Clock
 from despina.scheduling.ensemble import EnsembleScheduler, FindModel
 from despina.scheduling.oversize import Oversize
-from despina.scheduling.pace import FastestBatch
+from despina.scheduling.pace import BatchObserver, FastestBatch
 from despina.scheduling.pending import Pending
 from despina.scheduling.policy_queue import PolicyQueue, QueuePolicy, QueueRules
 from despina.scheduling.rate_limiter import Demand, Permit, RateLimiter, Resource
@@ -31,6 +32,7 @@ from despina.scheduling.runner import InstanceRunner
 from despina.scheduling.scheduler import Scheduler
 from despina.scheduling.sequence_plan import SequencePlan
 from despina.scheduling.sequence_scheduler import SequenceScheduler
+from despina.scheduling.slo import SloQueue
 from despina.scheduling.turns import Turns
 from despina.telemetry.statistics import ModelStatistics
 
@@ -83,6 +85,8 @@ def make_scheduler(parts: Parts) -> Scheduler:
 
 def one_by_one(parts: Parts) -> Scheduler:
     """No scheduling chosen: first in, first out, every request on its own (config §5.5)."""
+    if target_ns := slo_target_ns(parts.config):
+        return slo(parts, target_ns)
     queue = FifoQueue(parts.options.queue_limits)
     return _finish(parts, _batcher(parts, queue, one_at_a_time, BatcherOptions(**_shapes(parts.config))))
 
@@ -91,6 +95,8 @@ def dynamic_batching(parts: Parts) -> Scheduler:
     """Requests are coalesced. Any rule about the queue makes it a `PolicyQueue`, which is only touched when an instance
     is free (config §5.3)."""
     config, options = parts.config, parts.options
+    if target_ns := slo_target_ns(config):
+        return slo(parts, target_ns)
     rules = queue_rules(config.dynamic_batching)
     fastest = FastestBatch(config.max_batch_size, len(parts.runners)) if rules.any_timeout_rejects else None
     plain = rules.are_none
@@ -117,6 +123,33 @@ def _decide(config: ModelConfig) -> Decide:
     return decide
 
 
+SLO_PARAMETER = "slo_p99_ms"
+
+
+def slo_target_ns(config: ModelConfig) -> int:
+    """The latency target of a model, 0 without one. Raises InvalidArgument for what is no positive number."""
+    if SLO_PARAMETER not in config.parameters:
+        return 0
+    text = config.parameters[SLO_PARAMETER].string_value
+    try:
+        milliseconds = float(text)
+    except ValueError:
+        milliseconds = math.nan
+    if not 0 < milliseconds < math.inf:
+        raise InvalidArgument(
+            f"model '{config.name}': parameter '{SLO_PARAMETER}': expected a positive number of milliseconds, got "
+            f"'{text}'"
+        )
+    return int(milliseconds * 1e6)
+
+
+def slo(parts: Parts, target_ns: int) -> Scheduler:
+    """Batches as large as a latency target allows; `dynamic_batching` says no more than that there are batches."""
+    queue = SloQueue(target_ns, parts.config.max_batch_size, len(parts.runners), parts.options.queue_limits)
+    options = BatcherOptions(prefetch=False, **_shapes(parts.config))
+    return _finish(parts, _batcher(parts, queue, queue.decide, options, queue))
+
+
 def queue_rules(batching: Message) -> QueueRules:
     """The queue policies of `dynamic_batching`, or of anything with the same fields."""
     default = _queue_policy(batching.default_queue_policy)
@@ -141,11 +174,11 @@ def _shapes(config: ModelConfig) -> dict[str, bool]:
 
 
 def _batcher(
-    parts: Parts, queue: RequestQueue, decide: Decide, options: BatcherOptions, fastest: FastestBatch | None = None
+    parts: Parts, queue: RequestQueue, decide: Decide, options: BatcherOptions, observer: BatchObserver | None = None
 ) -> Batcher:
     ordered = parts.config.dynamic_batching.preserve_ordering
     answers = (OrderedAnswers if ordered else Answers)(parts.clock, parts.statistics)
-    return Batcher(queue, decide, list(parts.runners), parts.clock, parts.statistics, answers, options, fastest)
+    return Batcher(queue, decide, list(parts.runners), parts.clock, parts.statistics, answers, options, observer)
 
 
 def _finish(parts: Parts, batcher: Batcher) -> Scheduler:

@@ -19,6 +19,9 @@ from despina.shared_memory.window import Window
 
 OVERSIZE_PARAMETER = "allow_oversize_requests"
 
+MAX_RAGGED_RANK = 31
+"""Ragged inputs may have any shape, but no more dimensions than an array can have, the batch aside."""
+
 _BATCH_NOTE = (
     "NOTE: Setting a non-zero max_batch_size in the model config requires a batch dimension to be prepended to each "
     "input shape. If you want to specify the full shape including the batch dim in your input dims config, try setting "
@@ -125,7 +128,9 @@ class Signature:
     def admit_arrays(self, inputs: Mapping[str, Array], request_id: str = "") -> Admitted:
         """Check tensors that are arrays already, in the shapes clients would send. Nothing is copied. Raises
         InvalidArgument."""
-        described = [InferInput(name, self._datatype_name(name, array), array.shape, array) for name, array in inputs.items()]
+        described = [
+            InferInput(name, self._datatype_name(name, array), array.shape, array) for name, array in inputs.items()
+        ]
         request = InferRequest(request_id, described)
         self._check_names(request)
         rows = self._rows(request)
@@ -162,7 +167,8 @@ class Signature:
         missing = [name for name in self.required if name not in got]
         expected = f"expected {len(self.inputs)} inputs but got {len(got)} inputs"
         if self.has_optional:
-            expected = f"expected number of inputs between {len(self.required)} and {len(self.inputs)} but got {len(got)} inputs"
+            bounds = f"between {len(self.required)} and {len(self.inputs)}"
+            expected = f"expected number of inputs {bounds} but got {len(got)} inputs"
         return (
             f"{expected} for model '{self.model}'. Got input(s) {_name_list(got)}, but missing required input(s) "
             f"{_name_list(missing) if missing else ']'}. Please provide all required input(s)."
@@ -194,7 +200,15 @@ class Signature:
         full_shape = self._full_shape(item, request, rows)
         # A batch of 0 rows is no batch at all to the real server: it then expects the bytes of one row.
         count = prod(full_shape) if rows or not self.max_batch_size else prod(item.shape[1:])
-        return self._read(item, self.inputs[item.name].datatype, count, request).reshape(full_shape)
+        array = self._read(item, self.inputs[item.name].datatype, count, request)
+        try:
+            return array.reshape(full_shape)
+        except ValueError:
+            # A batch of 0 rows that brought a row along, or no elements in a shape beyond all memory.
+            raise InvalidArgument(
+                f"{request.label}unexpected shape for input '{item.name}' for model '{self.model}'. Expected a shape "
+                f"that {array.size} elements fill, got {_shape_text(item.shape)}. "
+            ) from None
 
     def _full_shape(self, item: InferInput, request: InferRequest, rows: int) -> tuple[int, ...]:
         """The shape the model takes an input in, after datatype and shape have been checked."""
@@ -207,7 +221,7 @@ class Signature:
             )
         batch = item.shape[:1] if self.max_batch_size else ()
         shape = item.shape[len(batch) :]
-        if not spec.accepts(shape) and not spec.ragged:
+        if not spec.accepts(shape) and (not spec.ragged or len(shape) > MAX_RAGGED_RANK):
             raise InvalidArgument(self._shape_complaint(item, spec, request))
         return (rows, *spec.model_shape(shape)) if batch else spec.model_shape(shape)
 

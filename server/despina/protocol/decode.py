@@ -7,7 +7,6 @@ tensors stay views of the body. What needs the model (names, datatypes, shapes) 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 from typing import TypeVar
 
 from despina.errors import AlreadyExists, Internal, InvalidArgument, NotFound, Unsupported
@@ -63,11 +62,13 @@ def content_length(value: str) -> int:
 
 
 def _c_integer(value: str, header: str) -> int:
-    match = re.match(r"\s*([+-]?\d+)", value, re.ASCII)
+    match = re.match(r"\s*([+-]?)0*(\d+)", value, re.ASCII)
     if match is None:
         raise InvalidArgument(f"Unable to parse {header}, got: {value}")
-    number = int(match.group(1))
+    sign, digits = match.groups()
     low, high = INT32_RANGE
+    # Python refuses to read integers of thousands of digits.
+    number = int(sign + digits[:11])
     if not low <= number <= high:
         raise InvalidArgument(f"Unable to parse {header}, value is out of range [ {low}, {high} ], got: {value}")
     return number
@@ -104,7 +105,7 @@ def _parse(head: memoryview) -> Json:
     return document
 
 
-_COUNTED_KEYS = (b'"id"', b'"inputs"', b'"outputs"', b'"datatype"', b'"shape"', b'"data"')
+_COUNTED_KEYS = (b'"id"', b'"inputs"', b'"outputs"', b'"datatype"', b'"shape"', b'"data"', b'"name"', b'"parameters"')
 
 
 def _repeats_a_key(head: bytes, document: Json) -> bool:
@@ -112,22 +113,31 @@ def _repeats_a_key(head: bytes, document: Json) -> bool:
     happens to look like a key only costs a second look."""
     if head.count(b'"') == _quotes(document):
         return False
-    entries = document.get("inputs") if isinstance(document, dict) else None
-    inputs = len(entries) if isinstance(entries, list) else 0
-    limits = (1, 1, 1, inputs, inputs, inputs)
+    inputs, outputs = _entries(document, "inputs"), _entries(document, "outputs")
+    limits = (1, 1, 1, inputs, inputs, inputs, inputs + outputs, 1 + inputs + outputs)
     return any(head.count(key) > limit for key, limit in zip(_COUNTED_KEYS, limits, strict=True))
+
+
+def _entries(document: Json, key: str) -> int:
+    entries = document.get(key) if isinstance(document, dict) else None
+    return len(entries) if isinstance(entries, list) else 0
 
 
 def _quotes(value: Json) -> int:
     """How many quotation marks the parsed `value` was written with, unless keys were dropped or marks escaped. Lists of
     anything but objects count as lists of numbers: where they hold strings, the count is merely too small."""
-    if type(value) is str:
-        return 2
-    if type(value) is dict:
-        return sum([2 + _quotes(item) for item in value.values()])
-    if type(value) is list and value and type(value[0]) is dict:
-        return sum([_quotes(item) for item in value])
-    return 0
+    count = 0
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if type(value) is str:
+            count += 2
+        elif type(value) is dict:
+            count += 2 * len(value)
+            pending += value.values()
+        elif type(value) is list and value and type(value[0]) is dict:
+            pending += value
+    return count
 
 
 def _raw_request(body: memoryview, limits: Limits) -> InferRequest:
@@ -280,13 +290,18 @@ def element_count(name: str, shape: tuple[int, ...]) -> int:
     """Number of elements of a client's shape; an empty shape has none (protocol §2.6)."""
     if any(dim > INT64_MAX for dim in shape):
         raise InvalidArgument(tensor_data.MISMATCH)
-    count = prod(shape) if shape else 0
-    if count > INT64_MAX:
-        dims = ",".join(map(str, shape))
-        raise InvalidArgument(
-            f"invalid shape for input '{name}': shape [{dims}] causes total element count to exceed maximum size of "
-            f"{INT64_MAX}"
-        )
+    if not shape or 0 in shape:
+        return 0
+    count = 1
+    for dim in shape:
+        count *= dim
+        # At once: the product of a long shape would take long, and nobody wants it.
+        if count > INT64_MAX:
+            dims = ",".join(map(str, shape))
+            raise InvalidArgument(
+                f"invalid shape for input '{name}': shape [{dims}] causes total element count to exceed maximum size "
+                f"of {INT64_MAX}"
+            )
     return count
 
 

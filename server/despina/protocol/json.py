@@ -13,11 +13,21 @@ from typing import Any
 import orjson
 
 from despina.errors import Internal
-from despina.protocol.json_reasons import not_json, refuse, refuse_huge_numbers, refuse_lone_surrogates
+from despina.protocol.json_reasons import (
+    STRING,
+    STRING_OR_BRACKET,
+    not_json,
+    refuse,
+    refuse_huge_numbers,
+    refuse_lone_surrogates,
+)
 
 Json = Any
 
 _BARE_INF = re.compile(r"(?<![\w\"])-?Inf(?!inity)\b")
+_STRING = re.compile(f"({STRING})", re.DOTALL)
+_CUT = 200
+_DEEP_AND_EMPTY = re.compile(rf"(?<!\[)\[{{{_CUT},}}+\]{{{_CUT},}}+")
 
 
 def loads(body: bytes | bytearray | memoryview) -> Json:
@@ -57,7 +67,7 @@ def _parse(text: str) -> Json:
 
 def _parse_bare_infinity(text: str, error: ValueError) -> Json:
     """`Inf` outside of strings, a spelling only Triton's own parser knows."""
-    pieces = re.split(r'("(?:[^"\\]|\\.)*")', text)
+    pieces = _STRING.split(text)
     pieces[::2] = [_BARE_INF.sub(lambda m: m.group().replace("Inf", "Infinity"), piece) for piece in pieces[::2]]
     try:
         return json.loads("".join(pieces), object_pairs_hook=_first_wins)
@@ -69,7 +79,7 @@ def _loads_deep(text: str) -> Json:
     """A document nested too deeply for both parsers: cut at the depth no endpoint accepts, if it is well formed."""
     depth = 0
     deepest = 0
-    for piece in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text):
+    for piece in STRING_OR_BRACKET.finditer(text):
         mark = piece.group()
         if mark in "[{":
             depth += 1
@@ -80,16 +90,13 @@ def _loads_deep(text: str) -> Json:
                 break
     if depth != 0:
         raise not_json("Invalid value.", len(text))
-    shallow = re.sub(rf"\[{{{_CUT},}}\]{{{_CUT},}}", "[" * _CUT + "]" * _CUT, text)
+    shallow = _DEEP_AND_EMPTY.sub("[" * _CUT + "]" * _CUT, text)
     try:
         return json.loads(shallow, object_pairs_hook=_first_wins)
     except (ValueError, RecursionError) as error:
         raise Internal(
             f"failed to parse the request JSON buffer: nested {deepest} levels deep, which no field of a request needs"
         ) from error
-
-
-_CUT = 200
 
 
 def _first_wins(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

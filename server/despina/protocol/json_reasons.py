@@ -7,7 +7,11 @@ from typing import NoReturn
 from despina.errors import Internal
 
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# A string that never ends counts as one up to the end of the text: looking for its end again from every quotation mark in
+# it would take forever. For the same reason nothing here may backtrack.
+STRING = r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'
+STRING_OR_BRACKET = re.compile(STRING + r"|[\[\]{}]", re.DOTALL)
+_STRING_OR_NUMBER = re.compile(STRING + r"|(?P<number>-?\d++(?:\.\d++)?(?:[eE][+-]?\d++)?)", re.DOTALL)
 _ESCAPED_SURROGATES = re.compile(
     r"\\\\|(?P<pair>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
@@ -21,6 +25,7 @@ _REASONS = (
     ("Invalid \\u", "Incorrect hex digit after \\u escape in string."),
     ("Invalid \\", "Invalid escape character in string."),
     ("Extra data", "The document root must not be followed by other values."),
+    ("Exceeds the limit", "Number too big to be stored in double."),
 )
 
 
@@ -48,8 +53,8 @@ def refuse_lone_surrogates(text: str) -> None:
 
 def refuse_huge_numbers(text: str) -> None:
     """Raise Internal for a number that no double can hold, which the standard library reads as infinity."""
-    for match in re.finditer(r"(?<![\w\"])-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w\"])", text):
-        number = match.group()
+    for match in _STRING_OR_NUMBER.finditer(text):
+        number = match.group("number") or ""
         if (len(number) > 300 or "e" in number or "E" in number) and abs(float(number)) == float("inf"):
             raise not_json("Number too big to be stored in double.", match.start())
 
@@ -63,7 +68,7 @@ def _after_value(text: str, position: int) -> str:
             return "Miss exponent in number."
     container = ""
     open_brackets: list[str] = []
-    for match in _STRING_OR_BRACKET.finditer(text, 0, position):
+    for match in STRING_OR_BRACKET.finditer(text, 0, position):
         mark = match.group()
         if mark in "[{":
             open_brackets.append(mark)

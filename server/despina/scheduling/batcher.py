@@ -20,7 +20,7 @@ from despina.scheduling.answers import AnswerOrder
 from despina.scheduling.batch_policy import ALONE, NO_BATCH, Decision, OpenBatch
 from despina.scheduling.clock import Clock, Timer
 from despina.scheduling.formed_batch import FormedBatch, gather
-from despina.scheduling.pace import DrainRate, FastestBatch
+from despina.scheduling.pace import BatchObserver, DrainRate
 from despina.scheduling.pending import Pending
 from despina.scheduling.request_queue import QueueFull, RequestQueue, TooLate
 from despina.scheduling.runner import InstanceRunner, Outcome
@@ -53,7 +53,7 @@ class BatcherOptions:
 
 class Batcher:
     """Schedules the requests of one model version over its instances. `turns` is there when a rate limiter has a say,
-    `fastest` when somebody wants to know how long batches take."""
+    `observer` when somebody wants to know how long batches take."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Batcher:
         statistics: ModelStatistics,
         answers: AnswerOrder,
         options: BatcherOptions,
-        fastest: FastestBatch | None = None,
+        observer: BatchObserver | None = None,
     ) -> None:
         self._queue = queue
         self._decide = decide
@@ -74,7 +74,7 @@ class Batcher:
         self._statistics = statistics
         self._answers = answers
         self._options = options
-        self._fastest = fastest
+        self._observer = observer
         self._slots = 2 * len(runners) if options.prefetch else 0
         self._hold_requests = options.hold_requests
         self._waiting: deque[FormedBatch] = deque()
@@ -267,5 +267,5 @@ class Batcher:
     def _measure(self, batch: FormedBatch, taken_ns: int) -> None:
         backlog = bool(self._queue or self._waiting)
         self._drain_rate.batch_done(batch.rows, self._clock.now_ns() if backlog else 0, backlog)
-        if self._fastest is not None:
-            self._fastest.batch_done(taken_ns)
+        if self._observer is not None:
+            self._observer.batch_done(batch.shape_key, batch.rows, taken_ns)

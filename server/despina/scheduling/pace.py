@@ -5,6 +5,15 @@ wait at the very least, so that one which cannot make its deadline is refused at
 """
 
 from collections import deque
+from typing import Protocol
+
+
+class BatchObserver(Protocol):
+    """Somebody who wants to know how long batches take."""
+
+    def batch_done(self, shape_key: object, rows: int, taken_ns: int) -> None:
+        """A batch of `rows` has run; `shape_key` is that of its requests."""
+        ...
 
 
 class DrainRate:
@@ -66,7 +75,7 @@ class FastestBatch:
         self._instances = max(1, instances)
         self._times_ns: deque[int] = deque(maxlen=self.MEMORY)
 
-    def batch_done(self, taken_ns: int) -> None:
+    def batch_done(self, shape_key: object, rows: int, taken_ns: int) -> None:
         self._times_ns.append(taken_ns)
 
     def wait_ns(self, rows_ahead: int) -> int:

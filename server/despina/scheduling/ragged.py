@@ -138,6 +138,12 @@ class ScatteredOutputs(Layer):
     def _answered(self, on_done: Callable[[Pending], None], pending: Pending) -> None:
         if pending.results is not None:
             pending.results = {
-                name: array[0] if name in self._outputs else array for name, array in pending.results.items()
+                name: _piece(array) if name in self._outputs else array for name, array in pending.results.items()
             }
         on_done(pending)
+
+
+def _piece(carrier: Array) -> Array:
+    """What the rows of one request carry: one piece, or several if the request ran in parts."""
+    pieces: list[Array] = [piece for piece in carrier.tolist() if piece is not None]
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)

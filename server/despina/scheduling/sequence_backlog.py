@@ -52,10 +52,7 @@ class Backlog:
 
     def next_expiry_ns(self) -> int:
         """When `expired` has something to say; 0 for never."""
-        while self._expiries and not self._stands(self._expiries[0]):
+        # A later limit of the same sequence comes up after the sequence has left, so it needs no care of its own.
+        while self._expiries and self._expiries[0][2] not in self._sequences:
             heappop(self._expiries)
         return self._expiries[0][0] if self._expiries else 0
-
-    def _stands(self, expiry: tuple[int, int, Sequence]) -> bool:
-        expires_ns, _, sequence = expiry
-        return sequence in self._sequences and sequence.expires_ns == expires_ns

@@ -54,7 +54,7 @@ def _cost(timing: Timing) -> tuple[int, int, int]:
 
 def queue_delay_us(line: Line, spare_s: float) -> int:
     """Microseconds a batch may wait for more requests, in round numbers."""
-    delay_us = int(min(line.fixed, spare_s) * 1e6)
+    delay_us = round(min(line.fixed, spare_s) * 1e6)
     return delay_us // 100 * 100 if delay_us >= SHORTEST_DELAY_US else 0
 
 

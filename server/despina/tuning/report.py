@@ -8,6 +8,7 @@ from despina.tuning.measure import Arrangement, Measured, Point, Timing
 
 BAR = 24
 NOISY = 0.15
+SHORT_S = 1e-4
 
 
 def curve_table(timings: Sequence[Timing], slo_s: float) -> str:
@@ -57,6 +58,11 @@ def doubts(measured: Measured) -> list[str]:
         found.append(
             f"rounds differ by {spreads[len(spreads) // 2]:.0%} at half of the points: the machine is not quiet, and "
             "smaller differences mean nothing"
+        )
+    if measured.timings and min(timing.seconds for timing in measured.timings) < SHORT_S:
+        found.append(
+            f"batches of less than {SHORT_S * 1e3:g} ms: serving a request costs more than running it, so the front "
+            "end will be the limit, and instances and threads matter little"
         )
     return found
 

@@ -6,16 +6,23 @@ from typing import Any
 
 from google.protobuf import text_format  # type: ignore[import-untyped]
 
+from despina.config.names import complete_names
 from despina.config.proto import ModelConfig
-from despina.config.read import config_path
+from despina.config.read import config_path, read_model_config
 
 _text_format: Any = text_format
+
+
+def written_config(name: str, directory: Path, config_name: str = "") -> ModelConfig:
+    """The configuration as it lies in the directory; where there is none, what the files there say."""
+    config = read_model_config(directory, config_name)
+    return complete_names(config, name, directory) if config_path(directory, config_name) is None else config
 
 
 def config_text(config: ModelConfig) -> str:
     """config.pbtxt's text. Comments of the file it came from are not in a message, hence not here."""
     text: str = _text_format.MessageToString(config)
-    return text
+    return text.rstrip("\n") + "\n"
 
 
 def write_config(config: ModelConfig, directory: Path, config_name: str = "") -> tuple[Path, Path | None]:

@@ -31,14 +31,17 @@ class ClientConnection(asyncio.Protocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._header_bytes = 0
         self._paused = False
+        self._out: list[bytes] = []
         self._idle: asyncio.TimerHandle | None = None
         self.peer = b"unknown"
 
     # The exchange's side
 
     def write(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(data)
+        # What is written in one turn of the loop (head and body, mostly) leaves in one system call.
+        if not self._out:
+            self._gate.loop.call_soon(self._flush)
+        self._out.append(data)
 
     def exchange_done(self, exchange: Exchange) -> None:
         if not self._exchanges or self._exchanges[0] is not exchange:
@@ -158,7 +161,13 @@ class ClientConnection(asyncio.Protocol):
             )
         self._close()
 
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        if self._transport is not None and out:
+            self._transport.writelines(out)
+
     def _close(self) -> None:
+        self._flush()
         if self._transport is not None:
             self._transport.close()
 

@@ -20,6 +20,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._idle_since = 0.0
+        self._out: list[bytes] = []
+        self._loop = asyncio.get_running_loop()
         self.fresh = True
 
     # The exchange's side
@@ -32,8 +34,10 @@ class UpstreamConnection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
 
     def write(self, data: bytes) -> None:
-        assert self._transport is not None
-        self._transport.write(data)
+        # Head and body leave in one system call, as on the client's side.
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(data)
 
     def finish(self, now: float) -> None:
         """The response is complete and the connection may be used again."""
@@ -82,6 +86,11 @@ class UpstreamConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         if self._exchange is not None:
             self._exchange.resume_request()
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        if self._transport is not None and out:
+            self._transport.writelines(out)
 
     def _lost(self) -> None:
         exchange, self._exchange = self._exchange, None

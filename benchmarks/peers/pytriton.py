@@ -1,0 +1,36 @@
+"""PyTriton: tritonserver with a Python function behind a proxy. Identity only, to show the front end."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from benchmarks.contender import RunningServer
+from benchmarks.measurement import Kind
+from benchmarks.peers.environment import environment, installed
+from benchmarks.peers.peer import APPS, start_peer
+from benchmarks.peers.tritonserver import PYTHON, REQUIREMENTS, VERSION
+from benchmarks.server_process import NotStarted, free_port
+from benchmarks.workload import Workload
+
+
+@dataclass(slots=True)
+class PyTriton:
+    workload: Workload
+    about: str = ""
+    name: ClassVar[str] = "PyTriton"
+    kinds: ClassVar[Sequence[Kind]] = ("binary", "json")
+
+    def start(self) -> RunningServer:
+        if self.workload.name != "identity":
+            raise NotStarted("serves the model identity only")
+        if not os.access(PYTHON, os.X_OK):
+            raise NotStarted(f"needs Debian's {PYTHON}")
+        bin_directory = environment("tritonserver", REQUIREMENTS, PYTHON)
+        version = installed(bin_directory, "nvidia-pytriton")
+        settings = "bound Python function, max_batch_size 64, delay 0"
+        self.about = f"nvidia-pytriton {version} (tritonserver {VERSION}), {settings}"
+        port = free_port()
+        (rows,) = self.workload.inputs.values()
+        command = [str(bin_directory / "python"), str(APPS / "pytriton_identity.py"), str(port), str(rows.shape[1])]
+        return start_peer("pytriton", self.workload, command, port, "/v2/models/identity/ready", counts_batches=True)

@@ -1,0 +1,129 @@
+"""Services in one cluster: brought there, watched, asked, removed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from despina.deploy.gate.keys import Keys
+from despina.deploy.kubernetes.configuration import keys_secret
+from despina.deploy.kubernetes.kubectl import Kubectl, selector
+from despina.deploy.kubernetes.manifests import manifests
+from despina.deploy.kubernetes.render import to_list
+from despina.deploy.kubernetes.scaling import scaling_remarks
+from despina.deploy.kubernetes.state import ClusterState, Word, state_of
+from despina.deploy.kubernetes.target import ComputeTarget, Exposure, ScalingMetric
+from despina.deploy.kubernetes.workload import GENERATION_LABEL, Workload, keys_name, labels_of
+from despina.deploy.service import ServiceSpec
+
+KINDS = "deployment,service,horizontalpodautoscaler,poddisruptionbudget,ingress,secret,configmap"
+LOOK_SECONDS = 10
+"""A rollout that completes is seen at once; one that will not is looked at this often."""
+
+CUSTOM_METRICS = "/apis/custom.metrics.k8s.io/v1beta1"
+MOST_LOGS = 30
+
+Say = Callable[[str], None]
+
+
+def _quiet(line: str) -> None:
+    pass
+
+
+class Cluster:
+    """The services of one target in one namespace."""
+
+    def __init__(self, target: ComputeTarget, namespace: str | None = None, program: str = "kubectl") -> None:
+        self.target = target
+        self.namespace = namespace or target.namespace
+        self._kubectl = Kubectl(target, namespace, program)
+
+    def scaling_metric(self) -> ScalingMetric:
+        """The target's; where it says `auto`, requests in flight if the cluster can serve them, else CPU."""
+        if self.target.scaling_metric is not ScalingMetric.AUTO:
+            return self.target.scaling_metric
+        return ScalingMetric.IN_FLIGHT if self._kubectl.serves(CUSTOM_METRICS) else ScalingMetric.CPU
+
+    def deploy(self, load: Workload, say: Say = _quiet) -> None:
+        """Applies the manifests and removes what an earlier generation had beside; returns before pods are ready.
+
+        Raises:
+            DespinaError: the cluster refuses, or is not to be reached.
+        """
+        documents = manifests(load)
+        for remark in scaling_remarks(load):
+            say(f"warning: {remark}")
+        self._kubectl.apply(to_list(documents))
+        say(f"applied {', '.join(document['kind'] for document in documents)} {load.name} in {self.namespace}")
+        rendered = {document["kind"] for document in documents}
+        for kind, name in (
+            ("HorizontalPodAutoscaler", load.name),
+            ("Ingress", load.name),
+            ("Secret", keys_name(load.name)),
+        ):
+            if kind not in rendered:
+                self._kubectl.delete(kind.lower(), [name])
+
+    def wait(self, spec: ServiceSpec, say: Say = _quiet) -> ClusterState:
+        """Returns when the service is Healthy or Failed. The cluster itself ends the wait: by the rollout's deadline."""
+        told: tuple[Word, str | None] | None = None
+        while True:
+            self._kubectl.rolled_out(spec.name, LOOK_SECONDS)
+            state = self.state(spec.name)
+            if told != (state.word, state.reason):
+                told = (state.word, state.reason)
+                say(f"{state.word}, {state.ready} of {state.replicas} replicas ready. {state.reason or ''}".rstrip())
+            if state.word is Word.HEALTHY:
+                self._forget_before(spec)
+            if state.word.final or state.word is Word.DELETING:
+                return state
+
+    def state(self, name: str) -> ClusterState:
+        """
+        Raises:
+            NotFound: the service is not in the cluster.
+        """
+        deployment = self._kubectl.get("deployment", name)
+        return state_of(deployment, self._kubectl.get_all("pods", labels_of(name)))
+
+    def address(self, spec: ServiceSpec) -> str | None:
+        """The service's URL, without a slash at its end; None while the cluster has not given it an address."""
+        if self.target.expose is Exposure.NONE:
+            return f"http://{spec.name}.{self.namespace}.svc{spec.base_path}"
+        if self.target.expose is Exposure.LOAD_BALANCER:
+            host = _published(self._kubectl.get("service", spec.name))
+        else:
+            host = self.target.ingress_host or _published(self._kubectl.get("ingress", spec.name))
+        scheme = "https" if self.target.tls_secret and self.target.expose is Exposure.INGRESS else "http"
+        return None if host is None else f"{scheme}://{host}{spec.base_path}"
+
+    def log(self, name: str, lines: int, container: str | None = None) -> list[str]:
+        """The last lines of each container, or of one; every line begins with pod and container."""
+        which = "--all-containers" if container is None else f"--container={container}"
+        words = ["logs", "-l", selector(labels_of(name)), which, "--prefix", f"--tail={lines}"]
+        return self._kubectl.run([*words, f"--max-log-requests={MOST_LOGS}"]).splitlines()
+
+    def set_keys(self, name: str, keys: Keys) -> None:
+        """Pods see them within a minute, without a restart."""
+        self._kubectl.apply(to_list([keys_secret(name, self.namespace, keys)]))
+
+    def delete(self, name: str) -> None:
+        """Returns when nothing of the service is left."""
+        self._kubectl.delete(KINDS, ["-l", selector(labels_of(name))])
+
+    def _forget_before(self, spec: ServiceSpec) -> None:
+        # The generation before stays, for `kubectl rollout undo`.
+        kept = ",".join(str(number) for number in (spec.generation, spec.generation - 1))
+        wanted = f"{selector(labels_of(spec.name))},{GENERATION_LABEL} notin ({kept})"
+        self._kubectl.delete("configmap", ["-l", wanted])
+
+
+def with_metric(load: Workload, metric: ScalingMetric) -> Workload:
+    """For rendering without a cluster, `auto` is CPU: it works everywhere."""
+    return replace(load, metric=ScalingMetric.CPU if metric is ScalingMetric.AUTO else metric)
+
+
+def _published(document: Mapping[str, Any]) -> str | None:
+    for one in document.get("status", {}).get("loadBalancer", {}).get("ingress", ()):
+        if address := one.get("hostname") or one.get("ip"):
+            return str(address)
+    return None

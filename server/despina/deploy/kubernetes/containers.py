@@ -1,0 +1,132 @@
+"""The containers of a pod, all of the same image."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from despina.deploy.kubernetes.pod.places import (
+    APP_ROOT,
+    CLAIM_FOLDER,
+    CONFIG_FOLDER,
+    GATE_PORT,
+    KEYS_FOLDER,
+    LOOPBACK,
+    METRICS_PORT,
+    PROBE_PORT,
+    SCORE_PORT,
+    SERVER_PORT,
+    WORK_FOLDER,
+)
+from despina.deploy.kubernetes.probes import gate_probes, score_probes, server_probes
+from despina.deploy.kubernetes.resources import FETCH, GATE, score_resources, server_resources
+from despina.deploy.kubernetes.workload import Document, Workload
+from despina.deploy.prepare import REPOSITORY, SOURCE
+from despina.deploy.service import Mode
+from despina.deploy.supervisor.commands import model_directory
+
+FETCH_NAME, SERVER_NAME, SCORE_NAME, GATE_NAME = "fetch", "server", "score", "gate"
+
+RESTRICTED: Document = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+READ_ONLY: Document = {**RESTRICTED, "readOnlyRootFilesystem": True}
+
+
+def fetch_container(load: Workload) -> Document:
+    """Fills the work folder."""
+    mounts = [_mount("work", WORK_FOLDER), _mount("config", CONFIG_FOLDER, read_only=True), _mount("tmp", Path("/tmp"))]
+    if load.target.model_claim is not None:
+        mounts.append(_mount("models", CLAIM_FOLDER, read_only=True))
+    return _container(
+        load,
+        FETCH_NAME,
+        ["python", "-m", "despina.deploy.kubernetes.pod.fetch"],
+        resources=FETCH,
+        securityContext=READ_ONLY,
+        volumeMounts=mounts,
+    )
+
+
+def sidecars(load: Workload) -> list[Document]:
+    """What the mode puts behind the gate, in the order of starting."""
+    found = []
+    if load.spec.mode is not Mode.DEFAULT:
+        found.append(_server(load))
+    if load.spec.mode is not Mode.DIRECT:
+        found.append(_score(load))
+    return [{**one, "restartPolicy": "Always"} for one in found]
+
+
+def gate_container(load: Workload) -> Document:
+    mounts = [_mount("config", CONFIG_FOLDER, read_only=True), _mount("tmp", Path("/tmp"))]
+    if load.keys is not None:
+        mounts.append(_mount("keys", KEYS_FOLDER, read_only=True))
+    return _container(
+        load,
+        GATE_NAME,
+        ["python", "-m", "despina.deploy.kubernetes.pod.gate"],
+        ports=[_port("http", GATE_PORT), _port("probes", PROBE_PORT)],
+        resources=GATE,
+        securityContext=READ_ONLY,
+        volumeMounts=mounts,
+        **gate_probes(load.spec.deployment),
+    )
+
+
+def _server(load: Workload) -> Document:
+    words = ["despina", "serve", f"--model-repository={APP_ROOT / REPOSITORY}"]
+    words += [f"--http-address={LOOPBACK}", f"--http-port={SERVER_PORT}"]
+    words += ["--metrics-address=0.0.0.0", f"--metrics-port={METRICS_PORT}"]
+    return _container(
+        load,
+        SERVER_NAME,
+        words,
+        ports=[_port("metrics", METRICS_PORT)],
+        resources=server_resources(load.spec),
+        securityContext=RESTRICTED,
+        volumeMounts=[_mount("work", WORK_FOLDER), _mount("tmp", Path("/tmp"))],
+        **server_probes(load.spec.deployment),
+    )
+
+
+def _score(load: Workload) -> Document:
+    return _container(
+        load,
+        SCORE_NAME,
+        ["python", "-m", "despina.deploy.score", f"{LOOPBACK}:{SCORE_PORT}"],
+        env=[{"name": name, "value": value} for name, value in _score_environment(load).items()],
+        workingDir=str(APP_ROOT),
+        resources=score_resources(load.spec),
+        securityContext=RESTRICTED,
+        volumeMounts=[_mount("work", WORK_FOLDER), _mount("tmp", Path("/tmp"))],
+        **score_probes(load.spec.deployment),
+    )
+
+
+def _score_environment(load: Workload) -> Mapping[str, str]:
+    """As on one machine; what the environment of the service says wins."""
+    spec, script = load.spec, load.spec.script
+    assert script is not None
+    variables = {
+        "PYTHONUNBUFFERED": "1",
+        "AML_APP_ROOT": str(APP_ROOT),
+        "AZUREML_SOURCE_DIRECTORY": SOURCE,
+        "AZUREML_ENTRY_SCRIPT": f"{SOURCE}/{script.entry_script}",
+        "AZUREML_MODEL_DIR": str(model_directory(spec, APP_ROOT)),
+        "SERVICE_NAME": spec.name,
+        "SERVICE_PATH_PREFIX": spec.base_path,
+    }
+    if spec.deployment.scoring_timeout_ms is not None:
+        variables["SCORING_TIMEOUT_MS"] = str(spec.deployment.scoring_timeout_ms)
+    if spec.mode is Mode.MIDDLEWARE:
+        variables["TRITON_HTTP_URL"] = f"localhost:{SERVER_PORT}"
+    return {**variables, **script.variables}
+
+
+def _container(load: Workload, name: str, words: Sequence[str], **more: object) -> Document:
+    return {"name": name, "image": load.target.image, "command": list(words), **more}
+
+
+def _mount(name: str, path: Path, *, read_only: bool = False) -> Document:
+    return {"name": name, "mountPath": str(path), **({"readOnly": True} if read_only else {})}
+
+
+def _port(name: str, number: int) -> Document:
+    return {"name": name, "containerPort": number}

@@ -1,0 +1,89 @@
+"""kubectl, as one compute target needs it."""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from despina.deploy.kubernetes.target import ComputeTarget
+from despina.errors import DespinaError, NotFound, Unsupported
+
+FIELD_MANAGER = "despina"
+
+
+class Kubectl:
+    """Runs one command at a time, against one namespace."""
+
+    def __init__(self, target: ComputeTarget, namespace: str | None = None, program: str = "kubectl") -> None:
+        self._target = target
+        self._namespace = namespace or target.namespace
+        self._program = program
+
+    def apply(self, documents: str) -> None:
+        """Server side, so that fields others own (an autoscaler's replicas) stay theirs."""
+        words = ["apply", "--server-side", f"--field-manager={FIELD_MANAGER}", "--force-conflicts", "-f", "-"]
+        self.run(words, documents)
+
+    def rolled_out(self, deployment: str, seconds: int) -> bool:
+        """Returns at once when a rollout is complete, and after that time when it is not."""
+        words = ["rollout", "status", f"deployment/{deployment}", f"--timeout={seconds}s"]
+        return self._call(words, None).returncode == 0
+
+    def get(self, kind: str, name: str) -> Mapping[str, Any]:
+        """
+        Raises:
+            NotFound: there is none.
+        """
+        document: Mapping[str, Any] = json.loads(self.run(["get", kind, name, "-o", "json"]))
+        return document
+
+    def get_all(self, kind: str, labels: Mapping[str, str]) -> list[Mapping[str, Any]]:
+        document = json.loads(self.run(["get", kind, "-l", selector(labels), "-o", "json"]))
+        items: list[Mapping[str, Any]] = document["items"]
+        return items
+
+    def serves(self, path: str) -> bool:
+        """Whether the cluster has an API at this path."""
+        return self._call(["get", "--raw", path], None).returncode == 0
+
+    def delete(self, kinds: str, words: Sequence[str]) -> None:
+        """Returns when they and what depends on them are gone."""
+        self.run(["delete", kinds, *words, "--ignore-not-found", "--cascade=foreground"])
+
+    def run(self, words: Sequence[str], stdin: str | None = None) -> str:
+        """
+        Returns:
+            What it printed.
+
+        Raises:
+            NotFound: the cluster does not have it.
+            DespinaError: it failed; the message is kubectl's.
+        """
+        done = self._call(words, stdin)
+        if done.returncode == 0:
+            return done.stdout
+        said = " ".join(line.strip() for line in done.stderr.splitlines() if line.strip()) or "no message"
+        error = NotFound if "(NotFound)" in said else DespinaError
+        raise error(f"compute target {self._target.name}: kubectl {words[0]} failed: {said}")
+
+    def _call(self, words: Sequence[str], stdin: str | None) -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run(
+                [self._program, *self._where(), *words], input=stdin or "", capture_output=True, text=True, check=False
+            )
+        except FileNotFoundError:
+            raise Unsupported(
+                f"compute target {self._target.name} needs {self._program}, which is not installed; "
+                "--render DIR writes the manifests without it"
+            ) from None
+
+    def _where(self) -> list[str]:
+        target = self._target
+        words = [] if target.kubeconfig is None else [f"--kubeconfig={target.kubeconfig}"]
+        words += [] if target.context is None else [f"--context={target.context}"]
+        return [*words, f"--namespace={self._namespace}"]
+
+
+def selector(labels: Mapping[str, str]) -> str:
+    """`a=1,b=2`."""
+    return ",".join(f"{name}={value}" for name, value in labels.items())

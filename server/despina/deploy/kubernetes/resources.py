@@ -1,0 +1,52 @@
+"""How much of a node each container asks for.
+
+`containerResourceRequirements` speaks of one container that holds everything. Here the server and the score workers are
+two: in middleware mode each asks for half, and each may use up to the whole limit. The gate comes on top, with little.
+"""
+
+from math import ceil
+
+from despina.deploy.kubernetes.workload import Document
+from despina.deploy.service import Mode, ServiceSpec
+
+CPU = 0.1
+MEMORY_GB = 0.5
+GPU = "nvidia.com/gpu"
+
+GATE = {"requests": {"cpu": "100m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
+FETCH = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
+
+
+def server_resources(spec: ServiceSpec) -> Document:
+    """The inference server has the GPUs."""
+    return _resources(spec, 0.5 if spec.mode is Mode.MIDDLEWARE else 1.0, spec.deployment.gpu_cores or 0)
+
+
+def score_resources(spec: ServiceSpec) -> Document:
+    """Score workers have GPUs only when no inference server has them."""
+    gpus = 0 if spec.mode is Mode.MIDDLEWARE else spec.deployment.gpu_cores or 0
+    return _resources(spec, 0.5 if spec.mode is Mode.MIDDLEWARE else 1.0, gpus)
+
+
+def _resources(spec: ServiceSpec, share: float, gpus: int) -> Document:
+    said = spec.deployment
+    requests = {"cpu": cpu((said.cpu_cores or CPU) * share), "memory": memory((said.memory_gb or MEMORY_GB) * share)}
+    limits: dict[str, str] = {}
+    if said.cpu_cores_limit is not None:
+        limits["cpu"] = cpu(said.cpu_cores_limit)
+    if said.memory_gb_limit is not None:
+        limits["memory"] = memory(said.memory_gb_limit)
+    if gpus:
+        # Extended resources cannot be overcommitted: the request is the limit.
+        requests[GPU] = limits[GPU] = str(gpus)
+    return {"requests": requests, "limits": limits} if limits else {"requests": requests}
+
+
+def cpu(cores: float) -> str:
+    """1.5 cores are `1500m`."""
+    return f"{ceil(cores * 1000 - 1e-9)}m"
+
+
+def memory(gigabytes: float) -> str:
+    """GB of a deployment configuration are GiB; 0.5 is `512Mi`."""
+    return f"{ceil(gigabytes * 1024 - 1e-9)}Mi"

@@ -1,0 +1,114 @@
+"""From what Kubernetes says about a service to the words of the original.
+
+available, all replicas of this generation      Healthy
+FailedScheduling                                Unschedulable    not final: a node may come
+a container that cannot start or does not stay  Failed
+ProgressDeadlineExceeded                        Failed
+everything else                                 Transitioning
+"""
+
+import enum
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from despina.deploy.kubernetes.workload import GENERATION_LABEL
+
+Object = Mapping[str, Any]
+
+HOPELESS = frozenset(
+    {"CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull"}
+    | {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+)
+
+
+class Word(enum.StrEnum):
+    HEALTHY = "Healthy"
+    UNSCHEDULABLE = "Unschedulable"
+    FAILED = "Failed"
+    TRANSITIONING = "Transitioning"
+    DELETING = "Deleting"
+
+    @property
+    def final(self) -> bool:
+        return self in (Word.HEALTHY, Word.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterState:
+    """`reason` for people; `container` is the one to read the log of."""
+
+    word: Word
+    reason: str | None = None
+    container: str | None = None
+    ready: int = 0
+    replicas: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "state": self.word.value,
+            "error": self.reason,
+            "readyReplicas": self.ready,
+            "replicas": self.replicas,
+        }
+
+
+def state_of(deployment: Object, pods: Iterable[Object]) -> ClusterState:
+    """`deployment` and `pods` as the API gives them; pods of older generations are left out here."""
+    status = deployment.get("status", {})
+    replicas = deployment["spec"].get("replicas", 1)
+    word, reason, container = _judge(deployment, status, replicas, list(_newest(deployment, pods)))
+    return ClusterState(word, reason, container, status.get("readyReplicas", 0), replicas)
+
+
+def _judge(
+    deployment: Object, status: Object, replicas: int, pods: list[Object]
+) -> tuple[Word, str | None, str | None]:
+    if "deletionTimestamp" in deployment["metadata"]:
+        return Word.DELETING, None, None
+    if _rolled_out(deployment, status, replicas):
+        return Word.HEALTHY, None, None
+    for pod in pods:
+        for name, reason in _hopeless(pod):
+            return Word.FAILED, reason, name
+    for condition in status.get("conditions", ()):
+        if condition["type"] == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":
+            return Word.FAILED, f"ProgressDeadlineExceeded: {condition.get('message', '')}", None
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            return Word.FAILED, f"{condition.get('reason')}: {condition.get('message', '')}", None
+    for pod in pods:
+        if message := _unschedulable(pod):
+            return Word.UNSCHEDULABLE, f"FailedScheduling: {message}", None
+    return Word.TRANSITIONING, None, None
+
+
+def _rolled_out(deployment: Object, status: Object, replicas: int) -> bool:
+    seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+    updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
+    return bool(seen and updated >= replicas and available >= replicas and status.get("replicas", 0) == updated)
+
+
+def _newest(deployment: Object, pods: Iterable[Object]) -> Iterator[Object]:
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    wanted = labels.get(GENERATION_LABEL)
+    for pod in pods:
+        if pod["metadata"].get("labels", {}).get(GENERATION_LABEL) == wanted:
+            yield pod
+
+
+def _hopeless(pod: Object) -> Iterator[tuple[str, str]]:
+    status = pod.get("status", {})
+    for container in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
+        waiting = container.get("state", {}).get("waiting", {})
+        if waiting.get("reason") in HOPELESS:
+            ended = container.get("lastState", {}).get("terminated", {})
+            how = f", it ended with status {ended['exitCode']}" if "exitCode" in ended else ""
+            message = f": {waiting['message']}" if waiting.get("message") else ""
+            yield container["name"], f"container {container['name']}: {waiting['reason']}{how}{message}"
+
+
+def _unschedulable(pod: Object) -> str | None:
+    for condition in pod.get("status", {}).get("conditions", ()):
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return str(condition.get("message") or condition.get("reason"))
+    return None

@@ -1,0 +1,166 @@
+"""Compute targets: clusters that services can be deployed to, by name. One JSON file each in the home directory."""
+
+import enum
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from despina.deploy.blobs import sync_directory
+from despina.deploy.deployment_fields import is_label
+from despina.deploy.home import Home
+from despina.errors import AlreadyExists, InvalidArgument, NotFound
+
+NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{1,31}")
+
+
+class Exposure(enum.StrEnum):
+    """How a service is reached from outside the cluster."""
+
+    INGRESS = "ingress"
+    LOAD_BALANCER = "load-balancer"
+    NONE = "none"
+
+
+class ScalingMetric(enum.StrEnum):
+    """What the autoscaler looks at. `auto` asks the cluster whether it can see requests in flight."""
+
+    AUTO = "auto"
+    IN_FLIGHT = "in-flight"
+    CPU = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeTarget:
+    """A place in a cluster, and how pods there get their image and their models.
+
+    `kubeconfig` and `context` None leave the choice to kubectl. Models come from a copy of the home directory's `blobs/`:
+    in the volume claim `model_claim`, or below `model_url`; exactly one of the two.
+    """
+
+    name: str
+    image: str
+    namespace: str = "default"
+    kubeconfig: Path | None = None
+    context: str | None = None
+    model_claim: str | None = None
+    model_url: str | None = None
+    expose: Exposure = Exposure.INGRESS
+    ingress_class: str | None = None
+    ingress_host: str | None = None
+    tls_secret: str | None = None
+    pull_secret: str | None = None
+    scaling_metric: ScalingMetric = ScalingMetric.AUTO
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "computeType": "Kubernetes",
+            "image": self.image,
+            "namespace": self.namespace,
+            "kubeconfig": None if self.kubeconfig is None else str(self.kubeconfig),
+            "context": self.context,
+            "modelClaim": self.model_claim,
+            "modelUrl": self.model_url,
+            "expose": self.expose.value,
+            "ingressClass": self.ingress_class,
+            "ingressHost": self.ingress_host,
+            "tlsSecret": self.tls_secret,
+            "pullSecret": self.pull_secret,
+            "scalingMetric": self.scaling_metric.value,
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "ComputeTarget":
+        kubeconfig = document["kubeconfig"]
+        return cls(
+            name=document["name"],
+            image=document["image"],
+            namespace=document["namespace"],
+            kubeconfig=None if kubeconfig is None else Path(kubeconfig),
+            context=document["context"],
+            model_claim=document["modelClaim"],
+            model_url=document["modelUrl"],
+            expose=Exposure(document["expose"]),
+            ingress_class=document["ingressClass"],
+            ingress_host=document["ingressHost"],
+            tls_secret=document["tlsSecret"],
+            pull_secret=document["pullSecret"],
+            scaling_metric=ScalingMetric(document["scalingMetric"]),
+        )
+
+
+class ComputeTargets:
+    """The compute targets of one home directory."""
+
+    def __init__(self, home: Home) -> None:
+        self._folder = home.directory / "compute"
+
+    def attach(self, target: ComputeTarget, *, overwrite: bool = False) -> None:
+        """
+        Raises:
+            InvalidArgument: all that is wrong with the target, in one message.
+            AlreadyExists: the name is taken and `overwrite` is false.
+        """
+        if problems := list(_problems(target)):
+            raise InvalidArgument(f"compute target {target.name}: " + "; ".join(problems))
+        path = self._folder / f"{target.name}.json"
+        if path.exists() and not overwrite:
+            raise AlreadyExists(f"compute target {target.name} is attached already; say --overwrite to replace it")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=".")
+        with open(handle, "w") as file:
+            json.dump(target.to_json(), file, indent=2)
+        os.rename(temporary, path)
+        sync_directory(self._folder)
+
+    def get(self, name: str) -> ComputeTarget:
+        """
+        Raises:
+            NotFound: it is not attached; the message names those that are.
+        """
+        path = self._folder / f"{name}.json"
+        if not NAME.fullmatch(name) or not path.exists():
+            have = ", ".join(target.name for target in self.all()) or "none"
+            raise NotFound(
+                f"compute target {name} is not attached; have {have}. "
+                f"`despina compute attach {name} --image IMAGE` attaches it; leave it out to run on this machine"
+            )
+        return ComputeTarget.from_json(json.loads(path.read_bytes()))
+
+    def all(self) -> list[ComputeTarget]:
+        paths = sorted(path for path in self._folder.glob("*.json") if not path.name.startswith("."))
+        return [ComputeTarget.from_json(json.loads(path.read_bytes())) for path in paths]
+
+    def detach(self, name: str) -> ComputeTarget:
+        """Forgets a target; what runs there goes on.
+
+        Raises:
+            NotFound: it is not attached.
+        """
+        target = self.get(name)
+        (self._folder / f"{name}.json").unlink()
+        return target
+
+
+def _problems(target: ComputeTarget) -> list[str]:
+    problems = []
+    if not NAME.fullmatch(target.name):
+        problems.append("a name has 2 to 32 letters, digits and '-', and begins with a letter")
+    if not target.image or any(character.isspace() for character in target.image):
+        problems.append(f"image {target.image!r} is not the name of an image")
+    if not is_label(target.namespace):
+        problems.append(f"namespace {target.namespace!r} is not a DNS label")
+    if target.kubeconfig is not None and not target.kubeconfig.is_file():
+        problems.append(f"kubeconfig {target.kubeconfig} does not exist")
+    if (target.model_claim is None) == (target.model_url is None):
+        problems.append(
+            "give either --model-claim CLAIM or --model-url URL: where pods find a copy of the home directory's blobs/"
+        )
+    if target.model_url is not None and not target.model_url.startswith(("http://", "https://")):
+        problems.append(f"model URL {target.model_url!r} does not begin with https:// or http://")
+    return problems

@@ -1,0 +1,250 @@
+"""Templates are a short cut: whatever is sent, the answers are those of the full way."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uvloop
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from despina.http.infer import InferExchange, InferReply
+from despina.http.templates import Templates, holds_the_inputs, split_at_data
+from despina.scheduling.clock import LoopClock
+from despina.server import Server, load_models
+from despina.settings import Settings
+
+DIGITS = Path(__file__).parents[2] / "model_repository" / "digits"
+IDENTITY = """
+backend: "identity"
+max_batch_size: 4
+parameters {{ key: "input" value {{ string_value: "A,B" }} }}
+parameters {{ key: "output" value {{ string_value: "X,Y" }} }}
+parameters {{ key: "datatype" value {{ string_value: "{datatype}" }} }}
+"""
+
+Body = tuple[bytes, str | None]
+Answer = tuple[int, bytes, int]
+
+
+class Exchanges:
+    """A server in this process, without a port."""
+
+    def __init__(self, repository: Path) -> None:
+        self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        self._server = self._runner.run(self._start(repository))
+
+    async def _start(self, repository: Path) -> Server:
+        clock = LoopClock(asyncio.get_running_loop())
+        server = Server(Settings(model_repository=(repository,), allow_metrics=False), clock)
+        await load_models(server)
+        return server
+
+    def close(self) -> None:
+        self._runner.run(self._server.models.stop(10))
+        self._runner.close()
+
+    def answers(self, model: str, bodies: list[Body], keep: bool) -> list[Answer]:
+        """The answers to `bodies`, one after the other; unless `keep`, each meets templates that know nothing."""
+        return self._runner.run(self._answers(model, bodies, keep))
+
+    async def _answers(self, name: str, bodies: list[Body], keep: bool) -> list[Answer]:
+        model = self._server.models.get(name, None)
+        model.templates = Templates(model)
+        found: list[Answer] = []
+        for body, header_length in bodies:
+            if not keep:
+                model.templates = Templates(model)
+            replied: asyncio.Future[InferReply] = asyncio.get_running_loop().create_future()
+            InferExchange(self._server, model, replied.set_result).start(memoryview(body), header_length)
+            async with asyncio.timeout(10):
+                reply = await replied
+            content = b"".join(bytes(memoryview(piece).cast("B")) for piece in reply.buffers if len(piece))
+            found.append((reply.status, content, reply.header_length))
+        return found
+
+    def is_known(self, model: str, body: bytes) -> bool:
+        found: object = self._server.models.get(model, None).templates.find_json(memoryview(body))
+        return found is not None
+
+
+@pytest.fixture(scope="module")
+def exchanges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchanges]:
+    repository = tmp_path_factory.mktemp("repository")
+    (repository / "digits").symlink_to(DIGITS)
+    for datatype in ("FP32", "INT32", "BYTES", "FP16"):
+        model = repository / f"identity_{datatype.lower()}"
+        (model / "1").mkdir(parents=True)
+        (model / "config.pbtxt").write_text(IDENTITY.format(datatype=datatype))
+    running = Exchanges(repository)
+    yield running
+    running.close()
+
+
+MODELS = {
+    "digits": ("FP32", (("image", 64),), ("probabilities",)),
+    "identity_fp32": ("FP32", (("A", 2), ("B", 3)), ("X", "Y")),
+    "identity_int32": ("INT32", (("A", 2), ("B", 3)), ("X", "Y")),
+    "identity_bytes": ("BYTES", (("A", 2), ("B", 3)), ("X", "Y")),
+    "identity_fp16": ("FP16", (("A", 2), ("B", 3)), ("X", "Y")),
+}
+NUMBERS = {"FP32": "<f4", "INT32": "<i4", "FP16": "<f2"}
+
+
+@st.composite
+def texts_of_data(draw: st.DrawFn, datatype: str, size: int) -> str:
+    """The JSON of `size` elements, flat or nested, sometimes wrong."""
+    few = min(size, 3)
+    if datatype == "BYTES":
+        elements = [json.dumps(text) for text in draw(st.lists(st.text(max_size=2), min_size=few, max_size=few))]
+    else:
+        odd = st.sampled_from(["3.5", "1e3", "-0", "NaN", "Infinity", "1e39", "99999999999999999999"])
+        likely = st.integers(-9, 9).map(str)
+        elements = draw(st.lists(st.one_of(likely, likely, likely, odd), min_size=few, max_size=few))
+    elements = [elements[number % few] for number in range(size)]
+    comma = draw(st.sampled_from([",", ", ", " ,\n"]))
+    flat, rest = comma.join(elements), comma.join(elements[1:])
+    good = [f"[{flat}]", f"[[{flat}]]", f"[ [{flat}] ]", f"[[{elements[0]}],{rest}]", f"[[{elements[0]},[{rest}]]]"]
+    bad = [f"[{flat},1]", f'[{flat},"x"]', f"[{flat}", "[]", "[[1,[2]]", "7", "null", f"[{flat}],3]", f"[[{flat}]]]"]
+    return draw(st.sampled_from([*good, *good, *bad]))
+
+
+@st.composite
+def json_structures(draw: st.DrawFn, model: str) -> str:
+    """An infer request as text, put together by hand so that keys can be there twice and in any place. `@2@` stands for
+    an array of two elements."""
+    datatype, inputs, outputs = MODELS[model]
+    entries: list[str] = []
+    for name, size in inputs:
+        key = draw(st.sampled_from(['"data":', '"data":', '"data":', '"data": ', '"data" :', '"d\\u0061ta":']))
+        fields = [f'"name":"{name}"', f'"shape":[1,{size}]', f'"datatype":"{datatype}"', f"{key}@{size}@"]
+        extra = [f'"data":@{size}@', '"name":"A"', '"datatype":"FP32"', f'"\\"data":@{size}@', '"parameters":{}']
+        fields += draw(st.lists(st.sampled_from(extra), max_size=draw(st.sampled_from([0, 0, 0, 2]))))
+        entries.append("{" + ",".join(draw(st.permutations(fields)) if draw(st.booleans()) else fields) + "}")
+    members = [f'"inputs":[{",".join(entries)}]']
+    wanted = draw(st.sampled_from([(), (), outputs[:1], outputs]))
+    binary = draw(st.sampled_from(["false", "true"]))
+    if wanted:
+        listed = ",".join(f'{{"name":"{name}","parameters":{{"binary_data":{binary}}}}}' for name in wanted)
+        members.append(f'"outputs":[{listed}]')
+    further = ['"id":"7"', '"x":{"data":@2@}', '"y":{"data":@3@}', '"z":"\\"data\\":[1]"', '"outputs":[]', '"x":NaN']
+    further += ['"parameters":{"binary_data_output":true}', '"parameters":{"timeout":1}', '"x":"\u00e9"']
+    members += draw(st.lists(st.sampled_from(further), max_size=draw(st.sampled_from([0, 0, 1, 3]))))
+    return "{" + ",".join(draw(st.permutations(members))) + "}"
+
+
+@st.composite
+def json_bodies(draw: st.DrawFn, model: str) -> list[Body]:
+    """Requests that differ in their data only."""
+    pieces = draw(json_structures(model)).split("@")
+    bodies: list[Body] = []
+    for _ in range(draw(st.integers(1, 3))):
+        filled = [draw(texts_of_data(MODELS[model][0], int(piece))) if odd % 2 else piece for odd, piece in enumerate(pieces)]
+        bodies.append(("".join(filled).encode(), None))
+    return bodies
+
+
+@st.composite
+def binary_bodies(draw: st.DrawFn, model: str) -> list[Body]:
+    """Two infer requests, or the same one twice, with their tensors, or some of them, behind the JSON."""
+    return [draw(binary_body(model)) for _ in range(2)]
+
+
+@st.composite
+def binary_body(draw: st.DrawFn, model: str) -> Body:
+    datatype, inputs, _ = MODELS[model]
+    entries: list[dict[str, Any]] = []
+    blob = b""
+    for name, size in inputs:
+        values = draw(st.lists(st.integers(-5, 5), min_size=size, max_size=size))
+        if datatype == "BYTES":
+            data = b"".join(len(str(value)).to_bytes(4, "little") + str(value).encode() for value in values)
+        else:
+            data = np.array(values, NUMBERS[datatype]).tobytes()
+        data = data[: draw(st.sampled_from([None, None, None, None, -1]))]
+        entry: dict[str, Any] = {"name": name, "shape": [1, size], "datatype": datatype}
+        if draw(st.integers(0, 5)):
+            entry["parameters"] = {"binary_data_size": len(data)}
+            blob += data
+        else:
+            entry["data"] = values
+        entries.append(entry)
+    document: dict[str, Any] = {"inputs": entries}
+    if draw(st.booleans()):
+        document["parameters"] = {"binary_data_output": True}
+    head = json.dumps(document).encode()
+    return head + blob + draw(st.sampled_from([b"", b"", b"", b"x"])), str(len(head))
+
+
+@st.composite
+def sequences(draw: st.DrawFn) -> tuple[str, list[Body]]:
+    """A model and requests to it, in any order."""
+    model = draw(st.sampled_from(list(MODELS)))
+    groups = draw(st.lists(st.one_of(json_bodies(model), json_bodies(model), binary_bodies(model)), min_size=1, max_size=3))
+    return model, draw(st.permutations([body for group in groups for body in group]))
+
+
+@given(sequences())
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_templates_change_no_answer(exchanges: Exchanges, sequence: tuple[str, list[Body]]) -> None:
+    model, bodies = sequence
+    assert exchanges.answers(model, bodies, keep=True) == exchanges.answers(model, bodies, keep=False)
+
+
+ONE = '{"name":"A","shape":[1,2],"datatype":"INT32",%s},{"name":"B","shape":[1,3],"datatype":"INT32",%s}'
+
+
+def two_inputs(first: str, second: str, before: str = "") -> bytes:
+    return (f'{{{before}"inputs":[' + ONE % (first, second) + "]}").encode()
+
+
+def test_a_request_that_was_seen_before_is_known(exchanges: Exchanges) -> None:
+    exchanges.answers("identity_int32", [(two_inputs('"data":[1,2]', '"data":[[1,2,3]]'), None)], keep=True)
+    assert exchanges.is_known("identity_int32", two_inputs('"data":[8,9]', '"data":[7,7,7]'))
+    assert not exchanges.is_known("identity_int32", two_inputs('"data":[8,9,1]', '"data":[7,7,7]'))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        # "data" of something else, while that of the inputs is written in another way.
+        (
+            two_inputs('"data" :[1,2]', '"data" :[1,2,3]', '"x":{"data":[5,6]},"y":{"data":[5,6,7]},'),
+            two_inputs('"data" :[1,2]', '"data" :[1,2,3]', '"x":{"data":[8,8]},"y":{"data":[8,8,8]},'),
+        ),
+        # A piece that ends too early; the rest of it fits another piece that does not.
+        (two_inputs('"data":[[1,[2]]]', '"data":[[1,[2]],3]'), two_inputs('"data":[[1,[2]]]', '"data":[1,2,3],3]')),
+        # The first of two equal keys counts; which one that was must not depend on the data.
+        (
+            two_inputs('"data":[1,2]', '"data":[1,2,3]', '"x":NaN,"x":1,'),
+            two_inputs('"data":[3,4]', '"data":[5,6,7]', '"x":NaN,"x":1,'),
+        ),
+    ],
+)
+def test_what_only_looks_like_a_request_that_was_seen(exchanges: Exchanges, first: bytes, second: bytes) -> None:
+    bodies: list[Body] = [(first, None), (second, None)]
+    assert exchanges.answers("identity_int32", bodies, keep=True) == exchanges.answers("identity_int32", bodies, keep=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        (b'{"inputs":[{"data":[1]}]}', True),
+        (b'{"inputs":[{"data": [[1],[2]]},{"data":[3]}]}', True),
+        (b'{"inputs":[{"data" :[1]}],"x":{"data":[1]}}', False),
+        (b'{"inputs":[{"data":[1],"data":[2]}]}', False),
+        (b'{"inputs":[{"data":[[1,[2]],3]}]}', False),
+        (b'{"inputs":[{"\\"data":[1]}]}', False),
+        (b'{"inputs":[{"name":"a","name":"b","data":[1]}]}', False),
+        (b'{"inputs":{"data":[1]}}', False),
+        (b'[{"data":[1]}]', False),
+    ],
+)
+def test_only_the_data_of_the_inputs_is_cut_out(text: bytes, holds: bool) -> None:
+    parts = split_at_data(text)
+    assert parts is not None
+    assert holds_the_inputs(parts) is holds

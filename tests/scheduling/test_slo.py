@@ -1,0 +1,126 @@
+import random
+from collections.abc import Callable
+
+from typing import Any
+
+import pytest
+
+from despina.errors import Unavailable
+from despina.scheduling.batch_policy import BatchPolicy
+from despina.scheduling.pending import Pending
+
+MS = 1_000_000
+SLO_MS = 20.0
+Stage = Any
+
+
+def run_time_ns(rows: int) -> int:
+    return 2 * MS + rows * MS // 10
+
+
+@pytest.fixture
+def stage(make_stage: Callable[..., Stage]) -> Stage:
+    """A model of 2 ms + 0.1 ms per row, so that at most 70 rows fit into half of 90 % of 20 ms."""
+    stage = make_stage(BatchPolicy(256), slo_ms=SLO_MS)
+    stage.run_time_ns = run_time_ns
+    return stage
+
+
+def learn(stage: Stage) -> None:
+    """Batches of 1, 2, 4 ... rows until the times are known and no size is out of reach."""
+    for rows in (1, 2, 4, 8, 16, 32, 64):
+        stage.submit(rows)
+        stage.clock.advance(50)
+    stage.ran.clear()
+    stage.answered.clear()
+
+
+def submit_forever(stage: Stage) -> None:
+    for _ in range(10_000):
+        stage.submit(settle=False)
+
+
+def test_a_lone_request_runs_at_once(stage: Stage) -> None:
+    stage.submit()
+    assert stage.ran == [1]
+
+
+def test_a_batch_takes_half_the_target_at_most(stage: Stage) -> None:
+    learn(stage)
+    stage.submit(settle=False)
+    stage.clock.settle()
+    with pytest.raises(Unavailable):
+        submit_forever(stage)
+    stage.clock.advance(100)
+    assert stage.ran[0] == 1
+    assert 60 <= stage.ran[1] <= 70
+
+
+def test_the_earliest_deadline_runs_first(stage: Stage) -> None:
+    learn(stage)
+    stage.plug()
+    relaxed = stage.submit(60)
+    hurried = stage.submit(30, timeout_us=12_000)
+    stage.clock.advance(100)
+    assert stage.answered.index(hurried) < stage.answered.index(relaxed)
+
+
+def test_what_cannot_be_in_time_is_refused_at_once(stage: Stage) -> None:
+    learn(stage)
+    stage.plug()
+    with pytest.raises(Unavailable, match="the latency target leaves 18000") as caught:
+        submit_forever(stage)
+    assert caught.value.retry_after is not None
+    assert caught.value.retry_after > 0
+    assert stage.statistics.failures["REJECTED"] == 1
+    stage.clock.advance(100)
+    assert len(stage.answered) > 60
+    assert all(pending.error is None for pending in stage.answered)
+
+
+def test_a_request_that_lost_its_time_in_the_queue_never_runs(stage: Stage) -> None:
+    learn(stage)
+    stage.plug()
+    late = stage.submit()
+    # The run takes far longer than any before it.
+    stage.clock.timers.clear()
+    stage.batcher._set_timer(late.deadline_ns - 5 * MS)
+    stage.clock.advance(40)
+    assert stage.answered == [late]
+    assert isinstance(late.error, Unavailable)
+
+
+def test_different_shapes_do_not_share_a_batch(stage: Stage) -> None:
+    learn(stage)
+    stage.plug()
+    for shape in ("a", "a", "b", "a"):
+        stage.submit(shape_key=shape)
+    stage.clock.advance(100)
+    assert stage.ran == [1, 1, 1, 1] or stage.ran == [2, 1, 1]
+
+
+@pytest.mark.parametrize("load", [0.2, 0.6, 0.9, 1.5])
+def test_accepted_requests_meet_the_target_at_every_load(stage: Stage, load: float) -> None:
+    """Poisson arrivals of single rows for two seconds, up to half as much again as the model can do."""
+    learn(stage)
+    capacity_per_ms = 70 / (run_time_ns(70) / MS)
+    arrivals = random.Random(7)
+    arrived_ns: dict[Pending, int] = {}
+    answered_ns: dict[Pending, int] = {}
+    refused = 0
+    end_ns = stage.clock.now_ns() + 2_000 * MS
+    while stage.clock.now_ns() < end_ns:
+        stage.clock.advance(arrivals.expovariate(load * capacity_per_ms))
+        now = stage.clock.now_ns()
+        try:
+            arrived_ns[
+                stage.submit(on_answer=lambda pending: answered_ns.setdefault(pending, stage.clock.now_ns()))
+            ] = now
+        except Unavailable:
+            refused += 1
+    stage.clock.advance(100)
+    times_ms = [(answered_ns[pending] - arrived_ns[pending]) / MS for pending in arrived_ns if pending.error is None]
+    assert max(times_ms) <= SLO_MS
+    assert len(times_ms) / 2_000 >= 0.95 * min(load, 1.0) * capacity_per_ms
+    if load < 0.8:
+        assert refused == 0

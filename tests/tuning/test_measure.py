@@ -1,0 +1,94 @@
+from collections.abc import Sequence
+
+import pytest
+
+from despina.tuning.measure import (
+    Arrangement,
+    Budget,
+    Measured,
+    Point,
+    arrangements,
+    batch_sizes,
+    measure,
+    thread_counts,
+)
+
+ONE = Arrangement(1, 1)
+
+
+class Machine:
+    """A model that takes `fixed + per_row * rows` seconds of a clock that nothing else moves."""
+
+    def __init__(self, fixed: float = 0.001, per_row: float = 0.001, drift: Sequence[float] = (1.0,)) -> None:
+        self.fixed, self.per_row, self.drift = fixed, per_row, drift
+        self.now = 0.0
+        self.visits: list[Point] = []
+
+    def run(self, point: Point, seconds: float) -> list[float]:
+        drift = self.drift[self.visits.count(point) % len(self.drift)]
+        self.visits.append(point)
+        taken = drift * (self.fixed + self.per_row * point.rows)
+        runs = max(3, int(seconds / taken))
+        self.now += (runs + 1) * taken
+        return [taken] * runs
+
+    def measure(self, sizes: Sequence[int], budget: float = 10.0, slo: float = 10.0) -> Measured:
+        return measure([ONE], sizes, self.run, Budget(lambda: self.now, budget), slo, lambda line: None)
+
+
+@pytest.mark.parametrize(
+    ("largest", "sizes"), [(1, (1,)), (2, (1, 2)), (6, (1, 2, 4, 6)), (64, (1, 2, 4, 8, 16, 32, 64))]
+)
+def test_batch_sizes_double_up_to_the_largest(largest: int, sizes: tuple[int, ...]) -> None:
+    assert batch_sizes(largest) == sizes
+    assert thread_counts(largest) == sizes
+
+
+@pytest.mark.parametrize(
+    ("threads", "cores", "most", "expected"),
+    [
+        ((1, 2), 2, 8, [(1, 2), (2, 1), (1, 1)]),
+        ((1,), 1, 8, [(1, 1)]),
+        ((4,), 2, 8, [(4, 1)]),
+        ((0,), 1, 3, [(0, 3), (0, 2), (0, 1)]),
+        ((1,), 16, 2, [(1, 2), (1, 1)]),
+    ],
+)
+def test_arrangements_never_ask_for_more_than_the_cores_and_use_all_of_them_first(
+    threads: tuple[int, ...], cores: int, most: int, expected: list[tuple[int, int]]
+) -> None:
+    assert [(one.threads, one.instances) for one in arrangements(threads, cores, most)] == expected
+
+
+def test_rounds_alternate_over_the_points() -> None:
+    machine = Machine()
+    measured = machine.measure([1, 2])
+    assert [point.rows for point in machine.visits[:6]] == [1, 2, 1, 2, 1, 2]
+    assert [timing.rounds for timing in measured.timings] == [7, 7]
+
+
+def test_the_time_is_the_median_of_rounds_and_their_range_is_told() -> None:
+    (timing,) = Machine(drift=(1.0, 1.0, 2.0, 1.0, 1.0, 1.0, 1.0)).measure([1]).timings
+    assert timing.seconds == pytest.approx(0.002)
+    assert timing.spread == pytest.approx(1.0)
+    assert timing.slow == pytest.approx(0.004)
+    assert timing.throughput == pytest.approx(500)
+
+
+def test_larger_batches_than_one_that_breaks_the_slo_are_not_tried() -> None:
+    measured = Machine().measure([1, 2, 4, 8, 16], slo=0.009)
+    assert [timing.point.rows for timing in measured.timings] == [1, 2, 4]
+    assert measured.left_out == {Point(ONE, rows): "cannot meet the SLO" for rows in (8, 16)}
+
+
+def test_what_the_budget_has_no_time_for_is_left_out_and_the_budget_is_kept() -> None:
+    machine = Machine(fixed=0.0, per_row=1.0)
+    measured = machine.measure([1, 2, 4, 8], budget=20.0, slo=100.0)
+    assert [timing.point.rows for timing in measured.timings] == [1, 2]
+    assert measured.left_out == {Point(ONE, rows): "no time left" for rows in (4, 8)}
+    assert [timing.spread for timing in measured.timings] == [None, None]
+    assert machine.now <= 20.0
+
+
+def test_the_smallest_batch_is_always_measured() -> None:
+    assert [timing.rounds for timing in Machine().measure([1, 2], budget=0.0).timings] == [1]

@@ -1,0 +1,94 @@
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from google.protobuf import text_format
+
+from despina.config.proto import ModelConfig
+from despina.errors import InvalidArgument
+from despina.models.source import Source
+from despina.settings import Settings
+from despina.tuning.measure import Arrangement, Point
+from despina.tuning.stand import Stand, check_tunable, run_together
+from despina_backends.base import BackendError, Batch, Execution
+
+DIGITS = Path(__file__).parents[2] / "model_repository"
+BATCH = Batch({"x": [np.zeros((1, 1))]}, 1)
+
+
+@dataclass
+class Meeting:
+    """An instance that runs only in company of all the others."""
+
+    barrier: threading.Barrier
+    runs: int = 0
+
+    def execute(self, batch: Batch) -> Execution:
+        self.barrier.wait(timeout=10)
+        self.runs += 1
+        return Execution({}, 0, 0)
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class Refusing:
+    fails: bool
+    seen: list[Batch] = field(default_factory=list)
+
+    def execute(self, batch: Batch) -> Execution:
+        self.seen.append(batch)
+        if self.fails:
+            raise BackendError("index out of range", "INVALID_ARG")
+        return Execution({}, 0, 0)
+
+    def close(self) -> None:
+        pass
+
+
+def test_one_instance_runs_three_times_and_once_to_warm_up() -> None:
+    instance = Meeting(threading.Barrier(1))
+    taken = run_together([instance], BATCH, 0.0)
+    assert (len(taken), instance.runs) == (3, 4)
+
+
+def test_instances_run_at_the_same_time() -> None:
+    barrier = threading.Barrier(3)
+    try:
+        run_together([Meeting(barrier) for _ in range(3)], BATCH, 0.0)
+    except threading.BrokenBarrierError:
+        pytest.fail("an instance ran alone")
+
+
+def test_a_refused_batch_is_an_error_that_says_so() -> None:
+    with pytest.raises(InvalidArgument, match=r"^a batch of 1 random rows failed: index out of range$"):
+        run_together([Refusing(False), Refusing(True)], BATCH, 0.0)
+
+
+def test_a_model_is_looked_at_and_run() -> None:
+    settings = Settings(model_repository=(DIGITS,))
+    stand = Stand(Source(settings).candidate("digits"), 1, settings, {}, lambda _: ())
+    looks = stand.look()
+    assert (looks.batches, looks.threads, looks.on_gpu) == (True, 0, False)
+    stand.plan({1: 2})
+    try:
+        assert len(stand.run(Point(Arrangement(1, 2), 16), 0.0)) >= 6
+    finally:
+        stand.close()
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        ('platform: "ensemble" ensemble_scheduling { step { model_name: "a" } step { model_name: "b" } }', "(a, b)"),
+        ("sequence_batching {}", "sequences"),
+        ("instance_group { count: 1 } instance_group { count: 2 }", "has 2 instance groups"),
+    ],
+)
+def test_what_cannot_be_tuned(config: str, text: str) -> None:
+    with pytest.raises(InvalidArgument) as error:
+        check_tunable(text_format.Parse(f'name: "m" {config}', ModelConfig()))
+    assert text in error.value.message
