@@ -20,7 +20,7 @@ from dataclasses import replace
 import uvloop
 
 import despina
-from despina.errors import DespinaError, Unavailable
+from despina.errors import DespinaError, InvalidArgument, Unavailable
 from despina.http.forwarding import HeaderForwarding
 from despina.http.listener import Listener, bind, http_listener, metrics_listener
 from despina.http.metrics import measured, open_metrics
@@ -119,9 +119,18 @@ def scheduling_options(settings: Settings) -> SchedulingOptions:
     return SchedulingOptions(
         QueueLimits(settings.max_queue_rows, settings.max_queue_bytes),
         INLINE_LIMIT_NS,
-        int(os.environ.get("TRITONSERVER_DELAY_SCHEDULER", "0") or 0),
+        environment_count("TRITONSERVER_DELAY_SCHEDULER"),
+        environment_count("TRITONSERVER_BACKLOG_DELAY_SCHEDULER"),
         rate_limiter(settings),
     )
+
+
+def environment_count(name: str) -> int:
+    """A number of requests from the environment, 0 when it is not set. Raises InvalidArgument."""
+    text = os.environ.get(name, "")
+    if text and not text.isdecimal():
+        raise InvalidArgument(f"environment variable {name}: expected a number of requests, got '{text}'")
+    return int(text or 0)
 
 
 def rate_limiter(settings: Settings) -> RateLimiter | None:

@@ -119,3 +119,42 @@ def test_deploy_says_what_is_wrong_before_anything_starts(workspace: Workspace) 
     with pytest.raises(WebserviceException, match="compute target aks-gpu is not attached"):
         Model.deploy(workspace, "my-service", [model], deployment_target="aks-gpu")
     assert workspace.webservices == {}
+
+
+def test_a_service_as_the_page_deploys_it(workspace: Workspace, tmp_path: Path) -> None:
+    pytest.importorskip("gunicorn")
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "score.py").write_text(
+        "import json, os\ndef init(): pass\ndef run(data): return [os.getpid(), json.loads(data)]\n"
+    )
+    model = Model.register(workspace, "models", "m")
+    env = Environment.get(workspace, "AzureML-Minimal").clone("Mine")
+    env.environment_variables["WORKER_COUNT"] = "1"
+    service = Model.deploy(
+        workspace=workspace,
+        name="my-service",
+        models=[model],
+        inference_config=InferenceConfig("score.py", "scripts", env),
+        deployment_config=LocalWebservice.deploy_configuration(auth_enabled=True),
+        overwrite=True,
+    )
+    try:
+        service.wait_for_deployment(show_output=True)
+        assert (service.state, service.compute_type) == ("running", "LOCAL")
+        assert service.scoring_uri == f"http://localhost:{service.port}/score"
+        pid, answer = service.run('{"data": 1}')
+        assert answer == {"data": 1}
+        primary, _ = service.get_keys()
+        service.regen_key("Primary")
+        assert service.get_keys()[0] != primary
+        with pytest.raises(WebserviceException, match="received 500 from service my-service"):
+            service.run("nonsense")
+        assert "JSONDecodeError" in service.get_logs()
+        assert isinstance(service, LocalWebservice)
+        service.reload(wait=True)
+        assert service.run("{}")[0] != pid
+        assert workspace.webservices.keys() == {"my-service"}
+    finally:
+        service.delete()
+    assert service.state == "deleted"
+    assert workspace.webservices == {}

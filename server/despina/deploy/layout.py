@@ -92,7 +92,8 @@ def _seen(folder: Path) -> str:
 
 def _versions(folder: Path) -> Iterator[int]:
     for path in folder.iterdir():
-        if path.is_dir() and path.name.isascii() and path.name.isdigit():
+        # The server takes decimal numbers without leading zeros for versions, and nothing else.
+        if path.is_dir() and path.name.isascii() and path.name.isdigit() and path.name == str(int(path.name)):
             yield int(path.name)
 
 

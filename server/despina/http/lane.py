@@ -24,14 +24,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from despina.errors import DespinaError
+from despina.errors import DespinaError, InvalidArgument
 from despina.http.infer import InferExchange, InferReply, error_reply
-from despina.http.request_head import InferHead, RequestHeads
+from despina.http.request_head import InferHead, RequestHeads, without_upgrade
 
 if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+
     from despina.server import Server
 
 LARGE_BODY = 64 * 1024
@@ -67,6 +69,7 @@ class InferLane(HttpToolsProtocol):
         self._lane = lane
         self._in_application = False
         self._message_open = False
+        self._cycle_under_way: RequestResponseCycle | None = None
         self._head: InferHead | None = None
         self._body: bytearray | None = None
         self._exchange: InferExchange | None = None
@@ -93,7 +96,7 @@ class InferLane(HttpToolsProtocol):
         end = data.find(_HEAD_END)
         head = self._lane.heads.find(data[: end + 4]) if end >= 0 else None
         if head is None:
-            super().data_received(data)
+            super().data_received(without_upgrade(data[:end]) + data[end:] if end >= 0 else data)
             return
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
@@ -198,13 +201,36 @@ class InferLane(HttpToolsProtocol):
         super().on_response_complete()
         self._leave_application()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._cycle_under_way = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, and hang up."""
+        self._give_up()
+        self._closing = True
+        if not self.transport.is_closing():
+            self._send(error_reply(InvalidArgument(msg)))
+
+    def _give_up(self) -> None:
+        """The application must not write any more. uvicorn tells only the youngest of several requests on a connection,
+        and tells it only when the transport has been closed for a while."""
+        for cycle in (self._cycle_under_way, *(cycle for cycle, _ in self.pipeline)):
+            if cycle is not None:
+                cycle.disconnected = True
+                cycle.message_event.set()
+
     def _leave_application(self) -> None:
         if not self._message_open and not self.pipeline and self.cycle is not None and self.cycle.response_complete:
             self._in_application = False
 
     # -------------------------------------------------------------------------------------------- the connection
 
+    def eof_received(self) -> None:
+        self._give_up()
+
     def connection_lost(self, exc: Exception | None) -> None:
+        self._give_up()
         if self._exchange is not None:
             self._exchange.abandon()
         self._body = None

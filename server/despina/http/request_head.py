@@ -13,6 +13,7 @@ import httptools
 from despina.http.auth import ApiKeys
 
 _INFER_PATH = re.compile(rb"/v2/models/([^/%?]+)(?:/versions/([0-9]{1,18}))?/infer(?:\?.*)?")
+_UPGRADE = re.compile(rb"(?<=\n)upgrade(?=:)", re.IGNORECASE)
 _DIGITS = re.compile(rb"[0-9]{1,10}")
 _NOT_FOR_THE_LANE = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 MAX_HEAD = 4096
@@ -67,6 +68,13 @@ class RequestHeads:
         return parsed
 
 
+def without_upgrade(head: bytes) -> bytes:
+    """A head in which nobody asks for another protocol. There is none here, and then a server answers as if it had not
+    been asked; the parser would take what follows for the other protocol, the body of the request too. Java's own client
+    asks for HTTP/2 this way with the first request of every connection."""
+    return _UPGRADE.sub(b"x-upgrade", head)
+
+
 class _Collector:
     """Receives httptools' callbacks."""
 
@@ -92,7 +100,7 @@ def parse(head: bytes, rules: LaneRules) -> InferHead | None:
     parser = httptools.HttpRequestParser(collector)
     try:
         parser.feed_data(head)
-    except httptools.HttpParserError:
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
         return None
     match = _INFER_PATH.fullmatch(collector.url)
     if match is None or collector.repeated or parser.get_http_version() != "1.1" or not parser.should_keep_alive():

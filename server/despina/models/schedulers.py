@@ -42,12 +42,14 @@ _QUEUE_POLICY: Any = model_config_pb2.ModelQueuePolicy
 @dataclass(frozen=True, slots=True)
 class SchedulingOptions:
     """What of the server's settings concerns scheduling. `inline_limit_ns` bounds the expected run time of a batch that
-    may run on the event loop's thread; `hold_requests` is TRITONSERVER_DELAY_SCHEDULER; `rate_limiter` is the server's,
-    None when rates are not limited, and so is `cache`. `find_model` is where ensembles find their steps."""
+    may run on the event loop's thread; `hold_requests` and `hold_backlog` are TRITONSERVER_DELAY_SCHEDULER and
+    TRITONSERVER_BACKLOG_DELAY_SCHEDULER; `rate_limiter` is the server's, None when rates are not limited, and so is
+    `cache`. `find_model` is where ensembles find their steps."""
 
     queue_limits: QueueLimits = field(default_factory=QueueLimits)
     inline_limit_ns: int = 0
     hold_requests: int = 0
+    hold_backlog: int = 0
     rate_limiter: RateLimiter | None = None
     cache: ResponseCache | None = None
     find_model: FindModel | None = None
@@ -203,6 +205,7 @@ def sequence_batching(parts: Parts) -> Scheduler:
         parts.statistics,
         options.queue_limits,
         hold_requests=options.hold_requests,
+        hold_backlog=options.hold_backlog,
     )
     limit_rate(scheduler, parts)
     return scheduler

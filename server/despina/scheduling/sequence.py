@@ -13,19 +13,16 @@ class Sequence:
     """A sequence between its first and its last request.
 
     `queue` holds the requests that have not been handed on, in order. `slot` is None in the backlog. `states` are the
-    implicit states of one row, in the order of the plan. `expires_ns` is when it gives up waiting for a slot; 0 for
-    never.
+    implicit states of one row, in the order of the plan.
     """
 
-    __slots__ = ("expires_ns", "id", "queue", "running", "slot", "states")
+    __slots__ = ("id", "queue", "slot", "states")
 
     def __init__(self, correlation_id: int | str, states: tuple[Array, ...]) -> None:
         self.id = correlation_id
         self.queue: deque[Pending] = deque()
         self.slot: Slot | None = None
-        self.running = False
         self.states = states
-        self.expires_ns = 0
 
 
 class Slot:

@@ -27,9 +27,7 @@ class Backlog:
 
     def limit(self, sequence: Sequence, expires_ns: int) -> None:
         """The sequence gives up at `expires_ns`, if not earlier."""
-        if not sequence.expires_ns or expires_ns < sequence.expires_ns:
-            sequence.expires_ns = expires_ns
-            heappush(self._expiries, (expires_ns, next(self._numbers), sequence))
+        heappush(self._expiries, (expires_ns, next(self._numbers), sequence))
 
     def pop(self) -> Sequence:
         """The sequence that has waited longest."""

@@ -87,7 +87,6 @@ class OldestInstance:
         for step in taken:
             self._remove(step)
             step.slot.in_flight = False
-            sequence.running = False
         self._formed = deque(batch for batch in self._formed if batch.steps)
         for step in taken:
             self.arrived(step.slot)

@@ -198,7 +198,6 @@ class SequenceScheduler:
 
     def rested(self, sequence: Sequence) -> None:
         """A request of the sequence has been answered."""
-        sequence.running = False
         if not sequence.queue and self._live.get(sequence.id) is sequence:
             self._idle[sequence] = self._clock.now_ns() + self._plan.idle_ns
 

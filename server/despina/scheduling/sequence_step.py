@@ -56,7 +56,6 @@ class Steps:
             sequence.states = self.initial
         states = dict(zip(self._state_inputs, sequence.states, strict=True))
         inputs = {**pending.inputs, **self._controls.of(pending), **states}
-        sequence.running = True
         return Step(pending, sequence, slot, inputs, shape_key, now_ns)
 
     def gather(self, rows: Rows[Step | None]) -> Batch:

@@ -151,7 +151,13 @@ class ClientConnection(asyncio.Protocol):
         length = None if b"transfer-encoding" in names else int(names.get(b"content-length", b"0"))
         http_10 = self._parser.get_http_version() == "1.0"
         return RequestHead(
-            self._parser.get_method(), self._url, self._headers, length, self._parser.should_keep_alive(), http_10
+            self._parser.get_method(),
+            self._url,
+            self._headers,
+            names,
+            length,
+            self._parser.should_keep_alive(),
+            http_10,
         )
 
     def _bad_request(self) -> None:

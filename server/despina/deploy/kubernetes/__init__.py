@@ -9,10 +9,11 @@
                             │ gate                :8080; probes and metrics :8081   │
                             └──────────────────────────────────────────────────────┘
 
-The inference server and the score workers listen on the pod's loopback address only, so nothing passes by the gate and its
-keys; and `localhost:8000`, which entry scripts are printed with, is true. They are sidecars (init containers that keep
-running, Kubernetes 1.29): each starts when the one before is ready, and all end after the gate has let its requests end.
+The inference server and the score workers listen on the pod's loopback address only, so nothing passes by the gate and
+its keys; and `localhost:8000`, which entry scripts are printed with, is true. They are sidecars (init containers that
+keep running, Kubernetes 1.29): each starts when the one before is ready; all end after the gate has let its requests
+end.
 
-`manifests` and the modules it uses are pure: a `ClusterService` and a `ComputeTarget` in, dictionaries out. `kubectl` applies
-them. `pod/` is what runs in the containers.
+`manifests` and the modules it uses are pure: a `Workload` in, dictionaries out. `kubectl` applies them. `pod/` is what
+runs in the containers.
 """

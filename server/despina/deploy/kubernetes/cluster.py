@@ -64,7 +64,7 @@ class Cluster:
                 self._kubectl.delete(kind.lower(), [name])
 
     def wait(self, spec: ServiceSpec, say: Say = _quiet) -> ClusterState:
-        """Returns when the service is Healthy or Failed. The cluster itself ends the wait: by the rollout's deadline."""
+        """Returns when the service is Healthy or Failed. The cluster ends the wait: by the rollout's deadline."""
         told: tuple[Word, str | None] | None = None
         while True:
             self._kubectl.rolled_out(spec.name, LOOK_SECONDS)

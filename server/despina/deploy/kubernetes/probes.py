@@ -1,7 +1,7 @@
 """When a container counts as started, ready, alive.
 
-`livenessProbeRequirements` is all that a deployment configuration can say. Its initial delay is the time a model may take to
-load; a startup probe waits that long, and no longer than needed.
+`livenessProbeRequirements` is all that a deployment configuration can say. Its initial delay is the time a model may
+take to load; a startup probe waits that long, and no longer than needed.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """How many replicas, and what decides.
 
-As in the original, a service scales by itself unless `numReplicas` is given: 1 to 10 replicas, 70 % of what they can take.
-What a replica can take is `maxConcurrentRequestsPerContainer`, the requests that may be in flight in it.
+As in the original, a service scales by itself unless `numReplicas` is given: 1 to 10 replicas, 70 % of what they can
+take. What a replica can take is `maxConcurrentRequestsPerContainer`, the requests that may be in flight in it.
 """
 
 from collections.abc import Iterator

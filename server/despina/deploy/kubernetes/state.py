@@ -57,16 +57,14 @@ def state_of(deployment: Object, pods: Iterable[Object]) -> ClusterState:
     """`deployment` and `pods` as the API gives them; pods of older generations are left out here."""
     status = deployment.get("status", {})
     replicas = deployment["spec"].get("replicas", 1)
-    word, reason, container = _judge(deployment, status, replicas, list(_newest(deployment, pods)))
+    word, reason, container = _judge(deployment, status, list(_newest(deployment, pods)))
     return ClusterState(word, reason, container, status.get("readyReplicas", 0), replicas)
 
 
-def _judge(
-    deployment: Object, status: Object, replicas: int, pods: list[Object]
-) -> tuple[Word, str | None, str | None]:
+def _judge(deployment: Object, status: Object, pods: list[Object]) -> tuple[Word, str | None, str | None]:
     if "deletionTimestamp" in deployment["metadata"]:
         return Word.DELETING, None, None
-    if _rolled_out(deployment, status, replicas):
+    if _rolled_out(deployment, status) and status.get("availableReplicas", 0) > 0:
         return Word.HEALTHY, None, None
     for pod in pods:
         for name, reason in _hopeless(pod):
@@ -82,10 +80,12 @@ def _judge(
     return Word.TRANSITIONING, None, None
 
 
-def _rolled_out(deployment: Object, status: Object, replicas: int) -> bool:
+def _rolled_out(deployment: Object, status: Object) -> bool:
+    """Kubernetes remembers a complete rollout, also while an autoscaler adds replicas that are not ready yet."""
     seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
-    updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
-    return bool(seen and updated >= replicas and available >= replicas and status.get("replicas", 0) == updated)
+    alone = status.get("replicas", 0) == status.get("updatedReplicas", 0)
+    complete = any(one.get("reason") == "NewReplicaSetAvailable" for one in status.get("conditions", ()))
+    return bool(seen and alone and complete)
 
 
 def _newest(deployment: Object, pods: Iterable[Object]) -> Iterator[Object]:

@@ -38,8 +38,8 @@ class ScalingMetric(enum.StrEnum):
 class ComputeTarget:
     """A place in a cluster, and how pods there get their image and their models.
 
-    `kubeconfig` and `context` None leave the choice to kubectl. Models come from a copy of the home directory's `blobs/`:
-    in the volume claim `model_claim`, or below `model_url`; exactly one of the two.
+    `kubeconfig` and `context` None leave the choice to kubectl. Models come from a copy of the home directory's
+    `blobs/`: in the volume claim `model_claim`, or below `model_url`; exactly one of the two.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""`python -m despina.deploy.kubernetes.pod.fetch`: brings the models and the script into the pod, before anything starts.
+"""`python -m despina.deploy.kubernetes.pod.fetch`: brings models and script into the pod, before anything starts.
 
 Every byte is checked against the SHA-256 it was registered with. What has arrived stays when the container is started
 again, so a broken transfer goes on where it was.

@@ -32,7 +32,7 @@ from despina.deploy.service import Mode, ServiceSpec
 log = logging.getLogger("despina.service")
 
 KEYS_SECONDS = 5.0
-"""How often the keys are read. The kubelet needs up to a minute to bring a new Secret; nothing tells a process of it."""
+"""How often the keys are read. The kubelet takes up to a minute to bring a new Secret; nothing tells of it."""
 
 UNLISTED_SECONDS = 5.0
 """How long an ending pod answers on, until no router sends it anything."""

@@ -1,4 +1,4 @@
-"""`python -m despina.deploy.kubernetes.pod.probe PORT PATH`: exit status 0 when GET gives 200 on the pod's loopback address.
+"""`python -m despina.deploy.kubernetes.pod.probe PORT PATH`: exit status 0 when GET gives 200 at the loopback address.
 
 The kubelet itself asks at the pod's address, where the inference server and the score workers do not listen.
 """

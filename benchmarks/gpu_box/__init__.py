@@ -1,0 +1,1 @@
+"""GPU tests and GPU benchmark on a machine without a network: see README.md."""

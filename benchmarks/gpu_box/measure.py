@@ -1,0 +1,184 @@
+"""The benchmark proper, run in a process that finds the GPU:
+
+    python -m benchmarks.gpu_box.measure OUTPUT [MODEL...]
+
+Per model, the server under single-row requests over HTTP, and with the rows in system and in CUDA shared memory; each in
+alternating rounds with a session in this process whose inputs and outputs stay on the GPU, at the largest batch: the
+speed nothing can exceed.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import loadgen
+from benchmarks.contender import Render
+from benchmarks.environment import machine, versions
+from benchmarks.gpu_box.regions import cuda_region, shared_request, system_region
+from benchmarks.gpu_box.report import markdown
+from benchmarks.gpu_box.repository import FLAGS, Serving, write_repository
+from benchmarks.gpu_box.watch import GpuUse, NvmlWatch, open_nvml
+from benchmarks.models import MODELS, model_file
+from benchmarks.places import OUT
+from benchmarks.requests import v2_answer, v2_request, write_requests
+from benchmarks.server_process import free_port, start
+from benchmarks.verify import verify
+from benchmarks.workload import Workload
+from despina.telemetry.nvml import Nvml
+
+NAMES = ("resnet50_fp16", "densenet121_fp16", "bert_fp16")
+ROUNDS = 5
+SECONDS = 3.0
+WARM_UP_S = 1.0
+Measure = Callable[[float], float]
+"""Seconds to measure for, and the rows per second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Rows per second in one round, and the GPU beside it. `way` is how rows come to the server; `served` is False for
+    the session in this process that was measured in turns with it."""
+
+    way: str
+    served: bool
+    rows_per_second: float
+    gpu: GpuUse | None
+
+
+def compare(way: str, served: Measure, raw: Measure, count: int, seconds: float, nvml: Nvml | None) -> list[Figure]:
+    """Both in turn, `count` times, the order reversed every other time."""
+    figures: list[Figure] = []
+    for number in range(count):
+        for is_served in (False, True) if number % 2 == 0 else (True, False):
+            print(f"{way}, round {number + 1} of {count}: {'served' if is_served else 'raw'}", file=sys.stderr)
+            with NvmlWatch(nvml) as watch:
+                speed = (served if is_served else raw)(seconds)
+            figures.append(Figure(way, is_served, speed, watch.use))
+    return figures
+
+
+class InProcess:
+    """A session on GPU 0 whose inputs and outputs stay on the GPU."""
+
+    def __init__(self, runtime: Any, name: str, batch: int) -> None:
+        self.session: Any = runtime.InferenceSession(
+            str(model_file(name)), providers=[("CUDAExecutionProvider", {"device_id": "0"}), "CPUExecutionProvider"]
+        )
+        assert self.session.get_providers()[0] == "CUDAExecutionProvider"
+        self._runtime = runtime
+        self._batch = batch
+        recipe = MODELS[name]
+        inputs = recipe.make_rows(recipe.rows)
+        self._inputs = inputs
+        self._binding = self.session.io_binding()
+        # Kept here: a binding by value holds no reference that Python knows of.
+        self._values = {key: self._on_gpu(np.resize(rows, (batch, *rows.shape[1:]))) for key, rows in inputs.items()}
+        for key, value in self._values.items():
+            self._binding.bind_ortvalue_input(key, value)
+        for output in self.session.get_outputs():
+            self._binding.bind_output(output.name, "cuda", 0)
+
+    def _on_gpu(self, rows: Any) -> Any:
+        return self._runtime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(rows), "cuda", 0)
+
+    def __call__(self, seconds: float) -> float:
+        runs = 0
+        begin = time.perf_counter()
+        while (taken := time.perf_counter() - begin) < seconds:
+            self.session.run_with_iobinding(self._binding)
+            runs += 1
+        return runs * self._batch / taken
+
+    def workload(self, name: str) -> Workload:
+        """The rows, and this session's answers to them one by one. The tolerance is a quarter of the distance between
+        the two answers nearest to each other: enough to tell whose answer it is, whatever order a batch sums in."""
+        inputs = self._inputs
+        count = len(next(iter(inputs.values())))
+        output = self.session.get_outputs()[0].name
+        rows = ({key: array[row : row + 1] for key, array in inputs.items()} for row in range(count))
+        answers = [self.session.run([output], row)[0] for row in rows]
+        expected = np.concatenate(answers)
+        return Workload(name, inputs, output, expected, nearest(expected) / 4)
+
+
+def nearest(answers: Any) -> float:
+    """The smallest distance (largest difference of an element) between two rows."""
+    flat = answers.reshape(len(answers), -1).astype(np.float64)
+    return min(float(np.abs(a - b).max()) for i, a in enumerate(flat) for b in flat[:i])
+
+
+def _served(port: int, workload: Workload, render: Render, connections: int) -> Measure:
+    """Single-row requests, once every row has got its own answer."""
+    requests = [render(workload, "binary", row) for row in range(workload.rows)]
+    verify(port, workload, requests, _reader(workload), min(16, connections))
+    files = write_requests(requests)
+
+    def measure(seconds: float) -> float:
+        load = loadgen.generate(port, connections, seconds, files)
+        if load.errors:
+            raise RuntimeError(f"{load.errors} of {load.answered} requests failed")
+        return load.per_second
+
+    return measure
+
+
+def measure_model(runtime: Any, name: str, serving: Serving, nvml: Nvml | None, cudart: Any) -> list[Figure]:
+    """All ways for one model. Raises NotStarted, WrongAnswer."""
+    raw = InProcess(runtime, name, serving.max_batch_size)
+    workload = raw.workload(name)
+    port = free_port()
+    command = [sys.executable, "-m", "despina", "serve", f"--model-repository={write_repository(name, serving)}"]
+    command += [f"--http-port={port}", "--http-address=127.0.0.1", *FLAGS]
+    server = start(command, port, OUT / "logs" / f"gpu-{name}.log", "/v2/health/ready", timeout_s=300.0)
+    figures: list[Figure] = []
+    try:
+        # Both regions have the same name, so that the same requests fit; hence one after the other.
+        for way, render, region in (
+            ("HTTP", v2_request, nullcontext()),
+            ("system shared memory", shared_request, system_region(port, workload)),
+            ("CUDA shared memory", shared_request, cuda_region(port, workload, cudart)),
+        ):
+            with region:
+                served = _served(port, workload, render, serving.connections)
+                served(WARM_UP_S)
+                figures += compare(way, served, raw, ROUNDS, SECONDS, nvml)
+    finally:
+        server.stop()
+    return figures
+
+
+def _reader(workload: Workload) -> Callable[[dict[str, str], bytes], Any]:
+    return lambda headers, body: v2_answer(workload, headers, body)
+
+
+def main(output: Path, names: Sequence[str], serving: Serving) -> None:
+    """Measure, and write OUTPUT/gpu.json and OUTPUT/gpu.md after every model."""
+    from despina_backends.onnxruntime.cuda import open_cudart
+    from despina_backends.onnxruntime.runtime import load_runtime
+
+    runtime: Any = load_runtime()
+    record: dict[str, Any] = {"machine": machine(), "versions": versions(), "serving": asdict(serving), "models": {}}
+    nvml, cudart = open_nvml(), open_cudart(runtime.cuda_version)
+    output.mkdir(parents=True, exist_ok=True)
+    loadgen.build()
+    for name in names:
+        try:
+            figures = measure_model(runtime, name, serving, nvml, cudart)
+        except Exception as error:
+            # One model's failure is a result like others; the next model can still be measured.
+            record["models"][name] = {"failure": f"{type(error).__name__}: {error}"}
+        else:
+            record["models"][name] = {"figures": [asdict(figure) for figure in figures]}
+        (output / "gpu.json").write_text(json.dumps(record, indent=2) + "\n")
+        (output / "gpu.md").write_text(markdown(record))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:] or NAMES, Serving())

@@ -1,0 +1,41 @@
+"""What was measured, as Markdown."""
+
+from collections.abc import Iterable, Mapping
+from statistics import median
+from typing import Any
+
+BARS = {"HTTP": 0.95, "system shared memory": 0.98, "CUDA shared memory": 0.98}
+"""The share of the speed in process that each way is meant to reach."""
+
+
+def markdown(record: Mapping[str, Any]) -> str:
+    """A page: the machine, how models were served, and a table with a row per model and way."""
+    facts = {**record["machine"], **record["versions"], **record["serving"]}
+    lines = ["# GPU", "", *(f"- {name}: {value}" for name, value in facts.items()), ""]
+    lines += ["| model | way | rows/s | in process | share | meant | GPU busy | GPU busy in process |"]
+    lines += ["|---|---|---|---|---|---|---|---|"]
+    for model, result in record["models"].items():
+        if "failure" in result:
+            lines.append(f"| {model} | failed: {_cell(result['failure'])} | | | | | | |")
+        else:
+            lines += _rows(model, result["figures"])
+    return "\n".join([*lines, ""])
+
+
+def _rows(model: str, figures: list[Mapping[str, Any]]) -> Iterable[str]:
+    for way in dict.fromkeys(figure["way"] for figure in figures):
+        served = [figure for figure in figures if figure["way"] == way and figure["served"]]
+        raw = [figure for figure in figures if figure["way"] == way and not figure["served"]]
+        speed, limit = (median(figure["rows_per_second"] for figure in each) for each in (served, raw))
+        share, meant = speed / limit, BARS.get(way)
+        verdict = "" if meant is None else f"{meant:.2f} {'kept' if share >= meant else 'missed'}"
+        yield f"| {model} | {way} | {speed:.0f} | {limit:.0f} | {share:.3f} | {verdict} | {_busy(served)} | {_busy(raw)} |"
+
+
+def _busy(figures: list[Mapping[str, Any]]) -> str:
+    told = [f["gpu"]["utilisation"] for f in figures if f["gpu"] and f["gpu"]["utilisation"] is not None]
+    return f"{median(told):.0f}%" if told else "not told"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "/").replace("\n", " ")[:300]
