@@ -1,4 +1,4 @@
-# serve, test, lint, bench. Everything is installed into .venv once, and again when pyproject.toml or constraints.txt change.
+# serve, test, fuzz, lint, bench. Everything is installed into .venv once, and again when pyproject.toml or constraints.txt change.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,13 +13,17 @@ export ORT_DISABLE_TELEMETRY := 1
 # Saves pyright the look for a newer version of itself.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: serve test lint lint-ruff lint-format lint-mypy lint-pyright bench clean
+.PHONY: serve test fuzz lint lint-ruff lint-format lint-mypy lint-pyright bench clean
 
 serve: $(SERVE)
 	$(BIN)/despina serve --model-repository=model_repository
 
 test: $(DEV)
 	$(BIN)/python -m pytest
+
+# A hundred thousand bad inputs; takes minutes.
+fuzz: $(DEV)
+	$(BIN)/python -m tests.fuzz
 
 lint: lint-ruff lint-format lint-mypy lint-pyright
 

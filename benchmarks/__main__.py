@@ -179,7 +179,33 @@ def readme_command(results: str) -> None:
     write_readme(results)
 
 
+PLAN = (
+    ("closed", "--peers=all", "--save=closed"),
+    ("closed", "--peers=tritonserver", "--settings=defaults", "--save=closed-defaults"),
+    ("closed", "--model=identity", "--peers=tritonserver,pytriton", "--save=front-end"),
+    ("open", "--peers=tritonserver", "--save=open"),
+    *(("sweep", what, "--connections=16,64", "--kind=binary", f"--save=sweep-{what}") for what in SWEPT),
+    ("payloads", "--save=payloads"),
+    ("compute", "--save=compute-cpu"),
+    ("second-opinion", "--connections=16,64", "--save=second-opinion"),
+    ("perf-analyzer", "--save=perf-analyzer"),
+    ("perf-analyzer", "--server=tritonserver", "--save=perf-analyzer-tritonserver"),
+)
+
+
+@click.command("all")
+@click.option("--rounds", default=5, help="Alternating rounds per point.")
+@click.option("--quick", is_flag=True, help="2 rounds of 0.5 s, nothing to be committed.")
+def all_command(rounds: int, quick: bool) -> None:
+    """Everything that is committed, one after the other: most of an hour on a machine that does nothing else."""
+    for step in PLAN:
+        arguments = [part for part in step if not (quick and part.startswith("--save"))]
+        print(f"=== {' '.join(arguments)}", file=sys.stderr)
+        main([*arguments, "--quick" if quick else f"--rounds={rounds}"], standalone_mode=False)
+
+
 for command in (
+    all_command,
     closed_command,
     open_command,
     sweep_command,

@@ -26,7 +26,7 @@ ALLOWED = {
     | {"despina.protocol", "despina.models", "despina.scheduling", "despina.config", "despina.shared_memory", BASE},
     "despina.tuning": LEAVES
     | {"despina.models", "despina.config", "despina.repository", "despina.protocol.datatypes", BASE},
-    "despina.deploy": {"despina", "despina.errors"},
+    "despina.deploy": {"despina", "despina.errors", "despina.config", "despina.repository"},
     "despina_backends": set[str](),
 }
 """`despina.cli` and `despina.server`, which put everything together, may import anything."""

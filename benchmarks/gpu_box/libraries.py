@@ -6,7 +6,6 @@ started with `environment`.
 
 import os
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ NEEDED = ("libcudart", "libcublas", "libcublasLt", "libcudnn")
 _SONAME = re.compile(r"(?P<name>lib\w+)\.so\.(?P<major>\d+)(\.\d+)*$")
 
 
-def library_folders(packages: Iterable[str] = tuple(sys.path)) -> list[Path]:
+def library_folders(packages: Iterable[str]) -> list[Path]:
     """Folders with libraries of nvidia-* packages and of torch, in the order of the search path."""
     found: list[Path] = []
     for entry in packages:
@@ -37,8 +36,9 @@ def majors(folders: Iterable[Path]) -> dict[str, set[int]]:
 
 
 def check_libraries(folders: Sequence[Path], cuda_major: int) -> None:
-    """Raises Problem when packages bring a CUDA of another major version than ONNX Runtime was built for. Libraries that
-    are not in packages may still be the system's, so nothing is said about those."""
+    """Raises Problem when packages bring a CUDA of another major version than ONNX Runtime was built for.
+
+    Libraries that are in no package may still be the system's, so nothing is said about those."""
     cudart = majors(folders).get("libcudart", set())
     if cudart and cuda_major not in cudart:
         have = ", ".join(map(str, sorted(cudart)))

@@ -2,9 +2,9 @@
 
     python -m benchmarks.gpu_box.measure OUTPUT [MODEL...]
 
-Per model, the server under single-row requests over HTTP, and with the rows in system and in CUDA shared memory; each in
-alternating rounds with a session in this process whose inputs and outputs stay on the GPU, at the largest batch: the
-speed nothing can exceed.
+Per model, the server under single-row requests over HTTP, and with the rows in system and in CUDA shared memory; each
+in alternating rounds with a session in this process whose inputs and outputs stay on the GPU, at the largest batch:
+the speed nothing can exceed.
 """
 
 import json

@@ -29,7 +29,8 @@ def _rows(model: str, figures: list[Mapping[str, Any]]) -> Iterable[str]:
         speed, limit = (median(figure["rows_per_second"] for figure in each) for each in (served, raw))
         share, meant = speed / limit, BARS.get(way)
         verdict = "" if meant is None else f"{meant:.2f} {'kept' if share >= meant else 'missed'}"
-        yield f"| {model} | {way} | {speed:.0f} | {limit:.0f} | {share:.3f} | {verdict} | {_busy(served)} | {_busy(raw)} |"
+        cells = [model, way, f"{speed:.0f}", f"{limit:.0f}", f"{share:.3f}", verdict, _busy(served), _busy(raw)]
+        yield f"| {' | '.join(cells)} |"
 
 
 def _busy(figures: list[Mapping[str, Any]]) -> str:

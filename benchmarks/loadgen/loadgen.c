@@ -37,7 +37,7 @@ typedef struct {
 } Request;
 
 typedef struct {
-    int fd;
+    int fd;           /* -1 until there is something to send: a server may serve an idle connection and nobody else */
     int busy;         /* a request is under way */
     int head_done;    /* the head of its response has been read */
     int last;         /* the server said it will close the connection */
@@ -86,14 +86,19 @@ static void open_connection(Connection *c) {
     if (connect(c->fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS) die("connect");
     struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
     if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &e) < 0) die("epoll_ctl");
-    c->last = 0;
 }
 
-static void reopen(Connection *c) {
+static void drop(Connection *c) {
     close(c->fd);
+    c->fd = -1;
+    c->last = 0;
     reconnects++;
-    c->sent = c->have = c->missing = 0;
-    c->head_done = 0;
+}
+
+/* Send the request that is under way from its beginning, on a new connection. */
+static void again(Connection *c) {
+    drop(c);
+    c->sent = 0;
     open_connection(c);
 }
 
@@ -102,7 +107,7 @@ static void write_rest(Connection *c) {
         ssize_t n = send(c->fd, c->request->data + c->sent, c->request->size - c->sent, MSG_NOSIGNAL);
         if (n > 0) c->sent += (size_t)n;
         else if (errno == EAGAIN || errno == ENOTCONN) return;
-        else if (errno == EPIPE || errno == ECONNRESET) { reopen(c); return; }
+        else if (errno == EPIPE || errno == ECONNRESET) { again(c); return; }
         else die("send");
     }
 }
@@ -113,12 +118,13 @@ static void begin(Connection *c, uint64_t since) {
     c->sent = c->have = c->missing = 0;
     c->head_done = 0;
     c->since = since;
+    if (c->fd < 0) open_connection(c);
     write_rest(c);
 }
 
 /* What to do on a connection that has nothing under way. */
 static void go_on(Connection *c, uint64_t now, int open_loop) {
-    if (c->last) reopen(c);
+    if (c->last) drop(c);
     if (open_loop) {
         if (due_first < due_end) begin(c, due[due_first++]);
     } else if (now < deadline) begin(c, now);
@@ -167,8 +173,9 @@ static void read_some(Connection *c, int open_loop) {
         if (n < 0 && errno != ECONNRESET) die("recv");
         if (n <= 0) {
             /* An idle connection may be closed at any time; its request is sent again. */
-            if (c->have) die("connection closed within a response");
-            reopen(c);
+            if (c->busy && c->have) die("connection closed within a response");
+            if (c->busy) again(c);
+            else drop(c);
             return;
         }
         if (c->head_done) c->missing -= (size_t)n;
@@ -232,7 +239,7 @@ int main(int argc, char **argv) {
     Connection *all = calloc(count, sizeof *all);
     for (size_t i = 0; i < count; i++) {
         all[i].request = &requests[i % files];
-        open_connection(&all[i]);
+        all[i].fd = -1;
     }
     uint64_t start = now_ns(), now = start;
     deadline = start + (uint64_t)(seconds * 1e9);

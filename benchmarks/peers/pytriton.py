@@ -1,4 +1,7 @@
-"""PyTriton: tritonserver with a Python function behind a proxy. Identity only, to show the front end."""
+"""PyTriton: tritonserver with a Python function behind a proxy. Identity only, to show the front end.
+
+It keeps the server's statistics to itself, so its batches are not counted.
+"""
 
 import os
 from collections.abc import Sequence
@@ -33,4 +36,4 @@ class PyTriton:
         port = free_port()
         (rows,) = self.workload.inputs.values()
         command = [str(bin_directory / "python"), str(APPS / "pytriton_identity.py"), str(port), str(rows.shape[1])]
-        return start_peer("pytriton", self.workload, command, port, "/v2/models/identity/ready", counts_batches=True)
+        return start_peer("pytriton", self.workload, command, port, "/v2/models/identity/ready")

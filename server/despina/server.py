@@ -158,6 +158,7 @@ async def serve(settings: Settings) -> int:
             settings = served_settings(settings, opened)
             server = Server(settings, LoopClock(loop))
             server.logging.apply()
+            opened.callback(server.logging.close)
             bound = bind_ports(settings, opened)
             await load_models(server)
             listeners = await open_ports(server, bound)

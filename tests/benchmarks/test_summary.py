@@ -1,8 +1,9 @@
 import math
 
 from benchmarks.latencies import Latencies
-from benchmarks.measurement import Load, Round
-from benchmarks.summary import ratio, summarise
+from benchmarks.measurement import Load, Point, Round
+from benchmarks.rounds import Series
+from benchmarks.summary import ratio, row_shares, summarise
 
 
 def a_round(completed: int, p99: float = math.nan, cpu: float = 1.0, errors: int = 0) -> Round:
@@ -31,3 +32,10 @@ def test_a_ratio_is_the_median_of_neighbours_and_not_the_ratio_of_medians() -> N
 
 def test_no_latencies_give_no_ratio_of_latencies() -> None:
     assert math.isnan(ratio([a_round(1)], [a_round(1)]).p99)
+
+
+def test_row_shares_count_rows_and_not_executions() -> None:
+    # 10 rows alone and 2 batches of 5: half of the rows ran alone, though five of six executions were single.
+    load = Load(20, 20, 1.0, 0, 0.0, Latencies())
+    series = Series("s", Point("m", "json", 4), (Round(load, 0.0, 0.0, 1.0, 1.0, {1: 10, 5: 2}),))
+    assert row_shares(series) == ([1, 5], [0.5, 1.0])

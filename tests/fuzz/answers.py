@@ -36,10 +36,13 @@ def first_answer(data: bytes) -> Answer | None:
 
 
 def all_answers(data: bytes) -> Iterator[Answer]:
-    """Every response in `data`. Raises ValueError when something else is left."""
+    """Every response in `data`, but for a last one that is cut short: who hangs up gets no more. Raises ValueError when
+    something else is there."""
     while data:
         answer = first_answer(data)
         if answer is None:
+            if data.startswith(b"HTTP/1.1 "):
+                return
             raise ValueError(f"not a whole response: {data[:200]!r}")
         yield answer
         data = data[answer.size :]

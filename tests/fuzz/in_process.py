@@ -10,6 +10,10 @@ import random
 import time
 
 import uvloop
+from tests.fuzz.corpus import MODELS, REPOSITORY, recorded, seed_bodies
+from tests.fuzz.findings import Findings
+from tests.fuzz.memory import Memory
+from tests.fuzz.mutation import HEAVY, mutate_bytes, mutate_json, to_bytes
 
 from despina.http.infer import InferExchange, InferReply
 from despina.http.templates import Templates
@@ -17,12 +21,9 @@ from despina.models.model import Model
 from despina.scheduling.clock import LoopClock
 from despina.server import Server, load_models
 from despina.settings import Settings
-from tests.fuzz.corpus import MODELS, REPOSITORY, recorded, seed_bodies
-from tests.fuzz.findings import Findings
-from tests.fuzz.memory import Memory
-from tests.fuzz.mutation import mutate_bytes, mutate_json, to_bytes
 
 DEADLINE_S = 5.0
+HEAVY_SHARE = 0.01
 Body = tuple[bytes, str | None]
 
 
@@ -66,6 +67,8 @@ def bad_body(good: Body, rng: random.Random) -> Body:
     length = int(header_length) if header_length and header_length.isdigit() else len(body)
     head, blob = body[:length], body[length:]
     choice = rng.random()
+    if choice < HEAVY_SHARE:
+        return rng.choice(HEAVY), None
     if choice < 0.1:
         return good
     if choice < 0.6:

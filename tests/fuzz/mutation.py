@@ -47,15 +47,60 @@ ODD_VALUES: Sequence[Json] = (
 )
 KEYS = (
     *("id", "inputs", "outputs", "parameters", "name", "shape", "datatype", "data", "binary_data_size", "binary_data"),
-    *("binary_data_output", "classification", "shared_memory_region", "shared_memory_offset", "shared_memory_byte_size"),
-    *("sequence_id", "sequence_start", "sequence_end", "priority", "timeout", "triton_x", "unload_dependents", "config"),
+    *(
+        "binary_data_output",
+        "classification",
+        "shared_memory_region",
+        "shared_memory_offset",
+        "shared_memory_byte_size",
+    ),
+    *(
+        "sequence_id",
+        "sequence_start",
+        "sequence_end",
+        "priority",
+        "timeout",
+        "triton_x",
+        "unload_dependents",
+        "config",
+    ),
     *("key", "byte_size", "offset", "raw_handle", "b64", "device_id", "trace_level", "trace_rate", "trace_count"),
 )
 TOKENS = (
-    *(b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b"\\u", b"\\ud800", b"\0", b"\xff", b"\xef\xbb\xbf", b"NaN", b"Inf"),
+    *(
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b",",
+        b":",
+        b'"',
+        b"\\",
+        b"\\u",
+        b"\\ud800",
+        b"\0",
+        b"\xff",
+        b"\xef\xbb\xbf",
+        b"NaN",
+        b"Inf",
+    ),
     *(b"1e999", b"-", b"[" * 200, b'{"a":' * 300, b"9" * 400, b'"data":', b'"data" :', b'"data":[1],', b"[[1,[2]],3]"),
     *(b"true", b"null", b" ", b"\n", b'"inputs":[],', b'"\\"data":[1],', b"/*", b"'"),
 )
+_HEAD = b'{"inputs":[{"name":"INPUT0","datatype":"FP32",'
+HEAVY = (
+    b'{"x":Inf,"y":"' + b'\\"' * 20_000,
+    b"[" * 5000 + b'"' + b'\\"' * 20_000,
+    b"[" * 40_000 + b"0" + b"]" * 40_000,
+    b'{"x":' * 900 + b"1" + b"}" * 900,
+    b'[{"x":' * 900 + b"1" + b"}]" * 900,
+    b'{"x":NaN,"y":' + b"9" * 40_000 + b"}",
+    _HEAD + b'"shape":[' + b"4611686018427387904," * 5000 + b'1],"data":[1]}]}',
+    _HEAD + b'"shape":[1,1],"data":' + b"[" * 20_000 + b"1" + b"]" * 20_000 + b"}]}",
+    _HEAD + b'"shape":[1,1],"data":[' + b"[]," * 20_000 + b"1]}]}",
+    _HEAD + b'"shape":[1,1],"data":[' + b"1," * 20_000 + b"1]}]}",
+)
+"""Small for what they ask: each would keep a careless parser busy for seconds, or deeper than its stack."""
 
 
 def mutate_json(value: Json, rng: random.Random, strength: int) -> Json:

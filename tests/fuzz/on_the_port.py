@@ -1,7 +1,7 @@
 """Bad bytes on the port of a real server.
 
-Requests that are framed well but say nonsense share a connection and must each be answered in time. What is framed badly
-gets a connection of its own; whatever comes back until it ends must be whole responses, and it must end in time.
+Requests that are framed well but say nonsense share a connection and must each be answered in time. What is framed
+badly gets a connection of its own; whatever comes back until it ends must be responses, and it must end in time.
 """
 
 import json
@@ -21,7 +21,14 @@ DEADLINE_S = 10.0
 CONTROL_SHARE = 0.12
 RESTORE_EVERY = 500
 
-_CONTROL = ("/v2/repository", "/v2/systemsharedmemory", "/v2/cudasharedmemory", "/v2/trace", "/v2/logging", "/trace/setting")
+_CONTROL = (
+    "/v2/repository",
+    "/v2/systemsharedmemory",
+    "/v2/cudasharedmemory",
+    "/v2/trace",
+    "/v2/logging",
+    "/trace/setting",
+)
 _FURTHER = (
     ("/v2/systemsharedmemory/region/r/register", {"key": "/despina_fuzz", "offset": 0, "byte_size": 64}),
     ("/v2/systemsharedmemory/region/r/unregister", {}),
@@ -31,7 +38,10 @@ _FURTHER = (
     ("/v2/repository/models/identity_fp32/load", {"parameters": {"config": "{}", "file:1/model.onnx": "AAAA"}}),
     ("/v2/repository/models/mixed/unload", {"parameters": {"unload_dependents": True}}),
     ("/v2/repository/index", {"ready": True}),
-    ("/v2/trace/setting", {"trace_level": ["TIMESTAMPS"], "trace_rate": "1", "trace_count": "-1", "log_frequency": "0"}),
+    (
+        "/v2/trace/setting",
+        {"trace_level": ["TIMESTAMPS"], "trace_rate": "1", "trace_count": "-1", "log_frequency": "0"},
+    ),
     ("/v2/models/digits/trace/setting", {"trace_level": None, "trace_rate": "7"}),
     ("/v2/logging", {"log_info": True, "log_verbose_level": 1, "log_format": "ISO8601"}),
     ("/v2/models/text_gen/generate", {"PROMPT": "a", "parameters": {"n": 1}}),

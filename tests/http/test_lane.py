@@ -217,3 +217,41 @@ def test_a_client_that_pipelines_and_never_reads_is_not_served_forever(port: int
             send_forever(deaf, request([1.0] * 4000))
     connection.sendall(request([2.0]))
     assert Reader(connection).values() == [2.0]
+
+
+def test_what_is_no_http_is_answered_as_an_error_of_the_protocol(connection: socket.socket) -> None:
+    connection.sendall(b"\x16\x03\x01 nonsense\r\n\r\n")
+    status, headers, body = Reader(connection).response()
+    assert (status, headers["content-type"], headers["connection"]) == (400, "application/json", "close")
+    assert json.loads(body) == {"error": "Invalid HTTP request received."}
+    assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+        "upgrade: websocket\r\nconnection: upgrade\r\n",
+    ],
+)
+def test_a_request_for_another_protocol_is_answered_in_this_one(connection: socket.socket, headers: str) -> None:
+    reader = Reader(connection)
+    for number in range(3):
+        connection.sendall(request([number], headers=headers) + request([number + 1]))
+        assert reader.values() == [number]
+        assert reader.values() == [number + 1]
+
+
+def test_a_client_that_hangs_up_on_the_application_leaves_no_trace_in_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    flags = ["--model-control-mode=explicit", "--load-model=identity_fp32", f"--log-file={log}"]
+    index = b"POST /v2/repository/index HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+    with serving(REPOSITORY, flags) as port:
+        for data in (index, index * 3, index * 2 + b"nonsense\r\n\r\n"):
+            for _ in range(20):
+                with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+                    sock.sendall(data)
+                    sock.shutdown(socket.SHUT_WR)
+                    while sock.recv(1 << 16):
+                        pass
+    assert "Traceback" not in log.read_text()

@@ -3,10 +3,12 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from starlette.types import Message
 
 from despina.http.metrics import measured, metrics_app, metrics_options, open_metrics
+from despina.scheduling.response_cache import ResponseCache
 from despina.settings import MetricsConfig, Settings
 from despina.telemetry.measured_model import MeasuredModel
 from despina.telemetry.metrics import Metrics, MetricsOptions, Sources
@@ -74,6 +76,7 @@ def test_the_models_of_a_server_are_listed_when_scraped() -> None:
     loaded: list[Any] = []
     server: Any = SimpleNamespace(
         settings=Settings(allow_gpu_metrics=False, allow_cpu_metrics=False),
+        cache=None,
         models=SimpleNamespace(statistics_of=lambda name, version: loaded),
     )
     metrics = open_metrics(server)
@@ -81,3 +84,18 @@ def test_the_models_of_a_server_are_listed_when_scraped() -> None:
     loaded.append(SimpleNamespace(name="m", version=2, statistics=ModelStatistics(), config=config, load_seconds=0.5))
     assert 'nv_model_load_duration_secs{model="m",version="2"} 0.5\n' in metrics.text(metrics.sources.models())
     assert "nv_cpu" not in metrics.text(metrics.sources.models())
+
+
+def test_the_response_cache_of_a_server_is_measured_where_there_is_one() -> None:
+    cache = ResponseCache(1000)
+    cache.insert((1, b"k"), {"y": np.zeros(122, np.uint8)})
+    cache.hits, cache.misses, cache.lookup_ns, cache.insertion_ns = 2, 3, 4000, 5000
+    server: Any = SimpleNamespace(
+        settings=Settings(allow_gpu_metrics=False, allow_cpu_metrics=False),
+        cache=cache,
+        models=SimpleNamespace(statistics_of=lambda name, version: []),
+    )
+    text = open_metrics(server).text([])
+    wanted = {"util": 0.25, "num_entries": 1, "num_hits": 2, "num_misses": 3, "num_lookups": 5, "num_evictions": 0}
+    for name, value in {**wanted, "lookup_duration": 4, "insertion_duration": 5}.items():
+        assert f"\nnv_cache_{name} {value}\n" in text

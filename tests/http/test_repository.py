@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from despina.errors import DespinaError
 from despina.http.endpoints.repository import ENDPOINTS, decode_base64
+from despina.protocol.decode import Limits
 
 
 class Recorder:
@@ -35,7 +36,7 @@ def call(path, body=b"", **path_params):
     scope = {"type": "http", "method": "POST", "path": path, "headers": [], "path_params": path_params}
     models = Recorder()
     try:
-        response = asyncio.run(handle(Request(scope, receive), SimpleNamespace(models=models)))
+        response = asyncio.run(handle(Request(scope, receive), SimpleNamespace(models=models, limits=Limits(1000))))
     except DespinaError as error:
         return error.status, error.message, models.calls
     assert response.headers["content-type"] == "application/json"
@@ -148,3 +149,13 @@ def test_an_unload_may_take_the_steps_along(body, unload_dependents):
 )
 def test_base64_is_read_leniently(text, expected):
     assert decode_base64(text) == expected
+
+
+@pytest.mark.parametrize("path", ["/v2/repository/index", LOAD, UNLOAD])
+def test_a_body_beyond_the_limit_is_refused_before_it_is_parsed(path):
+    assert call(path, b"[" * 1001, model="m") == (
+        400,
+        "request JSON size of 1001 bytes exceeds the maximum allowed input size of 1000 bytes. Use "
+        "--http-max-input-size to increase the limit.",
+        [],
+    )

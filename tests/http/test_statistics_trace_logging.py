@@ -10,6 +10,7 @@ from starlette.types import Message
 from despina.errors import InvalidArgument
 from despina.http.app import make_app
 from despina.http.endpoints import logging, statistics, trace
+from despina.protocol.decode import Limits
 from despina.telemetry.statistics import ModelStatistics
 from despina.telemetry.trace_settings import TraceSettings
 
@@ -42,6 +43,7 @@ def fake_server() -> Any:
     return SimpleNamespace(
         settings=SimpleNamespace(http_restricted_api={}),
         models=FakeModels(),
+        limits=Limits(),
         trace=TraceSettings(),
         logging=FakeLogging(**LOGGING, applied={}),
     )

@@ -143,7 +143,9 @@ def json_bodies(draw: st.DrawFn, model: str) -> list[Body]:
     pieces = draw(json_structures(model)).split("@")
     bodies: list[Body] = []
     for _ in range(draw(st.integers(1, 3))):
-        filled = [draw(texts_of_data(MODELS[model][0], int(piece))) if odd % 2 else piece for odd, piece in enumerate(pieces)]
+        filled = [
+            draw(texts_of_data(MODELS[model][0], int(piece))) if odd % 2 else piece for odd, piece in enumerate(pieces)
+        ]
         bodies.append(("".join(filled).encode(), None))
     return bodies
 
@@ -184,7 +186,9 @@ def binary_body(draw: st.DrawFn, model: str) -> Body:
 def sequences(draw: st.DrawFn) -> tuple[str, list[Body]]:
     """A model and requests to it, in any order."""
     model = draw(st.sampled_from(list(MODELS)))
-    groups = draw(st.lists(st.one_of(json_bodies(model), json_bodies(model), binary_bodies(model)), min_size=1, max_size=3))
+    groups = draw(
+        st.lists(st.one_of(json_bodies(model), json_bodies(model), binary_bodies(model)), min_size=1, max_size=3)
+    )
     return model, draw(st.permutations([body for group in groups for body in group]))
 
 
@@ -227,7 +231,9 @@ def test_a_request_that_was_seen_before_is_known(exchanges: Exchanges) -> None:
 )
 def test_what_only_looks_like_a_request_that_was_seen(exchanges: Exchanges, first: bytes, second: bytes) -> None:
     bodies: list[Body] = [(first, None), (second, None)]
-    assert exchanges.answers("identity_int32", bodies, keep=True) == exchanges.answers("identity_int32", bodies, keep=False)
+    assert exchanges.answers("identity_int32", bodies, keep=True) == exchanges.answers(
+        "identity_int32", bodies, keep=False
+    )
 
 
 @pytest.mark.parametrize(

@@ -197,3 +197,15 @@ def test_what_is_said_for_one_backend_wins():
     settings = Settings(backend_config={"": {"a": "1", "b": "1"}, "x": {"b": "2"}})
     assert backend_settings(settings, "x") == {"a": "1", "b": "2"}
     assert backend_settings(settings, "y") == {"a": "1", "b": "1"}
+
+
+def test_gpu_instances_are_warm_at_every_batch_size_and_statistics_do_not_count_it(tmp_path, double, caplog):
+    caplog.set_level("INFO")
+    put(tmp_path, 'max_batch_size: 8 instance_group [ { kind: KIND_GPU } ] parameters { key: "warmup_batch_sizes" }')
+    loaded = load(tmp_path, gpus=(0,))
+    assert [text for text in ("batch of 1 took", "batch of 8 took") if text in caplog.text] == [
+        "batch of 1 took",
+        "batch of 8 took",
+    ]
+    assert loaded.warmup == ()
+    loaded.close()

@@ -31,3 +31,9 @@ def test_a_path_that_leaves_the_directory_is_refused(tmp_path, path):
     with pytest.raises(InvalidArgument, match="must stay within model directory"):
         write_files(inside, {path: b"x"})
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["model"]
+
+
+@pytest.mark.parametrize(("path", "reason"), [("1/" + "A" * 256, "File name too long"), ("1/a\0b", "null")])
+def test_a_path_no_file_can_have_is_refused(tmp_path, path, reason):
+    with pytest.raises(InvalidArgument, match=f"can not be written: .*{reason}"):
+        write_files(tmp_path, {path: b"x"})

@@ -1,4 +1,5 @@
 import json
+import time
 from typing import Any, ClassVar
 
 import numpy as np
@@ -361,3 +362,36 @@ def test_a_content_length_must_fit_32_bits() -> None:
     assert content_length("123") == 123
     with pytest.raises(DespinaError, match="value is out of range"):
         content_length("2147483648")
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "-" + "9" * 5000, "0" * 5000 + "9" * 12])
+def test_a_header_length_of_thousands_of_digits_is_out_of_range(value: str) -> None:
+    with pytest.raises(DespinaError, match="value is out of range"):
+        header_length(value, 10)
+
+
+def test_zeros_before_a_header_length_do_not_count() -> None:
+    assert header_length("+" + "0" * 5000 + "7", 10) == 7
+
+
+@pytest.mark.parametrize(("opened", "closed"), [(b'{"x":', b"}"), (b'[{"x":', b"}]")])
+def test_deep_objects_that_nobody_asked_for_are_skipped(opened: bytes, closed: bytes) -> None:
+    inputs = json.dumps([tensor(data=[1, 2])]).encode()
+    body = b'{"inputs":' + inputs + b',"deep":' + opened * 450 + b"1" + closed * 450 + b"}"
+    assert [item.name for item in decode(body).inputs] == ["x"]
+
+
+def test_a_shape_of_many_dimensions_is_refused_at_once() -> None:
+    started = time.monotonic()
+    with pytest.raises(DespinaError, match="causes total element count to exceed maximum size"):
+        decode({"inputs": [tensor(shape=[1 << 62] * 50_000, data=[1])]})
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    "fields",
+    ['"name":"x","name":"y","shape":[1]', '"name":"x","shape":[1],"parameters":{},"parameters":{"binary_data_size":4}'],
+)
+def test_the_first_of_two_names_or_parameters_counts(fields: str) -> None:
+    request = decode(f'{{"inputs":[{{{fields},"datatype":"FP32","data":[1]}}]}}'.encode())
+    assert [(item.name, type(item.data)) for item in request.inputs] == [("x", np.ndarray)]

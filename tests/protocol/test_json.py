@@ -1,4 +1,5 @@
 import math
+import time
 
 import pytest
 
@@ -39,6 +40,15 @@ def test_a_very_deep_document_is_parsed_without_recursion_errors() -> None:
     depth = 250_000
     value = json.loads(b'{"ready":' + b"[" * depth + b"]" * depth + b"}")
     assert isinstance(value["ready"], list)
+
+
+def test_what_stands_beside_a_very_deep_value_is_read_as_ever() -> None:
+    deep = b"[" * 250_000 + b'{"]":true}' + b"]" * 250_000
+    value = json.loads(b'{"before":[1],"deep":' + deep + b',"after":"]"}')
+    assert (value["before"], value["after"]) == ([1], "]")
+    while isinstance(value, dict | list) and value:
+        value = value["deep"] if isinstance(value, dict) else value[0]
+    assert value is None
 
 
 @pytest.mark.parametrize(
@@ -90,3 +100,34 @@ def test_wrong_json_types_have_their_texts(read, value, text) -> None:  # type: 
     with pytest.raises(Internal) as caught:
         read(value)
     assert caught.value.message == text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"x":Inf,"y":"' + b'\\"' * 100_000,
+        b"[" * 5000 + b'"' + b'\\"' * 100_000,
+        b"[" * 200_000 + b"0" + b"]" * 200_000,
+    ],
+)
+def test_a_document_that_invites_backtracking_is_refused_at_once(body: bytes) -> None:
+    """With a parser whose time grows with the square of the length this takes minutes."""
+    started = time.monotonic()
+    with pytest.raises(Internal):
+        json.loads(body)
+    assert time.monotonic() - started < 5
+
+
+def test_a_number_in_a_string_may_be_huge() -> None:
+    assert json.loads(b'{"a":Infinity,"s":"from 1e999 on \\" 1e999"}')["s"] == 'from 1e999 on " 1e999'
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"9" * 400, b"9" * 5000])
+def test_a_number_no_double_can_hold_is_refused(number: bytes) -> None:
+    with pytest.raises(Internal, match="Number too big to be stored in double"):
+        json.loads(b'{"s":" 1","a":[1,' + number + b"]}")
+
+
+def test_a_string_that_ends_in_a_backslash_at_the_end_of_the_text_is_refused() -> None:
+    with pytest.raises(Internal, match="failed to parse the request JSON buffer"):
+        json.loads(b'[Inf,"a\\')

@@ -1,6 +1,5 @@
 import random
 from collections.abc import Callable
-
 from typing import Any
 
 import pytest

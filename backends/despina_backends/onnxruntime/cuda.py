@@ -63,6 +63,8 @@ def device_count(cudart: Cudart) -> int:
 class PinnedMemory:
     """Page-locked memory, which a GPU reads and writes by itself. Where none can be had: ordinary memory."""
 
+    pinned = True
+
     def __init__(self, cudart: Cudart) -> None:
         self._cudart = cudart
         self._pointers: list[ctypes.c_void_p] = []

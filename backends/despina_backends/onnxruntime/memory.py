@@ -9,6 +9,11 @@ from numpy.typing import NDArray
 class Allocator(Protocol):
     """Where staging buffers come from. Whoever closes it has dropped every array it made."""
 
+    @property
+    def pinned(self) -> bool:
+        """Whether copying into this memory pays, even of what is already in one piece."""
+        ...
+
     def bytes(self, count: int) -> NDArray[np.uint8]:
         """`count` uninitialised bytes, aligned for any datatype."""
         ...
@@ -20,6 +25,8 @@ class Allocator(Protocol):
 
 class PageableMemory:
     """Ordinary memory, which numpy frees with the last view of it."""
+
+    pinned = False
 
     def bytes(self, count: int) -> NDArray[np.uint8]:
         return np.empty(count, np.uint8)

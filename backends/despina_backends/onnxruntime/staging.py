@@ -1,9 +1,10 @@
 """From the parts of an input, one per request, to the one array a session takes.
 
-A single part is passed on as it is, however large. Several are copied side by side into a buffer that is kept for the
-next batch, so that large batches do not page-fault through fresh memory every time. The buffer grows to the largest
-batch seen and follows the inner shape where that varies. One `np.concatenate(out=...)` beat a loop of `np.copyto`
-2.3 to 9.3 µs for 16 rows of 256 floats.
+A single part is passed on as it is, however large, unless the buffer is pinned: a GPU reads ordinary memory only by way
+of pinned copies that the driver makes piece by piece while the run waits. Several parts are copied side by side into a
+buffer that is kept for the next batch, so that large batches do not page-fault through fresh memory every time. The
+buffer grows to the largest batch seen and follows the inner shape where that varies. One `np.concatenate(out=...)` beat
+a loop of `np.copyto` 2.3 to 9.3 µs for 16 rows of 256 floats.
 """
 
 from collections.abc import Sequence
@@ -42,11 +43,12 @@ def numpy_dtype(tensor: TensorMetadata) -> np.dtype[np.generic]:
 class Staging:
     """The place of one input of one instance."""
 
-    __slots__ = ("_allocator", "_buffer", "_dtype", "_scalar", "_storage")
+    __slots__ = ("_allocator", "_buffer", "_dtype", "_keeps_single", "_scalar", "_storage")
 
     def __init__(self, tensor: TensorMetadata, allocator: Allocator) -> None:
         self._dtype = numpy_dtype(tensor)
         self._scalar = tensor.shape == ()
+        self._keeps_single = self._scalar or self._dtype.hasobject or not allocator.pinned
         self._allocator = allocator
         self._storage = allocator.bytes(0)
         self._buffer: Array = np.empty(0, self._dtype)
@@ -57,12 +59,15 @@ class Staging:
         The parts are arrays of the input's dtype, equal but for their first dimension, which add up to `rows`.
         """
         first = parts[0]
-        if len(parts) == 1:
+        if len(parts) == 1 and (self._keeps_single or not first.ndim):
             if self._scalar and first.size == 1:
                 first = first.reshape(())
             flags = first.flags
             # Kernels are compiled for elements at their natural alignment; a client chooses that of its own tensors.
             return first if flags.c_contiguous and flags.aligned else first.copy()
+        if len(parts) == 1:
+            # Without a batch dimension `rows` says nothing.
+            rows = first.shape[0]
         buffer = self._buffer
         if buffer.shape[1:] != first.shape[1:] or buffer.shape[0] < rows:
             buffer = self.rows(rows, first.shape[1:])

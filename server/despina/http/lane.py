@@ -24,10 +24,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from despina.errors import DespinaError, InvalidArgument
+from despina.http.application_connection import ApplicationConnection
 from despina.http.infer import InferExchange, InferReply, error_reply
 from despina.http.request_head import InferHead, RequestHeads, without_upgrade
 
@@ -53,7 +54,7 @@ class Lane:
     heads: RequestHeads
 
 
-class InferLane(HttpToolsProtocol):
+class InferLane(ApplicationConnection):
     """One connection."""
 
     def __init__(
@@ -210,7 +211,7 @@ class InferLane(HttpToolsProtocol):
         self._give_up()
         self._closing = True
         if not self.transport.is_closing():
-            self._send(error_reply(InvalidArgument(msg)))
+            self._send(error_reply(InvalidArgument(self.why_refused(msg))))
 
     def _give_up(self) -> None:
         """The application must not write any more. uvicorn tells only the youngest of several requests on a connection,

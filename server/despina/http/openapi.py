@@ -1,7 +1,7 @@
 """The server's description of itself as an OpenAPI 3.1 document.
 
-Paths come from the endpoints, their texts from the docstrings of the functions behind them. Every ready model has a path
-of its own besides, with its tensors in the schema: a path that is spelled out goes before a template.
+Paths come from the endpoints, their texts from the docstrings of the functions behind them. Every ready model has a
+path of its own besides, with its tensors in the schema: a path that is spelled out goes before a template.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _identifier(method: str, path: str) -> str:
 
 
 def _texts(endpoint: Endpoint) -> dict[str, str]:
-    """The first sentence of the docstring, and all of it if there is more. Without one, the function's name in words."""
+    """The first sentence of the docstring, and all of it if there is more. Or else the function's name in words."""
     text = inspect.getdoc(endpoint.handle)
     if not text:
         name = getattr(endpoint.handle, "__name__", endpoint.path)

@@ -70,8 +70,8 @@ class RequestHeads:
 
 def without_upgrade(head: bytes) -> bytes:
     """A head in which nobody asks for another protocol. There is none here, and then a server answers as if it had not
-    been asked; the parser would take what follows for the other protocol, the body of the request too. Java's own client
-    asks for HTTP/2 this way with the first request of every connection."""
+    been asked; the parser would take what follows for the other protocol, the body of the request too. Java's own
+    client asks for HTTP/2 this way with the first request of every connection."""
     return _UPGRADE.sub(b"x-upgrade", head)
 
 

@@ -262,9 +262,9 @@ def split_at_data(text: bytes) -> JsonParts | None:
 
 
 def holds_the_inputs(parts: JsonParts) -> bool:
-    """Whether the pieces that were cut out are the data of the inputs, all of them, in order, and nothing else: `"data":`
-    may stand anywhere, a key may be there twice or be written differently, and a piece may end too early. Told by parsing
-    the document with a number in place of each piece."""
+    """Whether the pieces that were cut out are the data of the inputs, all of them, in order, and nothing else:
+    `"data":` may stand anywhere, a key may be there twice or be written differently, and a piece may end too early.
+    Told by parsing the document with a number in place of each piece."""
     text = parts.fixed[0] + b"".join([b"%d%b" % numbered for numbered in enumerate(parts.fixed[1:])])
     try:
         document = loads(text)

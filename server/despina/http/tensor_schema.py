@@ -53,8 +53,8 @@ def response_schema(name: str, signature: Signature) -> Schema:
 
 
 def request_example(signature: Signature, stateful: bool) -> dict[str, Any] | None:
-    """A request the model takes, of zeros; None where JSON cannot carry an input or would be long. `stateful` models get
-    a sequence of one request."""
+    """A request the model takes, of zeros; None where JSON cannot carry an input or would be long. `stateful` models
+    get a sequence of one request."""
     inputs: list[dict[str, Any]] = []
     for name in signature.required:
         spec = signature.inputs[name]

@@ -34,14 +34,23 @@ def read_override(parameters: Mapping[str, str | bytes]) -> Override | None:
 
 
 def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
-    """Lay the files out under `directory`. Raises InvalidArgument for a path that leaves it (config §4.4)."""
+    """Lay the files out under `directory`. Raises InvalidArgument for a path that leaves it (config §4.4),
+    or that no file can have."""
     root = directory.resolve()
     for relative, content in files.items():
-        path = (root / relative).resolve()
-        if path == root or not path.is_relative_to(root):
-            raise InvalidArgument(
-                f"Invalid file parameter '{FILE_PREFIX}{relative}' with normalized path '{path}' must stay within "
-                "model directory."
-            )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        try:
+            _write_file(root, relative, content)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise InvalidArgument(f"file parameter '{FILE_PREFIX}{relative}' can not be written: {reason}") from error
+
+
+def _write_file(root: Path, relative: str, content: bytes) -> None:
+    path = (root / relative).resolve()
+    if path == root or not path.is_relative_to(root):
+        raise InvalidArgument(
+            f"Invalid file parameter '{FILE_PREFIX}{relative}' with normalized path '{path}' must stay within model "
+            "directory."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)

@@ -74,17 +74,21 @@ def _c_integer(value: str, header: str) -> int:
     return number
 
 
+def check_json_size(size: int, limits: Limits) -> None:
+    """Raise InvalidArgument when a body, or the JSON part of one, has more bytes than JSON may have."""
+    if size > limits.max_input_size:
+        raise InvalidArgument(
+            f"request JSON size of {size} bytes exceeds the maximum allowed input size of {limits.max_input_size} bytes. "
+            "Use --http-max-input-size to increase the limit."
+        )
+
+
 def decode_request(body: memoryview, length: int, context: Context) -> InferRequest:
     """Decode a body whose first `length` bytes are JSON; 0 means a raw request (protocol §2.8), which carries nothing
     but the bytes of its single input. Raises DespinaError."""
     if length == 0:
         return _raw_request(body, context.limits)
-    limit = context.limits.max_input_size
-    if length > limit:
-        raise InvalidArgument(
-            f"request JSON size of {length} bytes exceeds the maximum allowed input size of {limit} bytes. Use "
-            "--http-max-input-size to increase the limit."
-        )
+    check_json_size(length, context.limits)
     document = _parse(body[:length])
     request = InferRequest()
     if isinstance(document, dict):
@@ -113,14 +117,16 @@ def _repeats_a_key(head: bytes, document: Json) -> bool:
     happens to look like a key only costs a second look."""
     if head.count(b'"') == _quotes(document):
         return False
-    inputs, outputs = _entries(document, "inputs"), _entries(document, "outputs")
-    limits = (1, 1, 1, inputs, inputs, inputs, inputs + outputs, 1 + inputs + outputs)
+    inputs = len(_entries(document, "inputs"))
+    owners = [document, *_entries(document, "inputs"), *_entries(document, "outputs")]
+    parameters = sum([isinstance(owner, dict) and "parameters" in owner for owner in owners])
+    limits = (1, 1, 1, inputs, inputs, inputs, len(owners) - 1, parameters)
     return any(head.count(key) > limit for key, limit in zip(_COUNTED_KEYS, limits, strict=True))
 
 
-def _entries(document: Json, key: str) -> int:
+def _entries(document: Json, key: str) -> list[Json]:
     entries = document.get(key) if isinstance(document, dict) else None
-    return len(entries) if isinstance(entries, list) else 0
+    return entries if isinstance(entries, list) else []
 
 
 def _quotes(value: Json) -> int:

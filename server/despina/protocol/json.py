@@ -27,7 +27,6 @@ Json = Any
 _BARE_INF = re.compile(r"(?<![\w\"])-?Inf(?!inity)\b")
 _STRING = re.compile(f"({STRING})", re.DOTALL)
 _CUT = 200
-_DEEP_AND_EMPTY = re.compile(rf"(?<!\[)\[{{{_CUT},}}+\]{{{_CUT},}}+")
 
 
 def loads(body: bytes | bytearray | memoryview) -> Json:
@@ -76,27 +75,38 @@ def _parse_bare_infinity(text: str, error: ValueError) -> Json:
 
 
 def _loads_deep(text: str) -> Json:
-    """A document nested too deeply for both parsers: cut at the depth no endpoint accepts, if it is well formed."""
-    depth = 0
-    deepest = 0
-    for piece in STRING_OR_BRACKET.finditer(text):
-        mark = piece.group()
-        if mark in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif mark in "]}":
-            depth -= 1
-            if depth < 0:
-                break
-    if depth != 0:
-        raise not_json("Invalid value.", len(text))
-    shallow = _DEEP_AND_EMPTY.sub("[" * _CUT + "]" * _CUT, text)
+    """A document nested too deeply for both parsers: what lies deeper than any endpoint accepts counts as null. Of that
+    only the brackets are looked at."""
+    shallow, deepest = _without_depths(text)
     try:
         return json.loads(shallow, object_pairs_hook=_first_wins)
     except (ValueError, RecursionError) as error:
         raise Internal(
             f"failed to parse the request JSON buffer: nested {deepest} levels deep, which no field of a request needs"
         ) from error
+
+
+def _without_depths(text: str) -> tuple[str, int]:
+    """`text` cut at depth _CUT, and how deep it goes. Raises Internal when not every bracket is closed."""
+    kept: list[str] = []
+    start = depth = deepest = 0
+    for piece in STRING_OR_BRACKET.finditer(text):
+        mark = piece.group()
+        if mark in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+            if depth == _CUT + 1:
+                kept.append(text[start : piece.start()])
+        elif mark in "]}":
+            if depth == _CUT + 1:
+                kept.append("null")
+                start = piece.end()
+            depth -= 1
+            if depth < 0:
+                break
+    if depth != 0:
+        raise not_json("Invalid value.", len(text))
+    return "".join(kept) + text[start:], deepest
 
 
 def _first_wins(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

@@ -7,8 +7,8 @@ from typing import NoReturn
 from despina.errors import Internal
 
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
-# A string that never ends counts as one up to the end of the text: looking for its end again from every quotation mark in
-# it would take forever. For the same reason nothing here may backtrack.
+# A string that never ends counts as one up to the end of the text: looking for its end again from every quotation mark
+# in it would take forever. For the same reason nothing here may backtrack.
 STRING = r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'
 STRING_OR_BRACKET = re.compile(STRING + r"|[\[\]{}]", re.DOTALL)
 _STRING_OR_NUMBER = re.compile(STRING + r"|(?P<number>-?\d++(?:\.\d++)?(?:[eE][+-]?\d++)?)", re.DOTALL)

@@ -74,8 +74,8 @@ class SloQueue:
         if needed_ns > allowed_ns:
             raise TooLate(
                 f"{pending.label}Request timeout expired: with {rows_ahead} rows ahead the answer is expected after "
-                f"{needed_ns // 1000} microseconds, the latency target leaves {allowed_ns // 1000}; send fewer requests "
-                "at a time",
+                f"{needed_ns // 1000} microseconds, the latency target leaves {allowed_ns // 1000}; send fewer "
+                "requests at a time",
                 retry_after=(needed_ns - allowed_ns) / 1e9,
             )
 
@@ -106,8 +106,8 @@ class SloQueue:
     # --------------------------------------------------------------------------------------------------- going out
 
     def decide(self, queue: Iterable[Pending], now_ns: int, open_batch: OpenBatch) -> Decision:
-        """The requests with the earliest deadlines, up to the cap. A batch is never made smaller for the sake of one that
-        is late: under overload all are nearly late, and small batches would make all of them so."""
+        """The requests with the earliest deadlines, up to the cap. A batch is never made smaller for the sake of one
+        that is late: under overload all are nearly late, and small batches would make all of them so."""
         first = self._entries[0].pending
         cap = self._cap(first.shape_key)
         count = rows = 0

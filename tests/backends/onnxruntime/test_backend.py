@@ -157,3 +157,24 @@ def test_bytes_and_bf16_together_are_refused(write_model: Write) -> None:
 
 def test_no_gpus_are_counted_with_the_cpu_package() -> None:
     assert gpu_count() == 0
+
+
+@pytest.mark.parametrize(("parameters", "sessions"), [({}, 3), ({"share_session": "true"}, 1)])
+def test_instances_on_one_device_share_a_session_if_told_to(
+    write_model: Write, parameters: Mapping[str, str], sessions: int
+) -> None:
+    runtime = FakeRuntime()
+    backend = runtime.backend(write_model(NEG), parameters=parameters, cpu_instance_count=3)
+    instances = [backend.instance(Device("CPU")) for _ in range(3)]
+    assert len(runtime.created) == sessions
+    instances[0].close()
+    part = np.ones((1, 2), np.float32)
+    assert instances[1].execute(Batch({"X": [part]}, 1)).outputs["Y"].tolist() == [[-1, -1]]
+
+
+def test_shared_sessions_are_one_per_device(write_model: Write) -> None:
+    runtime = FakeRuntime()
+    backend = runtime.backend(write_model(NEG), parameters={"share_session": "1"}, cpu_instance_count=0)
+    for device in (Device("GPU", 0), Device("GPU", 1), Device("GPU", 0), Device("GPU", 1)):
+        backend.instance(device)
+    assert len(runtime.created) == 2

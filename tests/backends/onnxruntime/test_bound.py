@@ -20,6 +20,8 @@ Write = Callable[[str], Path]
 class Counting:
     """An allocator that remembers."""
 
+    pinned = False
+
     def __init__(self) -> None:
         self.sizes: list[int] = []
         self.closed = False

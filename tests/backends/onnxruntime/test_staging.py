@@ -71,6 +71,8 @@ def test_buffer_comes_from_the_allocator_in_powers_of_two_rows() -> None:
         def __init__(self) -> None:
             self.asked: list[int] = []
 
+        pinned = False
+
         def bytes(self, count: int) -> NDArray[np.uint8]:
             self.asked.append(count)
             return np.empty(count, np.uint8)
@@ -87,3 +89,27 @@ def test_buffer_comes_from_the_allocator_in_powers_of_two_rows() -> None:
 def test_datatype_outside_the_protocol_is_refused() -> None:
     with pytest.raises(BackendError, match="unsupported datatype of tensor 'X'"):
         staging(-1, datatype="INVALID")
+
+
+class Pinned(PageableMemory):
+    """Stands in for page-locked memory."""
+
+    pinned = True
+
+
+@pytest.mark.parametrize("rows", [3, 0], ids=["batched", "without batch dimension"])
+def test_a_single_part_goes_to_pinned_memory_too(rows: int) -> None:
+    place = Staging(TensorMetadata("X", "FP32", (-1, 2)), Pinned())
+    part = np.arange(6, dtype=np.float32).reshape(3, 2)
+    gathered = place.gather([part], rows)
+    assert not np.shares_memory(gathered, part)
+    assert gathered.tolist() == part.tolist()
+    assert np.shares_memory(gathered, place.gather([part + 1], rows))
+
+
+def test_what_pinned_memory_cannot_hold_is_passed_on() -> None:
+    scalar = Staging(TensorMetadata("S", "FP32", ()), Pinned())
+    strings = Staging(TensorMetadata("S", "BYTES", (-1,)), Pinned())
+    assert scalar.gather([np.array([3], np.float32)], 0).shape == ()
+    part: Array = np.array([b"a"], object)
+    assert strings.gather([part], 1) is part

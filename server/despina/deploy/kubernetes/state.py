@@ -1,6 +1,6 @@
 """From what Kubernetes says about a service to the words of the original.
 
-available, all replicas of this generation      Healthy
+rolled out, and a replica is available          Healthy
 FailedScheduling                                Unschedulable    not final: a node may come
 a container that cannot start or does not stay  Failed
 ProgressDeadlineExceeded                        Failed

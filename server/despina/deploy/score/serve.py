@@ -36,7 +36,13 @@ def serve_score(settings: ScoreSettings, listen: Listen) -> None:
     if importlib.util.find_spec("gunicorn") is None:
         raise Unsupported("entry scripts need gunicorn, which is not installed: pip install 'despina[score]'")
     configure_logs(settings)
-    _application(settings, listen).run()
+    from gunicorn.errors import HaltServer
+
+    try:
+        _application(settings, listen).run()
+    except HaltServer as halt:
+        # gunicorn catches the first worker's; when two fail at once the second comes out of its clean-up.
+        sys.exit(halt.exit_status)
 
 
 def _application(settings: ScoreSettings, listen: Listen) -> Any:

@@ -1,6 +1,7 @@
 """The command lines of a service's children."""
 
 import os
+import random
 import socket
 import sys
 from collections.abc import Mapping
@@ -13,6 +14,9 @@ from despina.deploy.supervisor.child import Command
 HOST = "127.0.0.1"
 PROMISED_PORT = 8000
 """Where entry scripts expect the inference server."""
+
+FIRST_PORT, PORTS, TRIES = 20_000, 12_000, 20
+"""Below 32768, where the ports of outgoing connections begin on Linux (49152 elsewhere)."""
 
 
 def server_command(spec: ServiceSpec, repository: Path, port: int) -> Command:
@@ -52,8 +56,14 @@ def model_directory(spec: ServiceSpec, app_root: Path) -> Path:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """A loopback port that nobody has, `preferred` if it is one."""
-    for port in (preferred, 0) if preferred else (0,):
+    """A loopback port that nobody has, `preferred` if it is one.
+
+    Not one of those that the kernel gives to outgoing connections: between our look and the child's bind somebody's
+    connection could get it, even our own to that very port while we wait for the child.
+    """
+    candidates = [preferred] if preferred else []
+    candidates += random.sample(range(FIRST_PORT, FIRST_PORT + PORTS), TRIES)
+    for port in (*candidates, 0):
         with socket.socket() as one:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -18,7 +18,8 @@ from despina.deploy.supervisor.part import StartFailed
 
 log = logging.getLogger("despina.service")
 
-SHOWN_LINES = 30
+SHOWN_LINES = 100
+"""Enough for the tracebacks of a few workers that fail at once."""
 
 
 class Supervisor:

@@ -14,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from despina.errors import DespinaError, InvalidArgument
 from despina.http.app import error_response
+from despina.http.body import read_json_body
 from despina.http.endpoint import Endpoint
 from despina.http.paths import path_model
 from despina.http.submission import output_tensors, submit
@@ -41,7 +42,7 @@ async def _answer(request: Request, server: Server) -> tuple[int, bytes]:
     model = path_model(request, server)
     if request.headers.get("content-encoding", "") not in ("", "identity"):
         raise InvalidArgument("Unsupported content-encoding, only 'identity' is supported.")
-    infer_request = read_request(await request.body(), describe_inputs(model), server.limits)
+    infer_request = read_request(await read_json_body(request, server), describe_inputs(model), server.limits)
     pending = await submit(request, model, infer_request)
     try:
         if pending.error is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
+from despina.http.body import read_json_body
 from despina.http.endpoint import Endpoint
 from despina.http.paths import path_model
 from despina.http.submission import output_tensors, submit
@@ -30,7 +31,7 @@ async def model_ready(request: Request, server: Server) -> Response:
 async def predict(request: Request, server: Server) -> Response:
     model = path_model(request, server)
     batches = model.signature.max_batch_size > 0
-    v1_request = read_request(await request.body(), model.name, describe_inputs(model), batches)
+    v1_request = read_request(await read_json_body(request, server), model.name, describe_inputs(model), batches)
     pending = await submit(request, model, v1_request.infer)
     if pending.error is not None:
         raise pending.error

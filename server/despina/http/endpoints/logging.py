@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from despina.errors import Unavailable, Unsupported
+from despina.http.body import read_json_body
 from despina.http.endpoint import Endpoint
 from despina.protocol.json import Json, as_bool, as_object, as_string, as_unsigned, dumps, loads
 
@@ -26,7 +27,7 @@ async def read_logging(request: Request, server: Server) -> Response:
 
 async def update_logging(request: Request, server: Server) -> Response:
     """Change what the server logs; answers with the settings that are in force then."""
-    document = as_object(loads(await request.body()))
+    document = as_object(loads(await read_json_body(request, server)))
     try:
         change(server.logging, {key: value for key, value in document.items() if value is not None})
     finally:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from despina.errors import Internal, InvalidArgument, Unsupported
+from despina.http.body import read_json_body
 from despina.http.endpoint import Endpoint
 from despina.models.override import FILE_PREFIX
 from despina.protocol.json import Json, as_string, dumps, loads
@@ -26,7 +27,7 @@ _NOT_BASE64 = bytes(set(range(256)) - set(_BASE64))
 async def index(request: Request, server: Server) -> Response:
     """Every model of the repositories, with the state of its versions. A body of {"ready": true} leaves out what is not
     ready."""
-    body = await request.body()
+    body = await read_json_body(request, server)
     document = loads(body) if body else {}
     ready = document.get("ready", False) if isinstance(document, dict) else False
     if not isinstance(ready, bool):
@@ -35,9 +36,9 @@ async def index(request: Request, server: Server) -> Response:
 
 
 async def load(request: Request, server: Server) -> Response:
-    """Load or reload a model and wait until it is ready. Parameters may carry a configuration and files to use instead."""
+    """Load or reload a model and wait until it is ready. Parameters may carry a configuration and files."""
     _refuse_repository_name(request)
-    parameters = read_load_parameters(await request.body())
+    parameters = read_load_parameters(await read_json_body(request, server))
     await server.models.load(request.path_params["model"], parameters)
     return Response(media_type=JSON)
 
@@ -45,7 +46,7 @@ async def load(request: Request, server: Server) -> Response:
 async def unload(request: Request, server: Server) -> Response:
     """Stop serving a model. The parameter unload_dependents takes the steps of an ensemble along."""
     _refuse_repository_name(request)
-    unload_dependents = read_unload_dependents(await request.body())
+    unload_dependents = read_unload_dependents(await read_json_body(request, server))
     await server.models.unload(request.path_params["model"], unload_dependents)
     return Response(media_type=JSON)
 

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from despina.errors import InvalidArgument, Unsupported
+from despina.http.body import read_json_body
 from despina.http.endpoint import Endpoint
 from despina.http.endpoints.repository import decode_base64
 from despina.protocol.json import Json, as_string, as_unsigned, dumps, loads, member
@@ -41,7 +42,7 @@ async def register_system(request: Request, server: Server) -> Response:
     name = _region(request)
     if name is None:
         raise InvalidArgument("'region name' is necessary to register system shared memory region")
-    document = loads(await request.body())
+    document = loads(await read_json_body(request, server))
     key = as_string(_required(document, "key"))
     offset = as_unsigned(document.get("offset", 0))
     server.shared_memory.register_system(name, key, offset, as_unsigned(_required(document, "byte_size")))
@@ -53,7 +54,7 @@ async def register_cuda(request: Request, server: Server) -> Response:
     name = _region(request)
     if name is None:
         raise InvalidArgument("'region name' is necessary to register cuda shared memory region")
-    document = loads(await request.body())
+    document = loads(await read_json_body(request, server))
     handle = as_string(member(_required(document, "raw_handle"), "b64"))
     byte_size = as_unsigned(member(document, "byte_size"))
     device_id = as_unsigned(member(document, "device_id"))

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from despina.errors import InvalidArgument, Unsupported
+from despina.http.body import read_json_body
 from despina.http.endpoint import Endpoint
 from despina.protocol.json import Json, as_array, as_object, as_string, dumps, loads
 from despina.telemetry.trace_values import Changes, as_count, as_levels, as_natural
@@ -25,7 +26,7 @@ async def read_settings(request: Request, server: Server) -> Response:
 async def update_settings(request: Request, server: Server) -> Response:
     """Change which requests are traced; null goes back to the setting inherited."""
     model = _model(request, server)
-    server.trace.update(read_changes(loads(await request.body())), model)
+    server.trace.update(read_changes(loads(await read_json_body(request, server))), model)
     return Response(dumps(server.trace.render(model)), media_type="application/json")
 
 

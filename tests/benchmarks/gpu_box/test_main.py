@@ -1,0 +1,44 @@
+import sys
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from benchmarks.gpu_box import __main__ as command
+from benchmarks.gpu_box.problem import Problem
+
+
+def test_a_problem_is_one_sentence_and_nothing_runs(tmp_path: Path, monkeypatch) -> None:
+    def prepare(folder: Path, work: Path) -> dict[str, str]:
+        raise Problem("there is no GPU")
+
+    monkeypatch.setattr(command, "prepare", prepare)
+    result = CliRunner().invoke(command.main, [str(tmp_path)])
+    assert (result.exit_code, result.stderr) == (1, "Error: there is no GPU\n")
+
+
+def test_tests_and_benchmark_run_in_the_prepared_environment(tmp_path: Path, monkeypatch) -> None:
+    calls: list[tuple[str, object]] = []
+    monkeypatch.setattr(command, "prepare", lambda folder, work: {"E": "1"})
+    monkeypatch.setattr(command, "run_tests", lambda env, output: calls.append(("tests", env)) or 1)
+    monkeypatch.setattr(command, "run_benchmark", lambda env, output, models: calls.append(("bench", models)) or 0)
+    words = [str(tmp_path), "--model", "bert_fp16"]
+    assert CliRunner().invoke(command.main, words).exit_code == 1
+    assert calls == [("tests", {"E": "1"}), ("bench", ("bert_fp16",))]
+    calls.clear()
+    assert CliRunner().invoke(command.main, [*words, "--only", "check"]).exit_code == 0
+    assert calls == []
+
+
+def test_a_package_that_cannot_be_imported_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('libonnxruntime.so: wrong ELF class')")
+    try:
+        command.cuda_major({"PYTHONPATH": str(tmp_path), "PATH": str(Path(sys.executable).parent)})
+    except Problem as problem:
+        assert "wrong ELF class" in str(problem)
+    else:
+        raise AssertionError
+
+
+def test_the_major_version_of_cuda_is_read(tmp_path: Path) -> None:
+    (tmp_path / "onnxruntime.py").write_text("cuda_version = '13.0'")
+    assert command.cuda_major({"PYTHONPATH": str(tmp_path)}) == 13

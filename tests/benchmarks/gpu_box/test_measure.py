@@ -1,0 +1,51 @@
+import numpy as np
+
+from benchmarks.gpu_box.measure import NAMES, compare, nearest
+from benchmarks.gpu_box.report import markdown
+from benchmarks.gpu_box.repository import Serving, config_text
+from benchmarks.models import MODELS
+from despina.config.read import parse_text
+
+
+def test_both_sides_take_turns() -> None:
+    order: list[str] = []
+
+    def side(name: str, speed: float):
+        def measure(seconds: float) -> float:
+            order.append(name)
+            return speed
+
+        return measure
+
+    figures = compare("HTTP", side("served", 90.0), side("raw", 100.0), 3, 0.0, None)
+    assert order == ["raw", "served", "served", "raw", "raw", "served"]
+    assert [(figure.served, figure.rows_per_second) for figure in figures[:2]] == [(False, 100.0), (True, 90.0)]
+
+
+def test_the_nearest_answers_set_the_tolerance() -> None:
+    assert nearest(np.array([[0, 0], [1, 5], [1, 7]], np.float16)) == 2
+
+
+def test_the_models_are_there_and_served_from_the_gpu() -> None:
+    assert set(NAMES) <= set(MODELS)
+    config = parse_text(config_text("bert_fp16", Serving()))
+    assert (config.max_batch_size, config.instance_group[0].kind, config.instance_group[0].count) == (64, 1, 2)
+
+
+def test_the_table_says_what_was_reached_and_what_failed() -> None:
+    def figure(way: str, served: bool, speed: float, busy: float | None) -> dict[str, object]:
+        gpu = None if busy is None else {"utilisation": busy, "power_w": None, "memory": None}
+        return {"way": way, "served": served, "rows_per_second": speed, "gpu": gpu}
+
+    figures = [figure("HTTP", False, 1000, 99), figure("HTTP", True, 960, 97), figure("HTTP", True, 970, 97)]
+    figures += [figure("CUDA shared memory", False, 1000, None), figure("CUDA shared memory", True, 900, None)]
+    record = {
+        "machine": {"gpu": "x"},
+        "versions": {},
+        "serving": {},
+        "models": {"a": {"figures": figures}, "b": {"failure": "NotStarted: a|b\nc"}},
+    }
+    text = markdown(record)
+    assert "| a | HTTP | 965 | 1000 | 0.965 | 0.95 kept | 97% | 99% |" in text
+    assert "| a | CUDA shared memory | 900 | 1000 | 0.900 | 0.98 missed | not told | not told |" in text
+    assert "| b | failed: NotStarted: a/b c |" in text

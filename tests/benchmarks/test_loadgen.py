@@ -1,0 +1,131 @@
+"""The compiled load generator against a server of a few lines. Skipped without a C compiler."""
+
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from benchmarks import loadgen
+from benchmarks.loadgen import build, generate, read_load
+
+pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+
+REQUEST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+
+
+class Server:
+    """Answers every REQUEST, one thread per connection. Every connection ends after `per_connection` answers."""
+
+    def __init__(self, answer: bytes, per_connection: int) -> None:
+        self.listening = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port: int = self.listening.getsockname()[1]
+        self.answer = answer
+        self.per_connection = per_connection
+        self.served: list[int] = []
+        self.threads = [threading.Thread(target=self.accept)]
+        self.threads[0].start()
+
+    def accept(self) -> None:
+        while True:
+            try:
+                connection, _address = self.listening.accept()
+            except OSError:
+                return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.threads.append(threading.Thread(target=self.serve, args=(connection,)))
+            self.threads[-1].start()
+
+    def serve(self, connection: socket.socket) -> None:
+        with connection, suppress(ConnectionError):
+            served = 0
+            while served < self.per_connection:
+                request = b""
+                while len(request) < len(REQUEST) and (data := connection.recv(len(REQUEST) - len(request))):
+                    request += data
+                if request != REQUEST:
+                    break
+                # In two pieces, so that the generator must put the head together.
+                connection.sendall(self.answer[:20])
+                connection.sendall(self.answer[20:])
+                served += 1
+            self.served.append(served)
+
+    def close(self) -> None:
+        self.listening.shutdown(socket.SHUT_RDWR)
+        self.listening.close()
+        for thread in self.threads:
+            thread.join()
+
+
+@contextmanager
+def serving(answer: bytes = OK, per_connection: int = 1_000_000_000) -> Iterator[Server]:
+    server = Server(answer, per_connection)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("built")
+
+
+@pytest.fixture
+def request_file(tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(loadgen, "BUILT", built)
+    assert build().exists()
+    file = tmp_path / "request"
+    file.write_bytes(REQUEST)
+    return file
+
+
+def test_a_closed_loop_counts_every_answer_and_loses_none(request_file: Path) -> None:
+    with serving() as server:
+        load = generate(server.port, 3, 0.3, [request_file])
+    assert len(server.served) == 3
+    assert sum(server.served) == load.answered
+    assert load.completed <= load.answered <= load.completed + 3
+    assert (load.errors, load.reconnects) == (0, 0)
+    assert 0 < load.latencies.p50 <= load.latencies.p99 <= load.latencies.longest
+
+
+def test_an_open_loop_keeps_to_its_rate(request_file: Path) -> None:
+    with serving() as server:
+        load = generate(server.port, 8, 0.5, [request_file], rate=200.0)
+    assert 60 <= load.answered <= 140
+    assert load.errors == 0
+
+
+def test_what_waits_for_a_connection_is_counted_from_when_it_was_due(request_file: Path) -> None:
+    # Far more than one connection can carry: all but the first wait for those before them.
+    with serving() as server:
+        load = generate(server.port, 1, 0.02, [request_file], rate=100_000.0)
+        alone = generate(server.port, 1, 0.1, [request_file])
+    assert 1_500 < load.answered < 2_500
+    assert load.latencies.p50 > 100 * alone.latencies.p50
+
+
+@pytest.mark.parametrize("said", [b"Connection: close\r\n", b""])
+def test_a_server_may_close_connections_whether_it_says_so_or_not(request_file: Path, said: bytes) -> None:
+    with serving(b"HTTP/1.1 200 OK\r\n" + said + b"Content-Length: 2\r\n\r\nhi", per_connection=1) as server:
+        load = generate(server.port, 2, 0.2, [request_file])
+    assert load.answered == sum(server.served)
+    assert load.reconnects >= load.answered - 2
+    assert load.errors == 0
+
+
+def test_other_answers_than_200_are_errors(request_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with serving(b"HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\nbusy") as server:
+        load = generate(server.port, 1, 0.1, [request_file])
+    assert load.errors == load.answered > 0
+    assert "busy" in capfd.readouterr().err
+
+
+def test_unanswered_requests_are_errors_too() -> None:
+    told = {"completed": 5, "answered": 6, "seconds": 1.0, "errors": 1, "reconnects": 0, "unanswered": 2}
+    assert read_load({**told, "cpu_seconds": 0.1, "histogram": [[1000, 6]]}).errors == 3

@@ -1,0 +1,201 @@
+"""A program named kubectl that writes down what it is told and answers from a file."""
+
+import json
+import stat
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from workloads import KEYS, TARGET, workload
+
+from despina.deploy.kubernetes.cluster import Cluster, with_metric
+from despina.deploy.kubernetes.state import Word
+from despina.deploy.kubernetes.target import ComputeTarget, Exposure, ScalingMetric
+from despina.errors import DespinaError, NotFound, Unsupported
+
+PROGRAM = f"""#!{sys.executable}
+import json, pathlib, sys
+folder = pathlib.Path(__file__).parent
+words = sys.argv[1:]
+with (folder / "calls").open("a") as calls:
+    calls.write(json.dumps([words, sys.stdin.read()]) + "\\n")
+answers = json.loads((folder / "answers").read_text())
+line = " ".join(words)
+for start, replies in answers:
+    if start in line:
+        status, out, err = replies.pop(0) if len(replies) > 1 else replies[0]
+        (folder / "answers").write_text(json.dumps(answers))
+        sys.stdout.write(out)
+        sys.stderr.write(err)
+        sys.exit(status)
+"""
+LABELS = (
+    "app.kubernetes.io/name=despina,app.kubernetes.io/instance=triton-webservice,app.kubernetes.io/managed-by=despina"
+)
+
+Reply = tuple[int, str, str]
+
+
+class Recorder:
+    """`answers`: part of a command line → replies in turn, the last one for ever."""
+
+    def __init__(self, folder: Path, **answers: list[Reply]) -> None:
+        self.program = folder / "kubectl"
+        self.program.write_text(PROGRAM)
+        self.program.chmod(self.program.stat().st_mode | stat.S_IXUSR)
+        (folder / "answers").write_text(json.dumps([[key.replace("_", " "), one] for key, one in answers.items()]))
+        self._calls = folder / "calls"
+
+    @property
+    def calls(self) -> list[list[str]]:
+        return [json.loads(line)[0] for line in self._calls.read_text().splitlines()]
+
+    @property
+    def inputs(self) -> list[str]:
+        return [json.loads(line)[1] for line in self._calls.read_text().splitlines()]
+
+    def cluster(self, target: ComputeTarget = TARGET) -> Cluster:
+        return Cluster(target, program=str(self.program))
+
+
+def ok(document: Any) -> Reply:
+    return 0, json.dumps(document), ""
+
+
+def found(**status: Any) -> Reply:
+    labels = {"despina/generation": "2"}
+    spec = {"replicas": 1, "template": {"metadata": {"labels": labels}}}
+    return ok({"metadata": {"generation": 1}, "spec": spec, "status": {"observedGeneration": 1, **status}})
+
+
+COMPLETE = [{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}]
+UP = found(replicas=1, updatedReplicas=1, availableReplicas=1, readyReplicas=1, conditions=COMPLETE)
+CRASHING = {
+    "metadata": {"labels": {"despina/generation": "2"}},
+    "status": {"initContainerStatuses": [{"name": "score", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]},
+}
+
+
+def test_manifests_are_applied_at_the_server_in_one_list(tmp_path: Path) -> None:
+    kubectl, said = Recorder(tmp_path), list[str]()
+    target = replace(TARGET, kubeconfig=tmp_path / "config", context="prod")
+    kubectl.cluster(target).deploy(workload(target=target), said.append)
+    assert kubectl.calls == [
+        [f"--kubeconfig={tmp_path}/config", "--context=prod", "--namespace=ml", "apply", "--server-side"]
+        + ["--field-manager=despina", "--force-conflicts", "-f", "-"]
+    ]
+    kinds = [one["kind"] for one in json.loads(kubectl.inputs[0])["items"]]
+    assert kinds[:2] == ["ConfigMap", "Secret"]
+    assert said[0].startswith("warning: the autoscaler looks at CPU")
+    assert said[1].startswith("applied ConfigMap, Secret, Service, Deployment")
+
+
+def test_what_a_service_no_longer_has_is_deleted(tmp_path: Path) -> None:
+    kubectl = Recorder(tmp_path)
+    target = replace(TARGET, expose=Exposure.NONE)
+    kubectl.cluster(target).deploy(workload(target=target, authEnabled=False, numReplicas=1))
+    deleted = [call[1:4] for call in kubectl.calls if call[1] == "delete"]
+    assert deleted == [
+        ["delete", "horizontalpodautoscaler", "triton-webservice"],
+        ["delete", "ingress", "triton-webservice"],
+        ["delete", "secret", "triton-webservice-keys"],
+    ]
+
+
+def test_waiting_ends_when_the_rollout_is_complete_and_older_configurations_go(tmp_path: Path) -> None:
+    kubectl, said = Recorder(tmp_path, get_deployment=[found(), UP], get_pods=[ok({"items": []})]), list[str]()
+    state = kubectl.cluster().wait(workload().spec, said.append)
+    assert state.word is Word.HEALTHY
+    assert said == ["Transitioning, 0 of 1 replicas ready.", "Healthy, 1 of 1 replicas ready."]
+    rollout = ["--namespace=ml", "rollout", "status", "deployment/triton-webservice", "--timeout=10s"]
+    assert kubectl.calls[0] == rollout
+    assert kubectl.calls[-1][1:5] == ["delete", "configmap", "-l", f"{LABELS},despina/generation notin (2,1)"]
+
+
+def test_waiting_ends_when_a_container_does_not_stay_up(tmp_path: Path) -> None:
+    kubectl = Recorder(tmp_path, get_deployment=[found()], get_pods=[ok({"items": [CRASHING]})])
+    state = kubectl.cluster().wait(workload().spec)
+    assert (state.word, state.reason, state.container) == (Word.FAILED, "container score: CrashLoopBackOff", "score")
+    assert all(call[1] != "delete" for call in kubectl.calls)
+
+
+def test_requests_in_flight_are_chosen_where_the_cluster_serves_them(tmp_path: Path) -> None:
+    for status, expected in ((0, ScalingMetric.IN_FLIGHT), (1, ScalingMetric.CPU)):
+        kubectl = Recorder(tmp_path, get=[(status, "", "")])
+        assert kubectl.cluster().scaling_metric() is expected
+    assert kubectl.calls[0][1:] == ["get", "--raw", "/apis/custom.metrics.k8s.io/v1beta1"]
+
+
+def test_a_stated_metric_asks_nobody(tmp_path: Path) -> None:
+    cluster = Cluster(replace(TARGET, scaling_metric=ScalingMetric.IN_FLIGHT), program=str(tmp_path / "absent"))
+    assert cluster.scaling_metric() is ScalingMetric.IN_FLIGHT
+    assert with_metric(workload(), ScalingMetric.AUTO).metric is ScalingMetric.CPU
+
+
+def published(**one: str) -> Reply:
+    return ok({"status": {"loadBalancer": {"ingress": [one] if one else []}}})
+
+
+BASE = "/api/v1/service/triton-webservice"
+
+
+@pytest.mark.parametrize(
+    ("target", "reply", "expected"),
+    [
+        (TARGET, published(ip="192.0.2.1"), f"http://192.0.2.1{BASE}"),
+        (TARGET, published(), None),
+        (replace(TARGET, ingress_host="ml.example", tls_secret="c"), published(), f"https://ml.example{BASE}"),
+        (replace(TARGET, expose=Exposure.LOAD_BALANCER), published(hostname="lb.example"), f"http://lb.example{BASE}"),
+        (replace(TARGET, expose=Exposure.NONE), published(), f"http://triton-webservice.ml.svc{BASE}"),
+    ],
+)
+def test_address(tmp_path: Path, target: ComputeTarget, reply: Reply, expected: str | None) -> None:
+    kubectl = Recorder(tmp_path, get_ingress=[reply], get_service=[reply])
+    assert kubectl.cluster(target).address(workload(target=target).spec) == expected
+
+
+def test_logs_of_all_containers_or_of_one(tmp_path: Path) -> None:
+    kubectl = Recorder(tmp_path, logs=[(0, "[pod/a/gate] one\n[pod/a/gate] two\n", "")])
+    assert kubectl.cluster().log("triton-webservice", 5) == ["[pod/a/gate] one", "[pod/a/gate] two"]
+    kubectl.cluster().log("triton-webservice", 5, "score")
+    assert kubectl.calls[0][1:] == ["logs", "-l", LABELS, "--all-containers", "--prefix", "--tail=5"] + [
+        "--max-log-requests=30"
+    ]
+    assert "--container=score" in kubectl.calls[1]
+
+
+def test_keys_are_replaced_alone(tmp_path: Path) -> None:
+    kubectl = Recorder(tmp_path)
+    kubectl.cluster().set_keys("triton-webservice", KEYS)
+    (secret,) = json.loads(kubectl.inputs[0])["items"]
+    assert secret["metadata"]["name"] == "triton-webservice-keys"
+    assert "first-key" not in " ".join(kubectl.calls[0])
+
+
+def test_deleting_waits_for_everything_of_the_service(tmp_path: Path) -> None:
+    kubectl = Recorder(tmp_path)
+    kubectl.cluster().delete("triton-webservice")
+    assert kubectl.calls[0][1] == "delete"
+    assert set(kubectl.calls[0][2].split(",")) >= {"deployment", "service", "secret", "configmap", "ingress"}
+    assert kubectl.calls[0][3:] == ["-l", LABELS, "--ignore-not-found", "--cascade=foreground"]
+
+
+def test_what_kubectl_says_is_passed_on(tmp_path: Path) -> None:
+    kubectl = Recorder(tmp_path, apply=[(1, "", 'error: context "prod"\n does not exist\n')])
+    with pytest.raises(DespinaError, match='cluster: kubectl apply failed: error: context "prod" does not exist'):
+        kubectl.cluster().deploy(workload())
+
+
+def test_a_service_that_is_not_there_is_not_found(tmp_path: Path) -> None:
+    missing = 'Error from server (NotFound): deployments.apps "triton-webservice" not found'
+    kubectl = Recorder(tmp_path, get_deployment=[(1, "", missing)])
+    with pytest.raises(NotFound, match="deployments.apps"):
+        kubectl.cluster().state("triton-webservice")
+
+
+def test_without_kubectl_the_way_around_is_named(tmp_path: Path) -> None:
+    cluster = Cluster(TARGET, program=str(tmp_path / "absent"))
+    with pytest.raises(Unsupported, match="--render DIR writes the manifests without it"):
+        cluster.state("triton-webservice")

@@ -1,0 +1,250 @@
+"""Every manifest of every kind of service against the schemas that Kubernetes publishes; unknown fields are errors."""
+
+import copy
+import json
+from dataclasses import replace
+from typing import Any
+
+import kubernetes_validate
+import pytest
+from workloads import TARGET, workload
+
+from despina.deploy.kubernetes.manifests import manifests
+from despina.deploy.kubernetes.target import ComputeTarget, Exposure, ScalingMetric
+from despina.deploy.kubernetes.workload import Document
+from despina.deploy.service import Mode
+
+VERSIONS = ("1.29", "1.33", "1.37")
+"""The oldest with sidecars, one between, and the newest that the schemas know."""
+
+FULL: dict[str, Any] = {
+    "namespace": "other",
+    "containerResourceRequirements": {"cpu": 1, "cpuLimit": 2, "memoryInGB": 4, "memoryInGBLimit": 6},
+    "gpuCores": 1,
+    "autoScaler": {
+        "autoscaleEnabled": True,
+        "minReplicas": 2,
+        "maxReplicas": 5,
+        "refreshPeriodInSeconds": 1,
+        "targetUtilization": 80,
+    },
+    "scoringTimeoutMs": 30000,
+    "maxConcurrentRequestsPerContainer": 64,
+    "maxQueueWaitMs": 250,
+    "livenessProbeRequirements": {
+        "periodSeconds": 7,
+        "initialDelaySeconds": 100,
+        "timeoutSeconds": 3,
+        "successThreshold": 2,
+        "failureThreshold": 4,
+    },
+}
+CONFIGS: dict[str, dict[str, Any]] = {
+    "nothing said": {},
+    "the page's own": {"containerResourceRequirements": {"cpu": 1, "memoryInGB": 4}, "gpuCores": 1},
+    "everything said": FULL,
+    "fixed replicas": {"numReplicas": 3},
+    "no keys": {"authEnabled": False},
+}
+TARGETS = {
+    "claim": TARGET,
+    "url": replace(TARGET, model_claim=None, model_url="https://models.example/blobs"),
+    "host and certificate": replace(TARGET, ingress_class="nginx", ingress_host="ml.example", tls_secret="certificate"),
+    "certificate for any host": replace(TARGET, tls_secret="certificate"),
+    "load balancer": replace(TARGET, expose=Exposure.LOAD_BALANCER, pull_secret="registry"),
+    "inside only": replace(TARGET, expose=Exposure.NONE),
+}
+
+
+def of_kind(documents: list[Document], kind: str) -> Document:
+    (found,) = (document for document in documents if document["kind"] == kind)
+    return found
+
+
+def containers(documents: list[Document]) -> dict[str, Document]:
+    pod = of_kind(documents, "Deployment")["spec"]["template"]["spec"]
+    return {one["name"]: one for one in (*pod["initContainers"], *pod["containers"])}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize("mode", Mode)
+def test_manifests_follow_the_schemas(mode: Mode, config: dict[str, Any], target: ComputeTarget, version: str) -> None:
+    load = workload(mode, target, **config)
+    for metric in (ScalingMetric.CPU, ScalingMetric.IN_FLIGHT):
+        for document in manifests(replace(load, metric=metric)):
+            kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_the_schemas_refuse_what_they_do_not_know() -> None:
+    wrong = copy.deepcopy(of_kind(manifests(workload()), "Deployment"))
+    wrong["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError, match="readynessProbe"):
+        kubernetes_validate.validate(wrong, "1.33", strict=True)
+
+
+def test_everything_is_named_and_labelled_after_the_service() -> None:
+    for document in manifests(workload()):
+        metadata = document["metadata"]
+        assert metadata["name"].startswith("triton-webservice")
+        assert metadata["namespace"] == "ml"
+        assert metadata["labels"]["app.kubernetes.io/instance"] == "triton-webservice"
+
+
+def test_the_namespace_of_the_configuration_wins() -> None:
+    assert {document["metadata"]["namespace"] for document in manifests(workload(namespace="other"))} == {"other"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "names"),
+    [
+        (Mode.DIRECT, ["fetch", "server", "gate"]),
+        (Mode.MIDDLEWARE, ["fetch", "server", "score", "gate"]),
+        (Mode.DEFAULT, ["fetch", "score", "gate"]),
+    ],
+)
+def test_the_mode_chooses_the_containers_and_each_is_up_before_the_next(mode: Mode, names: list[str]) -> None:
+    found = containers(manifests(workload(mode)))
+    assert list(found) == names
+    for name in set(names) - {"fetch", "gate"}:
+        assert found[name]["restartPolicy"] == "Always"
+        assert "startupProbe" in found[name]
+
+
+def test_only_the_gate_and_its_probes_leave_the_loopback_address() -> None:
+    documents = manifests(workload(Mode.MIDDLEWARE))
+    found = containers(documents)
+    assert "--http-address=127.0.0.1" in found["server"]["command"]
+    assert found["score"]["command"][-1] == "127.0.0.1:5001"
+    (port,) = of_kind(documents, "Service")["spec"]["ports"]
+    assert port["targetPort"] == 8080
+    assert found["gate"]["readinessProbe"]["httpGet"] == {"path": "/ready", "port": 8081}
+
+
+def test_the_script_gets_the_environment_of_one_machine_and_its_own_wins() -> None:
+    load = workload(Mode.MIDDLEWARE, variables={"WORKER_COUNT": "2", "SERVICE_NAME": "mine"}, scoringTimeoutMs=30000)
+    variables = {one["name"]: one["value"] for one in containers(manifests(load))["score"]["env"]}
+    assert variables["WORKER_COUNT"] == "2"
+    assert variables["SERVICE_NAME"] == "mine"
+    assert variables["AZUREML_MODEL_DIR"] == "/var/despina/app/azureml-models/digits/3"
+    assert variables["AZUREML_ENTRY_SCRIPT"] == "source/score.py"
+    assert variables["TRITON_HTTP_URL"] == "localhost:8000"
+    assert variables["SCORING_TIMEOUT_MS"] == "30000"
+
+
+def test_keys_are_in_the_secret_and_nowhere_else() -> None:
+    documents = manifests(workload(keys={"primaryKey": "first-key", "secondaryKey": "second-key"}))
+    assert of_kind(documents, "Secret")["data"] == {"primaryKey": "Zmlyc3Qta2V5", "secondaryKey": "c2Vjb25kLWtleQ=="}
+    others = json.dumps([document for document in documents if document["kind"] != "Secret"])
+    assert "first-key" not in others
+    assert "second-key" not in others
+
+
+def test_without_keys_there_is_no_secret() -> None:
+    documents = manifests(workload(authEnabled=False))
+    assert "Secret" not in {document["kind"] for document in documents}
+    assert "keys" not in {
+        one["name"] for one in of_kind(documents, "Deployment")["spec"]["template"]["spec"]["volumes"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("mode", "container", "requests", "limits"),
+    [
+        (
+            Mode.DIRECT,
+            "server",
+            {"cpu": "1000m", "memory": "4096Mi", "nvidia.com/gpu": "1"},
+            {"cpu": "2000m", "memory": "6144Mi", "nvidia.com/gpu": "1"},
+        ),
+        (
+            Mode.MIDDLEWARE,
+            "server",
+            {"cpu": "500m", "memory": "2048Mi", "nvidia.com/gpu": "1"},
+            {"cpu": "2000m", "memory": "6144Mi", "nvidia.com/gpu": "1"},
+        ),
+        (Mode.MIDDLEWARE, "score", {"cpu": "500m", "memory": "2048Mi"}, {"cpu": "2000m", "memory": "6144Mi"}),
+        (
+            Mode.DEFAULT,
+            "score",
+            {"cpu": "1000m", "memory": "4096Mi", "nvidia.com/gpu": "1"},
+            {"cpu": "2000m", "memory": "6144Mi", "nvidia.com/gpu": "1"},
+        ),
+    ],
+)
+def test_resources(mode: Mode, container: str, requests: dict[str, str], limits: dict[str, str]) -> None:
+    assert containers(manifests(workload(mode, **FULL)))[container]["resources"] == {
+        "requests": requests,
+        "limits": limits,
+    }
+
+
+def test_without_a_limit_none_is_set() -> None:
+    found = containers(manifests(workload()))["server"]["resources"]
+    assert found == {"requests": {"cpu": "100m", "memory": "512Mi"}}
+
+
+def test_the_initial_delay_is_the_time_to_start_in() -> None:
+    found = containers(manifests(workload(**FULL)))
+    startup = found["server"]["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] == 100
+    assert found["server"]["livenessProbe"]["periodSeconds"] == 7
+    assert found["gate"]["livenessProbe"]["failureThreshold"] == 4
+    assert found["gate"]["readinessProbe"]["successThreshold"] == 2
+    assert "successThreshold" not in found["gate"]["livenessProbe"]
+
+
+def test_models_come_from_the_claim_or_the_url() -> None:
+    claimed, linked = manifests(workload()), manifests(workload(target=TARGETS["url"]))
+    volumes = of_kind(claimed, "Deployment")["spec"]["template"]["spec"]["volumes"]
+    assert volumes[-1]["persistentVolumeClaim"] == {"claimName": "models", "readOnly": True}
+    assert "persistentVolumeClaim" not in json.dumps(of_kind(linked, "Deployment"))
+    assert "https://models.example/blobs" in of_kind(linked, "ConfigMap")["data"]["service.json"]
+
+
+def test_a_new_generation_rolls_out_because_its_configuration_has_another_name() -> None:
+    before, after = manifests(workload(generation=2)), manifests(workload(generation=3))
+    assert of_kind(before, "ConfigMap")["metadata"]["name"] == "triton-webservice-2"
+    assert of_kind(after, "ConfigMap")["metadata"]["name"] == "triton-webservice-3"
+    assert of_kind(after, "ConfigMap")["immutable"] is True
+    assert of_kind(before, "Deployment")["spec"]["template"] != of_kind(after, "Deployment")["spec"]["template"]
+
+
+def test_a_new_key_rolls_nothing_out() -> None:
+    before, after = workload(), replace(workload(), keys=replace(workload().keys, primary="another"))  # type: ignore[type-var]
+    assert of_kind(manifests(before), "Deployment") == of_kind(manifests(after), "Deployment")
+
+
+def test_ingress_publishes_the_base_path() -> None:
+    documents = manifests(workload(target=TARGETS["host and certificate"]))
+    spec = of_kind(documents, "Ingress")["spec"]
+    assert spec["ingressClassName"] == "nginx"
+    assert spec["rules"][0]["host"] == "ml.example"
+    (path,) = spec["rules"][0]["http"]["paths"]
+    assert path["path"] == "/api/v1/service/triton-webservice"
+    assert spec["tls"] == [{"secretName": "certificate", "hosts": ["ml.example"]}]
+
+
+@pytest.mark.parametrize("target", ["load balancer", "inside only"])
+def test_other_exposures_have_no_ingress(target: str) -> None:
+    documents = manifests(workload(target=TARGETS[target]))
+    assert "Ingress" not in {document["kind"] for document in documents}
+    kind = of_kind(documents, "Service")["spec"]["type"]
+    assert kind == ("LoadBalancer" if target == "load balancer" else "ClusterIP")
+
+
+def test_gpu_nodes_are_tolerated_only_with_gpus() -> None:
+    for config, expected in (({"gpuCores": 1}, True), ({"gpuCores": 0}, False)):
+        pod = of_kind(manifests(workload(**config)), "Deployment")["spec"]["template"]["spec"]
+        assert ("tolerations" in pod) is expected
+
+
+def test_pods_meet_the_restricted_pod_security_standard() -> None:
+    documents = manifests(workload(Mode.MIDDLEWARE))
+    pod = of_kind(documents, "Deployment")["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in containers(documents).values():
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}

@@ -1,0 +1,45 @@
+import json
+import stat
+from pathlib import Path
+
+from workloads import workload
+
+from despina.deploy.kubernetes.manifests import manifests
+from despina.deploy.kubernetes.render import to_list, write_manifests
+
+
+def test_each_manifest_is_a_file_in_the_order_of_applying(tmp_path: Path) -> None:
+    documents = manifests(workload())
+    paths = write_manifests(documents, tmp_path / "out")
+    assert [path.name for path in paths] == [
+        "triton-webservice-0-configmap.json",
+        "triton-webservice-1-secret.json",
+        "triton-webservice-2-service.json",
+        "triton-webservice-3-deployment.json",
+        "triton-webservice-4-poddisruptionbudget.json",
+        "triton-webservice-5-horizontalpodautoscaler.json",
+        "triton-webservice-6-ingress.json",
+    ]
+    assert [json.loads(path.read_bytes()) for path in paths] == documents
+
+
+def test_only_the_owner_reads_the_secret(tmp_path: Path) -> None:
+    modes = {
+        path.name[20:]: stat.S_IMODE(path.stat().st_mode) for path in write_manifests(manifests(workload()), tmp_path)
+    }
+    assert modes["secret.json"] == 0o600
+    assert modes["deployment.json"] & 0o077 != 0
+
+
+def test_what_a_service_no_longer_has_is_removed_and_other_files_stay(tmp_path: Path) -> None:
+    others = [tmp_path / "triton-webservice-notes.json", tmp_path / "triton-webservice-b-0-configmap.json"]
+    others[0].write_text("[]")
+    others[1].write_text('{"metadata": {"labels": {"app.kubernetes.io/instance": "triton-webservice-b"}}}')
+    write_manifests(manifests(workload()), tmp_path)
+    paths = write_manifests(manifests(workload(authEnabled=False, numReplicas=1)), tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([*paths, *others])
+
+
+def test_a_list_holds_them_all() -> None:
+    documents = manifests(workload())
+    assert json.loads(to_list(documents)) == {"apiVersion": "v1", "kind": "List", "items": documents}

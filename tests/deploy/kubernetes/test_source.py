@@ -1,0 +1,63 @@
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from despina.deploy.kubernetes.pod.source import LARGEST_BYTES, pack_source, unpack_source
+from despina.errors import InvalidArgument
+
+
+def test_a_folder_comes_out_as_it_went_in(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "package").mkdir(parents=True)
+    (source / "score.py").write_text("def init(): ...\n")
+    (source / "package" / "__init__.py").touch()
+    (source / "run.sh").write_text("#!/bin/sh\n")
+    (source / "run.sh").chmod(0o700)
+    unpack_source(pack_source(source), tmp_path / "copy")
+    found = {
+        path.relative_to(tmp_path / "copy").as_posix() for path in (tmp_path / "copy").rglob("*") if path.is_file()
+    }
+    assert found == {"score.py", "package/__init__.py", "run.sh"}
+    assert (tmp_path / "copy" / "score.py").read_text() == "def init(): ...\n"
+    assert (tmp_path / "copy" / "run.sh").stat().st_mode & 0o111
+
+
+def test_caches_and_repositories_stay_behind(tmp_path: Path) -> None:
+    for folder in ("__pycache__", ".git", ".despina"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "file").touch()
+    (tmp_path / "score.py").touch()
+    with tarfile.open(fileobj=io.BytesIO(pack_source(tmp_path)), mode="r:gz") as archive:
+        assert archive.getnames() == ["score.py"]
+
+
+def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
+    packed = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "score.py").write_text("same")
+        packed.append(pack_source(tmp_path / name))
+    assert packed[0] == packed[1]
+
+
+def test_what_a_cluster_cannot_take_is_refused(tmp_path: Path) -> None:
+    noise = b"".join(hash_of(number) for number in range(LARGEST_BYTES // 32 + 1))
+    (tmp_path / "weights.bin").write_bytes(noise)
+    with pytest.raises(InvalidArgument, match="keep large files in a model, or in the image"):
+        pack_source(tmp_path)
+
+
+def hash_of(number: int) -> bytes:
+    return hashlib.sha256(str(number).encode()).digest()
+
+
+def test_a_path_out_of_the_folder_is_not_written(tmp_path: Path) -> None:
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("../outside"))
+    with pytest.raises(tarfile.OutsideDestinationError):
+        unpack_source(plain.getvalue(), tmp_path / "copy")
+    assert not (tmp_path / "outside").exists()

@@ -1,0 +1,85 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from despina.cli.main import cli
+from despina.deploy.home import Home
+from despina.deploy.kubernetes.target import ComputeTarget, ComputeTargets, Exposure, ScalingMetric
+from despina.errors import AlreadyExists, InvalidArgument, NotFound
+
+TARGET = ComputeTarget("aks-gpu", "despina:1", "ml", model_claim="models")
+
+
+def test_a_target_comes_back_as_it_was_attached(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.touch()
+    full = ComputeTarget(
+        "aks-gpu",
+        "registry.example/despina:1",
+        "ml",
+        config,
+        "context",
+        None,
+        "https://models.example",
+        Exposure.LOAD_BALANCER,
+        "nginx",
+        "ml.example",
+        "certificate",
+        "registry",
+        ScalingMetric.IN_FLIGHT,
+    )
+    targets = ComputeTargets(Home(tmp_path))
+    targets.attach(full)
+    assert targets.get("aks-gpu") == full
+    assert targets.all() == [full]
+
+
+def test_an_attached_name_is_replaced_only_on_request(tmp_path: Path) -> None:
+    targets = ComputeTargets(Home(tmp_path))
+    targets.attach(TARGET)
+    with pytest.raises(AlreadyExists, match="aks-gpu is attached already"):
+        targets.attach(TARGET)
+    targets.attach(replace(TARGET, image="despina:2"), overwrite=True)
+    assert targets.get("aks-gpu").image == "despina:2"
+
+
+@pytest.mark.parametrize("name", ["aks", "../aks-gpu", ""])
+def test_an_unknown_name_gets_those_that_exist(tmp_path: Path, name: str) -> None:
+    targets = ComputeTargets(Home(tmp_path))
+    targets.attach(TARGET)
+    with pytest.raises(NotFound, match=r"is not attached; have aks-gpu\. `despina compute attach"):
+        targets.get(name)
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    wrong = ComputeTarget("1", "two words", "Not_A_Label", tmp_path / "absent", model_url="ftp://x")
+    with pytest.raises(InvalidArgument) as caught:
+        ComputeTargets(Home(tmp_path)).attach(wrong)
+    for part in ("begins with a letter", "two words", "Not_A_Label", "absent does not exist", "ftp://x"):
+        assert part in caught.value.message
+
+
+@pytest.mark.parametrize("target", [replace(TARGET, model_claim=None), replace(TARGET, model_url="https://x")])
+def test_models_come_from_exactly_one_place(tmp_path: Path, target: ComputeTarget) -> None:
+    with pytest.raises(InvalidArgument, match="either --model-claim CLAIM or --model-url URL"):
+        ComputeTargets(Home(tmp_path)).attach(target)
+
+
+def test_command_line(tmp_path: Path) -> None:
+    runner = CliRunner(env={"DESPINA_HOME": str(tmp_path / "home")})
+    config = tmp_path / "config"
+    config.touch()
+    words = ["compute", "attach", "aks-gpu", "--image=despina:1", f"--kubeconfig={config}", "--context=c"]
+    attached = runner.invoke(cli, [*words, "--namespace", "ml", "--model-claim", "models"])
+    assert attached.exit_code == 0, attached.output
+    assert json.loads(attached.stdout)["context"] == "c"
+    assert attached.stderr == "attached aks-gpu\n"
+    assert json.loads(runner.invoke(cli, ["compute", "show", "aks-gpu"]).stdout)["kubeconfig"] == str(config)
+    assert "aks-gpu" in runner.invoke(cli, ["compute", "list", "-o", "table"]).stdout
+    assert runner.invoke(cli, ["compute", "detach", "aks-gpu"]).exit_code == 0
+    gone = runner.invoke(cli, ["compute", "show", "aks-gpu"])
+    assert gone.exit_code == 1
+    assert "compute target aks-gpu is not attached; have none" in gone.stderr

@@ -1,0 +1,67 @@
+"""Tests on a real GPU. Elsewhere they are collected and skipped, with the reason."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import parser
+
+from despina_backends.base import BackendError
+from despina_backends.onnxruntime.cuda import Cudart, device_count, missing_libraries, open_cudart
+from despina_backends.onnxruntime.runtime import load_runtime
+
+CUDA = "CUDAExecutionProvider"
+
+
+def why_not() -> str | None:
+    """The reason why nothing can run on a GPU here."""
+    try:
+        runtime: Any = load_runtime()
+    except BackendError as error:
+        return error.message
+    if CUDA not in runtime.get_available_providers():
+        return f"onnxruntime {runtime.__version__} is a build without {CUDA}"
+    if missing := missing_libraries(runtime.cuda_version):
+        return f"missing for CUDA {runtime.cuda_version}: {', '.join(missing)}"
+    cudart = open_cudart(runtime.cuda_version)
+    if cudart is None or not device_count(cudart):
+        return "no GPU is visible"
+    return None
+
+
+@pytest.fixture(scope="session")
+def reason() -> str | None:
+    return why_not()
+
+
+@pytest.fixture(autouse=True)
+def _needs_a_gpu(reason: str | None) -> None:
+    if reason is not None:
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def cudart() -> Cudart:
+    found = open_cudart(load_runtime().cuda_version)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Callable[..., Path]:
+    """Writes model `m`, as ONNX's text form, with a configuration; the repository."""
+
+    def write(graph: str, config: str, weights: dict[str, np.ndarray] | None = None) -> Path:
+        model = parser.parse_model(f'<ir_version: 9, opset_import: ["": 17]> {graph}')
+        for name, array in (weights or {}).items():
+            model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+        version = tmp_path / "models" / "m" / "1"
+        version.mkdir(parents=True)
+        onnx.save(model, version / "model.onnx")
+        (version.parent / "config.pbtxt").write_text(config)
+        return tmp_path / "models"
+
+    return write

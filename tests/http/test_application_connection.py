@@ -1,0 +1,59 @@
+"""Chunked requests over real sockets."""
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from serving import serving
+
+REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
+HEAD = b"POST /v2/models/identity_fp32/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+BODY = b'{"inputs":[{"name":"INPUT0","datatype":"FP32","shape":[1,1],"data":[7]}]}'
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with serving(REPOSITORY, ["--model-control-mode=explicit", "--load-model=identity_fp32"]) as port:
+        yield port
+
+
+def exchange(port: int, data: bytes) -> bytes:
+    """Everything the server answers until it hangs up."""
+    received = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
+        try:
+            sock.sendall(data)
+        except ConnectionError:
+            pass  # refused before the end, as it may be
+        while piece := sock.recv(1 << 16):
+            received += piece
+    return received
+
+
+def chunked(body: bytes, size: int) -> bytes:
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    return b"".join([b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces]) + b"0\r\n\r\n"
+
+
+def test_a_request_that_is_chunked_and_has_a_content_length_is_chunked_and_the_last_of_its_connection(
+    port: int,
+) -> None:
+    body = chunked(BODY, 10)
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    answer = exchange(port, request + request)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["outputs"][0]["data"] == [7.0]
+
+
+@pytest.mark.parametrize(("chunks", "status"), [(65536, 200), (65537, 400)])
+def test_a_body_may_come_in_65536_chunks_and_no_more(port: int, chunks: int, status: int) -> None:
+    body = b" " * (chunks - len(BODY)) + BODY
+    answer = exchange(port, HEAD + b"Connection: close\r\n\r\n" + chunked(body, 1))
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    if status == 400:
+        assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {
+            "error": "Chunked request body exceeds maximum of 65536 non-empty chunks. Send fewer or larger HTTP chunks."
+        }

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+from google.protobuf import text_format
+
+from despina.config.proto import ModelConfig
+from despina.errors import InvalidArgument
+from despina.models.signature import Signature
+from despina.protocol.messages import InferInput, InferRequest
+
+
+def signature(inputs: str, max_batch_size: int = 4) -> Signature:
+    config = ModelConfig()
+    text_format.Parse(f'name: "m" max_batch_size: {max_batch_size} input {{ name: "x" {inputs} }}', config)
+    return Signature(config)
+
+
+def request(shape: tuple[int, ...], data: bytes, datatype: str = "FP32") -> InferRequest:
+    return InferRequest(inputs=[InferInput("x", datatype, shape, memoryview(data))])
+
+
+def test_a_request_that_fits_becomes_arrays() -> None:
+    admitted = signature("data_type: TYPE_FP32 dims: [ -1 ]").admit(request((2, 3), bytes(24)))
+    assert admitted.rows == 2
+    assert admitted.inputs["x"].shape == (2, 3)
+    assert admitted.inputs["x"].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("inputs", "max_batch_size", "shape", "data"),
+    [
+        # No rows, and yet the bytes of one.
+        ("data_type: TYPE_FP32 dims: [ 3 ]", 4, (0, 3), bytes(12)),
+        # No elements, in dimensions beyond all memory.
+        ("data_type: TYPE_FP32 dims: [ -1, -1 ]", 0, (0, 1 << 62), b""),
+        # More dimensions than an array can have, and than a product can be printed of.
+        ("data_type: TYPE_FP32 dims: [ -1 ] allow_ragged_batch: true", 4, (1,) * 70, bytes(4)),
+        ("data_type: TYPE_FP32 dims: [ -1 ] allow_ragged_batch: true", 4, (1, *[1 << 63] * 300), bytes(4)),
+    ],
+)
+def test_a_shape_no_array_can_have_is_the_clients_error(
+    inputs: str, max_batch_size: int, shape: tuple[int, ...], data: bytes
+) -> None:
+    with pytest.raises(InvalidArgument, match="unexpected shape for input 'x' for model 'm'"):
+        signature(inputs, max_batch_size).admit(request(shape, data))
+
+
+def test_a_batch_of_no_rows_with_the_elements_of_one_is_refused_for_strings_too() -> None:
+    with pytest.raises(InvalidArgument, match="Expected a shape that 2 elements fill, got \\[0,2\\]"):
+        signature("data_type: TYPE_STRING dims: [ 2 ]").admit(request((0, 2), b"\1\0\0\0a\0\0\0\0", "BYTES"))
