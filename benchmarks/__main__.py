@@ -69,7 +69,7 @@ def effort(seconds: float = 2.0, connections: str = "1,4,16,64") -> Callable[[Co
                 build()
             except NoCompiler as missing:
                 raise click.ClickException(str(missing)) from None
-            kinds = tuple(each for each in KINDS if kind in (each, "both"))
+            kinds: tuple[Kind, ...] = tuple(each for each in KINDS if kind in (each, "both"))
             command(effort=Effort(rounds, seconds, connections, kinds, flag), **rest)
 
         return functools.reduce(lambda decorated, option: option(decorated), options, wrapped)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from benchmarks.calibration import calibration_ms
 from benchmarks.gpu import GpuWatch
@@ -23,9 +22,9 @@ class InProcess:
     """Despina without sockets (`benchmarks.inproc`). Every process checks the answers while it warms up."""
 
     repository: Path
-    name: ClassVar[str] = "in process"
-    about: ClassVar[str] = "despina's own decoding, batching, running and encoding in a loop, no sockets, no client"
-    kinds: ClassVar[Sequence[Kind]] = ("binary", "json")
+    name: str = "in process"
+    about: str = "despina's own decoding, batching, running and encoding in a loop, no sockets, no client"
+    kinds: Sequence[Kind] = ("binary", "json")
 
     def start(self) -> "InProcess":
         return self
@@ -48,7 +47,7 @@ class RuntimeAlone:
     batch: int
     threads: int
     device: Device = "cpu"
-    kinds: ClassVar[Sequence[Kind]] = ("binary", "json")
+    kinds: Sequence[Kind] = ("binary", "json")
 
     @property
     def name(self) -> str:

@@ -63,7 +63,7 @@ class Traffic:
         self.server = server
         self.model = model
         self.workload = workload
-        self.kind = kind
+        self.kind: Kind = kind
         self.checking = False
         self.answered = 0
         self._loop = asyncio.get_running_loop()

@@ -25,9 +25,6 @@ class Progress:
         self._done += 1
         self._draw()
 
-    def skip(self, steps: int) -> None:
-        self._total = max(1, self._total - steps)
-
     def end(self) -> None:
         if self._bar:
             sys.stderr.write("\r\x1b[K")

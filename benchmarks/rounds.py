@@ -1,9 +1,12 @@
 """Alternating rounds: at every point all contenders in turn, and again, so that the machine's drift hits all alike."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from subprocess import CalledProcessError
 
 from benchmarks.contender import Contender, Running
 from benchmarks.measurement import Point, Round
@@ -61,22 +64,35 @@ def run(contenders: Sequence[Contender], points: Sequence[Point], rounds: int, s
 
 
 def measure_point(
-    running: Mapping[str, Running], point: Point, rounds: int, seconds: float, progress: Progress
+    running: dict[str, Running], point: Point, rounds: int, seconds: float, progress: Progress
 ) -> list[Series]:
-    """One point. A contender with wrong answers is not measured there."""
+    """One point. A contender with wrong answers, or that fails under load, has no numbers there."""
     failures: dict[str, str] = {}
     results: dict[str, list[Round]] = {name: [] for name in running}
-    for name, each in running.items():
+
+    def attempt(name: str, action: Callable[[], object]) -> None:
         try:
-            each.verify(point)
-            each.measure(point, WARM_UP_S)
+            action()
+        except CalledProcessError as error:
+            failures[name] = f"{Path(error.cmd[0]).name} ended with status {error.returncode}"
         except (WrongAnswer, OSError) as error:
             failures[name] = str(error)
-            progress.skip(rounds)
-    names = [name for name in running if name not in failures]
+
+    def one_round(name: str) -> None:
+        results[name].append(running[name].measure(point, seconds))
+
+    for name, each in running.items():
+        progress.show(f"{point}: {name}")
+        attempt(name, partial(each.verify, point))
+        if name not in failures:
+            attempt(name, partial(each.measure, point, WARM_UP_S))
     for number in range(rounds):
-        for name in names if number % 2 == 0 else reversed(names):
-            progress.show(f"{point}: {name}")
-            results[name].append(running[name].measure(point, seconds))
+        for name in running if number % 2 == 0 else reversed(running):
+            if name not in failures:
+                progress.show(f"{point}: {name}")
+                attempt(name, partial(one_round, name))
             progress.advance()
-    return [Series(name, point, tuple(results[name]), failures.get(name, "")) for name in running]
+    return [
+        Series(name, point, failure=failures[name]) if name in failures else Series(name, point, tuple(results[name]))
+        for name in running
+    ]

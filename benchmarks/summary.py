@@ -61,7 +61,7 @@ def ratio(ours: Sequence[Round], theirs: Sequence[Round]) -> Ratio:
     """Ours divided by theirs, round by round."""
     pairs = list(zip(ours, theirs, strict=True))
     return Ratio(
-        median(one.load.per_second / other.load.per_second for one, other in pairs),
+        median(_divide(one.load.per_second, other.load.per_second) for one, other in pairs),
         median(_divide(one.load.latencies.p99, other.load.latencies.p99) for one, other in pairs),
         median(_divide(one.server_cpu_per_1000, other.server_cpu_per_1000) for one, other in pairs),
     )

@@ -59,6 +59,8 @@ class LoadOptions:
     configuration, `backend_config` the server's `--backend-config` settings for this backend. `instance_count` is the
     number of instances the server is going to create on CPU, for dividing the cores among them.
     `accelerators` holds (name, parameters) per requested execution accelerator, for "CPU" and "GPU" instances.
+    `inputs` and `outputs` are the tensors the configuration names, as a model would declare them; a configuration that
+    is completed from the model may name none.
     """
 
     model_name: str
@@ -72,6 +74,8 @@ class LoadOptions:
     pinned_input: bool = True
     pinned_output: bool = True
     cpu_instance_count: int = 1
+    inputs: Sequence[TensorMetadata] = ()
+    outputs: Sequence[TensorMetadata] = ()
 
 
 @dataclass(slots=True)

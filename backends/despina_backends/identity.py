@@ -1,13 +1,18 @@
 """The smallest backend: every output is a copy of an input. A template for new backends, and a test double.
 
-It needs no model file. The `parameters` of the model's configuration say what it looks like:
+It needs no model file: its tensors are those of the model's configuration, matched by position. Where that names none,
+the configuration's `parameters` say what the model looks like. They also say how long things take:
 
-    input, output     comma-separated names, matched by position    default INPUT0 and OUTPUT0
+    input, output     comma-separated names                         default INPUT0 and OUTPUT0
     datatype          of all tensors                                default FP32
     shape             of all tensors, with the batch dimension      default -1,-1
     execute_delay_us  how long an execution takes at least          default 0
+    execute_delay_ms  the same in milliseconds, and
+    instance_wise_delay_multiplier  times this times the index of the instance, where that is not zero
+    creation_delay_sec              how long loading takes at least
 """
 
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 
@@ -22,27 +27,29 @@ def load(options: LoadOptions) -> "IdentityBackend":
 
 
 class IdentityBackend:
-    """Tensors and delay as the parameters say; see the module."""
+    """Tensors and delays as the configuration says; see the module."""
 
     steady = True
 
     def __init__(self, options: LoadOptions) -> None:
         parameters = options.parameters or {}
-        datatype = parameters.get("datatype", "FP32")
-        shape = _integers("shape", parameters.get("shape", "-1,-1"))
-        inputs = parameters.get("input", "INPUT0").split(",")
-        outputs = parameters.get("output", "OUTPUT0").split(",")
+        inputs = options.inputs or _tensors(parameters, "input", "INPUT0")
+        outputs = options.outputs or _tensors(parameters, "output", "OUTPUT0")
         if len(inputs) != len(outputs):
             counts = f"got {len(inputs)} inputs and {len(outputs)} outputs"
             message = f"model '{options.model_name}': expected as many outputs as inputs, {counts}"
             raise BackendError(message, "INVALID_ARG")
-        self.inputs: Mapping[str, TensorMetadata] = {name: TensorMetadata(name, datatype, shape) for name in inputs}
-        self.outputs: Mapping[str, TensorMetadata] = {name: TensorMetadata(name, datatype, shape) for name in outputs}
-        (delay_us,) = _integers("execute_delay_us", parameters.get("execute_delay_us", "0"))
-        self._delay_seconds = delay_us / 1e6
+        self.inputs: Mapping[str, TensorMetadata] = {tensor.name: tensor for tensor in inputs}
+        self.outputs: Mapping[str, TensorMetadata] = {tensor.name: tensor for tensor in outputs}
+        milliseconds, microseconds = _integer(parameters, "execute_delay_ms"), _integer(parameters, "execute_delay_us")
+        self._delay_seconds = milliseconds / 1e3 + microseconds / 1e6
+        self._multiplier = _integer(parameters, "instance_wise_delay_multiplier")
+        self._indices = itertools.count()
+        time.sleep(_integer(parameters, "creation_delay_sec"))
 
     def instance(self, device: Device) -> "IdentityInstance":
-        return IdentityInstance(dict(zip(self.outputs, self.inputs, strict=True)), self._delay_seconds)
+        times = max(1, self._multiplier * next(self._indices))
+        return IdentityInstance(dict(zip(self.outputs, self.inputs, strict=True)), times * self._delay_seconds)
 
     def close(self) -> None:
         """There is nothing to free."""
@@ -66,6 +73,17 @@ class IdentityInstance:
 
     def close(self) -> None:
         """There is nothing to free."""
+
+
+def _tensors(parameters: Mapping[str, str], name: str, default: str) -> list[TensorMetadata]:
+    datatype = parameters.get("datatype", "FP32")
+    shape = _integers("shape", parameters.get("shape", "-1,-1"))
+    return [TensorMetadata(tensor, datatype, shape) for tensor in parameters.get(name, default).split(",")]
+
+
+def _integer(parameters: Mapping[str, str], name: str) -> int:
+    (value,) = _integers(name, parameters.get(name, "0"))
+    return value
 
 
 def _integers(name: str, text: str) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks import loadgen
 from benchmarks.contender import Render
 from benchmarks.environment import machine, versions
+from benchmarks.gpu_box.problem import Problem
 from benchmarks.gpu_box.regions import cuda_region, shared_request, system_region
 from benchmarks.gpu_box.report import markdown
 from benchmarks.gpu_box.repository import FLAGS, Serving, write_repository
@@ -71,7 +72,8 @@ class InProcess:
         self.session: Any = runtime.InferenceSession(
             str(model_file(name)), providers=[("CUDAExecutionProvider", {"device_id": "0"}), "CPUExecutionProvider"]
         )
-        assert self.session.get_providers()[0] == "CUDAExecutionProvider"
+        if (first := self.session.get_providers()[0]) != "CUDAExecutionProvider":
+            raise Problem(f"the session runs on {first}, not on the GPU")
         self._runtime = runtime
         self._batch = batch
         recipe = MODELS[name]
@@ -117,7 +119,7 @@ def nearest(answers: Any) -> float:
 def _served(port: int, workload: Workload, render: Render, connections: int) -> Measure:
     """Single-row requests, once every row has got its own answer."""
     requests = [render(workload, "binary", row) for row in range(workload.rows)]
-    verify(port, workload, requests, _reader(workload), min(16, connections))
+    verify(port, workload, requests, reader(workload), min(16, connections))
     files = write_requests(requests)
 
     def measure(seconds: float) -> float:
@@ -154,7 +156,7 @@ def measure_model(runtime: Any, name: str, serving: Serving, nvml: Nvml | None, 
     return figures
 
 
-def _reader(workload: Workload) -> Callable[[dict[str, str], bytes], Any]:
+def reader(workload: Workload) -> Callable[[dict[str, str], bytes], Any]:
     return lambda headers, body: v2_answer(workload, headers, body)
 
 

@@ -22,6 +22,7 @@ def probe() -> dict[str, Any]:
     import numpy as np
     import onnx
 
+    from despina_backends.onnxruntime.cuda import device_count, missing_libraries, open_cudart
     from despina_backends.onnxruntime.runtime import load_runtime
 
     runtime: Any = load_runtime()
@@ -29,9 +30,12 @@ def probe() -> dict[str, Any]:
     model = onnx.parser.parse_model(text).SerializeToString()
     session = runtime.InferenceSession(model, providers=[(CUDA, {"device_id": "0"}), "CPUExecutionProvider"])
     (answer,) = session.run(None, {"x": np.ones(3, np.float32)})
+    cudart = open_cudart(runtime.cuda_version)
     return {
         "version": runtime.__version__,
         "cuda": runtime.cuda_version,
+        "missing": list(missing_libraries(runtime.cuda_version)),
+        "gpus": 0 if cudart is None else device_count(cudart),
         "providers": list(session.get_providers()),
         "right": bool((answer == 2).all()),
     }
@@ -55,10 +59,18 @@ def judge(found: Mapping[str, Any]) -> None:
     if first != CUDA:
         raise Problem(
             f"onnxruntime {found['version']} (CUDA {found['cuda'] or 'none'}) runs on {first} here, not on {CUDA}: "
-            "there is no GPU, its driver is too old, or a CUDA library is missing; its log above says which"
+            f"{_diagnosis(found)}"
         )
     if not found["right"]:
         raise Problem(f"{CUDA} started, but 1 + 1 was not 2 on it: the driver or the GPU is broken")
+
+
+def _diagnosis(found: Mapping[str, Any]) -> str:
+    if found["missing"]:
+        return f"the loader does not find {', '.join(found['missing'])} (libcuda.so.1 is the driver's)"
+    if not found["gpus"]:
+        return "no GPU is visible to the CUDA runtime: check the driver and CUDA_VISIBLE_DEVICES"
+    return "its libraries and a GPU are there; the driver may be too old for this CUDA"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from benchmarks.contender import RunningServer
 from benchmarks.measurement import Kind
@@ -19,8 +18,8 @@ REQUIREMENTS = ("flask", "gunicorn", ONNXRUNTIME)
 class FlaskGunicorn:
     workload: Workload
     about: str = ""
-    name: ClassVar[str] = "gunicorn + Flask"
-    kinds: ClassVar[Sequence[Kind]] = ("json",)
+    name: str = "gunicorn + Flask"
+    kinds: Sequence[Kind] = ("json",)
 
     def start(self) -> RunningServer:
         bin_directory = environment("flask", REQUIREMENTS)

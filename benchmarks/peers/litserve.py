@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from benchmarks.contender import RunningServer
 from benchmarks.measurement import Kind
@@ -17,8 +16,8 @@ from benchmarks.workload import Workload
 class LitServe:
     workload: Workload
     about: str = ""
-    name: ClassVar[str] = "LitServe"
-    kinds: ClassVar[Sequence[Kind]] = ("json",)
+    name: str = "LitServe"
+    kinds: Sequence[Kind] = ("json",)
 
     def start(self) -> RunningServer:
         bin_directory = environment("litserve", ("litserve>=0.2,<0.3", ONNXRUNTIME))

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from benchmarks.contender import RunningServer
 from benchmarks.measurement import Kind
@@ -20,8 +19,8 @@ from benchmarks.workload import Workload
 class MLServer:
     workload: Workload
     about: str = ""
-    name: ClassVar[str] = "MLServer"
-    kinds: ClassVar[Sequence[Kind]] = ("json",)
+    name: str = "MLServer"
+    kinds: Sequence[Kind] = ("json",)
 
     def start(self) -> RunningServer:
         bin_directory = environment("mlserver", ("mlserver>=1.7,<1.8", ONNXRUNTIME))

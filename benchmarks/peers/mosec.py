@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from benchmarks.contender import RunningServer
 from benchmarks.measurement import Kind
@@ -17,8 +16,8 @@ from benchmarks.workload import Workload
 class Mosec:
     workload: Workload
     about: str = ""
-    name: ClassVar[str] = "mosec"
-    kinds: ClassVar[Sequence[Kind]] = ("binary", "json")
+    name: str = "mosec"
+    kinds: Sequence[Kind] = ("binary", "json")
 
     def start(self) -> RunningServer:
         bin_directory = environment("mosec", ("mosec", ONNXRUNTIME))

@@ -6,7 +6,6 @@ It keeps the server's statistics to itself, so its batches are not counted.
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from benchmarks.contender import RunningServer
 from benchmarks.measurement import Kind
@@ -21,8 +20,8 @@ from benchmarks.workload import Workload
 class PyTriton:
     workload: Workload
     about: str = ""
-    name: ClassVar[str] = "PyTriton"
-    kinds: ClassVar[Sequence[Kind]] = ("binary", "json")
+    name: str = "PyTriton"
+    kinds: Sequence[Kind] = ("binary", "json")
 
     def start(self) -> RunningServer:
         if self.workload.name != "identity":

@@ -10,7 +10,6 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from benchmarks.contender import RunningServer
 from benchmarks.measurement import Kind
@@ -31,8 +30,8 @@ VERSION = "2.51"
 class TritonServer:
     workload: Workload
     about: str = ""
-    name: ClassVar[str] = "tritonserver"
-    kinds: ClassVar[Sequence[Kind]] = ("binary", "json")
+    name: str = "tritonserver"
+    kinds: Sequence[Kind] = ("binary", "json")
 
     def start(self) -> RunningServer:
         if not os.access(PYTHON, os.X_OK):

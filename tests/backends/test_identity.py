@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from despina_backends.base import BackendError, Batch, Device, LoadOptions
+from despina_backends.base import BackendError, Batch, Device, LoadOptions, TensorMetadata
 from despina_backends.identity import load
 
 
@@ -38,3 +38,19 @@ def test_contradictory_parameters_are_refused(parameters: dict[str, str]) -> Non
     with pytest.raises(BackendError) as caught:
         load(LoadOptions("m", Path(), parameters=parameters))
     assert caught.value.code == "INVALID_ARG"
+
+
+def test_the_tensors_of_the_configuration_win() -> None:
+    inputs = [TensorMetadata("A", "BYTES", (-1, 2)), TensorMetadata("B", "INT8", (-1,))]
+    outputs = [TensorMetadata("X", "BYTES", (-1, 2)), TensorMetadata("Y", "INT8", (-1,))]
+    backend = load(LoadOptions("m", Path(), parameters={"input": "other"}, inputs=inputs, outputs=outputs))
+    assert (list(backend.inputs.values()), list(backend.outputs.values())) == (inputs, outputs)
+
+
+def test_later_instances_may_be_slower() -> None:
+    parameters = {"execute_delay_ms": "2", "instance_wise_delay_multiplier": "3"}
+    backend = load(LoadOptions("m", Path(), parameters=parameters))
+    batch = Batch({"INPUT0": [np.zeros((1, 1), np.float32)]}, rows=1)
+    for least_ms in (2, 6, 12):
+        execution = backend.instance(Device("CPU")).execute(batch)
+        assert execution.infer_end_ns - execution.input_end_ns >= least_ms * 1_000_000

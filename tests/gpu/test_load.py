@@ -106,3 +106,20 @@ def test_the_first_request_of_a_warm_batch_size_is_as_fast_as_the_next(repositor
             assert times[0] < 20 * median(times) + 0.01
     finally:
         loaded.close()
+
+
+def test_cuda_graphs_give_the_same_answers(repository: Write) -> None:
+    root = repository(CONV, ON_GPU % 1, weights())
+    plain = load(root)
+    accelerator = 'gpu_execution_accelerator { name: "cuda" parameters { key: "enable_cuda_graph" value: "1" } }'
+    optimization = f" optimization {{ execution_accelerators {{ {accelerator} }} }}"
+    (root / "m" / "config.pbtxt").write_text(ON_GPU % 1 + optimization)
+    graphed = load(root)
+    try:
+        for count in (1, 2, 5, 8, 3) * 5:
+            np.testing.assert_allclose(
+                answers(graphed, images(count)), answers(plain, images(count)), rtol=0, atol=2e-2
+            )
+    finally:
+        graphed.close()
+        plain.close()

@@ -236,6 +236,15 @@ def test_what_only_looks_like_a_request_that_was_seen(exchanges: Exchanges, firs
     )
 
 
+@pytest.mark.parametrize("depth", [100, 480, *range(900, 1010, 10), 1400])
+def test_a_deep_member_that_nobody_asked_for_does_not_matter(exchanges: Exchanges, depth: int) -> None:
+    deep = "[" * depth + "]" * depth
+    body = two_inputs('"data":[1,2]', '"data":[1,2,3]', f'"x":{deep},')
+    (first, second) = exchanges.answers("identity_int32", [(body, None), (body, None)], keep=True)
+    assert first[0] == 200, first
+    assert first == second
+
+
 @pytest.mark.parametrize(
     ("text", "holds"),
     [

@@ -11,6 +11,7 @@ from despina_backends.onnxruntime.bound import BoundInstance
 from despina_backends.onnxruntime.cuda import PinnedMemory, device_count, missing_libraries, open_cudart
 from despina_backends.onnxruntime.errors import runtime_error
 from despina_backends.onnxruntime.graph import is_steady
+from despina_backends.onnxruntime.graphed import GraphInstance, bucket_sizes, check_graphable, wants_graphs
 from despina_backends.onnxruntime.instance import RunInstance
 from despina_backends.onnxruntime.memory import Allocator, PageableMemory
 from despina_backends.onnxruntime.metadata import tensors
@@ -52,6 +53,8 @@ class OnnxRuntimeBackend:
 
     def instance(self, device: Device) -> Instance:
         """A session on `device`. Raises BackendError when it would have to run elsewhere."""
+        if device.kind == "GPU" and wants_graphs(self._options):
+            return self._graph_instance(device)
         session = self._session(device)
         inputs, outputs = {**self.inputs, **self.initializers}, self.outputs
         options = run_options(self._runtime, self._options)
@@ -67,6 +70,14 @@ class OnnxRuntimeBackend:
         """Let go of sessions that no instance has, and of shared ones."""
         self._spare = None
         self._shared.clear()
+
+    def _graph_instance(self, device: Device) -> GraphInstance:
+        check_graphable(self._options, [*self.inputs.values(), *self.outputs.values()])
+        if self._shares:
+            reason = f"{SHARE_SESSION} and CUDA graphs exclude each other: a graph belongs to one instance"
+            raise BackendError(f"model '{self._options.model_name}': {reason}", "INVALID_ARG")
+        sizes = bucket_sizes(self._options.max_batch_size)
+        return GraphInstance(self._session(device), self.inputs, self.outputs, sizes, self._runtime, device)
 
     def _session(self, device: Device) -> Session:
         if device in self._shared:

@@ -56,4 +56,6 @@ class ApplicationConnection(HttpToolsProtocol):
         """`message`, unless the request is fine as far as HTTP goes."""
         if self._chunks <= MAX_CHUNKS + 1:
             return message
-        return f"Chunked request body exceeds maximum of {MAX_CHUNKS} non-empty chunks. Send fewer or larger HTTP chunks."
+        return (
+            f"Chunked request body exceeds maximum of {MAX_CHUNKS} non-empty chunks. Send fewer or larger HTTP chunks."
+        )

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 async def read_json_body(request: Request, server: Server) -> bytes:
-    """The body, not parsed yet. Raises InvalidArgument when it is longer than JSON may be (protocol §2.9): such a body is
-    read to its end, so that the client gets to the answer, but not kept."""
+    """The body, not parsed yet. Raises InvalidArgument when it is longer than JSON may be (protocol §2.9): such a body
+    is read to its end, so that the client gets to the answer, but not kept."""
     size = 0
     body = bytearray()
     async for piece in request.stream():

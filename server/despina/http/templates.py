@@ -271,5 +271,5 @@ def holds_the_inputs(parts: JsonParts) -> bool:
         if document != loads_first_wins(text):
             return False
         return [entry.get("data") for entry in document["inputs"]] == list(range(len(parts.spans)))
-    except (DespinaError, AttributeError, KeyError, TypeError):
+    except (DespinaError, AttributeError, KeyError, TypeError, RecursionError):
         return False

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from despina.config.complete import DEFAULT_MAX_BATCH_SIZE, complete_from_model, is_complete
+from despina.config.datatypes import protocol_name
 from despina.config.instance_groups import complete_instance_groups, placements, validate_instance_groups
 from despina.config.match import match_model
 from despina.config.names import ENSEMBLE, ONNXRUNTIME
@@ -23,7 +24,16 @@ from despina.repository.files import model_file
 from despina.repository.labels import read_labels
 from despina.scheduling.sequence_plan import SequencePlan
 from despina.settings import Settings
-from despina_backends.base import Backend, BackendError, BackendFactory, Device, ErrorCode, Instance, LoadOptions
+from despina_backends.base import (
+    Backend,
+    BackendError,
+    BackendFactory,
+    Device,
+    ErrorCode,
+    Instance,
+    LoadOptions,
+    TensorMetadata,
+)
 from despina_backends.registry import BACKENDS, resolve
 
 ERRORS: Mapping[ErrorCode, type[DespinaError]] = {
@@ -179,7 +189,15 @@ def load_options(config: ModelConfig, path: Path, backend_config: Mapping[str, s
         pinned_input=optimization.input_pinned_memory.enable,
         pinned_output=optimization.output_pinned_memory.enable,
         cpu_instance_count=sum(placed.device.kind == "CPU" for placed in placements(config)),
+        inputs=tuple(_declared(config, tensor) for tensor in config.input),
+        outputs=tuple(_declared(config, tensor) for tensor in config.output),
     )
+
+
+def _declared(config: ModelConfig, tensor: Message) -> TensorMetadata:
+    dims = tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims
+    batch = (-1,) if config.max_batch_size > 0 else ()
+    return TensorMetadata(tensor.name, protocol_name(tensor.data_type), (*batch, *dims))
 
 
 def _accelerators(listed: Sequence[Message]) -> tuple[tuple[str, dict[str, str]], ...]:

@@ -78,8 +78,8 @@ def check_json_size(size: int, limits: Limits) -> None:
     """Raise InvalidArgument when a body, or the JSON part of one, has more bytes than JSON may have."""
     if size > limits.max_input_size:
         raise InvalidArgument(
-            f"request JSON size of {size} bytes exceeds the maximum allowed input size of {limits.max_input_size} bytes. "
-            "Use --http-max-input-size to increase the limit."
+            f"request JSON size of {size} bytes exceeds the maximum allowed input size of {limits.max_input_size} "
+            "bytes. Use --http-max-input-size to increase the limit."
         )
 
 

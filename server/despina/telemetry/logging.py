@@ -82,8 +82,10 @@ class LogSettings:
         if self._output is None:
             return
         for name in LOGGERS:
-            logging.getLogger(name).removeHandler(self._output)
-            logging.getLogger(name).propagate = True
+            logger = logging.getLogger(name)
+            logger.removeHandler(self._output)
+            logger.propagate = True
+            logger.setLevel(logging.NOTSET)
         self._output.close()
         self._output = None
 

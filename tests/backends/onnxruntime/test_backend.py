@@ -178,3 +178,15 @@ def test_shared_sessions_are_one_per_device(write_model: Write) -> None:
     for device in (Device("GPU", 0), Device("GPU", 1), Device("GPU", 0), Device("GPU", 1)):
         backend.instance(device)
     assert len(runtime.created) == 2
+
+
+def test_cuda_graphs_and_shared_sessions_exclude_each_other(write_model: Write) -> None:
+    fields: dict[str, Any] = {
+        "accelerators": {"GPU": [("cuda", {"enable_cuda_graph": "1"})]},
+        "parameters": {"share_session": "true"},
+        "max_batch_size": 4,
+        "cpu_instance_count": 0,
+    }
+    backend = FakeRuntime().backend(write_model(NEG), **fields)
+    with pytest.raises(BackendError, match="share_session and CUDA graphs exclude each other"):
+        backend.instance(Device("GPU"))

@@ -3,7 +3,6 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-
 from benchmarks.gpu_box.install import check_environment, install
 from benchmarks.gpu_box.problem import Problem
 

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-
 from benchmarks.gpu_box.libraries import check_libraries, environment, library_folders, majors
 from benchmarks.gpu_box.problem import Problem
 

@@ -1,9 +1,9 @@
 import numpy as np
-
 from benchmarks.gpu_box.measure import NAMES, compare, nearest
 from benchmarks.gpu_box.report import markdown
 from benchmarks.gpu_box.repository import Serving, config_text
 from benchmarks.models import MODELS
+
 from despina.config.read import parse_text
 
 

@@ -3,11 +3,18 @@ import subprocess
 from typing import Any
 
 import pytest
-
 from benchmarks.gpu_box.problem import Problem
 from benchmarks.gpu_box.provider import CUDA, check, judge
 
-FOUND = {"version": "1.31.1", "cuda": "13.0", "providers": [CUDA, "CPUExecutionProvider"], "right": True}
+FOUND = {
+    "version": "1.31.1",
+    "cuda": "13.0",
+    "missing": [],
+    "gpus": 1,
+    "providers": [CUDA, "CPUExecutionProvider"],
+    "right": True,
+}
+ON_CPU = {"providers": ["CPUExecutionProvider"]}
 
 
 def test_a_session_on_cuda_is_what_is_wanted() -> None:
@@ -22,9 +29,12 @@ def test_a_session_on_cuda_is_what_is_wanted() -> None:
     ("changes", "text"),
     [
         (
-            {"providers": ["CPUExecutionProvider"]},
-            r"^onnxruntime 1\.31\.1 \(CUDA 13\.0\) runs on CPUExecutionProvider here, not on CUDAExecutionProvider",
+            {**ON_CPU, "missing": ["libcuda.so.1", "libcudnn.so.9"]},
+            r"^onnxruntime 1\.31\.1 \(CUDA 13\.0\) runs on CPUExecutionProvider here, not on CUDAExecutionProvider: "
+            r"the loader does not find libcuda\.so\.1, libcudnn\.so\.9",
         ),
+        ({**ON_CPU, "gpus": 0}, "no GPU is visible"),
+        (ON_CPU, "the driver may be too old"),
         ({"right": False}, r"1 \+ 1 was not 2"),
     ],
 )

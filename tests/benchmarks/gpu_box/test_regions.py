@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from benchmarks.gpu_box.regions import SHARED, content, cuda_region, offsets, shared_request, system_region
 from benchmarks.workload import Workload
 
@@ -46,7 +45,7 @@ def posts() -> Iterator[tuple[int, list[tuple[str, Any]]]]:
     seen: list[tuple[str, Any]] = []
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             seen.append((self.path, json.loads(body) if body else None))
             self.send_response(200)

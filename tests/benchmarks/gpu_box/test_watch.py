@@ -1,4 +1,5 @@
 from benchmarks.gpu_box.watch import GpuUse, NvmlWatch, summary
+
 from despina.telemetry.nvml import GpuReading
 
 

@@ -2,7 +2,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
 from benchmarks.gpu_box.problem import Problem
 from benchmarks.gpu_box.wheel import wheels_in
 

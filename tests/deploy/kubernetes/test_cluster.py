@@ -31,8 +31,8 @@ for start, replies in answers:
         sys.stderr.write(err)
         sys.exit(status)
 """
-LABELS = (
-    "app.kubernetes.io/name=despina,app.kubernetes.io/instance=triton-webservice,app.kubernetes.io/managed-by=despina"
+LABELS = ",".join(
+    f"app.kubernetes.io/{label}" for label in ("name=despina", "instance=triton-webservice", "managed-by=despina")
 )
 
 Reply = tuple[int, str, str]
@@ -82,10 +82,9 @@ def test_manifests_are_applied_at_the_server_in_one_list(tmp_path: Path) -> None
     kubectl, said = Recorder(tmp_path), list[str]()
     target = replace(TARGET, kubeconfig=tmp_path / "config", context="prod")
     kubectl.cluster(target).deploy(workload(target=target), said.append)
-    assert kubectl.calls == [
-        [f"--kubeconfig={tmp_path}/config", "--context=prod", "--namespace=ml", "apply", "--server-side"]
-        + ["--field-manager=despina", "--force-conflicts", "-f", "-"]
-    ]
+    where = [f"--kubeconfig={tmp_path}/config", "--context=prod", "--namespace=ml"]
+    apply = ["apply", "--server-side", "--field-manager=despina", "--force-conflicts", "-f", "-"]
+    assert kubectl.calls == [[*where, *apply]]
     kinds = [one["kind"] for one in json.loads(kubectl.inputs[0])["items"]]
     assert kinds[:2] == ["ConfigMap", "Secret"]
     assert said[0].startswith("warning: the autoscaler looks at CPU")
@@ -160,9 +159,8 @@ def test_logs_of_all_containers_or_of_one(tmp_path: Path) -> None:
     kubectl = Recorder(tmp_path, logs=[(0, "[pod/a/gate] one\n[pod/a/gate] two\n", "")])
     assert kubectl.cluster().log("triton-webservice", 5) == ["[pod/a/gate] one", "[pod/a/gate] two"]
     kubectl.cluster().log("triton-webservice", 5, "score")
-    assert kubectl.calls[0][1:] == ["logs", "-l", LABELS, "--all-containers", "--prefix", "--tail=5"] + [
-        "--max-log-requests=30"
-    ]
+    words = ["logs", "-l", LABELS, "--all-containers", "--prefix", "--tail=5", "--max-log-requests=30"]
+    assert kubectl.calls[0][1:] == words
     assert "--container=score" in kubectl.calls[1]
 
 
@@ -191,7 +189,7 @@ def test_what_kubectl_says_is_passed_on(tmp_path: Path) -> None:
 def test_a_service_that_is_not_there_is_not_found(tmp_path: Path) -> None:
     missing = 'Error from server (NotFound): deployments.apps "triton-webservice" not found'
     kubectl = Recorder(tmp_path, get_deployment=[(1, "", missing)])
-    with pytest.raises(NotFound, match="deployments.apps"):
+    with pytest.raises(NotFound, match=r"deployments\.apps"):
         kubectl.cluster().state("triton-webservice")
 
 

@@ -9,9 +9,10 @@ import kubernetes_validate
 import pytest
 from workloads import TARGET, workload
 
+from despina.deploy.gate.keys import Keys
 from despina.deploy.kubernetes.manifests import manifests
 from despina.deploy.kubernetes.target import ComputeTarget, Exposure, ScalingMetric
-from despina.deploy.kubernetes.workload import Document
+from despina.deploy.kubernetes.workload import Document, Workload
 from despina.deploy.service import Mode
 
 VERSIONS = ("1.29", "1.33", "1.37")
@@ -66,15 +67,23 @@ def containers(documents: list[Document]) -> dict[str, Document]:
     return {one["name"]: one for one in (*pod["initContainers"], *pod["containers"])}
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
-@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-@pytest.mark.parametrize("mode", Mode)
-def test_manifests_follow_the_schemas(mode: Mode, config: dict[str, Any], target: ComputeTarget, version: str) -> None:
-    load = workload(mode, target, **config)
+def check(load: Workload, version: str) -> None:
     for metric in (ScalingMetric.CPU, ScalingMetric.IN_FLIGHT):
         for document in manifests(replace(load, metric=metric)):
             kubernetes_validate.validate(document, version, strict=True)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize("mode", Mode)
+def test_manifests_of_every_configuration_follow_the_schemas(mode: Mode, config: dict[str, Any], version: str) -> None:
+    check(workload(mode, **config), version)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_manifests_for_every_target_follow_the_schemas(target: ComputeTarget, version: str) -> None:
+    check(workload(Mode.MIDDLEWARE, target, **FULL), version)
 
 
 def test_the_schemas_refuse_what_they_do_not_know() -> None:
@@ -144,9 +153,8 @@ def test_keys_are_in_the_secret_and_nowhere_else() -> None:
 def test_without_keys_there_is_no_secret() -> None:
     documents = manifests(workload(authEnabled=False))
     assert "Secret" not in {document["kind"] for document in documents}
-    assert "keys" not in {
-        one["name"] for one in of_kind(documents, "Deployment")["spec"]["template"]["spec"]["volumes"]
-    }
+    volumes = of_kind(documents, "Deployment")["spec"]["template"]["spec"]["volumes"]
+    assert "keys" not in {volume["name"] for volume in volumes}
 
 
 @pytest.mark.parametrize(
@@ -212,7 +220,7 @@ def test_a_new_generation_rolls_out_because_its_configuration_has_another_name()
 
 
 def test_a_new_key_rolls_nothing_out() -> None:
-    before, after = workload(), replace(workload(), keys=replace(workload().keys, primary="another"))  # type: ignore[type-var]
+    before, after = workload(), replace(workload(), keys=Keys("another", "second-key"))
     assert of_kind(manifests(before), "Deployment") == of_kind(manifests(after), "Deployment")
 
 

@@ -17,7 +17,7 @@ from despina.deploy.gate.target import Address, Target
 from despina.deploy.home import Home
 from despina.deploy.kubernetes.pod.contents import PodContents
 from despina.deploy.kubernetes.pod.fetch import fetch_blobs, from_claim, lay_out
-from despina.deploy.kubernetes.pod.gate import Listeners, gate_limits, neighbours, run_gate
+from despina.deploy.kubernetes.pod.gate import GateSettings, gate_limits, neighbours, run_gate
 from despina.deploy.record import ModelDescription
 from despina.deploy.registry import Registry
 from despina.deploy.service import Mode, ScriptSpec, ServiceSpec
@@ -41,17 +41,17 @@ async def ask(port: int, path: str, body: bytes | None = None, key: str | None =
 @asynccontextmanager
 async def gate(spec: ServiceSpec, keys: Path, target: Target) -> AsyncIterator[tuple[int, int, asyncio.Event]]:
     """Its port, the port of its probes, and what ends it."""
-    listeners = Listeners(HOST, free_port(), free_port(), unlisted_seconds=0.3)
+    settings = GateSettings(HOST, free_port(), free_port(), unlisted_seconds=0.3, keys_seconds=0.02)
     stop = asyncio.Event()
-    task = asyncio.create_task(run_gate(spec, keys, target, listeners, stop))
+    task = asyncio.create_task(run_gate(spec, keys, target, settings, stop))
     while True:
         try:
-            await ask(listeners.probe_port, "/live")
+            await ask(settings.probe_port, "/live")
             break
         except ConnectionRefusedError:
             await asyncio.sleep(0.01)
     try:
-        yield listeners.gate_port, listeners.probe_port, stop
+        yield settings.gate_port, settings.probe_port, stop
     finally:
         stop.set()
         await task
@@ -116,13 +116,18 @@ def scripted(**config: object) -> ServiceSpec:
     return ServiceSpec("svc", 1, Mode.DEFAULT, (), deployment, ScriptSpec("score.py"))
 
 
+def behind(port: int) -> Target:
+    """Score workers at a port."""
+    return Target(None, Address(HOST, port))
+
+
 def test_an_autoscaler_sees_requests_at_work_and_those_that_wait(tmp_path: Path) -> None:
     async def scenario() -> None:
         hold = asyncio.Event()
         spec = scripted(replica_max_concurrent_requests=1, max_request_wait_time=60_000)
         async with (
             upstream(hold) as port,
-            gate(spec, tmp_path, Target(None, Address(HOST, port))) as (front, probes, _),
+            gate(spec, tmp_path, behind(port)) as (front, probes, _),
         ):
             requests = [asyncio.create_task(ask(front, "/score", b"{}")) for _ in range(3)]
             wanted = b'despina_gate_requests_in_flight{service="svc"} 3\n'
@@ -137,10 +142,9 @@ def test_an_autoscaler_sees_requests_at_work_and_those_that_wait(tmp_path: Path)
 
 def test_busy_score_workers_are_ready_and_absent_ones_are_not(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with upstream(asyncio.Event()) as port:
-            async with gate(scripted(), tmp_path, Target(None, Address(HOST, port))) as (_, probes, _):
-                assert (await ask(probes, "/ready"))[0] == 200
-        async with gate(scripted(), tmp_path, Target(None, Address(HOST, free_port()))) as (_, probes, _):
+        async with upstream(asyncio.Event()) as port, gate(scripted(), tmp_path, behind(port)) as (_, probes, _):
+            assert (await ask(probes, "/ready"))[0] == 200
+        async with gate(scripted(), tmp_path, behind(free_port())) as (_, probes, _):
             assert (await ask(probes, "/ready"))[0] == 503
             assert (await ask(probes, "/live"))[0] == 200
 
@@ -151,7 +155,7 @@ def test_an_ending_pod_is_not_ready_and_still_answers(tmp_path: Path) -> None:
     async def scenario() -> None:
         hold = asyncio.Event()
         hold.set()
-        async with upstream(hold) as port, gate(scripted(), tmp_path, Target(None, Address(HOST, port))) as parts:
+        async with upstream(hold) as port, gate(scripted(), tmp_path, behind(port)) as parts:
             front, probes, stop = parts
             stop.set()
             while (await ask(probes, "/ready"))[0] != 503:
@@ -187,5 +191,22 @@ def test_probe_program(tmp_path: Path) -> None:
         async with upstream(hold) as port:
             assert await exit_status(port) == 0
         assert await exit_status(free_port()) == 1
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))
+
+
+def test_new_keys_of_the_secret_open_and_the_old_ones_no_longer(tmp_path: Path) -> None:
+    keys = write_keys(tmp_path / "keys", Keys("first", "second"))
+    spec = ServiceSpec("svc", 1, Mode.DEFAULT, (), DeploymentConfig("aks"), ScriptSpec("score.py"))
+
+    async def scenario() -> None:
+        hold = asyncio.Event()
+        hold.set()
+        async with upstream(hold) as port, gate(spec, keys, behind(port)) as (front, _, _):
+            assert (await ask(front, "/score", b"{}", "first"))[0] == 200
+            write_keys(keys, Keys("third", "second"))
+            while (await ask(front, "/score", b"{}", "third"))[0] != 200:
+                await asyncio.sleep(0.01)
+            assert (await ask(front, "/score", b"{}", "first"))[0] == 401
 
     asyncio.run(asyncio.wait_for(scenario(), 30))

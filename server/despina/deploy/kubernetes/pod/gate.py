@@ -43,13 +43,14 @@ QUEUE_MS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Listeners:
-    """Where a gate listens, and how slowly it ends."""
+class GateSettings:
+    """Where a gate listens, how often it reads its keys, how slowly it ends."""
 
     host: str = "0.0.0.0"
     gate_port: int = GATE_PORT
     probe_port: int = PROBE_PORT
     unlisted_seconds: float = UNLISTED_SECONDS
+    keys_seconds: float = KEYS_SECONDS
 
 
 def gate_limits(spec: ServiceSpec) -> GateLimits:
@@ -89,20 +90,20 @@ async def answering(target: Target) -> bool:
 
 
 async def run_gate(
-    spec: ServiceSpec, keys_folder: Path, target: Target, listeners: Listeners, stop: asyncio.Event
+    spec: ServiceSpec, keys_folder: Path, target: Target, settings: GateSettings, stop: asyncio.Event
 ) -> None:
     """Serves until `stop`; then answers on for a while, and lets requests in flight end."""
     keys = read_keys(keys_folder) if spec.deployment.keyed else None
     gate = Gate(spec.base_path, keys, gate_limits(spec))
     gate.switch(target)
     health = Health(gate, spec.name, lambda: answering(target))
-    await gate.listen(listeners.host, listeners.gate_port)
-    probes = await health.listen(listeners.host, listeners.probe_port)
-    watcher = asyncio.create_task(_follow_keys(gate, keys_folder)) if keys is not None else None
-    log.info("service %s, %s mode: port %d", spec.name, spec.mode, listeners.gate_port)
+    await gate.listen(settings.host, settings.gate_port)
+    probes = await health.listen(settings.host, settings.probe_port)
+    watcher = asyncio.create_task(_follow_keys(gate, keys_folder, settings.keys_seconds)) if keys is not None else None
+    log.info("service %s, %s mode: port %d", spec.name, spec.mode, settings.gate_port)
     await stop.wait()
     health.ending = True
-    await asyncio.sleep(listeners.unlisted_seconds)
+    await asyncio.sleep(settings.unlisted_seconds)
     await gate.close(DRAIN_SECONDS)
     if watcher is not None:
         watcher.cancel()
@@ -119,9 +120,9 @@ async def _accepts(address: Address) -> bool:
     return True
 
 
-async def _follow_keys(gate: Gate, folder: Path) -> None:
+async def _follow_keys(gate: Gate, folder: Path, seconds: float) -> None:
     while True:
-        await asyncio.sleep(KEYS_SECONDS)
+        await asyncio.sleep(seconds)
         try:
             keys = read_keys(folder)
         except OSError as error:
@@ -137,7 +138,7 @@ async def _main() -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await run_gate(spec, KEYS_FOLDER, neighbours(spec), Listeners(), stop)
+    await run_gate(spec, KEYS_FOLDER, neighbours(spec), GateSettings(), stop)
 
 
 def main() -> None:

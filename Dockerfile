@@ -1,0 +1,28 @@
+# Despina on the CPU. The same as Dockerfile.gpu but for the extra and the GPU's variables.
+#
+#   docker build -t despina .
+#   docker run --rm -p 8000:8000 -p 8002:8002 -v "$PWD/model_repository:/models:ro" despina
+
+FROM python:3.12-slim-bookworm AS build
+WORKDIR /src
+# hatchling, which builds the package, is pinned there too.
+ENV PIP_CONSTRAINT=/src/constraints.txt
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY server server
+COPY backends backends
+RUN python -m venv /opt/despina \
+    && /opt/despina/bin/pip install --no-cache-dir --disable-pip-version-check '.[cpu,score]' 'tritonclient[http]'
+
+FROM python:3.12-slim-bookworm
+RUN groupadd --gid 10001 despina && useradd --uid 10001 --gid 10001 --create-home despina
+COPY --from=build /opt/despina /opt/despina
+ENV PATH=/opt/despina/bin:$PATH \
+    PYTHONUNBUFFERED=1
+USER 10001:10001
+WORKDIR /home/despina
+EXPOSE 8000 8002
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=6s --start-period=300s --retries=3 \
+    CMD ["python", "-m", "despina.deploy.kubernetes.pod.probe", "8000", "/v2/health/live"]
+ENTRYPOINT ["despina"]
+CMD ["serve", "--model-repository=/models"]

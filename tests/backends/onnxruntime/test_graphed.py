@@ -1,0 +1,139 @@
+"""With the CPU in the GPU's place: everything but recording and replaying is the real thing."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from despina_backends.base import BackendError, Batch, Device, LoadOptions, TensorMetadata
+from despina_backends.onnxruntime.graphed import GraphInstance, bucket_sizes, check_graphable, wants_graphs
+from despina_backends.onnxruntime.metadata import tensors
+from despina_backends.onnxruntime.runtime import load_runtime
+
+Write = Callable[[str], Path]
+GRAPH = "g (float[N,2] X, int64[N,2] I) => (float[N,2] Y, int64[N,2] J) { Y = Neg(X)  J = Abs(I) }"
+
+
+class Watched:
+    """A session that remembers which graph ran on which thread. The CPU knows no graphs, so the id is only noted."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self.runs: list[tuple[str, int]] = []
+
+    def run_with_iobinding(self, binding: Any, run_options: Any) -> None:
+        self.runs.append((run_options.get_run_config_entry("gpu_graph_id"), threading.get_ident()))
+        self._session.run_with_iobinding(binding)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+
+def graphed(path: Path, sizes: tuple[int, ...] = (1, 2, 4)) -> tuple[GraphInstance, Watched]:
+    runtime: Any = load_runtime()
+    session = Watched(runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"]))
+    inputs, outputs = tensors(session.get_inputs()), tensors(session.get_outputs())
+    return GraphInstance(session, inputs, outputs, sizes, runtime, Device("GPU"), "cpu"), session
+
+
+def batch(rows: int, value: float, outputs: tuple[str, ...] | None = None) -> Batch:
+    parts = {"X": [np.full((1, 2), value, np.float32)] * rows, "I": [np.full((1, 2), -3, np.int64)] * rows}
+    return Batch({name: list(each) for name, each in parts.items()}, rows, outputs)
+
+
+def test_a_batch_runs_in_the_smallest_bucket_it_fits_and_gets_its_own_rows(write_model: Write) -> None:
+    instance, session = graphed(write_model(GRAPH))
+    results = [instance.execute(batch(rows, rows)).outputs for rows in (1, 3, 2, 4, 3)]
+    assert [result["Y"].tolist() for result in results] == [[[-n, -n]] * n for n in (1, 3, 2, 4, 3)]
+    assert results[1]["J"].tolist() == [[3, 3]] * 3
+    assert [graph for graph, _ in session.runs] == ["1", "4", "2", "4", "4"]
+    instance.close()
+
+
+def test_all_runs_happen_on_one_thread_whoever_asks(write_model: Write) -> None:
+    instance, session = graphed(write_model(GRAPH))
+    for _ in range(2):
+        thread = threading.Thread(target=instance.execute, args=(batch(1, 1.0),))
+        thread.start()
+        thread.join()
+    instance.execute(batch(1, 1.0))
+    assert len({thread for _, thread in session.runs}) == 1
+    assert threading.get_ident() not in {thread for _, thread in session.runs}
+    instance.close()
+
+
+def test_rows_of_an_earlier_batch_do_not_stay(write_model: Write) -> None:
+    graph = "g (float[N,2] X) => (float[N,2] Y) { S = ReduceSum <keepdims = 1> (X)  Z = Sub(X, X)  Y = Add(Z, S) }"
+    instance, _ = graphed(write_model(graph), (4,))
+    ones = np.ones((1, 2), np.float32)
+    assert instance.execute(Batch({"X": [ones] * 4}, 4)).outputs["Y"][0, 0] == 8
+    assert instance.execute(Batch({"X": [ones]}, 1)).outputs["Y"].tolist() == [[2, 2]]
+    instance.close()
+
+
+def test_requested_outputs_only(write_model: Write) -> None:
+    instance, _ = graphed(write_model(GRAPH))
+    assert list(instance.execute(batch(1, 1.0, ("J",))).outputs) == ["J"]
+    instance.close()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        (Batch({"X": [np.zeros((1, 2), np.float32)]}, 1), "missing inputs: expected also I"),
+        (batch(5, 1.0), "expected a batch of 4 rows at most, got 5"),
+        (
+            Batch({"X": [np.zeros((1, 3), np.float32)], "I": [np.zeros((1, 2), np.int64)]}, 1),
+            "inputs do not make a batch of 1 rows",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_the_instance_stays_usable(
+    write_model: Write, wrong: Batch, text: str
+) -> None:
+    instance, _ = graphed(write_model(GRAPH))
+    with pytest.raises(BackendError) as caught:
+        instance.execute(wrong)
+    assert caught.value.code == "INVALID_ARG"
+    assert text in caught.value.message
+    assert instance.execute(batch(1, 2.0)).outputs["Y"].tolist() == [[-2, -2]]
+    instance.close()
+
+
+@pytest.mark.parametrize(("largest", "sizes"), [(1, (1,)), (6, (1, 2, 4, 6)), (8, (1, 2, 4, 8))])
+def test_buckets_are_powers_of_two(largest: int, sizes: tuple[int, ...]) -> None:
+    assert bucket_sizes(largest) == sizes
+
+
+@pytest.mark.parametrize(("value", "wanted"), [("1", True), ("true", True), ("0", False), (None, False)])
+def test_graphs_are_asked_for_by_the_cuda_accelerator(value: str | None, wanted: bool) -> None:
+    parameters = {} if value is None else {"enable_cuda_graph": value}
+    assert wants_graphs(LoadOptions("m", Path(), accelerators={"GPU": [("cuda", parameters)]})) is wanted
+    assert not wants_graphs(LoadOptions("m", Path(), accelerators={"GPU": [("tensorrt", parameters)]}))
+
+
+@pytest.mark.parametrize(
+    ("max_batch_size", "shape", "datatype", "fits"),
+    [
+        (4, (-1, 2), "FP16", True),
+        (0, (-1, 2), "FP32", False),
+        (4, (-1, -1), "FP32", False),
+        (4, (2, 2), "FP32", False),
+        (4, (), "FP32", False),
+        (4, (-1, 2), "BYTES", False),
+        (4, (-1, 2), "BF16", False),
+    ],
+)
+def test_models_without_fixed_shapes_cannot_have_graphs(
+    max_batch_size: int, shape: tuple[int, ...], datatype: str, fits: bool
+) -> None:
+    options = LoadOptions("m", Path(), max_batch_size)
+    if fits:
+        check_graphable(options, [TensorMetadata("X", datatype, shape)])
+        return
+    with pytest.raises(BackendError, match=r"^model 'm': enable_cuda_graph needs ") as caught:
+        check_graphable(options, [TensorMetadata("X", datatype, shape)])
+    assert caught.value.code == "UNSUPPORTED"

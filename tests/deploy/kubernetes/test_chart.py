@@ -1,0 +1,174 @@
+"""The Helm chart, rendered by Go's own text/template and checked against the schemas."""
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from despina.cli.settings_from_flags import read_command_line
+
+CHART = Path(__file__).parents[3] / "deploy" / "helm" / "despina"
+TEMPLATES = sorted((CHART / "templates").glob("*.yaml"))
+
+# A process of its own: the renderer is a Go library, and Go's runtime stays in the process that loads it.
+RENDER = """
+import json, sys
+from pathlib import Path
+from go_template import render
+for file in sys.argv[1:]:
+    print(json.dumps(render(Path(file), json.loads(Path("values.json").read_text())).decode()))
+"""
+
+Values = dict[str, Any]
+Document = dict[str, Any]
+
+
+def render(folder: Path, changes: Values, templates: list[Path] | None = None) -> dict[str, str]:
+    """Name of a template → its text. `changes` are values by dotted path.
+
+    Unlike Helm's, this renderer has no `include`, and a value that values.yaml does not name is an error.
+    """
+    pytest.importorskip("go_template", reason="py-go-template is built for Linux on x86-64 only")
+    names = []
+    for template in templates or TEMPLATES:
+        text = (CHART / "templates" / "_helpers.tpl").read_text() + template.read_text()
+        (folder / template.name).write_text(text)
+        names.append(template.name)
+    (folder / "values.json").write_text(json.dumps(context(changes)))
+    words = [sys.executable, "-c", RENDER, *names]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True)
+    return dict(zip(names, map(json.loads, done.stdout.splitlines()), strict=True))
+
+
+def context(changes: Values) -> Document:
+    values = copy.deepcopy(yaml.safe_load((CHART / "values.yaml").read_text()))
+    for path, value in changes.items():
+        *above, leaf = path.split(".")
+        place = values
+        for key in above:
+            place = place[key]
+        assert leaf in place, path
+        place[leaf] = value
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    return {
+        "Values": values,
+        "Chart": {"Name": chart["name"], "Version": chart["version"], "AppVersion": chart["appVersion"]},
+        "Release": {"Name": "fraud", "Namespace": "ml", "Service": "Helm"},
+    }
+
+
+def documents(folder: Path, changes: Values) -> dict[str, Document]:
+    found = [yaml.safe_load(text) for text in render(folder, changes).values()]
+    return {document["kind"]: document for document in found if document is not None}
+
+
+EVERYTHING: Values = {
+    "fullnameOverride": "scoring",
+    "image.tag": "9",
+    "imagePullSecrets": [{"name": "registry"}],
+    "models.subPath": "repository",
+    "flags": {"exit-timeout-secs": 20, "log-verbose": 1, "strict-readiness": False},
+    "env": [{"name": "A", "value": "1"}],
+    "extraVolumes": [{"name": "cache", "emptyDir": {}}],
+    "extraVolumeMounts": [{"name": "cache", "mountPath": "/cache"}],
+    "resources": {"limits": {"nvidia.com/gpu": 1}},
+    "service.annotations": {"a": "b"},
+    "ingress.enabled": True,
+    "ingress.className": "nginx",
+    "ingress.host": "ml.example",
+    "ingress.tlsSecret": "certificate",
+    "metrics.serviceMonitor.enabled": True,
+    "metrics.serviceMonitor.labels": {"release": "prometheus"},
+    "autoscaling.enabled": True,
+    "autoscaling.pendingRequests": 8,
+    "nodeSelector": {"gpu": "yes"},
+    "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+    "affinity": {"podAntiAffinity": {}},
+    "topologySpreadConstraints": [
+        {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": {}}
+    ],
+    "podAnnotations": {"c": "d"},
+    "podLabels": {"e": "f"},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "kinds"),
+    [
+        ({}, {"Deployment", "Service", "PodDisruptionBudget"}),
+        ({"podDisruptionBudget.enabled": False, "metrics.annotations": False}, {"Deployment", "Service"}),
+        (
+            {"autoscaling.enabled": True, "ingress.enabled": True},
+            {"Deployment", "Service", "PodDisruptionBudget", "HorizontalPodAutoscaler", "Ingress"},
+        ),
+        (
+            EVERYTHING,
+            {"Deployment", "Service", "PodDisruptionBudget", "HorizontalPodAutoscaler", "Ingress", "ServiceMonitor"},
+        ),
+    ],
+    ids=["defaults", "least", "scaled and published", "everything"],
+)
+def test_rendered_manifests_follow_the_schemas(tmp_path: Path, changes: Values, kinds: set[str]) -> None:
+    found = documents(tmp_path, changes)
+    assert set(found) == kinds
+    found.pop("ServiceMonitor", None)  # of the Prometheus operator, no part of Kubernetes
+    for document in found.values():
+        for version in ("1.25", "1.33", "1.37"):
+            kubernetes_validate.validate(document, version, strict=True)
+
+
+def test_every_value_arrives(tmp_path: Path) -> None:
+    found = documents(tmp_path, EVERYTHING)
+    pod = found["Deployment"]["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    assert container["image"] == "despina:9"
+    assert container["resources"] == {"limits": {"nvidia.com/gpu": 1}}
+    assert container["volumeMounts"][0]["subPath"] == "repository"
+    assert container["env"] == [{"name": "A", "value": "1"}]
+    assert pod["metadata"]["labels"]["e"] == "f"
+    assert pod["spec"]["nodeSelector"] == {"gpu": "yes"}
+    assert "replicas" not in found["Deployment"]["spec"]
+    assert [metric["type"] for metric in found["HorizontalPodAutoscaler"]["spec"]["metrics"]] == ["Resource", "Pods"]
+    assert found["Ingress"]["spec"]["tls"] == [{"secretName": "certificate", "hosts": ["ml.example"]}]
+    assert found["ServiceMonitor"]["metadata"]["labels"]["release"] == "prometheus"
+    assert {document["metadata"]["name"] for document in found.values()} == {"scoring"}
+
+
+def test_selectors_find_the_pods(tmp_path: Path) -> None:
+    found = documents(tmp_path, {})
+    labels = found["Deployment"]["spec"]["template"]["metadata"]["labels"].items()
+    assert found["Service"]["spec"]["selector"].items() <= labels
+    assert found["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"].items() <= labels
+
+
+@pytest.mark.parametrize("changes", [{}, EVERYTHING])
+def test_the_server_understands_its_flags(tmp_path: Path, changes: Values) -> None:
+    (container,) = documents(tmp_path, changes)["Deployment"]["spec"]["template"]["spec"]["containers"]
+    command, *flags = container["args"]
+    settings = read_command_line(flags).settings
+    assert command == "serve"
+    assert (settings.model_repository, settings.http_port, settings.metrics_port) == ((Path("/models"),), 8000, 8002)
+
+
+def test_an_autoscaler_without_a_metric_is_refused(tmp_path: Path) -> None:
+    changes = {"autoscaling.enabled": True, "autoscaling.cpuUtilization": 0}
+    text = render(tmp_path, changes, [CHART / "templates" / "hpa.yaml"])["hpa.yaml"]
+    assert "set cpuUtilization or pendingRequests above 0" in text
+    assert "apiVersion" not in text
+
+
+def test_notes(tmp_path: Path) -> None:
+    notes = render(tmp_path, {}, [CHART / "templates" / "NOTES.txt"])["NOTES.txt"]
+    assert "http://fraud.ml.svc:8000" in notes
+
+
+def test_the_chart_has_the_version_of_the_package() -> None:
+    pyproject = (CHART.parents[2] / "pyproject.toml").read_text()
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert f'version = "{chart["appVersion"]}"' in pyproject
