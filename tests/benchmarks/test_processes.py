@@ -1,8 +1,7 @@
 import os
 
 import pytest
-from benchmarks.contender import others
-from benchmarks.processes import TICK, MachineCpu, parent_and_cpu, read_machine_cpu, tree_cpu_s
+from benchmarks.processes import TICK, MachineCpu, others, parent_and_cpu, read_machine_cpu, tree_cpu_s
 
 
 def test_a_name_with_spaces_and_brackets_does_not_shift_the_fields() -> None:

@@ -45,10 +45,13 @@ def test_the_page_can_be_made_from_the_file_alone(tmp_path: Path) -> None:
 
 def test_the_short_table_has_a_row_per_server_and_a_dash_where_nothing_was_measured() -> None:
     rounds = (Round(Load(4000, 4000, 2.0, 0, 0.1, Latencies()), 0.5, 0.0, 9.5),)
-    series = tuple(
-        Series(name, Point("mlp", kind, count), rounds)
-        for name, kind, count in (("a", "binary", 1), ("a", "binary", 4), ("a", "json", 1), ("b", "json", 4))
+    measured = (
+        ("a", Point("mlp", "binary", 1)),
+        ("a", Point("mlp", "binary", 4)),
+        ("a", Point("mlp", "json", 1)),
+        ("b", Point("mlp", "json", 4)),
     )
+    series = tuple(Series(name, point, rounds) for name, point in measured)
     told = record.Record("t", {}, {}, {}, {"a": "", "b": ""}, {}, series)
     assert markdown.short_table(told) == [
         "| server | binary, 1 / 4 connections | json, 1 / 4 connections | CPU s / 1,000 at 4 |",

@@ -32,6 +32,7 @@ GRAPH = EnsembleGraph(
     ),
     batches=True,
     max_inflight=3,
+    ranks={"also": 2, "out": 1},
 )
 
 

@@ -377,3 +377,18 @@ def test_nothing_is_explained_to_those_who_do_not_ask(make_stage) -> None:
     pending = stage.submit(parameters={"despina_explain": False, "mine": 1})
     stage.finish()
     assert pending.response_parameters is None
+
+
+def test_an_answer_that_cannot_be_delivered_costs_nobody_else_theirs(
+    make_stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    def break_down(pending: object) -> None:
+        raise OSError("no way to tell")
+
+    stage = make_stage()
+    stage.plug()
+    stage.submit(on_answer=break_down)
+    neighbour = stage.submit()
+    stage.finish_all()
+    assert neighbour in stage.answered
+    assert "could not be delivered" in caplog.text

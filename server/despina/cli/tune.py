@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +37,18 @@ def parse_shapes(
         if not colon or any(dim < 1 for dim in shapes[name]):
             raise click.BadParameter(f"{value!r} is not NAME:DIM[,DIM...]", context, parameter)
     return shapes
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing but errors is logged: what every load says of a completed configuration is no news here."""
+    log = logging.getLogger("despina")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 @click.command(short_help="Measure a model and propose its configuration.", context_settings={"show_default": True})
@@ -75,11 +87,9 @@ def tune(
     The model is loaded into this process and fed random rows. Do it on the machine that will serve, with nothing else
     running. The configuration goes to stdout, everything else to stderr.
     """
-    # What is completed from the model is said at every load; here that is no news.
-    logging.getLogger("despina").setLevel(logging.ERROR)
     budget = Budget(time.monotonic, time.monotonic() + budget_seconds)
     settings = Settings(model_repository=(model_repository,))
-    with reported():
+    with reported(), quiet():
         candidate = Source(settings).candidate(name)
         with closing(Stand(candidate, _version(candidate, version), settings, shapes)) as stand:
             looks = stand.look()

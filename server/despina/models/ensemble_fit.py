@@ -16,11 +16,12 @@ LATEST = -1
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """What one model says of a tensor; `shape` with the batch dimension, where there is one."""
+    """What one model says of a tensor; `shape` with the batch dimension, where there is one, `dims` without."""
 
     model: str
     data_type: str
     shape: tuple[int, ...]
+    dims: tuple[int, ...]
 
 
 def check_fit(config: ModelConfig, config_of: ConfigOf) -> None:
@@ -43,7 +44,7 @@ def check_fit(config: ModelConfig, config_of: ConfigOf) -> None:
 
 def _claim(config: ModelConfig, tensor: Message) -> _Claim:
     batch = (-1,) if config.max_batch_size > 0 else ()
-    return _Claim(config.name, config_name(tensor.data_type), (*batch, *tensor.dims))
+    return _Claim(config.name, config_name(tensor.data_type), (*batch, *tensor.dims), tuple(tensor.dims))
 
 
 def _check_batch_size(ensemble: ModelConfig, model: ModelConfig) -> None:
@@ -89,7 +90,8 @@ def _check_agreement(ensemble: str, tensor: str, first: _Claim, second: _Claim) 
             f"{subject}inconsistent data type: {first.data_type} is inferred from model {first.model} while "
             f"{second.data_type} is inferred from model {second.model}"
         )
-    if not _compatible(first.shape, second.shape):
+    # Alike but for the batch dimension will do: requests of one row fit then.
+    if not _compatible(first.dims, second.dims) and not _compatible(first.shape, second.shape):
         raise InvalidArgument(
             f"{subject}inconsistent shape: {_text(first.shape)} is inferred from model {first.model} while "
             f"{_text(second.shape)} is inferred from model {second.model}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from despina.config.proto import ModelConfig
+from despina.config.proto import Message, ModelConfig
 from despina.errors import DespinaError
 from despina.models.ensemble_fit import LATEST
 from despina.scheduling.ensemble_graph import EnsembleGraph, Step
@@ -24,7 +24,18 @@ def ensemble_graph(config: ModelConfig) -> EnsembleGraph:
         for step in scheduling.step
     )
     outputs = tuple(sorted(output.name for output in config.output))
-    return EnsembleGraph(config.name, outputs, steps, config.max_batch_size > 0, scheduling.max_inflight_requests)
+    return EnsembleGraph(
+        config.name,
+        outputs,
+        steps,
+        config.max_batch_size > 0,
+        scheduling.max_inflight_requests,
+        {output.name: _rank(output) for output in config.output},
+    )
+
+
+def _rank(tensor: Message) -> int:
+    return len(tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims)
 
 
 def step_labels(graph: EnsembleGraph, labels_of: LabelsOf) -> dict[str, list[str]]:

@@ -15,6 +15,7 @@ from despina.errors import InvalidArgument
 from despina.protocol import bytes_tensor
 from despina.protocol.datatypes import DATATYPES, Datatype, config_datatype
 from despina.protocol.messages import Array, InferInput, InferRequest
+from despina.scheduling.batch_axis import fit_batch_axis
 from despina.shared_memory.window import Window
 
 OVERSIZE_PARAMETER = "allow_oversize_requests"
@@ -126,17 +127,22 @@ class Signature:
         return Admitted(arrays, rows or 1, self._shape_key(arrays), byte_size)
 
     def admit_arrays(self, inputs: Mapping[str, Array], request_id: str = "") -> Admitted:
-        """Check tensors that are arrays already, in the shapes clients would send. Nothing is copied. Raises
-        InvalidArgument."""
+        """Check tensors that are arrays already, in the shapes clients would send; a batch dimension of 1 may be missing,
+        or be there where the model has none. Nothing is copied. Raises InvalidArgument."""
+        fitted = {name: self._with_batch_axis(name, array) for name, array in inputs.items()}
         described = [
-            InferInput(name, self._datatype_name(name, array), array.shape, array) for name, array in inputs.items()
+            InferInput(name, self._datatype_name(name, array), array.shape, array) for name, array in fitted.items()
         ]
         request = InferRequest(request_id, described)
         self._check_names(request)
         rows = self._rows(request)
-        arrays = {item.name: inputs[item.name].reshape(self._full_shape(item, request, rows)) for item in described}
+        arrays = {item.name: fitted[item.name].reshape(self._full_shape(item, request, rows)) for item in described}
         byte_size = sum([array.nbytes for array in arrays.values()])
         return Admitted(arrays, rows or 1, self._shape_key(arrays), byte_size)
+
+    def _with_batch_axis(self, name: str, array: Array) -> Array:
+        spec = self.inputs.get(name)
+        return array if spec is None else fit_batch_axis(array, len(spec.dims), self.max_batch_size > 0)
 
     def _datatype_name(self, name: str, array: Array) -> str:
         """A dtype may stand for two datatypes; the one that is asked for comes first."""

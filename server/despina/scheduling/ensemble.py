@@ -14,6 +14,7 @@ from time import time_ns
 from typing import TYPE_CHECKING, Protocol
 
 from despina.errors import Cancelled, DespinaError, Internal, Unavailable
+from despina.scheduling.batch_axis import fit_batch_axis
 from despina.scheduling.clock import Clock
 from despina.scheduling.ensemble_graph import EnsembleGraph, Plan, PlannedStep, make_plan
 from despina.scheduling.pending import Array, Pending
@@ -130,6 +131,10 @@ class EnsembleScheduler:
 
     def gate(self, step: PlannedStep) -> Gate:
         return self._gates[step.index]
+
+    def output(self, name: str, tensor: Array) -> Array:
+        rank = self._graph.ranks.get(name)
+        return tensor if rank is None else fit_batch_axis(tensor, rank, self._graph.batches)
 
     def now_ns(self) -> int:
         return self._clock.now_ns()
@@ -302,7 +307,7 @@ class EnsembleRun:
         self.ended = True
         self.pending.compute_ns = self.compute_ns
         self._owner.answered(self)
-        self.pending.succeed({name: self._tensors[name] for name in self._plan.outputs})
+        self.pending.succeed({name: self._owner.output(name, self._tensors[name]) for name in self._plan.outputs})
 
     def fail(self, error: Exception, reason: str) -> None:
         """Answer with an error and give up what is still under way."""

@@ -5,7 +5,7 @@ only some of the outputs leaves out whatever does not lead to them.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +21,15 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class EnsembleGraph:
     """An ensemble without cycles in which every tensor is made once. `max_inflight` bounds the unanswered requests of
-    each step, 0 for no bound; `batches` is whether the first dimension of its tensors counts rows."""
+    each step, 0 for no bound; `batches` is whether the first dimension of its tensors counts rows. `ranks` are the
+    numbers of dimensions of its outputs, without that one."""
 
     name: str
     outputs: tuple[str, ...]
     steps: tuple[Step, ...]
     batches: bool = True
     max_inflight: int = 0
+    ranks: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic_ns
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from despina.telemetry.trace import Trace
 
 Array = NDArray[np.generic]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -65,8 +68,15 @@ class Pending:
 
     def succeed(self, results: Mapping[str, Array]) -> None:
         self.results = results
-        self.on_done(self)
+        self._answer()
 
     def fail(self, error: Exception) -> None:
         self.error = error
-        self.on_done(self)
+        self._answer()
+
+    def _answer(self) -> None:
+        try:
+            self.on_done(self)
+        except Exception:
+            # One answer that cannot be delivered must not cost the rest of its batch theirs.
+            _log.exception("the answer of a request could not be delivered")

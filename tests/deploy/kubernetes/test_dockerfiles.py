@@ -12,6 +12,7 @@ from despina.deploy.kubernetes.deployment import USER
 
 ROOT = Path(__file__).parents[3]
 FILES = ("Dockerfile", "Dockerfile.gpu")
+KNOWN = {"FROM", "WORKDIR", "ENV", "COPY", "RUN", "USER", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT", "CMD"}
 
 Instruction = tuple[str, str]
 
@@ -40,20 +41,7 @@ def reaches_the_build(path: str) -> bool:
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_instruction_is_known(name: str) -> None:
-    known = [
-        "FROM",
-        "WORKDIR",
-        "ENV",
-        "COPY",
-        "RUN",
-        "USER",
-        "EXPOSE",
-        "STOPSIGNAL",
-        "HEALTHCHECK",
-        "ENTRYPOINT",
-        "CMD",
-    ]
-    assert {keyword for keyword, _ in instructions(name)} <= set(known)
+    assert {keyword for keyword, _ in instructions(name)} <= KNOWN
 
 
 @pytest.mark.parametrize("name", FILES)

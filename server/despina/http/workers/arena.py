@@ -1,0 +1,70 @@
+"""Shared memory for tensors, handed out in slots.
+
+An arena is a file without a name: it is gone when the last process that has it open is gone, however that ended. Its
+size is address space only; memory is what has been written to. Slots are powers of two, and a slot that is given back is
+the next one taken, while it is still in the processor's cache. Memory of free slots is kept up to a limit.
+"""
+
+import mmap
+import os
+from collections import defaultdict
+
+from despina.errors import Unavailable
+
+CAPACITY = 1 << 36
+KEPT_BYTES = 256 << 20
+_SMALLEST = 12
+"""Slots have at least 2^12 bytes: memory can be returned in pages only."""
+
+
+def create_arena(name: str) -> int:
+    """The file descriptor of a new arena."""
+    descriptor = os.memfd_create(f"despina-{name}", os.MFD_CLOEXEC)
+    os.ftruncate(descriptor, CAPACITY)
+    return descriptor
+
+
+class Arena:
+    """An arena in this process. `take` and `give` are for the one side that hands out its slots."""
+
+    def __init__(self, descriptor: int, kept_bytes: int = KEPT_BYTES) -> None:
+        self.memory = mmap.mmap(descriptor, os.fstat(descriptor).st_size)
+        self._kept_bytes = kept_bytes
+        self._top = 0
+        self._taken: dict[int, int] = {}
+        self._free: defaultdict[int, list[int]] = defaultdict(list)
+        self._empty: defaultdict[int, list[int]] = defaultdict(list)
+        self.free_bytes = 0
+        """What free slots hold in memory, at most."""
+
+    def take(self, size: int) -> int:
+        """The offset of a slot with at least `size` bytes. Raises Unavailable when there is no room."""
+        order = max(_SMALLEST, (size - 1).bit_length())
+        if self._free[order]:
+            offset = self._free[order].pop()
+            self.free_bytes -= 1 << order
+        elif self._empty[order]:
+            offset = self._empty[order].pop()
+        else:
+            offset = self._top
+            if offset + (1 << order) > len(self.memory):
+                raise Unavailable(f"no shared memory left for tensors of {size} bytes")
+            self._top += 1 << order
+        self._taken[offset] = order
+        return offset
+
+    def give(self, offset: int) -> None:
+        """Take a slot back."""
+        order = self._taken.pop(offset)
+        size = 1 << order
+        if self.free_bytes + size <= self._kept_bytes:
+            self.free_bytes += size
+            self._free[order].append(offset)
+        else:
+            self.memory.madvise(mmap.MADV_REMOVE, offset, size)
+            self._empty[order].append(offset)
+
+    @property
+    def taken(self) -> int:
+        """Slots in use."""
+        return len(self._taken)

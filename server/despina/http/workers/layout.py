@@ -1,0 +1,102 @@
+"""How the tensors of one request or answer lie in a slot: one after another, BYTES tensors in their wire form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from despina.http.workers.arena import Arena
+from despina.protocol import bytes_tensor
+from despina.protocol.messages import Array
+
+ALIGNMENT = 64
+MAX_REMEMBERED = 1024
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a tensor lies; `offset` counts from the start of the slot. Elements of dtype object are BYTES."""
+
+    name: str
+    dtype: np.dtype[np.generic]
+    shape: tuple[int, ...]
+    offset: int
+    byte_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The places of all tensors, and the bytes they take together."""
+
+    places: tuple[Place, ...]
+    size: int
+
+    def write(self, arena: Arena, tensors: Sequence[Array]) -> int:
+        """Copy `tensors`, in wire form, to a new slot; its offset. Raises Unavailable."""
+        offset = arena.take(self.size)
+        for place, tensor in zip(self.places, tensors, strict=True):
+            np.ndarray(tensor.shape, tensor.dtype, arena.memory, offset + place.offset)[...] = tensor
+        return offset
+
+    def read(self, memory: Any, offset: int) -> dict[str, Array]:
+        """The tensors at `offset` of a buffer: views of it, except for BYTES."""
+        return {
+            place.name: np.ndarray(place.shape, place.dtype, memory, offset + place.offset)
+            if not place.dtype.hasobject
+            else _elements(place, np.ndarray((place.byte_size,), np.uint8, memory, offset + place.offset))
+            for place in self.places
+        }
+
+    @property
+    def described(self) -> list[list[object]]:
+        """As JSON can carry it."""
+        return [[place.name, place.dtype.str, place.shape, place.byte_size] for place in self.places]
+
+
+def _elements(place: Place, wire: Array) -> Array:
+    count = int(np.prod(place.shape, dtype=np.int64))
+    return bytes_tensor.decode(memoryview(wire), count, place.name, "", "").reshape(place.shape)
+
+
+LayoutKey = tuple[tuple[str, "np.dtype[np.generic]", tuple[int, ...], int], ...]
+
+
+def wire_form(tensors: Mapping[str, Array]) -> tuple[LayoutKey, list[Array]]:
+    """What the layout of `tensors` depends on, and the tensors themselves with the bytes of BYTES."""
+    key: list[tuple[str, np.dtype[np.generic], tuple[int, ...], int]] = []
+    written: list[Array] = []
+    for name, tensor in tensors.items():
+        dtype = tensor.dtype
+        wire = np.frombuffer(bytes_tensor.encode(tensor), np.uint8) if dtype.hasobject else tensor
+        key.append((name, dtype, tensor.shape, wire.nbytes))
+        written.append(wire)
+    return tuple(key), written
+
+
+def layout_of(key: LayoutKey) -> Layout:
+    """The layout of tensors with these names, dtypes, shapes and sizes in bytes."""
+    places: list[Place] = []
+    size = 0
+    for name, dtype, shape, byte_size in key:
+        places.append(Place(name, dtype, shape, size, byte_size))
+        size += -(-byte_size // ALIGNMENT) * ALIGNMENT
+    return Layout(tuple(places), size)
+
+
+def read_layout(described: Any) -> Layout:
+    """A layout from its `described`."""
+    return layout_of(tuple([(name, np.dtype(dtype), tuple(shape), size) for name, dtype, shape, size in described]))
+
+
+def remember(known: dict[K, V], key: K, value: V) -> V:
+    """Keep `value`, among a limited number of others."""
+    if len(known) >= MAX_REMEMBERED:
+        known.clear()
+    known[key] = value
+    return value
