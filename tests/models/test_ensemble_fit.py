@@ -41,6 +41,8 @@ def ensemble(step='input_map { key: "X" value: "in" } output_map { key: "Y" valu
                 'output { name: "Y" data_type: TYPE_FP32 dims: [-1, 2] }',
             ),
         ),
+        (ensemble(), model(max_batch_size=0)),
+        (ensemble(batch=0), model()),
     ],
 )
 def test_ensembles_that_fit(config, step_model):

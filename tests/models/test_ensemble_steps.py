@@ -10,7 +10,7 @@ from despina.scheduling.ensemble_graph import EnsembleGraph, Step
 CONFIG = text_format.Parse(
     """
     name: "e" platform: "ensemble" max_batch_size: 4
-    output { name: "out" } output { name: "also" }
+    output { name: "out" dims: [ 4 ] } output { name: "also" dims: [ 4 ] reshape { shape: [ 2, 2 ] } }
     ensemble_scheduling {
       max_inflight_requests: 3
       step { model_name: "a" model_version: -1 input_map { key: "X" value: "in" } output_map { key: "Y" value: "t" } }

@@ -51,3 +51,9 @@ def test_arrays_are_taken_as_they_are() -> None:
 def test_what_does_not_fit_is_refused_as_from_a_client(changed: dict[str, np.ndarray], message: str) -> None:
     with pytest.raises(InvalidArgument, match=message):
         SIGNATURE.admit_arrays({**FITTING, **changed}, "r")
+
+
+def test_a_single_row_may_come_without_its_batch_dimension() -> None:
+    admitted = SIGNATURE.admit_arrays({name: array[0] for name, array in FITTING.items()})
+    assert admitted.rows == 1
+    assert admitted.inputs["x"].shape == (1, 2, 1)

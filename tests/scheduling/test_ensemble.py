@@ -314,3 +314,11 @@ def test_an_output_that_a_step_does_not_give_is_an_error(play) -> None:
     pending = it.submit()
     it.models["a"].calls[0][1].succeed({})
     assert str(pending.error) == "in ensemble 'e', model 'a' gave no output 'y_out'"
+
+
+@pytest.mark.parametrize(("batches", "rank", "shape"), [(True, 1, (1, 1)), (True, 2, (1, 1, 1)), (False, 1, (1,))])
+def test_outputs_have_the_batch_dimension_of_the_ensemble(play, batches, rank, shape) -> None:
+    it = play((("a", "in", "out"),), batches=batches, ranks={"out": rank})
+    pending = it.submit()
+    it.models["a"].answer()
+    assert pending.results["out"].shape == shape

@@ -9,6 +9,8 @@ from despina import __version__
 _COMMANDS = {
     "serve": "despina.cli.serve:serve",
     "model": "despina.cli.model:model",
+    "service": "despina.cli.service:service",
+    "score": "despina.cli.score:score",
     "compute": "despina.cli.compute:compute",
     "tune": "despina.cli.tune:tune",
 }
