@@ -42,6 +42,7 @@ def ensemble(step='input_map { key: "X" value: "in" } output_map { key: "Y" valu
             ),
         ),
         (ensemble(), model(max_batch_size=0)),
+        (ensemble(dims="2, 1 ] reshape { shape: [ 2 ] } optional: false allow_ragged_batch: [ false"), model()),
         (ensemble(batch=0), model()),
     ],
 )

@@ -3,7 +3,7 @@
 An ensemble tensor is whatever its producer says it is; everybody else who names it has to agree.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from despina.config.datatypes import config_name
@@ -27,7 +27,7 @@ class _Claim:
 def check_fit(config: ModelConfig, config_of: ConfigOf) -> None:
     """Every step's model takes what it is given. Raises InvalidArgument; NotFound or Unavailable for a step that is not
     ready."""
-    claims = {tensor.name: _claim(config, tensor) for tensor in (*config.input, *config.output)}
+    claims = {tensor.name: _claim(config, tensor, _inner(tensor)) for tensor in (*config.input, *config.output)}
     for step in config.ensemble_scheduling.step:
         model = config_of(step.model_name, None if step.model_version == LATEST else step.model_version)
         _check_batch_size(config, model)
@@ -42,9 +42,14 @@ def check_fit(config: ModelConfig, config_of: ConfigOf) -> None:
                 )
 
 
-def _claim(config: ModelConfig, tensor: Message) -> _Claim:
+def _inner(tensor: Message) -> Sequence[int]:
+    """The dims of a tensor inside of its model."""
+    return tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims
+
+
+def _claim(config: ModelConfig, tensor: Message, dims: Sequence[int]) -> _Claim:
     batch = (-1,) if config.max_batch_size > 0 else ()
-    return _Claim(config.name, config_name(tensor.data_type), (*batch, *tensor.dims), tuple(tensor.dims))
+    return _Claim(config.name, config_name(tensor.data_type), (*batch, *dims), tuple(dims))
 
 
 def _check_batch_size(ensemble: ModelConfig, model: ModelConfig) -> None:
@@ -79,7 +84,7 @@ def _check_mapping(
                 f"in ensemble {ensemble.name}, a step maps the {kind} '{name}' of model {model.name}, which has the "
                 f"{kind}s {', '.join(known)}"
             )
-        claim = _claim(model, known[name])
+        claim = _claim(model, known[name], known[name].dims)
         _check_agreement(ensemble.name, ensemble_tensor, claims.setdefault(ensemble_tensor, claim), claim)
 
 

@@ -127,8 +127,8 @@ class Signature:
         return Admitted(arrays, rows or 1, self._shape_key(arrays), byte_size)
 
     def admit_arrays(self, inputs: Mapping[str, Array], request_id: str = "") -> Admitted:
-        """Check tensors that are arrays already, in the shapes clients would send; a batch dimension of 1 may be missing,
-        or be there where the model has none. Nothing is copied. Raises InvalidArgument."""
+        """Check tensors that are arrays already, in the shapes clients would send; a batch dimension of 1 may be
+        missing, or be there where the model has none. Nothing is copied. Raises InvalidArgument."""
         fitted = {name: self._with_batch_axis(name, array) for name, array in inputs.items()}
         described = [
             InferInput(name, self._datatype_name(name, array), array.shape, array) for name, array in fitted.items()
