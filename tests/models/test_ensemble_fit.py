@@ -42,7 +42,6 @@ def ensemble(step='input_map { key: "X" value: "in" } output_map { key: "Y" valu
             ),
         ),
         (ensemble(), model(max_batch_size=0)),
-        (ensemble(dims="2, 1 ] reshape { shape: [ 2 ] } optional: false allow_ragged_batch: [ false"), model()),
         (ensemble(batch=0), model()),
     ],
 )
@@ -108,3 +107,12 @@ def test_a_version_that_is_named_is_the_one_that_has_to_fit():
     config = ensemble()
     config.ensemble_scheduling.step[0].model_version = 3
     check_fit(config, lambda name, version: {("m", 3): model()}[name, version])
+
+
+def test_steps_see_the_reshaped_tensors_of_the_ensemble():
+    config = ensemble(dims="2, 1")
+    config.input[0].reshape.shape.append(2)
+    check_fit(config, lambda name, version: model())
+    config.input[0].ClearField("reshape")
+    with pytest.raises(InvalidArgument, match="inconsistent shape"):
+        check_fit(config, lambda name, version: model())

@@ -1,5 +1,6 @@
 """`despina tune`: measures a model and proposes its configuration."""
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -14,7 +15,6 @@ from despina.errors import InvalidArgument
 from despina.models.candidate import Candidate
 from despina.models.source import Source
 from despina.settings import Settings
-from despina.telemetry.logging import LogSettings
 from despina.tuning.choose import Choice, apply, choose
 from despina.tuning.curve import fit_all
 from despina.tuning.measure import Arrangement, Budget, Measured, arrangements, batch_sizes, measure, thread_counts

@@ -97,7 +97,10 @@ class InferExchange:
                 if repeatable:
                     self._keep_template(body, length)
         except Exception as error:
-            self._send(error_reply(error))
+            self._refuse(error)
+
+    def _refuse(self, error: Exception) -> None:
+        self._send(error_reply(error))
 
     def _start_trace(self, received_ns: int, carrier: Mapping[str, str] | None) -> None:
         self._trace = trace = self._model.trace.sample(carrier)

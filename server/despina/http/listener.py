@@ -39,6 +39,16 @@ class Listener:
         self._uvicorn.lifespan = config.lifespan_class(config)
         await self._uvicorn.startup(sockets=[self._socket])
 
+    def adopt(self, connection: socket.socket) -> None:
+        """Serve a connection that was not made through the port."""
+        config, state = self._uvicorn.config, self._uvicorn.server_state
+        protocol = functools.partial(
+            config.http_protocol_class, config=config, server_state=state, app_state=self._uvicorn.lifespan.state
+        )
+        loop = asyncio.get_running_loop()
+        state.tasks.add(task := loop.create_task(_connect(loop, protocol, connection)))
+        task.add_done_callback(state.tasks.discard)
+
     async def stop(self) -> None:
         """Stop accepting, close idle connections, wait until the others have their answers."""
         await self._uvicorn.shutdown(sockets=[self._socket])
@@ -70,7 +80,7 @@ def http_listener(server: Server, sock: socket.socket) -> Listener:
     app: ASGIApp = make_app(server, endpoints(settings))
     if settings.api_key:
         app = KeyGate(app, ApiKeys(settings.api_key))
-    return Listener(sock, _config(app, settings, cast("Any", protocol), tls_options(settings)))
+    return Listener(sock, uvicorn_config(app, settings, cast("Any", protocol), tls_options(settings)))
 
 
 def lane_rules(settings: Settings) -> LaneRules:
@@ -86,10 +96,10 @@ def lane_rules(settings: Settings) -> LaneRules:
 
 def metrics_listener(server: Server, sock: socket.socket) -> Listener:
     """The metrics port."""
-    return Listener(sock, _config(metrics_app(server.metrics), server.settings, "httptools"))
+    return Listener(sock, uvicorn_config(metrics_app(server.metrics), server.settings, "httptools"))
 
 
-def _config(app: ASGIApp, settings: Settings, protocol: Any, tls: TlsOptions | None = None) -> uvicorn.Config:
+def uvicorn_config(app: ASGIApp, settings: Settings, protocol: Any, tls: TlsOptions | None = None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=protocol,

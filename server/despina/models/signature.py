@@ -124,7 +124,7 @@ class Signature:
             array = self._array(item, request, rows)
             arrays[item.name] = array
             byte_size += array.nbytes
-        return Admitted(arrays, rows or 1, self._shape_key(arrays), byte_size)
+        return Admitted(arrays, rows or 1, self.shape_key(arrays), byte_size)
 
     def admit_arrays(self, inputs: Mapping[str, Array], request_id: str = "") -> Admitted:
         """Check tensors that are arrays already, in the shapes clients would send; a batch dimension of 1 may be
@@ -138,7 +138,7 @@ class Signature:
         rows = self._rows(request)
         arrays = {item.name: fitted[item.name].reshape(self._full_shape(item, request, rows)) for item in described}
         byte_size = sum([array.nbytes for array in arrays.values()])
-        return Admitted(arrays, rows or 1, self._shape_key(arrays), byte_size)
+        return Admitted(arrays, rows or 1, self.shape_key(arrays), byte_size)
 
     def _with_batch_axis(self, name: str, array: Array) -> Array:
         spec = self.inputs.get(name)
@@ -151,7 +151,8 @@ class Signature:
             return spec.datatype.name
         return next((known.name for known in DATATYPES.values() if known.dtype == array.dtype), "<invalid>")
 
-    def _shape_key(self, arrays: Mapping[str, Array]) -> object:
+    def shape_key(self, arrays: Mapping[str, Array]) -> object:
+        """What keeps these inputs out of one batch with others; None if nothing does."""
         if not self._needs_shape_key:
             return None
         skip = 1 if self.max_batch_size else 0

@@ -1,0 +1,162 @@
+"""The front end's side of its channel, and the models it has heard of."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import weakref
+from dataclasses import dataclass
+
+import numpy as np
+
+from despina.config.proto import ModelConfig
+from despina.errors import DespinaError, Internal
+from despina.http.workers import messages
+from despina.http.workers.arena import Arena
+from despina.http.workers.layout import Layout, read_layout, remember
+from despina.http.workers.messages import Frame, FrameReader, frame
+from despina.http.workers.remote_model import Elsewhere, RemoteModel
+from despina.protocol.json import dumps, loads
+from despina.protocol.messages import Array
+from despina.scheduling.pending import Pending
+
+COPIED_SIZE = 64 * 1024
+"""Results up to this size are copied, and their slot is free at once. Larger ones are written to the client from shared
+memory; their slot is free when nothing looks at them any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A request under way, and the slot of its inputs."""
+
+    model: RemoteModel
+    pending: Pending
+    offset: int
+
+
+class FrontChannel(asyncio.Protocol):
+    """To the owner and back. `requests` is written here, `results` by the owner. Without its owner a process has
+    nothing to do, and ends."""
+
+    def __init__(self, requests: Arena, results: Arena) -> None:
+        self._requests = requests
+        self._results = results
+        self._reader = FrameReader()
+        self._numbers = itertools.count()
+        self._under_way: dict[int, _Sent] = {}
+        self._layouts: dict[bytes, Layout] = {}
+        self._models: dict[tuple[str, int | None], RemoteModel] = {}
+        self._asked: set[tuple[str, int | None]] = set()
+        self._transport: asyncio.Transport | None = None
+        self.stopping = asyncio.Event()
+
+    # ------------------------------------------------------------------------------------------------ the connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        os._exit(1)
+
+    def listening(self) -> None:
+        """Tell the owner that the port is open."""
+        self._write(messages.LISTENING)
+
+    def _write(self, kind: int, number: int = 0, offset: int = 0, extra: bytes = b"", body: bytes = b"") -> None:
+        assert self._transport is not None
+        self._transport.write(frame(kind, number, offset, extra, body))
+
+    def data_received(self, data: bytes) -> None:
+        for arrived in self._reader.feed(data):
+            if arrived.kind == messages.RESULT:
+                self._result(arrived)
+            elif arrived.kind == messages.FAILED:
+                self._finished(arrived).pending.fail(read_error(arrived.body))
+            elif arrived.kind == messages.ELSEWHERE:
+                self._elsewhere(arrived)
+            elif arrived.kind == messages.MODEL:
+                self._described(arrived)
+            else:
+                self.stopping.set()
+
+    # -------------------------------------------------------------------------------------------------------- models
+
+    def find(self, name: str, version: int | None) -> RemoteModel | None:
+        """The model if it is known here. If not, it is asked for, and may be known the next time."""
+        key = (name, version)
+        model = self._models.get(key)
+        if model is None and key not in self._asked:
+            self._asked.add(key)
+            self._write(messages.ASK, body=dumps(key))
+        return model
+
+    def _described(self, answer: Frame) -> None:
+        name, requested, epoch, version = loads(answer.body)
+        key = (name, requested)
+        self._asked.discard(key)
+        if epoch is not None:
+            config = ModelConfig.FromString(answer.extra)
+            self._models[key] = RemoteModel(config, version, requested, epoch, self)
+
+    def _elsewhere(self, answer: Frame) -> None:
+        sent = self._finished(answer)
+        key = (sent.model.name, sent.model.requested_version)
+        if self._models.get(key) is sent.model:
+            del self._models[key]
+        sent.pending.fail(Elsewhere())
+
+    # ------------------------------------------------------------------------------------------------------ requests
+
+    def send(self, model: RemoteModel, pending: Pending, kind: bytes, layout: Layout, tensors: list[Array]) -> None:
+        """Implements `Sender`."""
+        offset = layout.write(self._requests, tensors)
+        number = next(self._numbers) % messages.NUMBERS
+        self._under_way[number] = _Sent(model, pending, offset)
+        identity = pending.id.encode("utf-8", "surrogateescape") if pending.id else b""
+        self._write(messages.INFER, number, offset, identity, kind)
+
+    def cancel(self, pending: Pending) -> None:
+        """The owner still answers the request, and its slot is in use until then."""
+        for number, sent in self._under_way.items():
+            if sent.pending is pending:
+                self._write(messages.CANCEL, number)
+                return
+
+    def _finished(self, answer: Frame) -> _Sent:
+        sent = self._under_way.pop(answer.number)
+        self._requests.give(sent.offset)
+        return sent
+
+    def _result(self, answer: Frame) -> None:
+        pending = self._finished(answer).pending
+        layout = self._layouts.get(answer.body)
+        if layout is None:
+            layout = remember(self._layouts, answer.body, read_layout(loads(answer.body)))
+        if answer.extra:
+            pending.response_parameters = loads(answer.extra)
+        pending.succeed(self._take_results(layout, answer.offset))
+
+    def _take_results(self, layout: Layout, offset: int) -> dict[str, Array]:
+        if layout.size <= COPIED_SIZE:
+            results = layout.read(self._results.memory[offset : offset + layout.size], 0)
+            self._release(offset)
+            return results
+        # Every view of the results has this array as its base, so it lives as long as the last of them.
+        slot = np.ndarray((layout.size,), np.uint8, self._results.memory, offset)
+        weakref.finalize(slot, self._release, offset).atexit = False
+        return layout.read(slot, 0)
+
+    def _release(self, offset: int) -> None:
+        self._write(messages.RELEASE, offset=offset)
+
+
+def read_error(body: bytes) -> DespinaError:
+    """The error that the owner answers a request with."""
+    word, message, retry_after = loads(body)
+    kind = next((kind for kind in DespinaError.__subclasses__() if kind.word == word), Internal)
+    error = kind(message)
+    if retry_after is not None:
+        error.retry_after = retry_after  # type: ignore[attr-defined]
+    return error

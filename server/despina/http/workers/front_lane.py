@@ -1,0 +1,90 @@
+"""The infer lane of a front end: it answers what it can, and gives everything else to the application, which relays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from despina.http.application_connection import ApplicationConnection
+from despina.http.infer import InferExchange, InferReply
+from despina.http.lane import InferLane, Lane
+from despina.http.request_head import InferHead
+from despina.http.workers.remote_model import Elsewhere, RemoteModel
+from despina.protocol.decode import Limits, no_shared_memory
+from despina.scheduling.pending import Pending
+
+if TYPE_CHECKING:
+    from despina.http.request_head import RequestHeads
+    from despina.http.workers.front_channel import FrontChannel
+
+
+class FrontServer:
+    """As much of a server as the exchange of a request looks at."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.find_region = no_shared_memory
+
+
+class FrontExchange(InferExchange):
+    """An exchange that can be given up: `elsewhere` is then called in place of `reply`. What is wrong with a request is
+    not said here: by now the owner may have another model, or none, and then that is what has to be said."""
+
+    __slots__ = ("_elsewhere",)
+
+    def __init__(
+        self,
+        server: Any,
+        model: RemoteModel,
+        reply: Callable[[InferReply], None],
+        elsewhere: Callable[[], None],
+    ) -> None:
+        super().__init__(server, model, reply)  # type: ignore[arg-type]
+        self._elsewhere = elsewhere
+
+    def _refuse(self, error: Exception) -> None:
+        self._elsewhere()
+
+    def _done(self, pending: Pending) -> None:
+        if isinstance(pending.error, Elsewhere):
+            self._elsewhere()
+        else:
+            super()._done(pending)
+
+
+class FrontLane(InferLane):
+    """One connection."""
+
+    def __init__(self, *args: Any, channel: FrontChannel, limits: Limits, heads: RequestHeads) -> None:
+        server: Any = FrontServer(limits)
+        super().__init__(*args, lane=Lane(server, heads))
+        self._channel = channel
+        self._begun = b""
+
+    def _begin(self, data: bytes) -> None:
+        self._begun = data
+        super()._begin(data)
+
+    def _exchange_body(self, head: InferHead, body: memoryview) -> None:
+        elsewhere = partial(self._hand_over, self._begun[: head.size], body)
+        self._begun = b""
+        self._received_ns = 0
+        model = self._channel.find(head.model, head.version)
+        if model is None:
+            elsewhere()
+            return
+        self._exchange = exchange = FrontExchange(self._lane.server, model, self._replied, elsewhere)
+        exchange.start(body, head.header_length)
+
+    def _hand_over(self, head: bytes, body: memoryview) -> None:
+        """Let the application have a request that this lane took, and what came after it."""
+        self._exchange = None
+        if self.transport.is_closing():
+            return
+        data = b"".join((head, body, self._backlog))
+        self._backlog = b""
+        self.flow.resume_reading()
+        ApplicationConnection.data_received(self, data)
+        if self._closing:
+            ApplicationConnection.shutdown(self)

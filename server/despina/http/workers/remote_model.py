@@ -1,0 +1,103 @@
+"""What a front end has in place of a model: checks requests in the same way, and sends them to the owner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from despina.config.proto import ModelConfig
+from despina.http.templates import Templates
+from despina.http.workers.layout import LayoutKey, layout_of, remember, wire_form
+from despina.http.workers.request_kind import RequestKind
+from despina.models.signature import Signature
+from despina.protocol.messages import Array, InferRequest
+from despina.scheduling.pending import Pending
+
+if TYPE_CHECKING:
+    from despina.http.workers.layout import Layout
+    from despina.telemetry.trace import Trace
+
+
+class Elsewhere(Exception):
+    """The request is for the owner's application."""
+
+
+class Sender(Protocol):
+    """The way to the owner."""
+
+    def send(self, model: RemoteModel, pending: Pending, kind: bytes, layout: Layout, tensors: list[Array]) -> None:
+        """`on_done` of the request follows. Raises Unavailable when there is no room for the tensors."""
+        ...
+
+    def cancel(self, pending: Pending) -> None: ...
+
+
+class RemoteModel:
+    """A model of the owner as the lane uses it. `requested_version` is None where clients name no version."""
+
+    def __init__(
+        self, config: ModelConfig, version: int, requested_version: int | None, epoch: int, sender: Sender
+    ) -> None:
+        self.name: str = config.name
+        self.version = version
+        self.requested_version = requested_version
+        self.signature = Signature(config)
+        self.labels: Mapping[str, list[str]] = {}
+        self.trace = SimpleNamespace(active=False)
+        self.templates: Any = Templates(self)  # type: ignore[arg-type]
+        self._epoch = epoch
+        self._sender = sender
+        self._kinds: dict[object, tuple[bytes, Layout]] = {}
+
+    def submit(self, request: InferRequest, on_done: Callable[[Pending], None], trace: Trace | None = None) -> Pending:
+        """As `Model.submit`. Raises Elsewhere for requests that say more than is sent to the owner."""
+        if not _is_plain(request):
+            raise Elsewhere
+        admitted = self.signature.admit(request)
+        pending = Pending(
+            admitted.inputs,
+            admitted.rows,
+            on_done,
+            outputs=tuple(sorted(output.name for output in request.outputs)) or None,
+            id=request.id,
+            priority=request.priority,
+            timeout_us=request.timeout_us,
+            byte_size=admitted.byte_size,
+        )
+        self.schedule(pending)
+        return pending
+
+    def schedule(self, pending: Pending) -> None:
+        """As `Model.schedule`."""
+        layout_key, tensors = wire_form(pending.inputs)
+        key = (layout_key, pending.outputs, pending.priority, pending.timeout_us)
+        text, layout = self._kinds.get(key) or self._learn(key, layout_key, pending)
+        self._sender.send(self, pending, text, layout, tensors)
+
+    def _learn(self, key: object, layout_key: LayoutKey, pending: Pending) -> tuple[bytes, Layout]:
+        layout = layout_of(layout_key)
+        kind = RequestKind(
+            self._epoch,
+            self.requested_version is None,
+            layout,
+            pending.rows,
+            pending.outputs,
+            pending.priority,
+            pending.timeout_us,
+        )
+        return remember(self._kinds, key, (kind.encode(), layout))
+
+    def request_gone(self, pending: Pending) -> None:
+        """As `Model.request_gone`."""
+        self._sender.cancel(pending)
+
+
+def _is_plain(request: InferRequest) -> bool:
+    return not (
+        request.correlation_id
+        or request.sequence_start
+        or request.sequence_end
+        or request.parameters
+        or any(output.classification or output.shared_memory for output in request.outputs)
+    )
