@@ -180,12 +180,20 @@ def bind_ports(settings: Settings, sockets: ExitStack) -> dict[str, socket.socke
     """Take the ports before anything is loaded: a port that is taken should not cost minutes. Raises Unavailable."""
     bound: dict[str, socket.socket] = {}
     if settings.allow_http:
-        bound["HTTP"] = bind(settings.http_address, settings.http_port, settings.reuse_http_port, "HTTP")
+        bound["HTTP"] = bind_http(settings)
         sockets.callback(bound["HTTP"].close)
     if settings.allow_metrics:
         bound["Metrics"] = bind(settings.metrics_address, settings.metrics_port, False, "Metrics")
         sockets.callback(bound["Metrics"].close)
     return bound
+
+
+def bind_http(settings: Settings) -> socket.socket:
+    if settings.http_workers == 1:
+        return bind(settings.http_address, settings.http_port, settings.reuse_http_port, "HTTP")
+    from despina.http.workers.supervisor import reserve_port  # late: one process has no use for any of it
+
+    return reserve_port(settings)
 
 
 async def load_models(server: Server) -> None:

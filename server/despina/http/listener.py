@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
@@ -29,15 +31,16 @@ NEVER_S = 86_400
 class Listener:
     """One port with an application behind it."""
 
-    def __init__(self, sock: socket.socket, config: uvicorn.Config) -> None:
-        self._socket = sock
+    def __init__(self, sock: socket.socket | None, config: uvicorn.Config) -> None:
+        """Without a socket only adopted connections are served."""
+        self._sockets = [] if sock is None else [sock]
         self._uvicorn = uvicorn.Server(config)
 
     async def start(self) -> None:
         config = self._uvicorn.config
         config.load()
         self._uvicorn.lifespan = config.lifespan_class(config)
-        await self._uvicorn.startup(sockets=[self._socket])
+        await self._uvicorn.startup(sockets=self._sockets)
 
     def adopt(self, connection: socket.socket) -> None:
         """Serve a connection that was not made through the port."""
@@ -51,7 +54,13 @@ class Listener:
 
     async def stop(self) -> None:
         """Stop accepting, close idle connections, wait until the others have their answers."""
-        await self._uvicorn.shutdown(sockets=[self._socket])
+        await self._uvicorn.shutdown(sockets=self._sockets)
+
+
+async def _connect(
+    loop: asyncio.AbstractEventLoop, protocol: Callable[[], asyncio.Protocol], connection: socket.socket
+) -> None:
+    await loop.connect_accepted_socket(protocol, connection)
 
 
 def bind(address: str, port: int, reuse_port: bool, service: str) -> socket.socket:
@@ -74,13 +83,22 @@ def bind(address: str, port: int, reuse_port: bool, service: str) -> socket.sock
 
 
 def http_listener(server: Server, sock: socket.socket) -> Listener:
-    """The inference port: the lane, and behind it the application, behind a gate when there are API keys."""
+    """The inference port. With several workers `sock` must come from `reserve_port`."""
+    if server.settings.http_workers == 1:
+        return application_listener(server, sock, tls_options(server.settings))
+    from despina.http.workers.supervisor import WorkerListener  # late: one process has no use for any of it
+
+    return WorkerListener(server, sock, application_listener(server, None, None))
+
+
+def application_listener(server: Server, sock: socket.socket | None, tls: TlsOptions | None) -> Listener:
+    """The lane, and behind it the application, behind a gate when there are API keys."""
     settings = server.settings
     protocol = functools.partial(InferLane, lane=Lane(server, RequestHeads(lane_rules(settings))))
     app: ASGIApp = make_app(server, endpoints(settings))
     if settings.api_key:
         app = KeyGate(app, ApiKeys(settings.api_key))
-    return Listener(sock, uvicorn_config(app, settings, cast("Any", protocol), tls_options(settings)))
+    return Listener(sock, uvicorn_config(app, settings, cast("Any", protocol), tls))
 
 
 def lane_rules(settings: Settings) -> LaneRules:

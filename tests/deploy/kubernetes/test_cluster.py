@@ -104,7 +104,9 @@ def test_what_a_service_no_longer_has_is_deleted(tmp_path: Path) -> None:
 
 
 def test_waiting_ends_when_the_rollout_is_complete_and_older_configurations_go(tmp_path: Path) -> None:
-    kubectl, said = Recorder(tmp_path, get_deployment=[found(), UP], get_pods=[ok({"items": []})]), list[str]()
+    late = (1, "", "error: timed out waiting for the condition")
+    answers = {"get_deployment": [found(), UP], "get_pods": [ok({"items": []})], "rollout": [late, (0, "", "")]}
+    kubectl, said = Recorder(tmp_path, **answers), list[str]()
     state = kubectl.cluster().wait(workload().spec, said.append)
     assert state.word is Word.HEALTHY
     assert said == ["Transitioning, 0 of 1 replicas ready.", "Healthy, 1 of 1 replicas ready."]
@@ -118,6 +120,12 @@ def test_waiting_ends_when_a_container_does_not_stay_up(tmp_path: Path) -> None:
     state = kubectl.cluster().wait(workload().spec)
     assert (state.word, state.reason, state.container) == (Word.FAILED, "container score: CrashLoopBackOff", "score")
     assert all(call[1] != "delete" for call in kubectl.calls)
+
+
+def test_waiting_ends_when_the_rollout_cannot_be_watched(tmp_path: Path) -> None:
+    kubectl = Recorder(tmp_path, rollout=[(1, "", "Error from server (Forbidden): deployments.apps is forbidden")])
+    with pytest.raises(DespinaError, match=r"kubectl rollout failed: .*Forbidden"):
+        kubectl.cluster().wait(workload().spec)
 
 
 def test_requests_in_flight_are_chosen_where_the_cluster_serves_them(tmp_path: Path) -> None:

@@ -37,6 +37,12 @@ TABLE: dict[str, tuple[dict[str, Any], list[dict[str, Any]], Word, str | None]] 
     "rolled out": (deployment(COMPLETE, availableReplicas=2), [], Word.HEALTHY, None),
     "rolled out, autoscaler adds one": (deployment(COMPLETE, availableReplicas=1), [UNPLACED], Word.HEALTHY, None),
     "rolled out, then all gone": (deployment(COMPLETE), [pod()], Word.TRANSITIONING, None),
+    "scaled to none": (
+        {**deployment(COMPLETE), "spec": {**deployment()["spec"], "replicas": 0}},
+        [],
+        Word.HEALTHY,
+        None,
+    ),
     "the one before still counts": (
         deployment(COMPLETE, availableReplicas=2, observedGeneration=1),
         [],

@@ -10,6 +10,9 @@ from despina.errors import DespinaError, NotFound, Unsupported
 
 FIELD_MANAGER = "despina"
 
+NOT_YET = ("timed out", "progress deadline")
+"""What `kubectl rollout status` says of a rollout that is not complete, in contrast to one it cannot look at."""
+
 
 class Kubectl:
     """Runs one command at a time, against one namespace."""
@@ -25,9 +28,16 @@ class Kubectl:
         self.run(words, documents)
 
     def rolled_out(self, deployment: str, seconds: int) -> bool:
-        """Returns at once when a rollout is complete, and after that time when it is not."""
+        """Returns at once when a rollout is complete, and after that time when it is not.
+
+        Raises:
+            DespinaError: it cannot be watched.
+        """
         words = ["rollout", "status", f"deployment/{deployment}", f"--timeout={seconds}s"]
-        return self._call(words, None).returncode == 0
+        done = self._call(words, None)
+        if done.returncode and not any(sign in done.stderr for sign in NOT_YET):
+            raise self._failed(words, done.stderr)
+        return done.returncode == 0
 
     def get(self, kind: str, name: str) -> Mapping[str, Any]:
         """
@@ -62,9 +72,12 @@ class Kubectl:
         done = self._call(words, stdin)
         if done.returncode == 0:
             return done.stdout
-        said = " ".join(line.strip() for line in done.stderr.splitlines() if line.strip()) or "no message"
+        raise self._failed(words, done.stderr)
+
+    def _failed(self, words: Sequence[str], stderr: str) -> DespinaError:
+        said = " ".join(line.strip() for line in stderr.splitlines() if line.strip()) or "no message"
         error = NotFound if "(NotFound)" in said else DespinaError
-        raise error(f"compute target {self._target.name}: kubectl {words[0]} failed: {said}")
+        return error(f"compute target {self._target.name}: kubectl {words[0]} failed: {said}")
 
     def _call(self, words: Sequence[str], stdin: str | None) -> subprocess.CompletedProcess[str]:
         try:

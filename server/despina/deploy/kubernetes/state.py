@@ -57,14 +57,17 @@ def state_of(deployment: Object, pods: Iterable[Object]) -> ClusterState:
     """`deployment` and `pods` as the API gives them; pods of older generations are left out here."""
     status = deployment.get("status", {})
     replicas = deployment["spec"].get("replicas", 1)
-    word, reason, container = _judge(deployment, status, list(_newest(deployment, pods)))
+    word, reason, container = _judge(deployment, status, replicas, list(_newest(deployment, pods)))
     return ClusterState(word, reason, container, status.get("readyReplicas", 0), replicas)
 
 
-def _judge(deployment: Object, status: Object, pods: list[Object]) -> tuple[Word, str | None, str | None]:
+def _judge(
+    deployment: Object, status: Object, replicas: int, pods: list[Object]
+) -> tuple[Word, str | None, str | None]:
     if "deletionTimestamp" in deployment["metadata"]:
         return Word.DELETING, None, None
-    if _rolled_out(deployment, status) and status.get("availableReplicas", 0) > 0:
+    # Somebody may have scaled it to none on purpose.
+    if _rolled_out(deployment, status) and status.get("availableReplicas", 0) >= min(1, replicas):
         return Word.HEALTHY, None, None
     for pod in pods:
         for name, reason in _hopeless(pod):

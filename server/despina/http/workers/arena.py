@@ -1,8 +1,8 @@
 """Shared memory for tensors, handed out in slots.
 
 An arena is a file without a name: it is gone when the last process that has it open is gone, however that ended. Its
-size is address space only; memory is what has been written to. Slots are powers of two, and a slot that is given back is
-the next one taken, while it is still in the processor's cache. Memory of free slots is kept up to a limit.
+size is address space only; memory is what has been written to. Slots are powers of two, and the one that was given back
+last is the next one taken, while it is still in the processor's cache. Memory of free slots is kept up to a limit.
 """
 
 import mmap

@@ -7,6 +7,7 @@ import itertools
 import os
 import weakref
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -54,8 +55,7 @@ class FrontChannel(asyncio.Protocol):
     # ------------------------------------------------------------------------------------------------ the connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         os._exit(1)

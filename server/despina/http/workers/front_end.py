@@ -13,12 +13,13 @@ from typing import Any
 
 import uvloop
 
+from despina.http.lane import Lane
 from despina.http.listener import Listener, bind, lane_rules, uvicorn_config
 from despina.http.request_head import RequestHeads
 from despina.http.tls import tls_options
 from despina.http.workers.arena import Arena
 from despina.http.workers.front_channel import FrontChannel
-from despina.http.workers.front_lane import FrontLane
+from despina.http.workers.front_lane import FrontLane, FrontServer
 from despina.http.workers.relay import Door, Relay
 from despina.protocol.decode import Limits
 from despina.settings import Settings
@@ -60,10 +61,7 @@ async def serve(settings: Settings, channel: int, door: int, requests: Arena, re
 def front_listener(settings: Settings, channel: FrontChannel, door: Door) -> Listener:
     """The inference port of this process."""
     sock = bind(settings.http_address, settings.http_port, True, "HTTP")
-    protocol: Any = partial(
-        FrontLane,
-        channel=channel,
-        limits=Limits(settings.http_max_input_size),
-        heads=RequestHeads(lane_rules(settings)),
-    )
+    server: Any = FrontServer(Limits(settings.http_max_input_size))
+    lane = Lane(server, RequestHeads(lane_rules(settings)))
+    protocol: Any = partial(FrontLane, lane=lane, channel=channel)
     return Listener(sock, uvicorn_config(Relay(door), settings, protocol, tls_options(settings)))

@@ -15,7 +15,6 @@ from despina.protocol.decode import Limits, no_shared_memory
 from despina.scheduling.pending import Pending
 
 if TYPE_CHECKING:
-    from despina.http.request_head import RequestHeads
     from despina.http.workers.front_channel import FrontChannel
 
 
@@ -56,9 +55,8 @@ class FrontExchange(InferExchange):
 class FrontLane(InferLane):
     """One connection."""
 
-    def __init__(self, *args: Any, channel: FrontChannel, limits: Limits, heads: RequestHeads) -> None:
-        server: Any = FrontServer(limits)
-        super().__init__(*args, lane=Lane(server, heads))
+    def __init__(self, *args: Any, lane: Lane, channel: FrontChannel, **options: Any) -> None:
+        super().__init__(*args, lane=lane, **options)
         self._channel = channel
         self._begun = b""
 

@@ -1,5 +1,5 @@
-"""What requests of a kind have in common. A front end sends the same bytes for each of them, and the owner knows them by
-these bytes, as heads and JSON of clients are known by theirs."""
+"""What requests of a kind have in common. A front end sends the same bytes for each of them, and the owner knows them
+by these bytes, as heads and JSON of clients are known by theirs."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class WorkerListener(Listener):
             arenas = [create_arena(name) for name in ("requests", "results")]
             theirs = [channel.detach(), door.fileno(), *arenas]
             owner = OwnerChannel(
-                self._server, *map(Arena, arenas), on_listening=lambda: first.done() or first.set_result(None)
+                self._server, *map(Arena, arenas), on_listening=lambda: None if first.done() else first.set_result(None)
             )
             transport, _ = await loop.create_unix_connection(lambda: owner, sock=mine)
             opened.callback(transport.close)
