@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
-from benchmarks import perf_analyzer, suites, wrk
+from benchmarks import goodput, overload, perf_analyzer, suites, wrk
 from benchmarks.loadgen import NoCompiler, build
 from benchmarks.measurement import Kind
 from benchmarks.peers import PEERS
+from benchmarks.places import OUT, RESULTS
 from benchmarks.publish import publish, render, write_readme
 from benchmarks.raw import Device
 from benchmarks.repository import DEFAULTS, Batching
@@ -165,6 +166,31 @@ def perf_analyzer_command(effort: Effort, server: str, save: str) -> None:
     perf_analyzer.report(server, effort, save)
 
 
+@click.command("goodput")
+@click.option("--model", default="mlp_wide", help="The model.")
+@click.option("--target-ms", default=100.0, help="The p99 that counts as good.")
+@click.option("--rounds", default=3, help="Alternating rounds.")
+@click.option("--seconds", default=4.0, help="Length of a round.")
+@click.option("--save", default="", help="Write to benchmarks/results/<name>, to be committed.")
+def goodput_command(model: str, target_ms: float, rounds: int, seconds: float, save: str) -> None:
+    """Answers within a latency target, at 0.2 to 1.5 of the capacity, against fixed settings."""
+    taken = goodput.measure(model, target_ms, goodput.LOADS, rounds, seconds, say)
+    goodput.write(taken, RESULTS / save if save else OUT / "results" / "goodput")
+
+
+@click.command("overload")
+@click.option("--seconds", default=60.0, help="Length of the overload.")
+@click.option("--factor", default=5.0, help="Times the peak.")
+@click.option("--save", default="", help="Write to benchmarks/results/<name>, to be committed.")
+def overload_command(seconds: float, factor: float, save: str) -> None:
+    """Many times more requests than the server can do, and what comes after."""
+    overload.write(overload.measure(seconds, factor, say), RESULTS / save if save else OUT / "results" / "overload")
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
 @click.command("render")
 @click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path))
 def render_command(files: tuple[Path, ...]) -> None:
@@ -187,6 +213,8 @@ PLAN = (
     *(("sweep", what, "--connections=16,64", "--kind=binary", f"--save=sweep-{what}") for what in SWEPT),
     ("payloads", "--save=payloads"),
     ("compute", "--save=compute-cpu"),
+    ("goodput", "--save=goodput"),
+    ("overload", "--save=overload"),
     ("second-opinion", "--connections=16,64", "--save=second-opinion"),
     ("perf-analyzer", "--save=perf-analyzer"),
     ("perf-analyzer", "--server=tritonserver", "--save=perf-analyzer-tritonserver"),
@@ -214,6 +242,8 @@ for command in (
     compute_command,
     second_opinion_command,
     perf_analyzer_command,
+    goodput_command,
+    overload_command,
     render_command,
     readme_command,
 ):

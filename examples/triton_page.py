@@ -59,19 +59,20 @@ print(service.scoring_uri)
 primary, secondary = service.get_keys()
 
 
-def ready(key: str | None) -> int:
+def status(url: str, key: str | None) -> int:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        with urllib.request.urlopen(urllib.request.Request(f"{service.scoring_uri}v2/health/ready", None, headers)) as one:
-            return one.status
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers)) as answer:
+            return answer.status
     except urllib.error.HTTPError as error:
         with error:
             return error.code
 
 
-print("ready without a key:", ready(None))
-print("ready with the primary key:", ready(primary))
-print("ready with the secondary key:", ready(secondary))
+ready = f"{service.scoring_uri}v2/health/ready"
+print("ready without a key:", status(ready, None))
+print("ready with the primary key:", status(ready, primary))
+print("ready with the secondary key:", status(ready, secondary))
 
 # %% Ask it
 pixels = json.loads((REPOSITORY / "digits" / "example.json").read_text())["inputs"][0]["data"]
@@ -116,8 +117,8 @@ print("score workers that answered:", len(workers))
 
 # %% Replace the primary key
 service.regen_key("Primary")
-print("ready with the old key:", ready_old := ready(primary))
-print("ready with the new key:", ready(service.get_keys()[0]))
+print("ready with the old key:", status(ready, primary))
+print("ready with the new key:", status(ready, service.get_keys()[0]))
 
 # %% Delete
 service.delete()

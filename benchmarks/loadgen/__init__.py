@@ -38,9 +38,16 @@ def generate(port: int, connections: int, seconds: float, requests: Sequence[Pat
     """Send complete HTTP requests, one per file, to a port of this machine; connection i sends number i modulo their
     count. `rate` 0 is a closed loop; above, requests per second of a Poisson process. Raises CalledProcessError, with
     the reason on stderr, when the server does something the generator cannot count."""
+    return read_load(tell(port, connections, seconds, requests, rate))
+
+
+def tell(port: int, connections: int, seconds: float, requests: Sequence[Path], rate: float = 0.0) -> dict[str, Any]:
+    """As `generate`, with what the generator printed as it is: among it the histogram of all latencies of requests
+    that were answered with 200, as pairs of nanoseconds and their count."""
     command = [str(build()), str(port), str(connections), str(seconds), str(rate), str(SEED), *map(str, requests)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-    return read_load(json.loads(done.stdout))
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
 
 
 def read_load(told: dict[str, Any]) -> Load:

@@ -41,6 +41,7 @@ typedef struct {
     int busy;         /* a request is under way */
     int head_done;    /* the head of its response has been read */
     int last;         /* the server said it will close the connection */
+    int refused;      /* its status is not 200: counted as an error, and not among the latencies */
     size_t sent, have, missing;
     uint64_t since;   /* when the request was sent (closed loop) or due (open loop), ns */
     const Request *request;
@@ -136,8 +137,10 @@ static void finish(Connection *c, int open_loop) {
     busy_count--;
     answered++;
     if (now <= deadline) completed++;
-    counts[bucket_of(taken)]++;
-    if (taken > slowest) slowest = taken;
+    if (!c->refused) {
+        counts[bucket_of(taken)]++;
+        if (taken > slowest) slowest = taken;
+    }
     go_on(c, now, open_loop);
 }
 
@@ -157,7 +160,8 @@ static void read_head(Connection *c) {
     size_t size = (size_t)(end - c->head) + 4;
     const char *length = field(c->head, "\r\ncontent-length:"), *option = field(c->head, "\r\nconnection:");
     if (!length) die("response without Content-Length");
-    if (atoi(c->head + 9) != 200 && errors++ == 0)
+    c->refused = atoi(c->head + 9) != 200;
+    if (c->refused && errors++ == 0)
         fprintf(stderr, "loadgen: %.200s ... %.*s\n", c->head, (int)(c->have - size < 300 ? c->have - size : 300), end + 4);
     c->last = option && strncasecmp(option + strspn(option, " "), "close", 5) == 0;
     c->missing = strtoull(length, NULL, 10) - (c->have - size);

@@ -9,16 +9,18 @@ import onnx
 from benchmarks.models.graph import Graph
 
 WIDTHS = (256, 1024, 1024, 16)
+WIDE = (256, 4096, 4096, 16)
+"""`mlp_wide`: reading its weights once per batch costs more than computing a row, so batches pay."""
 
 
-def make() -> onnx.ModelProto:
+def make(widths: tuple[int, ...] = WIDTHS) -> onnx.ModelProto:
     graph = Graph("mlp")
     x = "x"
-    for layer, (inputs, outputs) in enumerate(pairwise(WIDTHS)):
+    for layer, (inputs, outputs) in enumerate(pairwise(widths)):
         x = graph.dense(x, inputs, outputs)
-        if layer < len(WIDTHS) - 2:
+        if layer < len(widths) - 2:
             x = graph.node("Relu", [x])
-    return graph.model([("x", "float32", [WIDTHS[0]])], ("y", x, [WIDTHS[-1]]))
+    return graph.model([("x", "float32", [widths[0]])], ("y", x, [widths[-1]]))
 
 
 def rows(count: int) -> dict[str, npt.NDArray[np.generic]]:

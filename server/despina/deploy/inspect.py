@@ -75,5 +75,7 @@ def _findings(layout: Layout, registered: Path, models: list[Inspected]) -> Iter
 def _configured(config: ModelConfig | None) -> str:
     if config is None:
         return f"no {CONFIG}, autofill"
+    if not config.max_batch_size and not (config.input and config.output):
+        return f"{CONFIG}, autofill of what it leaves out"
     batching = ", dynamic batching" if config.HasField("dynamic_batching") else ""
     return f"{CONFIG}: max_batch_size {config.max_batch_size}{batching}"

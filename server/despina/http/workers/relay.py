@@ -127,6 +127,7 @@ class ResponseMessages:
         self.parser = httptools.HttpResponseParser(self)
         self.ready: deque[Message] = deque()
         self.is_complete = False
+        self.keeps_alive = False
         self._without_body = without_body
         self._headers: list[tuple[bytes, bytes]] = []
 
@@ -135,6 +136,8 @@ class ResponseMessages:
             self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        # Only now: when the message is complete, the parser has forgotten.
+        self.keeps_alive = self.parser.should_keep_alive()
         status = self.parser.get_status_code()
         self.ready.append({"type": "http.response.start", "status": status, "headers": self._headers})
         if self._without_body:
@@ -160,4 +163,4 @@ async def respond(reader: asyncio.StreamReader, send: Send, without_body: bool) 
         messages.parser.feed_data(data)
         while messages.ready:
             await send(messages.ready.popleft())
-    return not without_body and messages.parser.should_keep_alive()
+    return messages.keeps_alive and not without_body
