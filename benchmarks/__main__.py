@@ -131,6 +131,17 @@ def workers_command(effort: Effort, model: str, counts: tuple[int, ...], save: s
     publish(suites.workers(model, counts, effort), "workers", save, ("1 front end",))
 
 
+@click.command("deployments")
+@click.option("--model", default="mlp_wide", help="The model; mlp_wide is one where batches pay.")
+@click.option("--workers", default=0, help="Score workers, and threads of the server; 0: as many as cores.")
+@effort(connections="1,16,64")
+def deployments_command(effort: Effort, model: str, workers: int, save: str) -> None:
+    """Closed loop against services: entry script alone, entry script and server, server alone."""
+    from benchmarks.deployments import deployments
+
+    publish(deployments(model, workers, effort), "deployments", save, ("direct",))
+
+
 @click.command("payloads")
 @effort(connections="1,8,32")
 def payloads_command(effort: Effort, save: str) -> None:
@@ -238,6 +249,7 @@ for command in (
     open_command,
     sweep_command,
     workers_command,
+    deployments_command,
     payloads_command,
     compute_command,
     second_opinion_command,

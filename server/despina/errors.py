@@ -11,9 +11,11 @@
     ├── Forbidden         403  (restricted API)
     └── MethodNotAllowed  405
 
-`http.errors` turns any of them into `{"error": message}`; nothing else does. `word` is the error code as tritonserver
+HTTP answers any of them with `{"error": message}` and its status. `word` is the error code as tritonserver
 spells it in the reasons of failed loads ("Invalid argument: ...").
 """
+
+from collections.abc import Mapping
 
 
 class DespinaError(Exception):
@@ -92,3 +94,13 @@ class MethodNotAllowed(DespinaError):
 
     status = 405
     word = "Method not allowed"
+
+
+BACKEND_ERRORS: Mapping[str, type[DespinaError]] = {
+    "INTERNAL": Internal,
+    "INVALID_ARG": InvalidArgument,
+    "NOT_FOUND": NotFound,
+    "UNAVAILABLE": Unavailable,
+    "UNSUPPORTED": Unsupported,
+}
+"""What a backend's error is to a client, by its code (`despina_backends.base.ErrorCode`)."""

@@ -41,7 +41,7 @@ from despina.scheduling.response_cache import open_cache
 from despina.settings import Settings
 from despina.shared_memory.regions import Regions
 from despina.shared_memory.window import Window
-from despina.telemetry.logging import LogSettings, log_table
+from despina.telemetry.logging import LogSettings, escapes_messages, log_table
 from despina.telemetry.trace_settings import TraceSettings
 
 _log = logging.getLogger(__name__)
@@ -112,6 +112,7 @@ def log_settings(settings: Settings) -> LogSettings:
         settings.log_error,
         settings.log_verbose,
         settings.log_format,
+        escapes_messages(os.environ),
     )
 
 

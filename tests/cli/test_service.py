@@ -1,15 +1,17 @@
 """The page as commands, with the names corrected; the typo first."""
 
 import json
+import shutil
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from despina.cli.model import model
-from despina.cli.service import service
+from despina.cli.main import cli
 
 pytest.importorskip("gunicorn")
 
@@ -17,8 +19,7 @@ SCORE = "import os\ndef init(): pass\ndef run(data): return [os.getpid(), data, 
 
 
 def invoke(*arguments: str) -> Result:
-    group = {"model": model, "service": service}[arguments[0]]
-    return CliRunner().invoke(group, list(arguments[1:]))
+    return CliRunner().invoke(cli, list(arguments))
 
 
 def read(result: Result) -> Any:
@@ -114,3 +115,63 @@ def test_script_that_cannot_start_gives_exit_1_and_its_log(folder: Path) -> None
     result = invoke(*DEPLOY, "-m", "my_model")
     assert result.exit_code == 1
     assert "RuntimeError: no weights" in result.stderr
+
+
+@pytest.fixture
+def repository(folder: Path) -> Path:
+    """The example model `digits`, registered as the repository `my_triton_model`."""
+    digits = folder / "models" / "triton" / "digits"
+    shutil.copytree(Path(__file__).parents[2] / "model_repository" / "digits", digits)
+    read(invoke("model", "register", "-n", "my_triton_model", "-p", "models", "--model-framework=Multi"))
+    return folder
+
+
+ONE_AT_A_TIME = "warning: maxConcurrentRequestsPerContainer 1 lets one request at a time reach the model"
+
+
+@pytest.mark.parametrize("flags", [(), ("--replica-max-concurrent-requests", "1")])
+def test_one_request_at_a_time_in_front_of_a_batching_server_is_worth_a_warning(
+    repository: Path, flags: tuple[str, ...]
+) -> None:
+    document = {"computeType": "local"} if flags else {"computeType": "local", "maxConcurrentRequestsPerContainer": 1}
+    (repository / "one.json").write_text(json.dumps(document))
+    deploy = ("model", "deploy", "-n", "svc", "--dc", "one.json", "--no-wait", *flags)
+    assert ONE_AT_A_TIME in invoke(*deploy, "-m", "my_triton_model").stderr
+    alone = invoke(*deploy, "-m", "my_model", "--ic", "inference-config.json", "--overwrite")
+    assert alone.exit_code == 0
+    assert ONE_AT_A_TIME not in alone.stderr
+
+
+def test_server_that_cannot_have_port_8000_is_said_at_deployment(repository: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):  # somebody else has it: as good
+            taken.bind(("127.0.0.1", 8000))
+            taken.listen()
+        deployed = invoke(*DEPLOY, "-m", "my_triton_model:1")
+    shown = read(deployed)
+    port = shown["serverUrl"].rpartition(":")[2]
+    assert (shown["mode"], port != "8000") == ("middleware", True)
+    assert "warning: port 8000 was taken" in deployed.stderr
+    assert f"is at localhost:{port}: its entry script must connect to TRITON_HTTP_URL" in deployed.stderr
+
+
+def test_the_typo_of_the_page_names_what_exists(repository: Path) -> None:
+    result = invoke(
+        "model", "deploy", "-n", "triton-webservice", "-m", "triton_model:1", "--dc", "deploymentconfig.json"
+    )
+    assert result.exit_code == 1
+    assert "Error: model triton_model:1 not found; have my_triton_model:1, my_model:1" in result.stderr
+
+
+def test_manifests_are_written_and_nothing_is_started(repository: Path) -> None:
+    deploy = ("model", "deploy", "-n", "svc", "-m", "my_triton_model:1", "--dc", "deploymentconfig.json")
+    result = invoke(*deploy, "--render", "out")
+    assert "--render writes manifests for a compute target: give --compute-target too" in result.stderr
+    attach = ("compute", "attach", "aks-gpu", "--image", "registry.example/despina:0.1.0", "--model-claim", "models")
+    read(invoke(*attach))
+    files = read(invoke(*deploy, "--compute-target=aks-gpu", "--render", "out"))
+    kinds = [json.loads(Path(file).read_text())["kind"] for file in files]
+    assert kinds[:4] == ["ConfigMap", "Secret", "Service", "Deployment"]
+    assert read(invoke("service", "list")) == []

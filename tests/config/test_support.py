@@ -29,5 +29,3 @@ def test_what_the_server_supports_passes() -> None:
     reject_unsupported(config('runtime: "libtriton_onnxruntime.so" model_transaction_policy { decoupled: false }'))
     reject_unsupported(config("sequence_batching { }"))
     reject_unsupported(config("input { allow_ragged_batch: true } batch_input { } batch_output { }"))
-    with pytest.raises(Unsupported, match="sequence_batching"):
-        reject_unsupported(config("sequence_batching { }"), sequences=False)

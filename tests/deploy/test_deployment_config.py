@@ -111,7 +111,6 @@ def test_all_mistakes_come_in_one_message() -> None:
         ({"autoScaler": {"autoscaleEnabled": True, "speed": 1}}, "dc.json: unknown key autoScaler.speed is ignored"),
         ({"containerResourceRequirements": {"gpu": 1}}, "unknown key containerResourceRequirements.gpu is ignored"),
         ({"sslEnabled": True}, "sslEnabled is ignored: only the cloud has a use for it"),
-        ({"maxConcurrentRequestsPerContainer": 1}, "lets one request at a time reach the model"),
     ],
 )
 def test_what_is_legal_but_worth_a_word(more: dict[str, Any], warning: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import DeploymentConfig
 from despina.deploy.entry_script import InferenceSpec
 from despina.deploy.environment import EnvironmentSpec
@@ -20,7 +21,7 @@ from despina.deploy.home import Home
 from despina.deploy.record import ModelDescription
 from despina.deploy.registry import Registry
 from despina.deploy.service import State
-from despina.deploy.services import DeployRequest, Services
+from despina.deploy.services import Services
 
 pytest.importorskip("gunicorn")
 pytest.importorskip("tritonclient.http")
@@ -111,9 +112,7 @@ def in_process(images: Any) -> Any:
     return session.run(None, {"image": images})[0].argmax(axis=1)
 
 
-def test_digits_of_64_clients_of_a_direct_service(
-    services: Services, digits: str, held_out: tuple[Any, Any]
-) -> None:
+def test_digits_of_64_clients_of_a_direct_service(services: Services, digits: str, held_out: tuple[Any, Any]) -> None:
     images, truth = held_out
     deploy(services, digits)
     tensors = [{"name": "image", "shape": [1, 64], "datatype": "FP32", "data": row.tolist()} for row in images]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import DeploymentConfig
 from despina.deploy.entry_script import InferenceSpec
 from despina.deploy.environment import EnvironmentSpec
@@ -23,7 +24,7 @@ from despina.deploy.reference import ModelReference
 from despina.deploy.registry import Registry
 from despina.deploy.running import guard_pid
 from despina.deploy.service import ServiceState, State
-from despina.deploy.services import DeployRequest, Services
+from despina.deploy.services import Services
 from despina.errors import AlreadyExists, InvalidArgument, NotFound, Unsupported
 
 pytest.importorskip("gunicorn")
@@ -386,3 +387,19 @@ def test_model_that_cannot_be_loaded_fails_the_deployment(bench: Bench, reposito
 def test_service_has_a_session_of_its_own(bench: Bench) -> None:
     bench.deploy(PID)
     assert os.getsid(processes(bench)[0]) != os.getsid(0)
+
+
+def test_middleware_services_that_start_at_once_get_servers_of_their_own(bench: Bench, repository: Path) -> None:
+    pytest.importorskip("tritonclient.http")
+    bench.registry.register(ModelDescription("m", "Multi"), repository)
+    source = bench.root / "source"
+    source.mkdir()
+    (source / "score.py").write_text(MIDDLEWARE)
+    names = ("svc", "other", "third")
+    for name in names:
+        bench.services.deploy(DeployRequest(name, ["m"], inference=InferenceSpec("score.py", source)))
+    states = {name: bench.services.wait(name) for name in names}
+    assert {state.state for state in states.values()} == {State.RUNNING}
+    assert len({state.server_url for state in states.values()}) == len(names)
+    for name in names:
+        assert bench.ask(body="[1, 2, 3, 4]", name=name)[0] == 200

@@ -209,7 +209,7 @@ def test_digits_are_recognised_alike_by_both(served: Serving) -> None:
 def test_metadata_errors_and_repository_requests_reach_the_owner(served: Serving) -> None:
     assert json.loads(served.ask("GET", "/v2/models/identity_fp32")[1])["name"] == "identity_fp32"
     assert served.ask("GET", "/v2/nothing") == (404, b'{"error":"Not Found"}')
-    unknown = b"{\"error\":\"Request for unknown model: 'none' is not found\"}"
+    unknown = b'{"error":"Request for unknown model: \'none\' is not found"}'
     assert served.ask("POST", "/v2/models/none/infer", b"{}") == (404, unknown)
     assert len(json.loads(served.ask("POST", "/v2/repository/index", b"")[1])) > len(LOADED)
     for connection in served.connections_to_both():

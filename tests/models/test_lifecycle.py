@@ -660,6 +660,24 @@ def test_polling_follows_what_appears_changes_and_vanishes(tmp_path):
     asyncio.run(run())
 
 
+def test_polling_unloads_a_name_that_comes_up_twice_until_one_of_them_goes(tmp_path):
+    async def run():
+        first = put(tmp_path / "one", "m")
+        (tmp_path / "two").mkdir()
+        bench = Bench(tmp_path, "poll", model_repository=(tmp_path / "one", tmp_path / "two"))
+        await bench.models.start()
+        put(tmp_path / "two", "m")
+        bench.now = 1e12
+        await bench.models.poll()
+        await bench.models.poll()
+        assert bench.models.versions("m") == []
+        first.rename(tmp_path / "elsewhere")
+        await bench.models.poll()
+        assert bench.models.versions("m") == [1]
+
+    asyncio.run(run())
+
+
 def test_polling_tries_a_failed_model_again(tmp_path):
     async def run():
         put(tmp_path, "m")

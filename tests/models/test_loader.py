@@ -155,6 +155,36 @@ def test_errors_of_backends_keep_their_code(tmp_path, double, monkeypatch, code,
     assert error.value.message == "no"
 
 
+@pytest.mark.parametrize(
+    ("config", "what"),
+    [
+        ("model_transaction_policy { decoupled: true }", r"a decoupled transaction policy \(set decoupled to false\)"),
+        ("sequence_batching { iterative_sequence: true }", r"iterative_sequence \(remove it\)"),
+        ('model_repository_agents { agents { name: "a" } }', r"model_repository_agents \(remove them\)"),
+    ],
+)
+def test_what_is_not_done_here_is_refused_before_the_model_is_read(tmp_path, double, config, what):
+    put(tmp_path, config)
+    with pytest.raises(Unsupported, match=f"model 'm' asks for {what}, which this server does not support"):
+        load(tmp_path)
+    assert double.options is None
+
+
+def test_states_are_checked(tmp_path, double):
+    state = 'state { input_name: "s" output_name: "t" data_type: TYPE_FP32 dims: 1 }'
+    put(tmp_path, f"max_batch_size: 4 sequence_batching {{ {state} {state} }}")
+    with pytest.raises(InvalidArgument, match="specified more than once"):
+        load(tmp_path)
+    assert double.open == []
+
+
+def test_a_default_batch_size_that_is_no_number_is_the_flags_fault(tmp_path, double):
+    put(tmp_path)
+    with pytest.raises(InvalidArgument) as error:
+        load(tmp_path, backend_config={"": {"default-max-batch-size": "many"}})
+    assert error.value.message == "--backend-config default-max-batch-size must be an integer, got 'many'"
+
+
 def test_an_unknown_backend_is_named(tmp_path):
     put(tmp_path, backend="nosuchbackend")
     with pytest.raises(InvalidArgument) as error:

@@ -3,7 +3,6 @@ import pytest
 
 from despina.config.normalize import normalize
 from despina.config.read import parse_text
-from despina.errors import Unsupported
 from despina.models.sequence_plans import sequence_plan, with_sequence_inputs
 from despina.models.warmup import read_samples
 from despina.scheduling.batch_policy import BatchPolicy
@@ -93,14 +92,6 @@ def test_states() -> None:
     assert (first.input_name, first.output_name, first.visible, first.variable) == ("s0", "t0", False, False)
     assert (second.input_name, second.visible, second.variable) == ("s1", True, True)
     assert (first.initial.tolist(), second.initial.tolist()) == ([[0, 0]], [[0]])
-
-
-def test_iterative_sequences_are_refused() -> None:
-    with pytest.raises(Unsupported) as caught:
-        plan("iterative_sequence: true")
-    assert caught.value.message == (
-        "model 'm' asks for iterative_sequence (remove it), which this server does not support"
-    )
 
 
 def test_warm_up_samples_get_the_controls_and_states_that_they_leave_out(tmp_path) -> None:

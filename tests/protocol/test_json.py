@@ -94,7 +94,6 @@ def test_output_is_compact_and_keeps_non_finite_numbers(value: object, text: byt
         (json.as_unsigned, -1, "attempt to access JSON non-unsigned-integer as unsigned-integer"),
         (json.as_unsigned, True, "attempt to access JSON non-unsigned-integer as unsigned-integer"),
         (json.as_unsigned, 1 << 64, "attempt to access JSON non-unsigned-integer as unsigned-integer"),
-        (json.as_signed, 1.0, "attempt to access JSON non-signed-integer as signed-integer"),
     ],
 )
 def test_wrong_json_types_have_their_texts(read, value, text) -> None:  # type: ignore[no-untyped-def]

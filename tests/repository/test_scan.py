@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from despina.errors import DespinaError, Internal, InvalidArgument
-from despina.repository.scan import check_model_name, check_repositories, load_failed_in_poll, scan
+from despina.repository.scan import check_repositories, scan
 
 
 def test_every_sub_directory_is_a_model_and_files_are_not(tmp_path: Path) -> None:
@@ -56,29 +56,3 @@ def test_repositories_must_be_directories(tmp_path: Path) -> None:
             check_repositories(repositories)
         assert caught.value.message == message
     check_repositories([tmp_path])
-
-
-@pytest.mark.parametrize("name", ["", "  "])
-def test_blank_names_are_refused(name: str) -> None:
-    with pytest.raises(InvalidArgument) as caught:
-        check_model_name(name)
-    assert caught.value.message == "Model name cannot be empty. Please enter a valid name to deploy."
-
-
-@pytest.mark.parametrize("name", ["..", "../m", "a/b", "/etc", "a..b", "a\0b"])
-def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
-    with pytest.raises(InvalidArgument) as caught:
-        check_model_name(name)
-    assert caught.value.message == (
-        f"invalid model name '{name}', model name must not contain path traversal characters"
-    )
-
-
-@pytest.mark.parametrize("name", ["m", ".hidden", "été", "a.b", "with space"])
-def test_other_names_pass(name: str) -> None:
-    check_model_name(name)
-
-
-def test_clients_are_told_that_the_poll_failed() -> None:
-    error = load_failed_in_poll("m")
-    assert (error.message, error.status) == ("failed to load 'm', failed to poll from model repository", 500)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from despina.errors import Cancelled, DespinaError, InvalidArgument, NotFound, Unavailable
-from despina.scheduling.ensemble import EnsembleScheduler, StepRequest
+from despina.scheduling.ensemble import EnsembleScheduler
 from despina.scheduling.ensemble_graph import EnsembleGraph, Step
+from despina.scheduling.ensemble_step import StepRequest
 from despina.scheduling.pending import Array, Pending
 from despina.telemetry.statistics import ModelStatistics
 

@@ -87,13 +87,21 @@ def test_a_window_reads_and_writes_its_part_of_the_region() -> None:
     assert bytes(window.read()) == b"ab" + bytes([12, 13])
 
 
-def test_a_window_outlives_the_registration_of_its_region() -> None:
+def test_a_region_stays_until_its_last_window_is_gone() -> None:
     made = regions()
     window = made.find("s", 0, 2)
     made.unregister("system", "s")
-    made.register_system("s", "/other", 0, 2)
-    made.find("s", 0, 2).write(b"xx")
+    assert len(made.status("system")) == len(made.status("system", "s")) == 1
+    with pytest.raises(DespinaError, match="already in manager"):
+        made.register_system("s", "/other", 0, 2)
+    second = made.find("s", 0, 1)
     assert bytes(window.read()) == bytes([0, 1])
+    del window
+    assert len(made.status("system")) == 1
+    del second
+    assert made.status("system") == []
+    made.register_system("s", "/other", 0, 2)
+    assert made.status("system", "s")[0]["key"] == "/other"
 
 
 def test_unregistering_forgets_regions_of_its_kind_only() -> None:

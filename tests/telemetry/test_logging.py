@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from despina.telemetry.logging import LineFormatter, LogSettings, log_table, verbose
+from despina.telemetry.logging import LineFormatter, LogSettings, escapes_messages, log_table, verbose
 
 TIME = 1795363984.517938  # 2026-11-22 16:13:04.517938 UTC
 
@@ -118,12 +118,28 @@ def test_applying_twice_logs_once(settings: LogSettings) -> None:
     assert messages(settings) == ["once"]
 
 
-def test_without_a_file_the_log_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    settings = LogSettings()
+def test_without_a_file_warnings_go_to_stderr_and_the_rest_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = LogSettings(log_verbose_level=1)
     settings.apply()
-    logging.getLogger("despina").info("seen")
+    for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
+        logging.getLogger("despina").log(level, str(level))
     settings.close()
-    assert capsys.readouterr().err.endswith('"seen"\n')
+    out, err = capsys.readouterr()
+    assert re.findall(r'"(\d+)"\n', out) == ["10", "20"]
+    assert re.findall(r'"(\d+)"\n', err) == ["30", "40"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, '"a\\nb"'),
+        ({"TRITON_SERVER_ESCAPE_LOG_MESSAGES": "1"}, '"a\\nb"'),
+        ({"TRITON_SERVER_ESCAPE_LOG_MESSAGES": "0"}, "a\nb"),
+    ],
+)
+def test_messages_are_escaped_unless_the_environment_says_no(environment: dict[str, str], expected: str) -> None:
+    line = LineFormatter("default", escapes_messages(environment)).format(record("a\nb"))
+    assert line == f"I1122 16:13:04.517938 10759 module.py:273] {expected}"
 
 
 def test_a_log_file_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-from despina.telemetry.tables import ModelRow, models_table, options_table
+from despina.telemetry.tables import ModelRow, models_table
 
 
 def test_models_by_name_and_version_with_reasons_below() -> None:
@@ -22,10 +22,3 @@ def test_models_by_name_and_version_with_reasons_below() -> None:
 
 def test_a_table_without_rows_is_its_head() -> None:
     assert len(models_table([]).splitlines()) == 4
-
-
-def test_options_print_booleans_as_digits() -> None:
-    assert options_table([("server_id", "triton"), ("strict_readiness", True)]).splitlines()[3:5] == [
-        "| server_id        | triton |",
-        "| strict_readiness | 1      |",
-    ]

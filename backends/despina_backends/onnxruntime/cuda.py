@@ -15,7 +15,7 @@ _PORTABLE = 1
 
 
 class Cudart(Protocol):
-    """The functions of libcudart used here. They return 0 on success."""
+    """The functions of libcudart used here, under its own names (hence the noqa). They return 0 on success."""
 
     def cudaGetDeviceCount(self, count: Any, /) -> int: ...  # noqa: N802
     def cudaHostAlloc(self, pointer: Any, size: Any, flags: Any, /) -> int: ...  # noqa: N802

@@ -1,5 +1,6 @@
 """`despina model deploy`: a service of registered models."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,11 +11,11 @@ from despina.cli.cloud import cloud_options
 from despina.cli.records import output_option, parse_pairs, progress, reported, show
 from despina.cli.service_output import COLUMNS, OpenHome
 from despina.deploy.config_file import read_config_file
+from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import CheckedConfig, DeploymentConfig, override, parse_deployment_config
 from despina.deploy.entry_script import InferenceSpec, check_inference, parse_inference_config
 from despina.deploy.environment import find_environment
 from despina.deploy.home import Home
-from despina.deploy.services import DeployRequest
 from despina.errors import InvalidArgument
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -91,6 +92,12 @@ def script_options(command: Command) -> Command:
 @script_options
 @click.option("--overwrite", is_flag=True, help="Replace a service of that name, without a pause.")
 @click.option("--no-wait", is_flag=True, help="Return before the service answers.")
+@click.option(
+    "--render",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the manifests for --compute-target there, apply nothing, start nothing.",
+)
 @click.option("--description", "-d", default="")
 @click.option("--tag", "tags", multiple=True, callback=parse_pairs, help="KEY=VALUE; repeatable.")
 @click.option("--property", "properties", multiple=True, callback=parse_pairs, help="KEY=VALUE; repeatable.")
@@ -108,6 +115,7 @@ def deploy(
     environment_version: str | None,
     overwrite: bool,
     no_wait: bool,
+    render: Path | None,
     description: str,
     tags: dict[str, str],
     properties: dict[str, str],
@@ -130,6 +138,9 @@ def deploy(
             tags=tags,
             properties=properties,
         )
+        if render is not None:
+            click.echo(json.dumps([str(path) for path in opened.services.render(request, render, progress)], indent=2))
+            return
         opened.services.deploy(request, progress)
         if not no_wait:
             opened.wait(name)

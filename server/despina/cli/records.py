@@ -75,4 +75,6 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, Mapping):
         return " ".join(f"{key}={one}" for key, one in value.items())
+    if isinstance(value, list):
+        return " ".join(map(str, value))
     return str(value)

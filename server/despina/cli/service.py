@@ -11,8 +11,8 @@ from despina.cli.cloud import cloud_options
 from despina.cli.deploy import deployment_options, read_deployment, read_inference, script_options
 from despina.cli.records import output_option, parse_pairs, progress, reported, show, show_all
 from despina.cli.service_output import COLUMNS, OpenHome
+from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import override
-from despina.deploy.services import DeployRequest
 from despina.errors import InvalidArgument, Unavailable
 
 name_option = click.option("--name", "-n", required=True, help="Name of the service.")
@@ -96,6 +96,8 @@ def run(name: str, input_data: str) -> None:
     with reported():
         opened = OpenHome()
         shown = opened.describe(name)
+        if shown["scoringUri"] is None:
+            raise Unavailable(f"service {name} has no address yet: its cluster has not given it one")
         headers = {"Content-Type": "application/json"}
         if shown["authEnabled"]:
             headers["Authorization"] = f"Bearer {opened.services.keys(name).primary}"

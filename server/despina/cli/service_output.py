@@ -8,7 +8,8 @@ from despina.cli.records import progress
 from despina.deploy.home import find_home
 from despina.deploy.registry import Registry
 from despina.deploy.service import State
-from despina.deploy.services import Services, describe
+from despina.deploy.service_record import describe
+from despina.deploy.services import Services
 from despina.errors import Unavailable
 
 COLUMNS = ("name", "state", "mode", "scoringUri", "models")
@@ -32,7 +33,7 @@ class OpenHome:
         Raises:
             Unavailable: it does not; the log's last lines are on stderr then.
         """
-        state = self.services.wait(name)
+        state = self.services.wait(name, progress)
         if state.state is State.RUNNING and state.error is None:
             progress(f"service {name} is running")
             return

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from despina.config.datatypes import config_name, data_type
+from despina.config.dims import model_dims, shape_text
 from despina.config.match_sequences import match_sequences
 from despina.config.proto import Message, ModelConfig
 from despina.config.shape_buckets import built_inputs
@@ -72,7 +73,7 @@ def _match_ragged(config: ModelConfig, model: TensorMetadata) -> None:
     if model.shape != (-1,):
         raise InvalidArgument(
             f"unable to load model '{config.name}', configuration expects model provides input with shape [-1]  for "
-            f"ragged input '{model.name}', model provides {_shape(model.shape)}"
+            f"ragged input '{model.name}', model provides {shape_text(model.shape)}"
         )
 
 
@@ -82,7 +83,7 @@ def _unexpected(kind: str, name: str, allowed: Iterable[str]) -> str:
 
 def _match_tensor(config: ModelConfig, tensor: Message, model: TensorMetadata, kind: str) -> None:
     _match_type(config, tensor, model, kind)
-    dims = tuple(tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims)
+    dims = model_dims(tensor)
     if not model.shape and config.max_batch_size == 0:
         _match_scalar(config, model, dims)
     else:
@@ -102,7 +103,7 @@ def _match_scalar(config: ModelConfig, model: TensorMetadata, dims: Sequence[int
     if any(dim != 1 for dim in dims):
         raise InvalidArgument(
             f"unable to load model '{config.name}', scalar tensor '{model.name}', should only provide 1 in the model "
-            f"configuration when the model doesn't support batching. Model configuration provided: {_shape(dims)}."
+            f"configuration when the model doesn't support batching. Model configuration provided: {shape_text(dims)}."
         )
 
 
@@ -113,24 +114,20 @@ def _match_dims(config: ModelConfig, model: TensorMetadata, dims: Sequence[int],
         raise InvalidArgument(
             f"model '{config.name}', tensor '{model.name}': for the model to support batching the shape should have "
             "at least 1 dimension and the first dimension must be -1; but shape expected by the model is "
-            f"{_shape(model.shape)}"
+            f"{shape_text(model.shape)}"
         )
     configured = (-1, *dims) if batching else tuple(dims)
     if len(configured) == len(model.shape) and all(
         ours == theirs or (theirs == -1 and not exact) for ours, theirs in zip(configured, model.shape, strict=True)
     ):
         return
-    complete = f"(shape {_shape(configured)})"
+    complete = f"(shape {shape_text(configured)})"
     if batching:
         complete = (
             "(an initial batch dimension because max_batch_size > 0 followed by the explicit tensor shape, making "
-            f"complete shape {_shape(configured)})"
+            f"complete shape {shape_text(configured)})"
         )
     raise InvalidArgument(
         f"model '{config.name}', tensor '{model.name}': the model expects {len(model.shape)} dimensions (shape "
-        f"{_shape(model.shape)}) but the model configuration specifies {len(configured)} dimensions {complete}"
+        f"{shape_text(model.shape)}) but the model configuration specifies {len(configured)} dimensions {complete}"
     )
-
-
-def _shape(dims: Iterable[int]) -> str:
-    return f"[{','.join(map(str, dims))}]"

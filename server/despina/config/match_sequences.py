@@ -1,8 +1,9 @@
 """Whether the control and state tensors of a sequence model are what the model has (config §3.8, §6.1)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from despina.config.datatypes import config_name, data_type
+from despina.config.dims import shape_text
 from despina.config.proto import Message, ModelConfig
 from despina.errors import Internal, InvalidArgument
 from despina_backends.base import TensorMetadata
@@ -36,7 +37,7 @@ def _match_control(config: ModelConfig, model: TensorMetadata, control: Message)
     complaint = f"unable to load model '{config.name}', sequence control '{model.name}'"
     dims = model.shape[1:] if config.max_batch_size > 0 else model.shape
     if dims != (1,):
-        raise InvalidArgument(f"{complaint} in model has dims {_shape(dims)} but dims [1] is expected")
+        raise InvalidArgument(f"{complaint} in model has dims {shape_text(dims)} but dims [1] is expected")
     expected = control_type(control)
     if expected != config_name(data_type(model.datatype)):
         onnx_name = _ONNX_NAMES.get(model.datatype, model.datatype)
@@ -72,10 +73,6 @@ def _match_state(config: ModelConfig, state: Message, model: TensorMetadata, kin
         -1 in (ours, theirs) or ours == theirs for ours, theirs in zip(dims, model.shape, strict=True)
     ):
         raise InvalidArgument(
-            f"unable to load model '{config.name}', configuration expects shape {_shape(dims)} for state {kind} "
-            f"'{model.name}', model provides {_shape(model.shape)}"
+            f"unable to load model '{config.name}', configuration expects shape {shape_text(dims)} for state {kind} "
+            f"'{model.name}', model provides {shape_text(model.shape)}"
         )
-
-
-def _shape(dims: Iterable[int]) -> str:
-    return f"[{','.join(map(str, dims))}]"

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import json_format, text_format  # type: ignore[import-untyped]
+from google.protobuf import json_format, text_format  # type: ignore[import-untyped]  # ships no types
 
 from despina.config.proto import Field, Message, ModelConfig
 from despina.errors import Internal, InvalidArgument

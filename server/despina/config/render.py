@@ -8,7 +8,7 @@ protobuf's JSON makes of them.
 from typing import Any
 
 import numpy as np
-from google.protobuf.descriptor import FieldDescriptor  # type: ignore[import-untyped]
+from google.protobuf.descriptor import FieldDescriptor  # type: ignore[import-untyped]  # ships no types
 
 from despina.config.proto import Field, Message, ModelConfig
 

@@ -6,15 +6,14 @@ from despina.errors import Unsupported
 RUNTIME = "libtriton_onnxruntime.so"
 
 
-def reject_unsupported(config: ModelConfig, *, sequences: bool = True) -> None:
-    """Raises Unsupported, naming the model and what to change. `sequences`: whether the server schedules them."""
+def reject_unsupported(config: ModelConfig) -> None:
+    """Raises Unsupported, naming the model and what to change."""
     for asked, what in (
         (config.runtime not in ("", RUNTIME), f"runtime '{config.runtime}' (leave it empty)"),
         (config.model_transaction_policy.decoupled, "a decoupled transaction policy (set decoupled to false)"),
         (config.model_repository_agents.agents, "model_repository_agents (remove them)"),
         (any(group.secondary_devices for group in config.instance_group), "secondary_devices (remove them)"),
         (config.sequence_batching.iterative_sequence, "iterative_sequence (remove it)"),
-        (not sequences and config.HasField("sequence_batching"), "sequence_batching (remove it)"),
     ):
         if asked:
             raise Unsupported(f"model '{config.name}' asks for {what}, which this server does not support")

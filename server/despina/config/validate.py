@@ -3,11 +3,8 @@
 from despina.config.names import ENSEMBLE, FORMATS
 from despina.config.proto import ModelConfig
 from despina.config.validate_ensemble import validate_ensemble
-from despina.config.validate_io import validate_io
 from despina.config.validate_schedulers import validate_dynamic_batching, validate_sequence_batching
 from despina.errors import InvalidArgument
-
-__all__ = ["validate", "validate_io"]
 
 _PLATFORMS = {
     backend: {known.platform for known in FORMATS if known.backend == backend} | {""}

@@ -177,10 +177,5 @@ def _unknown(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _advice(config: DeploymentConfig) -> Iterator[str]:
-    if config.replica_max_concurrent_requests == 1:
-        yield (
-            "maxConcurrentRequestsPerContainer 1 lets one request at a time reach the model, so no two can share a "
-            "batch; behind a batching server set it to at least max_batch_size times the instances"
-        )
     if config.enable_app_insights or config.collect_model_data:
         yield "appInsightsEnabled and dataCollection are ignored: only the cloud has a use for them"

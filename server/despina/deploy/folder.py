@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from despina.deploy.blobs import sync_directory
 from despina.deploy.gate.keys import Keys
 from despina.deploy.service import ServiceSpec, ServiceState, State
 from despina.errors import AlreadyExists
+
+LARGEST_LOG_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,18 @@ class ServiceFolder:
             except BlockingIOError:
                 raise AlreadyExists(f"an operation on service {self.name} is running already") from None
             yield
+
+    def rotate_log(self, largest_bytes: int = LARGEST_LOG_BYTES) -> bool:
+        """Moves the content of a log that has grown too large to `service.log.1`; says whether it did.
+
+        Many processes write to the file, none of which would open another one; so it is copied and emptied. They
+        append, so they go on at its beginning. What is written between the two steps is lost.
+        """
+        if not self.log.exists() or self.log.stat().st_size <= largest_bytes:
+            return False
+        shutil.copyfile(self.log, self.path / "service.log.1")
+        os.truncate(self.log, 0)
+        return True
 
     def tail(self, lines: int, offset: int = 0) -> list[str]:
         """The last lines of the log, of those after a byte offset."""

@@ -29,17 +29,19 @@ class Mode(enum.StrEnum):
 
 
 class State(enum.StrEnum):
-    """States of a service on this machine."""
+    """States of a service, in the words for one on this machine."""
 
     DEPLOYING = "deploying"
     RUNNING = "running"
     FAILED = "failed"
     DELETED = "deleted"
     UNKNOWN = "unknown"
+    UNSCHEDULABLE = "unschedulable"
+    """In a cluster: no node has room for it, as things are."""
 
     @property
     def final(self) -> bool:
-        return self not in (State.DEPLOYING, State.UNKNOWN)
+        return self not in (State.DEPLOYING, State.UNKNOWN, State.UNSCHEDULABLE)
 
     @property
     def cluster_word(self) -> str:
@@ -50,6 +52,7 @@ class State(enum.StrEnum):
             State.FAILED: "Failed",
             State.DELETED: "Deleting",
             State.UNKNOWN: "Transitioning",
+            State.UNSCHEDULABLE: "Unschedulable",
         }[self]
 
 
@@ -126,7 +129,10 @@ class ServiceSpec:
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """`error` says why a service failed, with its last log lines in `log`. `generation` is the one that answers."""
+    """`error` says why a service failed, with its last log lines in `log`. `generation` is the one that answers.
+
+    `address` is the URL of a service in a cluster, without a slash at its end.
+    """
 
     state: State
     generation: int = 0
@@ -134,6 +140,7 @@ class ServiceState:
     log: tuple[str, ...] = ()
     server_url: str | None = None
     supervisor_pid: int | None = None
+    address: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -1,40 +1,27 @@
 """Services of one home directory: what `despina model deploy`, `despina service` and the SDK do."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
 
+from despina.deploy.deploy_request import DeployRequest, in_its_place, make_spec
 from despina.deploy.deployment_config import DeploymentConfig
-from despina.deploy.entry_script import InferenceSpec
 from despina.deploy.environment import missing_packages
 from despina.deploy.folder import ServiceFolder
 from despina.deploy.gate.keys import Keys, make_keys, regenerate
 from despina.deploy.home import Home
-from despina.deploy.prepare import prepare_generation
-from despina.deploy.record import ModelRecord
+from despina.deploy.kubernetes.cluster import Cluster
+from despina.deploy.kubernetes.target import ComputeTargets
+from despina.deploy.places.in_cluster import InCluster, render
+from despina.deploy.places.machine import Machine
+from despina.deploy.places.place import NewGeneration, Place, Say, quiet
+from despina.deploy.places.rendered import rendered_before
 from despina.deploy.reference import ModelReference, parse_reference
 from despina.deploy.registry import Registry
-from despina.deploy.running import current_state, start_or_tell, stop, wait_until_settled
-from despina.deploy.service import ScriptSpec, ServiceSpec, ServiceState, check_service_name, choose_mode
-from despina.deploy.supervisor.commands import free_port
-from despina.deploy.supervisor.control import ask
+from despina.deploy.service import Mode, ServiceSpec, ServiceState, check_service_name
 from despina.errors import AlreadyExists, InvalidArgument, NotFound, Unsupported
-
-
-@dataclass(frozen=True, slots=True)
-class DeployRequest:
-    """`models` as users write them, `NAME` or `NAME:VERSION`."""
-
-    name: str
-    models: Sequence[str]
-    deployment: DeploymentConfig = field(default_factory=DeploymentConfig)
-    inference: InferenceSpec | None = None
-    overwrite: bool = False
-    description: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
-    properties: Mapping[str, str] = field(default_factory=dict)
 
 
 class Services:
@@ -47,40 +34,57 @@ class Services:
         self._registry = registry
         self._clock = clock
 
-    def deploy(self, request: DeployRequest, progress: Callable[[str], None] = lambda line: None) -> ServiceSpec:
+    def deploy(self, request: DeployRequest, progress: Say = quiet) -> ServiceSpec:
         """Prepares a generation and has it started; returns before it answers, see `wait`.
 
         Raises:
             InvalidArgument: the request cannot be met.
-            NotFound: a model does not exist.
+            NotFound: a model or the compute target does not exist.
             AlreadyExists: the name is taken and `overwrite` is false, or an operation is under way.
         """
         check_service_name(request.name)
-        if request.deployment.compute_target_name is not None:
-            target = request.deployment.compute_target_name
-            raise NotFound(f"compute target {target} is not attached; leave it out to run on this machine")
-        records = [self._registry.get(parse_reference(model)) for model in request.models]
+        request = in_its_place(request)
         folder = self._folder(request.name)
+        place = self._place(folder, request.deployment)
+        records = [self._registry.get(parse_reference(model)) for model in request.models]
         if folder.exists and not request.overwrite:
             raise AlreadyExists(f"service {request.name} exists already; say --overwrite to replace it")
+        before = folder.read_spec() if folder.exists else None
+        _check_move(before, request)
+        spec = make_spec(request, records, before, self._now())
         with folder.operation():
-            spec = self._new_spec(request, records, folder)
-            root = folder.generation(spec.generation)
-            for warning in prepare_generation(root, self._registry.blobs, records, request.inference):
+            for warning in _warnings(request, spec):
                 progress(f"warning: {warning}")
-            self._tell_packages(request, progress)
-            self._write_keys(folder, spec.deployment)
-            folder.write_spec(spec)
+            keys = _keys(spec.deployment, folder.read_keys())
             progress(f"deploying service {spec.name}, {spec.mode} mode, of {', '.join(spec.models) or 'no model'}")
-            start_or_tell(folder)
+            place.deploy(NewGeneration(spec, records, request.inference, keys), progress)
         return spec
 
-    def wait(self, name: str) -> ServiceState:
+    def render(self, request: DeployRequest, directory: Path, progress: Say = quiet) -> list[Path]:
+        """Writes the manifests for a compute target and applies nothing; files of an earlier rendering are replaced.
+
+        Raises:
+            InvalidArgument: the request cannot be met, or names no compute target.
+            NotFound: a model or the compute target does not exist.
+        """
+        check_service_name(request.name)
+        request = in_its_place(request)
+        name = request.deployment.compute_target_name
+        if name is None:
+            raise InvalidArgument("--render writes manifests for a compute target: give --compute-target too")
+        target = ComputeTargets(self._home).get(name)
+        records = [self._registry.get(parse_reference(model)) for model in request.models]
+        before = rendered_before(directory, request.name)
+        spec = replace(make_spec(request, records, None, self._now()), generation=before.generation + 1)
+        for warning in _warnings(request, spec):
+            progress(f"warning: {warning}")
+        keys = _keys(spec.deployment, before.keys)
+        return render(NewGeneration(spec, records, request.inference, keys), target, directory, progress)
+
+    def wait(self, name: str, progress: Say = quiet) -> ServiceState:
         """Returns when the service runs or has failed."""
         folder = self._existing(name)
-        state = wait_until_settled(folder)
-        self._forget_old_generations(folder, state)
-        return state
+        return self._place_of(folder).wait(progress)
 
     def get(self, name: str) -> tuple[ServiceSpec, ServiceState]:
         """
@@ -88,7 +92,7 @@ class Services:
             NotFound: there is no such service; the message names what there is.
         """
         folder = self._existing(name)
-        return folder.read_spec(), current_state(folder)
+        return folder.read_spec(), self._place_of(folder).state()
 
     def names(self) -> list[str]:
         return sorted(path.parent.name for path in self._home.services.glob("*/spec.json"))
@@ -109,22 +113,22 @@ class Services:
         return keys
 
     def regenerate_key(self, name: str, which: str, value: str | None = None) -> Keys:
-        """Replaces one key; requests see it at once, connections stay."""
+        """Replaces one key; connections stay."""
         folder = self._existing(name)
         with folder.operation():
             keys = regenerate(self.keys(name), which, value)
             folder.write_keys(keys)
-            ask(folder.path, {"command": "keys"}, timeout=5)
+            self._place_of(folder).show_keys(keys)
         return keys
 
     def log(self, name: str, lines: int) -> list[str]:
-        return self._existing(name).tail(lines)
+        return self._place_of(self._existing(name)).log(lines)
 
     def restart(self, name: str) -> None:
         """Starts the processes again, on the files that are there."""
         folder = self._existing(name)
         with folder.operation():
-            start_or_tell(folder)
+            self._place_of(folder).restart()
 
     def label(
         self,
@@ -160,7 +164,7 @@ class Services:
         """Ends everything and removes the folder; returns when ports and disk are free."""
         folder = self._existing(name)
         with folder.operation():
-            stop(folder)
+            self._place_of(folder).delete()
             shutil.rmtree(folder.path)
 
     def _folder(self, name: str) -> ServiceFolder:
@@ -173,94 +177,55 @@ class Services:
             raise NotFound(f"No service with name {name} found; have {', '.join(self.names()) or 'none'}")
         return folder
 
-    def _new_spec(self, request: DeployRequest, records: Sequence[ModelRecord], folder: ServiceFolder) -> ServiceSpec:
-        before = folder.read_spec() if folder.exists else None
-        frameworks = [record.description.framework for record in records]
-        inference = request.inference
-        return ServiceSpec(
-            name=request.name,
-            generation=1 if before is None else before.generation + 1,
-            mode=choose_mode(frameworks, scripted=inference is not None),
-            models=tuple(record.id for record in records),
-            deployment=request.deployment,
-            script=None if inference is None else _script(inference),
-            port=self._port(request.deployment, before),
-            description=request.description,
-            tags=dict(request.tags),
-            properties=dict(request.properties),
-            created_time=self._now() if before is None else before.created_time,
-            updated_time=self._now(),
-        )
+    def _place_of(self, folder: ServiceFolder) -> Place:
+        return self._place(folder, folder.read_spec().deployment)
 
-    def _port(self, deployment: DeploymentConfig, before: ServiceSpec | None) -> int:
-        if deployment.port is None:
-            return free_port() if before is None else before.port
-        if (before is None or before.port != deployment.port) and free_port(deployment.port) != deployment.port:
-            raise InvalidArgument(f"port {deployment.port} is taken by another process; choose another one")
-        return deployment.port
-
-    def _write_keys(self, folder: ServiceFolder, deployment: DeploymentConfig) -> None:
-        if not deployment.keyed:
-            return
-        have = folder.read_keys()
-        primary = deployment.primary_key or (have.primary if have else None)
-        secondary = deployment.secondary_key or (have.secondary if have else None)
-        folder.write_keys(make_keys(primary, secondary))
-
-    def _tell_packages(self, request: DeployRequest, progress: Callable[[str], None]) -> None:
-        environment = None if request.inference is None else request.inference.environment
-        missing = [] if environment is None else missing_packages(environment.packages)
-        if environment is not None and missing:
-            progress(
-                f"warning: environment {environment.name} names packages that are not installed here: "
-                f"{', '.join(missing)}; pip install {' '.join(missing)}"
-            )
-
-    def _forget_old_generations(self, folder: ServiceFolder, state: ServiceState) -> None:
-        newest = folder.read_spec().generation
-        for path in (folder.path / "generations").glob("*"):
-            # The one before may still have requests in flight.
-            if path.name.isdigit() and int(path.name) not in (state.generation, newest, newest - 1):
-                shutil.rmtree(path, ignore_errors=True)
+    def _place(self, folder: ServiceFolder, deployment: DeploymentConfig) -> Place:
+        name = deployment.compute_target_name
+        if name is None:
+            return Machine(folder, self._registry.blobs)
+        return InCluster(folder, Cluster(ComputeTargets(self._home).get(name), deployment.namespace))
 
     def _now(self) -> str:
         return self._clock().isoformat(timespec="seconds")
 
 
-def _script(inference: InferenceSpec) -> ScriptSpec:
-    environment = inference.environment
-    return ScriptSpec(
-        inference.entry_script,
-        {} if environment is None else dict(environment.variables),
-        None if environment is None else environment.name,
+def _check_move(before: ServiceSpec | None, request: DeployRequest) -> None:
+    if before is None or _where(before.deployment) == _where(request.deployment):
+        return
+    raise InvalidArgument(
+        f"service {request.name} runs {_where(before.deployment)}: delete it before it is deployed "
+        f"{_where(request.deployment)}, or choose another name"
     )
 
 
-def describe(spec: ServiceSpec, state: ServiceState, workspace: str) -> dict[str, Any]:
-    """What `service show` prints: the keys of a local service, and of a cluster's where both can be said."""
-    root = f"http://localhost:{spec.port}"
-    if spec.deployment.compute_type == "aks":
-        root += spec.base_path
-    bare = f"{root}/" if spec.deployment.compute_type == "aks" else root
-    return {
-        "name": spec.name,
-        "state": state.state.cluster_word if spec.deployment.compute_type == "aks" else state.state.value,
-        "error": state.error,
-        "scoringUri": bare if spec.script is None else f"{root}/score",
-        "swaggerUri": None if spec.script is None else f"{root}/swagger.json",
-        "serverUrl": state.server_url,
-        "port": spec.port,
-        "mode": spec.mode.value,
-        "computeType": spec.deployment.compute_type.upper(),
-        "models": list(spec.models),
-        "authEnabled": spec.deployment.keyed,
-        "description": spec.description,
-        "tags": dict(spec.tags),
-        "properties": dict(spec.properties),
-        "createdTime": spec.created_time,
-        "updatedTime": spec.updated_time,
-        "workspaceName": workspace,
-        "generation": state.generation,
-        "scoringTimeoutMs": spec.deployment.scoring_timeout_ms,
-        "maxConcurrentRequestsPerContainer": spec.deployment.replica_max_concurrent_requests,
-    }
+def _where(deployment: DeploymentConfig) -> str:
+    name = deployment.compute_target_name
+    return "on this machine" if name is None else f"in compute target {name}"
+
+
+def _keys(deployment: DeploymentConfig, have: Keys | None) -> Keys | None:
+    """Those that were given, else those that clients have, else new ones; None for a service without."""
+    if not deployment.keyed:
+        return None
+    return make_keys(
+        deployment.primary_key or (have.primary if have else None),
+        deployment.secondary_key or (have.secondary if have else None),
+    )
+
+
+def _warnings(request: DeployRequest, spec: ServiceSpec) -> Iterator[str]:
+    if spec.mode is not Mode.DEFAULT and spec.deployment.replica_max_concurrent_requests == 1:
+        yield (
+            "maxConcurrentRequestsPerContainer 1 lets one request at a time reach the model, so no two can share a "
+            "batch; in front of a batching server set it to at least max_batch_size times the instances"
+        )
+    if spec.deployment.compute_target_name is not None and spec.deployment.port is not None:
+        yield "port is ignored: in a cluster the compute target says how a service is reached"
+    environment = None if request.inference is None else request.inference.environment
+    missing = [] if environment is None else missing_packages(environment.packages)
+    if environment is not None and missing:
+        yield (
+            f"environment {environment.name} names packages that are not installed here: "
+            f"{', '.join(missing)}; pip install {' '.join(missing)}"
+        )

@@ -56,6 +56,7 @@ class _Path:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
+        _log.debug("HTTP request: %s %s", request.method, request.url.path)
         try:
             response = await self._answer(request)
         except ClientDisconnect:

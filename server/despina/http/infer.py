@@ -50,6 +50,7 @@ def error_reply(error: Exception) -> InferReply:
     if not isinstance(error, DespinaError):
         _log.error("unexpected failure of an inference request", exc_info=error)
         error = Internal(f"unexpected failure: {error}")
+    _log.debug("Infer failed: %s", error.message)
     retry_after = error.retry_after if isinstance(error, Unavailable) else None
     return InferReply(error.status, [dumps({"error": error.message})], retry_after=retry_after)
 
@@ -152,6 +153,8 @@ class InferExchange:
             self._model.templates.keep_json(body, self._request, self.pending)
 
     def _done(self, pending: Pending) -> None:
+        # They hold each other: large bodies would wait for the garbage collector.
+        self.pending = None
         try:
             if pending.error is not None:
                 raise pending.error

@@ -18,6 +18,7 @@ kernel copies it straight to where it will be read from.
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
     from despina.server import Server
+
+_log = logging.getLogger(__name__)
 
 LARGE_BODY = 64 * 1024
 """Bodies with at least so many bytes still to come are received by a BodyReceiver."""
@@ -118,10 +121,15 @@ class InferLane(ApplicationConnection):
         if missing < LARGE_BODY or self.scheme != "http":
             self._body += memoryview(data)[head.size :]
             return
-        receiver = BodyReceiver(self, self.transport, head.content_length, memoryview(data)[head.size :])
+        room = self._room(head.content_length)
+        receiver = BodyReceiver(self, self.transport, room, memoryview(data)[head.size :])
         self.transport.pause_reading()
         self.transport.set_protocol(receiver)
         self.transport.resume_reading()
+
+    def _room(self, size: int) -> memoryview:
+        """Memory for a large body."""
+        return np.empty(size, np.uint8).data  # unlike a bytearray, not filled with zeros first
 
     def _collect(self, data: bytes) -> None:
         head, body = self._head, self._body
@@ -158,6 +166,7 @@ class InferLane(ApplicationConnection):
     # --------------------------------------------------------------------------------------------------- exchanges
 
     def _exchange_body(self, head: InferHead, body: memoryview) -> None:
+        _log.debug("HTTP request: POST /v2/models/%s/infer", head.model)
         server = self._lane.server
         try:
             model = server.models.get(head.model, head.version)
@@ -252,12 +261,12 @@ class InferLane(ApplicationConnection):
 
 
 class BodyReceiver(asyncio.BufferedProtocol):
-    """Receives the rest of one body into a buffer of its full length, then gives the connection back."""
+    """Receives the rest of one body into `room`, which has its full length, then gives the connection back."""
 
-    def __init__(self, lane: InferLane, transport: asyncio.Transport, size: int, begun: memoryview) -> None:
+    def __init__(self, lane: InferLane, transport: asyncio.Transport, room: memoryview, begun: memoryview) -> None:
         self._lane = lane
         self._transport = transport
-        self._view = np.empty(size, np.uint8).data  # unlike a bytearray, not filled with zeros first
+        self._view = room
         self._filled = len(begun)
         self._view[: self._filled] = begun
 

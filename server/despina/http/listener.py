@@ -45,8 +45,9 @@ class Listener:
     def adopt(self, connection: socket.socket) -> None:
         """Serve a connection that was not made through the port."""
         config, state = self._uvicorn.config, self._uvicorn.server_state
+        protocol_class: Any = config.http_protocol_class
         protocol = functools.partial(
-            config.http_protocol_class, config=config, server_state=state, app_state=self._uvicorn.lifespan.state
+            protocol_class, config=config, server_state=state, app_state=self._uvicorn.lifespan.state
         )
         loop = asyncio.get_running_loop()
         state.tasks.add(task := loop.create_task(_connect(loop, protocol, connection)))

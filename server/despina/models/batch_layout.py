@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from despina.config.datatypes import config_name, protocol_name
 from despina.config.proto import ModelConfig, model_config_pb2
 from despina.config.shape_buckets import BucketSetting, read_shape_buckets
 from despina.errors import InvalidArgument
-from despina.protocol.datatypes import DATATYPES, config_datatype
+from despina.protocol.datatypes import DATATYPES
 from despina.scheduling.ragged import BatchInput, RaggedInstance, RaggedLayout
 from despina.scheduling.shape_buckets import BuiltInput, PaddingInstance, ShapeBucket
 from despina_backends.base import Instance, TensorMetadata
@@ -47,7 +48,7 @@ def ragged_layout(config: ModelConfig) -> RaggedLayout | None:
                 model_config_pb2.BatchInput.Kind.Name(item.kind),
                 target,
                 item.source_input[0],
-                _dtype(model_config_pb2.DataType.Name(item.data_type)),
+                DATATYPES[protocol_name(item.data_type)].dtype,
             )
             for item in config.batch_input
             for target in item.target_name
@@ -55,10 +56,6 @@ def ragged_layout(config: ModelConfig) -> RaggedLayout | None:
         {target: item.source_input[0] for item in config.batch_output for target in item.target_name},
     )
     return layout if layout.concatenated or layout.built or layout.scattered else None
-
-
-def _dtype(type_name: str) -> np.dtype[np.generic]:
-    return DATATYPES[config_datatype(type_name)].dtype
 
 
 def _bucket(
@@ -70,21 +67,22 @@ def _bucket(
         setting.input,
         setting.axis + batch,
         setting.sizes,
-        _pad_value(config, setting, model_config_pb2.DataType.Name(item.data_type)),
+        _pad_value(config, setting, item.data_type),
         _outputs(config, setting, batch, is_first),
         _built(config, setting.length_input, inputs, ()),
         _built(config, setting.mask_input, inputs, (1 + batch,)),
     )
 
 
-def _pad_value(config: ModelConfig, setting: BucketSetting, type_name: str) -> object:
-    if type_name == "TYPE_STRING":
+def _pad_value(config: ModelConfig, setting: BucketSetting, data_type: int) -> object:
+    datatype = DATATYPES[protocol_name(data_type)]
+    if datatype.kind == "bytes":
         return setting.pad.encode() if setting.pad != "0" else b""
     try:
-        return np.array(setting.pad).astype(_dtype(type_name))[()]
+        return np.array(setting.pad).astype(datatype.dtype)[()]
     except (ValueError, OverflowError):
         raise InvalidArgument(
-            f"model '{config.name}': shape bucket of input '{setting.input}': expected pad as a value of {type_name}, "
+            f"model '{config.name}': shape bucket of input '{setting.input}': expected pad as a value of {config_name(data_type)}, "
             f"got '{setting.pad}'"
         ) from None
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from despina.config.datatypes import config_name
+from despina.config.dims import model_dims
 from despina.config.proto import Message, ModelConfig
 from despina.errors import InvalidArgument
 from despina.models.ensembles import ConfigOf
@@ -27,7 +28,7 @@ class _Claim:
 def check_fit(config: ModelConfig, config_of: ConfigOf) -> None:
     """Every step's model takes what it is given. Raises InvalidArgument; NotFound or Unavailable for a step that is not
     ready."""
-    claims = {tensor.name: _claim(config, tensor, _inner(tensor)) for tensor in (*config.input, *config.output)}
+    claims = {tensor.name: _claim(config, tensor, model_dims(tensor)) for tensor in (*config.input, *config.output)}
     for step in config.ensemble_scheduling.step:
         model = config_of(step.model_name, None if step.model_version == LATEST else step.model_version)
         _check_batch_size(config, model)
@@ -40,11 +41,6 @@ def check_fit(config: ModelConfig, config_of: ConfigOf) -> None:
                     f"in ensemble {config.name}, input '{tensor.name}' of model {model.name} is not mapped to any "
                     "ensemble tensor: add it to the step's input_map"
                 )
-
-
-def _inner(tensor: Message) -> Sequence[int]:
-    """The dims of a tensor inside of its model."""
-    return tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims
 
 
 def _claim(config: ModelConfig, tensor: Message, dims: Sequence[int]) -> _Claim:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-from despina.config.proto import Message, ModelConfig
+from despina.config.dims import model_dims
+from despina.config.proto import ModelConfig
 from despina.errors import DespinaError
 from despina.models.ensemble_fit import LATEST
 from despina.scheduling.ensemble_graph import EnsembleGraph, Step
@@ -30,12 +31,8 @@ def ensemble_graph(config: ModelConfig) -> EnsembleGraph:
         steps,
         config.max_batch_size > 0,
         scheduling.max_inflight_requests,
-        {output.name: _rank(output) for output in config.output},
+        {output.name: len(model_dims(output)) for output in config.output},
     )
-
-
-def _rank(tensor: Message) -> int:
-    return len(tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims)
 
 
 def step_labels(graph: EnsembleGraph, labels_of: LabelsOf) -> dict[str, list[str]]:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from despina.config.proto import Message, ModelConfig, model_config_pb2
+from despina.config.datatypes import protocol_name
+from despina.config.proto import Message, ModelConfig
 from despina.errors import Internal, InvalidArgument, Unsupported
 from despina.protocol import bytes_tensor
-from despina.protocol.datatypes import DATATYPES, Datatype, config_datatype
+from despina.protocol.datatypes import DATATYPES, Datatype
 from despina.protocol.messages import Array
 
 FOLDER = "initial_state"
@@ -24,7 +25,7 @@ def initial_state(config: ModelConfig, state: Message, directory: Path) -> Array
 
     Raises InvalidArgument for a file that is too short, Internal for one that cannot be read, Unsupported for one
     elsewhere."""
-    datatype = DATATYPES[config_datatype(model_config_pb2.DataType.Name(state.data_type))]
+    datatype = DATATYPES[protocol_name(state.data_type)]
     dims = tuple(max(1, dim) for dim in state.dims)
     flat = None
     for initial in state.initial_state:

@@ -6,15 +6,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from despina.config.complete import DEFAULT_MAX_BATCH_SIZE, complete_from_model, is_complete
+from despina.config.complete import default_max_batch_size, is_complete
 from despina.config.datatypes import protocol_name
-from despina.config.instance_groups import complete_instance_groups, placements, validate_instance_groups
+from despina.config.dims import model_dims
+from despina.config.instance_groups import placements
 from despina.config.match import match_model
 from despina.config.names import ENSEMBLE, ONNXRUNTIME
-from despina.config.normalize import normalize
 from despina.config.proto import Message, ModelConfig
-from despina.config.validate import validate, validate_io
-from despina.errors import DespinaError, Internal, InvalidArgument, NotFound, Unavailable, Unsupported
+from despina.config.stages import model_stage, placement_stage
+from despina.config.support import reject_unsupported
+from despina.config.validate_io import validate_io
+from despina.errors import BACKEND_ERRORS, InvalidArgument
 from despina.models.batch_layout import BatchLayout, batch_layout
 from despina.models.candidate import Candidate
 from despina.models.sequence_plans import sequence_plan, with_sequence_inputs
@@ -29,34 +31,22 @@ from despina_backends.base import (
     BackendError,
     BackendFactory,
     Device,
-    ErrorCode,
     Instance,
     LoadOptions,
     TensorMetadata,
 )
 from despina_backends.registry import BACKENDS, resolve
 
-ERRORS: Mapping[ErrorCode, type[DespinaError]] = {
-    "INTERNAL": Internal,
-    "INVALID_ARG": InvalidArgument,
-    "NOT_FOUND": NotFound,
-    "UNAVAILABLE": Unavailable,
-    "UNSUPPORTED": Unsupported,
-}
-"""What a backend's error is to a client."""
-
 
 @dataclass(frozen=True, slots=True)
 class PlacedInstance:
-    """An execution context, where it runs, and the index of its instance group. A passive one gets no work. `steady`:
-    its run time follows from the shapes of its inputs alone, so what was measured once will hold."""
+    """An execution context, where it runs, and the index of its instance group. A passive one gets no work."""
 
     name: str
     device: Device
     group: int
     instance: Instance
     passive: bool = False
-    steady: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +87,7 @@ def load_version(
             opened.pop_all()
             return loaded
     except BackendError as error:
-        raise ERRORS[error.code](error.message) from None
+        raise BACKEND_ERRORS[error.code](error.message) from None
 
 
 def _load(
@@ -109,6 +99,7 @@ def _load(
     start: float,
 ) -> LoadedVersion:
     config, directory = candidate.config, candidate.directory
+    reject_unsupported(config)
     backend: Backend | None = None
     instances: tuple[PlacedInstance, ...] = ()
     layout = BatchLayout()
@@ -116,12 +107,11 @@ def _load(
         validate_io(config)
     if config.platform != ENSEMBLE:
         factory = backend_factory(config.backend)
-        config = complete_instance_groups(config, available := gpus(config.backend))
-        validate_instance_groups(config, available)
+        config = placement_stage(config, gpus(config.backend))
         settings_of_backend = backend_settings(settings, config.backend)
         backend = factory(load_options(config, model_file(directory, version, config), settings_of_backend))
         opened.callback(backend.close)
-        config = _complete(config, backend, settings, settings_of_backend)
+        config = _complete(config, backend, settings)
         layout = batch_layout(config, backend.inputs)
         instances = _place(config, backend, layout, opened)
     labels = read_labels(directory, config)
@@ -195,25 +185,19 @@ def load_options(config: ModelConfig, path: Path, backend_config: Mapping[str, s
 
 
 def _declared(config: ModelConfig, tensor: Message) -> TensorMetadata:
-    dims = tensor.reshape.shape if tensor.HasField("reshape") else tensor.dims
     batch = (-1,) if config.max_batch_size > 0 else ()
-    return TensorMetadata(tensor.name, protocol_name(tensor.data_type), (*batch, *dims))
+    return TensorMetadata(tensor.name, protocol_name(tensor.data_type), (*batch, *model_dims(tensor)))
 
 
 def _accelerators(listed: Sequence[Message]) -> tuple[tuple[str, dict[str, str]], ...]:
     return tuple((accelerator.name, dict(accelerator.parameters)) for accelerator in listed)
 
 
-def _complete(
-    config: ModelConfig, backend: Backend, settings: Settings, backend_config: Mapping[str, str]
-) -> ModelConfig:
+def _complete(config: ModelConfig, backend: Backend, settings: Settings) -> ModelConfig:
     # Inputs the model has a value for: not every backend knows such a thing.
     inputs = {**backend.inputs, **getattr(backend, "initializers", {})}
-    if not settings.strict_model_config:
-        default = int(backend_config.get("default-max-batch-size", DEFAULT_MAX_BATCH_SIZE))
-        config = normalize(complete_from_model(config, inputs, backend.outputs, default))
-    validate(config)
-    validate_io(config)
+    default = default_max_batch_size(settings.backend_config, config.backend)
+    config = model_stage(config, inputs, backend.outputs, default, strict=settings.strict_model_config)
     match_model(config, inputs, backend.outputs)
     return config
 
@@ -223,8 +207,5 @@ def _place(config: ModelConfig, backend: Backend, layout: BatchLayout, opened: E
     for wanted in placements(config):
         instance = backend.instance(wanted.device)
         opened.callback(instance.close)
-        # A promise that few backends can make, so it is not part of what every backend must have.
-        steady = bool(getattr(instance, "steady", getattr(backend, "steady", False)))
-        instance = layout.around(instance)
-        placed.append(PlacedInstance(wanted.name, wanted.device, wanted.group, instance, wanted.passive, steady))
+        placed.append(PlacedInstance(wanted.name, wanted.device, wanted.group, layout.around(instance), wanted.passive))
     return tuple(placed)

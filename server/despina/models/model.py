@@ -11,12 +11,12 @@ from typing import Any
 from despina.models.ensemble_steps import ensemble_graph, step_labels
 from despina.models.loader import LoadedVersion
 from despina.models.schedulers import Parts, SchedulingOptions, make_scheduler
-from despina.models.signature import Signature
+from despina.models.signature import Admitted, Signature
 from despina.models.tracing import trace_request
 from despina.models.warmup import WarmupExecution
 from despina.protocol.messages import InferRequest
 from despina.scheduling.clock import Clock
-from despina.scheduling.ensemble import StepRequest
+from despina.scheduling.ensemble_step import StepRequest
 from despina.scheduling.pending import Array, Pending
 from despina.scheduling.runner import InstanceRunner
 from despina.telemetry.statistics import ModelStatistics
@@ -65,12 +65,29 @@ class Model:
         """Check a request against the model and hand it to the scheduler; `on_done` is called once with the answer.
         Raises DespinaError when it does not fit or cannot be taken."""
         admitted = self.signature.admit(request)
+        outputs = tuple(sorted(output.name for output in request.outputs)) or None
+        return self._submit(request, admitted, outputs, on_done, trace)
+
+    def submit_step(self, request: StepRequest, on_done: Callable[[Pending], None]) -> Pending:
+        """As `submit`, for a request of an ensemble: its tensors are arrays already, and they are not copied."""
+        admitted = self.signature.admit_arrays(request.inputs, request.id)
+        on_done = on_done if request.trace is None else self._traced(request.trace, on_done)
+        return self._submit(request, admitted, request.outputs, on_done, request.trace)
+
+    def _submit(
+        self,
+        request: InferRequest | StepRequest,
+        admitted: Admitted,
+        outputs: tuple[str, ...] | None,
+        on_done: Callable[[Pending], None],
+        trace: Trace | None,
+    ) -> Pending:
         pending = Pending(
             admitted.inputs,
             admitted.rows,
             on_done,
             admitted.shape_key,
-            tuple(sorted(output.name for output in request.outputs)) or None,
+            outputs,
             request.id,
             request.priority,
             request.timeout_us,
@@ -80,28 +97,6 @@ class Model:
             admitted.byte_size,
             request.parameters,
             trace=trace,
-        )
-        self._scheduler.submit(pending)
-        return pending
-
-    def submit_step(self, request: StepRequest, on_done: Callable[[Pending], None]) -> Pending:
-        """As `submit`, for a request of an ensemble: its tensors are arrays already, and they are not copied."""
-        admitted = self.signature.admit_arrays(request.inputs, request.id)
-        pending = Pending(
-            admitted.inputs,
-            admitted.rows,
-            on_done if request.trace is None else self._traced(request.trace, on_done),
-            admitted.shape_key,
-            request.outputs,
-            request.id,
-            request.priority,
-            request.timeout_us,
-            request.correlation_id,
-            request.sequence_start,
-            request.sequence_end,
-            admitted.byte_size,
-            request.parameters,
-            trace=request.trace,
         )
         self._scheduler.submit(pending)
         return pending

@@ -1,6 +1,7 @@
 """Following the repositories: what appeared, changed or vanished since the last look (config §4.2, 4.3)."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from typing import Generic
 
@@ -11,6 +12,8 @@ from despina.models.states import M, ModelState
 from despina.repository.stamp import Stamp
 
 GONE = Stamp({})
+
+_log = logging.getLogger(__name__)
 
 
 class Polling(Generic[M]):
@@ -31,10 +34,12 @@ class Polling(Generic[M]):
         stamps = await asyncio.to_thread(self._source.stamps)
         changed = [name for name, stamp in stamps.items() if self._is_changed(name, stamp)]
         await self._changes.load([name for name in changed if self._is_settled(name, stamps[name])])
-        # A name that is found twice is not gone: which one to serve is for the owner to say, and the old one serves.
-        gone = [name for name, state in self._states.items() if state.wanted and name not in names]
+        # Of a name that is found twice nobody can say which one to serve.
+        gone = [name for name, state in self._states.items() if state.wanted and not names.get(name, False)]
         for name in gone:
             if self._is_settled(name, GONE):
+                if name in names:
+                    _log.error("failed to poll model '%s': not unique across all model repositories", name)
                 await self._changes.unload(name, unload_dependents=False)
 
     def _is_changed(self, name: str, stamp: Stamp) -> bool:

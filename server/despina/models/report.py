@@ -35,17 +35,3 @@ class StartReport(Generic[M]):
     def succeeded(self) -> bool:
         """Everything asked for is ready; if not, the server says `failed to load all models` (config §1.6)."""
         return not self.failures
-
-    def table(self) -> str:
-        """The rows as tritonserver prints them at start."""
-        header = ("Model", "Version", "Status")
-        lines = [header, *(_cells(row) for row in self.rows)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        rule = "".join(f"+{'-' * (width + 2)}" for width in widths) + "+"
-        text = ["".join(f"| {c:<{width}} " for c, width in zip(line, widths, strict=True)) + "|" for line in lines]
-        return "\n".join([rule, text[0], rule, *text[1:], *([rule] if self.rows else [])])
-
-
-def _cells(row: StartRow[M]) -> tuple[str, str, str]:
-    status = f"{row.state}: {row.reason}" if row.reason else row.state
-    return row.name, "" if row.version is None else str(row.version), status

@@ -20,7 +20,8 @@ from despina.scheduling.answers import Answers, OrderedAnswers
 from despina.scheduling.batch_policy import BatchPolicy, Decision, OpenBatch, next_batch
 from despina.scheduling.batcher import Batcher, BatcherOptions, Decide, one_at_a_time
 from despina.scheduling.clock import Clock
-from despina.scheduling.ensemble import EnsembleScheduler, FindModel
+from despina.scheduling.ensemble import EnsembleScheduler
+from despina.scheduling.ensemble_step import FindModel
 from despina.scheduling.oversize import Oversize
 from despina.scheduling.pace import BatchObserver, FastestBatch
 from despina.scheduling.pending import Pending

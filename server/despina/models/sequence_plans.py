@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from despina.config.datatypes import unprefixed
 from despina.config.match_sequences import control_type
 from despina.config.proto import Message, ModelConfig, model_config_pb2
-from despina.config.validate_states import validate_states
-from despina.errors import Unsupported
 from despina.models.initial_states import initial_state
 from despina.models.warmup import Sample
-from despina.protocol.datatypes import config_datatype
 from despina.protocol.messages import Array
 from despina.scheduling.batch_policy import BatchPolicy
 from despina.scheduling.sequence_controls import Controls
@@ -32,15 +30,10 @@ _DTYPES = {"int32_false_true": "<i4", "fp32_false_true": "<f4", "bool_false_true
 
 def sequence_plan(config: ModelConfig, directory: Path) -> SequencePlan | None:
     """The plan of a complete, validated configuration; None for a model without sequences. Reads the files of initial
-    states in `directory`, which is the model's. Raises InvalidArgument, Internal, Unsupported."""
+    states in `directory`, which is the model's. Raises InvalidArgument, Internal."""
     if not config.HasField("sequence_batching"):
         return None
     batching = config.sequence_batching
-    if batching.iterative_sequence:
-        raise Unsupported(
-            f"model '{config.name}' asks for iterative_sequence (remove it), which this server does not support"
-        )
-    validate_states(config)
     return SequencePlan(
         config.name,
         max(0, config.max_batch_size),
@@ -83,7 +76,7 @@ def _flags(config: ModelConfig) -> Iterator[FlagControl]:
 def _correlation(batching: Message) -> CorrelationControl | None:
     for kind, name, control in _controls(batching):
         if kind == "CORRID":
-            return CorrelationControl(name, config_datatype(control_type(control)))
+            return CorrelationControl(name, unprefixed(control_type(control)))
     return None
 
 

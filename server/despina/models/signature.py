@@ -10,13 +10,18 @@ from math import prod
 
 import numpy as np
 
-from despina.config.proto import Message, ModelConfig, model_config_pb2
+from despina.config.dims import shape_text
+from despina.config.proto import ModelConfig
 from despina.errors import InvalidArgument
+from despina.models.raw_input import describe_raw
+from despina.models.tensor_spec import TensorSpec, input_spec, output_spec
 from despina.protocol import bytes_tensor
-from despina.protocol.datatypes import DATATYPES, Datatype, config_datatype
+from despina.protocol.datatypes import DATATYPES, Datatype
 from despina.protocol.messages import Array, InferInput, InferRequest
 from despina.scheduling.batch_axis import fit_batch_axis
 from despina.shared_memory.window import Window
+
+__all__ = ["Admitted", "Signature", "TensorSpec", "takes_oversize"]
 
 OVERSIZE_PARAMETER = "allow_oversize_requests"
 
@@ -28,54 +33,6 @@ _BATCH_NOTE = (
     "input shape. If you want to specify the full shape including the batch dim in your input dims config, try setting "
     "max_batch_size to zero. See the model configuration docs for more info on max_batch_size."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
-    """One input or output: `dims` as clients see them, `reshape` as the model sees them (None when alike), both without
-    the batch dimension; -1 is variable."""
-
-    name: str
-    datatype: Datatype
-    dims: tuple[int, ...]
-    reshape: tuple[int, ...] | None
-    optional: bool = False
-    ragged: bool = False
-    label_filename: str = ""
-
-    @property
-    def is_variable(self) -> bool:
-        return -1 in self.dims
-
-    def accepts(self, shape: tuple[int, ...]) -> bool:
-        """Whether `shape`, without the batch dimension, fits the dims."""
-        dims = self.dims
-        return shape == dims or (
-            len(shape) == len(dims) and all(want in (-1, got) for want, got in zip(dims, shape, strict=True))
-        )
-
-    def model_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """A client's shape as the model takes it."""
-        return shape if self.reshape is None else _fill(self.reshape, self.dims, shape)
-
-    def to_client(self, array: Array, batches: bool) -> Array:
-        """A model's output as the client sees it. A scalar takes the shape of the dims, which then are all 1."""
-        if array.ndim == 0:
-            return array.reshape((1,) * len(self.dims))
-        if self.reshape is None:
-            return array
-        batch = array.shape[:1] if batches else ()
-        return array.reshape(batch + _fill(self.dims, self.reshape, array.shape[len(batch) :]))
-
-
-def _fill(template: tuple[int, ...], pattern: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """`template` with its -1 replaced, left to right, by the values of `shape` where `pattern` has -1."""
-    variable = iter([got for want, got in zip(pattern, shape, strict=True) if want == -1])
-    return tuple(next(variable) if dim == -1 else dim for dim in template)
-
-
-def _shape_text(shape: Iterable[int]) -> str:
-    return "[" + ",".join(map(str, shape)) + "]"
 
 
 def _name_list(names: Iterable[str]) -> str:
@@ -100,8 +57,8 @@ class Signature:
         self.model = config.name
         self.max_batch_size = max(0, config.max_batch_size)
         self._takes_oversize = takes_oversize(config)
-        self.inputs: Mapping[str, TensorSpec] = {item.name: _input_spec(item) for item in config.input}
-        self.outputs: Mapping[str, TensorSpec] = {item.name: _output_spec(item) for item in config.output}
+        self.inputs: Mapping[str, TensorSpec] = {item.name: input_spec(item) for item in config.input}
+        self.outputs: Mapping[str, TensorSpec] = {item.name: output_spec(item) for item in config.output}
         self.output_order = tuple(sorted(self.outputs))
         self.required = tuple(name for name, spec in self.inputs.items() if not spec.optional)
         self.has_optional = len(self.required) != len(self.inputs)
@@ -112,7 +69,7 @@ class Signature:
     def admit(self, request: InferRequest) -> Admitted:
         """Check a decoded request against the model. Raises InvalidArgument."""
         if request.raw:
-            self._describe_raw(request)
+            describe_raw(request, self.model, self.inputs, batches=self.max_batch_size > 0)
         for output in request.outputs:
             if output.name not in self.outputs:
                 raise InvalidArgument(f"unexpected inference output '{output.name}' for model '{self.model}'")
@@ -214,7 +171,7 @@ class Signature:
             # A batch of 0 rows that brought a row along, or no elements in a shape beyond all memory.
             raise InvalidArgument(
                 f"{request.label}unexpected shape for input '{item.name}' for model '{self.model}'. Expected a shape "
-                f"that {array.size} elements fill, got {_shape_text(item.shape)}. "
+                f"that {array.size} elements fill, got {shape_text(item.shape)}. "
             ) from None
 
     def _full_shape(self, item: InferInput, request: InferRequest, rows: int) -> tuple[int, ...]:
@@ -257,43 +214,8 @@ class Signature:
         expected = (-1, *spec.dims) if self.max_batch_size else spec.dims
         return (
             f"{request.label}unexpected shape for input '{item.name}' for model '{self.model}'. Expected "
-            f"{_shape_text(expected)}, got {_shape_text(item.shape)}. " + (_BATCH_NOTE if self.max_batch_size else "")
+            f"{shape_text(expected)}, got {shape_text(item.shape)}. " + (_BATCH_NOTE if self.max_batch_size else "")
         )
-
-    def _describe_raw(self, request: InferRequest) -> None:
-        """Give the single input of a raw request its name, datatype and shape (protocol §2.8)."""
-        if len(self.inputs) != 1:
-            raise InvalidArgument(
-                f"{request.label}Raw request must only have 1 input (found 1) to be deduced but got {len(self.inputs)} "
-                f"inputs in '{self.model}' model configuration"
-            )
-        (spec,) = self.inputs.values()
-        item = request.inputs[0]
-        if spec.dims.count(-1) > 1:
-            raise InvalidArgument(
-                f"{request.label}The shape of the raw input '{spec.name}' can not be deduced because there are more "
-                "than one variable-sized dimension"
-            )
-        assert isinstance(item.data, memoryview)
-        if spec.datatype.kind == "bytes":
-            shape = self._raw_bytes_shape(spec, request)
-            element = np.empty(1, object)
-            element[0] = bytes(item.data)
-            item.data = memoryview(bytes_tensor.encode(element))
-        else:
-            fixed = prod(dim for dim in spec.dims if dim != -1) * spec.datatype.size
-            variable = item.data.nbytes // fixed if fixed else 0
-            shape = tuple(variable if dim == -1 else dim for dim in spec.dims)
-        request.inputs[0] = InferInput(
-            spec.name, spec.datatype.name, (1, *shape) if self.max_batch_size else shape, item.data
-        )
-
-    def _raw_bytes_shape(self, spec: TensorSpec, request: InferRequest) -> tuple[int, ...]:
-        if prod(spec.dims) != 1:
-            raise InvalidArgument(
-                f"{request.label}For BYTE datatype raw input '{spec.name}', the model must have input shape [1]"
-            )
-        return spec.dims
 
 
 def takes_oversize(config: ModelConfig) -> bool:
@@ -302,24 +224,3 @@ def takes_oversize(config: ModelConfig) -> bool:
     if config.max_batch_size < 1 or OVERSIZE_PARAMETER not in config.parameters:
         return False
     return bool(config.parameters[OVERSIZE_PARAMETER].string_value.lower() == "true")
-
-
-def _input_spec(item: Message) -> TensorSpec:
-    return TensorSpec(
-        item.name,
-        DATATYPES[config_datatype(model_config_pb2.DataType.Name(item.data_type))],
-        tuple(item.dims),
-        tuple(item.reshape.shape) if item.HasField("reshape") else None,
-        item.optional,
-        item.allow_ragged_batch,
-    )
-
-
-def _output_spec(item: Message) -> TensorSpec:
-    return TensorSpec(
-        item.name,
-        DATATYPES[config_datatype(model_config_pb2.DataType.Name(item.data_type))],
-        tuple(item.dims),
-        tuple(item.reshape.shape) if item.HasField("reshape") else None,
-        label_filename=item.label_filename,
-    )

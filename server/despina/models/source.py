@@ -4,11 +4,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from despina.config.names import complete_names
-from despina.config.normalize import normalize
 from despina.config.proto import ModelConfig
 from despina.config.read import parse_json, read_model_config
-from despina.config.validate import validate, validate_io
+from despina.config.stages import poll_stage
 from despina.errors import InvalidArgument
 from despina.models.candidate import Candidate
 from despina.models.override import Override, write_files
@@ -74,11 +72,7 @@ class Source:
             written = read_model_config(directory, self._settings.model_config_name, required=strict)
         else:
             written = parse_json(override)
-        config = normalize(complete_names(written, name, directory))
-        validate(config)
-        if strict:
-            validate_io(config)
-        return config
+        return poll_stage(written, name, directory, strict=strict)
 
 
 def _versions(config: ModelConfig, directory: Path) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """What a trace says of a request, written when the request is answered."""
 
-from despina.models.signature import Signature, TensorSpec
+from despina.models.signature import Signature
+from despina.models.tensor_spec import TensorSpec
 from despina.scheduling.pending import Array, Pending
 from despina.telemetry.trace import Trace
 

@@ -15,23 +15,8 @@ from numpy.typing import NDArray
 
 from despina.config.proto import Message, ModelConfig, model_config_pb2
 from despina.errors import Internal, InvalidArgument
+from despina.protocol.datatypes import DATATYPES
 from despina_backends.base import Array, BackendError, Batch, Instance
-
-_DTYPES: Mapping[str, str] = {
-    "BOOL": "?",
-    "UINT8": "u1",
-    "UINT16": "<u2",
-    "UINT32": "<u4",
-    "UINT64": "<u8",
-    "INT8": "i1",
-    "INT16": "<i2",
-    "INT32": "<i4",
-    "INT64": "<i8",
-    "FP16": "<f2",
-    "FP32": "<f4",
-    "FP64": "<f8",
-    "BF16": "<u2",
-}
 
 
 class WarmupExecution(NamedTuple):
@@ -142,9 +127,9 @@ def _tensor(name: str, described: Message, directory: Path) -> Array:
 
 
 def _dtype(datatype: str, name: str) -> np.dtype[np.generic]:
-    if datatype not in _DTYPES:
+    if datatype not in DATATYPES:
         raise InvalidArgument(f"warmup setting expects input '{name}' to have a data type, got 'TYPE_{datatype}'")
-    return np.dtype(_DTYPES[datatype])
+    return DATATYPES[datatype].dtype
 
 
 def _random(dtype: np.dtype[np.generic], elements: int) -> Array:

@@ -13,10 +13,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from despina.config.proto import ModelConfig, model_config_pb2
+from despina.config.datatypes import protocol_name
+from despina.config.dims import model_dims
+from despina.config.proto import ModelConfig
 from despina.errors import InvalidArgument
 from despina.models.warmup import Sample
-from despina.protocol.datatypes import DATATYPES, config_datatype
+from despina.protocol.datatypes import DATATYPES
 from despina_backends.base import Array, BackendError, Device, Instance
 
 PARAMETER = "warmup_batch_sizes"
@@ -89,9 +91,9 @@ def _zeros(config: ModelConfig) -> dict[str, Array] | None:
     for item in config.input:
         if item.optional:
             continue
-        dims = tuple(item.reshape.shape) if item.HasField("reshape") else tuple(item.dims)
+        dims = model_dims(item)
         if -1 in dims:
             return None
-        dtype = DATATYPES[config_datatype(model_config_pb2.DataType.Name(item.data_type))].dtype
+        dtype = DATATYPES[protocol_name(item.data_type)].dtype
         row[item.name] = np.full((*batch, *dims), b"", dtype) if dtype.hasobject else np.zeros((*batch, *dims), dtype)
     return row

@@ -42,9 +42,3 @@ DATATYPES: Mapping[str, Datatype] = MappingProxyType(
         ]
     )
 )
-
-
-def config_datatype(type_name: str) -> str:
-    """`TYPE_FP32` of a model configuration as the protocol spells it: `FP32`; `TYPE_STRING` is `BYTES`."""
-    name = type_name.removeprefix("TYPE_")
-    return "BYTES" if name == "STRING" else name

@@ -9,15 +9,12 @@ import numpy as np
 from despina.errors import AlreadyExists, DespinaError, Internal, InvalidArgument
 from despina.protocol import tensor_data
 from despina.protocol.datatypes import DATATYPES
-from despina.protocol.decode import Limits, custom_parameter, cut_at_nul
+from despina.protocol.decode import Limits
 from despina.protocol.encode import json_data
+from despina.protocol.fields import cut_at_nul
 from despina.protocol.json import Json, as_string, dumps, encode_string, loads
 from despina.protocol.messages import Array, InferInput, InferRequest, OutputTensor, Parameter
-
-WRONG_RESPONSE_COUNT = (
-    "generate expects model to produce exactly 1 response, use generate stream for model that generates various number "
-    "of responses"
-)
+from despina.protocol.parameters import custom_parameter
 
 _NESTED = "parameters"
 

@@ -178,13 +178,6 @@ def as_unsigned(value: Json) -> int:
     return value
 
 
-def as_signed(value: Json) -> int:
-    """An integer in [-2**63, 2**63)."""
-    if isinstance(value, bool) or not isinstance(value, int) or not -(1 << 63) <= value < 1 << 63:
-        raise Internal("attempt to access JSON non-signed-integer as signed-integer")
-    return value
-
-
 def member(container: Json, key: str) -> Json:
     """`container[key]`. Raises Internal when it is not an object or has no such member."""
     if not isinstance(container, dict) or key not in container:

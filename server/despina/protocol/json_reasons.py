@@ -6,7 +6,6 @@ from typing import NoReturn
 
 from despina.errors import Internal
 
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
 # A string that never ends counts as one up to the end of the text: looking for its end again from every quotation mark
 # in it would take forever. For the same reason nothing here may backtrack.
 STRING = r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'

@@ -55,16 +55,3 @@ def _directories(repository: Path) -> list[Path]:
         return [entry for entry in repository.iterdir() if entry.is_dir()]
     except OSError as error:
         raise Internal(f"failed to open directory {repository}: {error.strerror}") from error
-
-
-def check_model_name(name: str) -> None:
-    """Raises InvalidArgument for a name no directory can have, as an explicit load may ask for."""
-    if not name.strip():
-        raise InvalidArgument("Model name cannot be empty. Please enter a valid name to deploy.")
-    if "/" in name or ".." in name or "\0" in name:
-        raise InvalidArgument(f"invalid model name '{name}', model name must not contain path traversal characters")
-
-
-def load_failed_in_poll(name: str) -> Internal:
-    """What the client of a load request is told when the model did not get past its configuration."""
-    return Internal(f"failed to load '{name}', failed to poll from model repository")

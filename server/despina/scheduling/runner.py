@@ -9,23 +9,16 @@ nothing but the shapes of their inputs (`steady`): a model with a loop inside co
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
 from time import monotonic_ns
 
-from despina.errors import DespinaError, Internal, InvalidArgument, NotFound, Unavailable, Unsupported
+from despina.errors import BACKEND_ERRORS, DespinaError, Internal
 from despina.scheduling.clock import Clock
 from despina_backends.base import BackendError, Batch, Execution, Instance
 
 _log = logging.getLogger(__name__)
-
-_ERRORS: dict[str, type[DespinaError]] = {
-    "INTERNAL": Internal,
-    "INVALID_ARG": InvalidArgument,
-    "NOT_FOUND": NotFound,
-    "UNAVAILABLE": Unavailable,
-    "UNSUPPORTED": Unsupported,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +83,8 @@ class InstanceRunner:
         while (item := self._work.get()) is not None:
             batch, done = item
             outcome = self._execute(batch)
-            post(lambda done=done, outcome=outcome: done(outcome))  # type: ignore[misc]
+            post(partial(done, outcome))
+            # Otherwise the arrays of this batch would live until the next one comes.
             del item, batch, done, outcome
 
     def _execute(self, batch: Batch) -> Outcome:
@@ -98,7 +92,7 @@ class InstanceRunner:
         try:
             return Outcome(started, self._instance.execute(batch))
         except BackendError as error:
-            return Outcome(started, error=_ERRORS[error.code](error.message))
+            return Outcome(started, error=BACKEND_ERRORS[error.code](error.message))
         except Exception as error:
             _log.exception("instance %s failed in a way its backend did not foresee", self.name)
             return Outcome(started, error=Internal(f"execution on instance '{self.name}' failed: {error}"))

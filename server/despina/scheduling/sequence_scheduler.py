@@ -21,7 +21,7 @@ from despina.errors import Cancelled, DespinaError, InvalidArgument, Unavailable
 from despina.scheduling.clock import Clock, Timer
 from despina.scheduling.pace import DrainRate
 from despina.scheduling.pending import Pending
-from despina.scheduling.request_queue import QueueFull, QueueLimits
+from despina.scheduling.request_queue import QueueLimits, queue_full
 from despina.scheduling.runner import InstanceRunner
 from despina.scheduling.sequence import Sequence, SequenceInstance, Slot
 from despina.scheduling.sequence_answers import SequenceAnswers
@@ -136,12 +136,11 @@ class SequenceScheduler:
         self.ask_turn()
 
     def _check_limits(self, pending: Pending) -> None:
-        limits, waiting = self._limits, len(self._waiting)
-        too_many = limits.rows and waiting >= limits.rows
-        too_large = limits.byte_size and self._waiting_bytes + pending.byte_size > limits.byte_size
-        if waiting and (too_many or too_large):
+        waiting = len(self._waiting)
+        # A request larger than the limit may still run when nothing else waits.
+        if waiting and self._limits.exceeded_by(waiting + 1, self._waiting_bytes + pending.byte_size):
             self._statistics.rejected_queue_full += 1
-            error = QueueFull(f"{pending.label}Exceeds maximum queue size")
+            error = queue_full(pending)
             error.retry_after = self._drain_rate.seconds_for(waiting, pending.queued_ns)
             raise error
 

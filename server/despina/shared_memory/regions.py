@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Literal
+from weakref import WeakValueDictionary
 
 from despina.errors import AlreadyExists, InvalidArgument, NotFound
 from despina.shared_memory.cuda import CudaOpener
@@ -14,7 +15,8 @@ MAX_UINT64 = (1 << 64) - 1
 
 
 class Regions:
-    """Regions by name. What is unregistered is closed as soon as no request has a window of it any more."""
+    """Regions by name. What is unregistered stays as long as a request has a window of it: other requests find it and
+    its name is taken. With the last of these windows it is closed and gone."""
 
     def __init__(
         self,
@@ -24,6 +26,10 @@ class Regions:
         self._open_system = open_system
         self._open_cuda = open_cuda or CudaOpener()
         self._regions: dict[str, tuple[Kind, Memory]] = {}
+        self._leaving: dict[Kind, WeakValueDictionary[str, Memory]] = {
+            "system": WeakValueDictionary(),
+            "CUDA": WeakValueDictionary(),
+        }
 
     def register_system(self, name: str, key: str, offset: int, byte_size: int) -> None:
         """Open `byte_size` bytes from `offset` of segment `key`. Raises AlreadyExists, InvalidArgument, Internal."""
@@ -37,19 +43,30 @@ class Regions:
         self._regions[name] = ("CUDA", self._open_cuda(name, raw_handle, device_id, byte_size))
 
     def _check_free(self, name: str) -> None:
-        if name in self._regions:
+        if self._region(name) is not None:
             raise AlreadyExists(f"shared memory region '{name}' already in manager")
 
     def status(self, kind: Kind, name: str | None = None) -> list[dict[str, int | str]]:
         """What is registered, sorted by name; only region `name` when given. Raises NotFound."""
         if name is None:
-            rows = sorted((name, memory) for name, (found, memory) in self._regions.items() if found == kind)
+            named = {name: memory for name, (found, memory) in self._regions.items() if found == kind}
+            named.update(self._leaving[kind].items())
         else:
-            rows = [(name, self._of_kind(kind, name))]
-        return [{"name": name, **memory.description} for name, memory in rows]
+            named = {name: self._of_kind(kind, name)}
+        return [{"name": name, **named[name].description} for name in sorted(named)]
+
+    def _region(self, name: str) -> tuple[Kind, Memory] | None:
+        region = self._regions.get(name)
+        if region is not None:
+            return region
+        for kind, leaving in self._leaving.items():
+            memory = leaving.get(name)
+            if memory is not None:
+                return kind, memory
+        return None
 
     def _of_kind(self, kind: Kind, name: str) -> Memory:
-        region = self._regions.get(name)
+        region = self._region(name)
         if region is None:
             spelled = "cuda" if kind == "CUDA" else kind
             raise NotFound(f"Unable to find {spelled} shared memory region: '{name}'")
@@ -64,11 +81,11 @@ class Regions:
         """Forget region `name`, or every region of the kind. Not an error when there is none."""
         for candidate in [name] if name is not None else list(self._regions):
             if candidate in self._regions and self._regions[candidate][0] == kind:
-                del self._regions[candidate]
+                self._leaving[kind][candidate] = self._regions.pop(candidate)[1]
 
     def find(self, name: str, offset: int, byte_size: int) -> Window:
         """A window of region `name`. Raises NotFound, or InvalidArgument when it is not inside (protocol §2.5)."""
-        region = self._regions.get(name)
+        region = self._region(name)
         if region is None:
             raise NotFound(f"Unable to find shared memory region: '{name}'")
         memory = region[1]

@@ -5,6 +5,8 @@ A verbose level n of `--log-verbose` shows records of the levels `verbose(1)` to
 
 import json
 import logging
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -17,6 +19,11 @@ def verbose(level: int) -> int:
     return max(1, logging.DEBUG + 1 - level)
 
 
+def escapes_messages(environment: Mapping[str, str]) -> bool:
+    """Whether messages are written as JSON strings, which nobody can forge lines with."""
+    return environment.get("TRITON_SERVER_ESCAPE_LOG_MESSAGES", "1") != "0"
+
+
 def log_table(logger: logging.Logger, text: str) -> None:
     """Log lines as they are, below a line of their own; for tables."""
     logger.info(text, extra={"verbatim": True}, stacklevel=2)
@@ -26,16 +33,21 @@ class LineFormatter(logging.Formatter):
     """Lines like `I1122 16:13:24.517938 10759 module.py:273] "message"`, with ISO8601
     `2026-11-22T16:13:24Z I 10759 module.py:273] "message"`.
 
-    Times are UTC. The message is one JSON string, so a record is one line; a traceback follows on lines of its own.
+    Times are UTC. The message is one JSON string, so a record is one line, unless `escape` is off; a traceback follows
+    on lines of its own.
     """
 
-    def __init__(self, log_format: str) -> None:
+    def __init__(self, log_format: str, escape: bool = True) -> None:
         super().__init__()
         self._iso = log_format == "ISO8601"
+        self._escape = escape
 
     def format(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
-        text = f"\n{message}\n" if hasattr(record, "verbatim") else json.dumps(message, ensure_ascii=False)
+        if hasattr(record, "verbatim"):
+            text = f"\n{message}\n"
+        else:
+            text = json.dumps(message, ensure_ascii=False) if self._escape else message
         line = f"{self._when(record)} {record.process} {record.filename}:{record.lineno}] {text}"
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
@@ -47,9 +59,22 @@ class LineFormatter(logging.Formatter):
         return f"{time:%Y-%m-%dT%H:%M:%SZ} {letter}" if self._iso else f"{letter}{time:%m%d %H:%M:%S.%f}"
 
 
+class Console(logging.Handler):
+    """Warnings and errors to stderr, everything else to stdout, as in tritonserver."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
+        try:
+            stream.write(self.format(record) + "\n")
+            stream.flush()
+        except Exception:
+            self.handleError(record)
+
+
 @dataclass(slots=True)
 class LogSettings:
-    """The switches, as the logging extension shows them (protocol §1.15). Changes count from the next `apply`."""
+    """The switches, as the logging extension shows them (protocol §1.15), and `escape`, which cannot be changed later:
+    whether messages are JSON strings. Changes count from the next `apply`."""
 
     log_file: str = ""
     log_info: bool = True
@@ -57,13 +82,14 @@ class LogSettings:
     log_error: bool = True
     log_verbose_level: int = 0
     log_format: str = "default"
+    escape: bool = True
     _output: logging.Handler | None = field(default=None, init=False, repr=False, compare=False)
 
     def apply(self) -> None:
         """Bring the loggers in line with the switches. Raises OSError when the log file cannot be opened."""
         if self._output is None:
             self._output = self._open()
-        self._output.setFormatter(LineFormatter(self.log_format))
+        self._output.setFormatter(LineFormatter(self.log_format, self.escape))
         for name in LOGGERS:
             logging.getLogger(name).setLevel(self._lowest())
 
@@ -90,7 +116,7 @@ class LogSettings:
         self._output = None
 
     def _open(self) -> logging.Handler:
-        output = logging.FileHandler(self.log_file) if self.log_file else logging.StreamHandler()
+        output = logging.FileHandler(self.log_file) if self.log_file else Console()
         output.addFilter(self.wants)
         for name in LOGGERS:
             logger = logging.getLogger(name)

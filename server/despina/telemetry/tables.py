@@ -35,11 +35,6 @@ def models_table(rows: Iterable[ModelRow]) -> str:
     return table(MODEL_COLUMNS, [row.cells() for row in ordered], [row.reason for row in ordered])
 
 
-def options_table(options: Iterable[tuple[str, object]]) -> str:
-    """Options and their values; booleans as 0 and 1, the way tritonserver prints them."""
-    return table(("Option", "Value"), [(name, _option(value)) for name, value in options])
-
-
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> str:
     """Framed rows under their column heads; the note of a row, if any, as lines of their own below it."""
     widths = [max(len(cells[column]) for cells in (columns, *rows)) for column in range(len(columns))]
@@ -54,7 +49,3 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
-
-
-def _option(value: object) -> str:
-    return str(int(value)) if isinstance(value, bool) else str(value)

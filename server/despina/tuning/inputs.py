@@ -1,13 +1,14 @@
 """Random requests of one row, by the datatypes and shapes of a configuration."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from despina.config.proto import Message, ModelConfig, model_config_pb2
+from despina.config.datatypes import protocol_name
+from despina.config.dims import model_dims
+from despina.config.proto import Message, ModelConfig
 from despina.errors import InvalidArgument
-from despina.protocol.datatypes import DATATYPES, config_datatype
+from despina.protocol.datatypes import DATATYPES
 from despina_backends.base import Array, Batch
 
 Shapes = Mapping[str, Sequence[int]]
@@ -39,7 +40,7 @@ def make_batch(row: Mapping[str, Array], rows: int, *, batches: bool) -> Batch:
 
 
 def _dims(model: str, item: Message, given: Sequence[int] | None) -> tuple[int, ...]:
-    declared = tuple(item.reshape.shape) if item.HasField("reshape") else tuple(item.dims)
+    declared = model_dims(item)
     if given is None and -1 not in declared:
         return declared
     if given is None:
@@ -57,8 +58,7 @@ def _dims(model: str, item: Message, given: Sequence[int] | None) -> tuple[int, 
 
 
 def _values(item: Message, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    name: Any = model_config_pb2.DataType.Name(item.data_type)
-    datatype = config_datatype(name)
+    datatype = protocol_name(item.data_type)
     dtype = DATATYPES[datatype].dtype
     if datatype == "BYTES":
         return np.full(shape, b"1", dtype=object)

@@ -7,9 +7,9 @@ from threading import Barrier, BrokenBarrierError, Thread
 
 from despina.config.names import ENSEMBLE
 from despina.config.proto import ModelConfig, copy_of, model_config_pb2
-from despina.errors import DespinaError, InvalidArgument
+from despina.errors import BACKEND_ERRORS, DespinaError, InvalidArgument
 from despina.models.candidate import Candidate
-from despina.models.loader import ERRORS, LoadedVersion, load_version
+from despina.models.loader import LoadedVersion, load_version
 from despina.settings import Settings
 from despina.tuning.choose import THREADS
 from despina.tuning.inputs import Shapes, make_batch, random_row
@@ -158,4 +158,4 @@ def run_together(
 
 
 def _refused(error: BackendError, batch: Batch) -> DespinaError:
-    return ERRORS[error.code](f"a batch of {batch.rows} random rows failed: {error.message}")
+    return BACKEND_ERRORS[error.code](f"a batch of {batch.rows} random rows failed: {error.message}")

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import text_format  # type: ignore[import-untyped]
+from google.protobuf import text_format  # type: ignore[import-untyped]  # ships no types
 
 from despina.config.names import complete_names
 from despina.config.proto import ModelConfig

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from despina.deploy.gate.answers import answer
-from despina.deploy.gate.exchange import Exchange, RequestHead
+from despina.deploy.gate.exchange import Exchange
+from despina.deploy.gate.request_head import RequestHead
 
 if TYPE_CHECKING:
     from despina.deploy.gate.gate import Gate

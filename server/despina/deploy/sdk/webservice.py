@@ -10,13 +10,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import DeploymentConfig, check_deployment_config
+from despina.deploy.places.place import quiet
 from despina.deploy.sdk.errors import UserErrorException, WebserviceException, translated
 from despina.deploy.sdk.inference_config import InferenceConfig
 from despina.deploy.sdk.model import Model, print_line
 from despina.deploy.sdk.workspace import Workspace
 from despina.deploy.service import ServiceSpec, State
-from despina.deploy.services import DeployRequest, Services, describe
+from despina.deploy.service_record import describe
+from despina.deploy.services import Services
 
 
 class Webservice:
@@ -49,9 +52,9 @@ class Webservice:
         shown = describe(spec, state, self.workspace.name)
         self.state: str = shown["state"]
         self.error: str | None = shown["error"]
-        self.scoring_uri: str = shown["scoringUri"]
+        self.scoring_uri: str | None = shown["scoringUri"]
         self.swagger_uri: str | None = shown["swaggerUri"]
-        self.port: int = spec.port
+        self.port: int | None = shown["port"]
         self.models = builtins.list(spec.models)
         self.tags, self.properties, self.description = dict(spec.tags), dict(spec.properties), spec.description
         self.auth_enabled = spec.deployment.keyed
@@ -67,7 +70,7 @@ class Webservice:
             WebserviceException: it failed; the message carries the last log lines.
         """
         with translated():
-            self._services.wait(self.name)
+            self._services.wait(self.name, print_line if show_output else quiet)
         self.update_deployment_state()
         if self._failed or self.error:
             lines = "\n".join(self._log)
@@ -100,6 +103,8 @@ class Webservice:
         Raises:
             WebserviceException: any answer but 200.
         """
+        if self.scoring_uri is None:
+            raise WebserviceException(f"service {self.name} has no address yet: its cluster has not given it one")
         body = input_data.encode() if isinstance(input_data, str) else input_data
         headers = {"Content-Type": "application/json"}
         if self.auth_enabled:

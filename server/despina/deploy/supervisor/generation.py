@@ -61,9 +61,19 @@ class Generation:
 
     async def _start_server(self, seconds: float) -> Address:
         # Only beside a script does anybody expect it at a known port.
-        self.server_port = free_port(PROMISED_PORT if self.spec.mode is Mode.MIDDLEWARE else None)
-        command = server_command(self.spec, self._repository(), self.server_port)
-        return await self._start(Part(command, self.server_port, "/v2/health/ready", *self._watched()), seconds)
+        port = free_port(PROMISED_PORT if self.spec.mode is Mode.MIDDLEWARE else None)
+        try:
+            return await self._start_server_at(port, seconds)
+        except StartFailed:
+            if free_port(port) == port:
+                raise
+            # Between the look and the server's own attempt somebody else took it: another service, most likely.
+            return await self._start_server_at(free_port(), seconds)
+
+    async def _start_server_at(self, port: int, seconds: float) -> Address:
+        self.server_port = port
+        command = server_command(self.spec, self._repository(), port)
+        return await self._start(Part(command, port, "/v2/health/ready", *self._watched()), seconds)
 
     async def _start_score(self, seconds: float) -> Address:
         port = free_port()
@@ -74,7 +84,7 @@ class Generation:
         return self._log_file, self._changed
 
     async def _start(self, part: Part, seconds: float) -> Address:
-        self._parts.append(part)
+        self._parts.append(part)  # before it starts, so that a cancelled start is ended too
         await part.start(seconds)
         return Address(HOST, part.port)
 

@@ -18,6 +18,9 @@ from despina.deploy.supervisor.part import StartFailed
 
 log = logging.getLogger("despina.service")
 
+LOG_SECONDS = 600.0
+"""How often it is looked whether the log has grown too large."""
+
 SHOWN_LINES = 100
 """Enough for the tracebacks of a few workers that fail at once."""
 
@@ -43,6 +46,7 @@ class Supervisor:
             loop.add_signal_handler(number, self._stop.set)
         control = await listen(self._folder.path, self._answer)
         self._deploy()
+        self._watch_log()
         if ready is not None:
             os.close(ready)
         await self._stop.wait()
@@ -73,6 +77,8 @@ class Supervisor:
 
     def _deploy(self) -> None:
         spec = self._folder.read_spec()
+        if self._state.state is not State.DEPLOYING or self._deploying is None:
+            self._folder.rotate_log()
         self._set(replace(self._state, state=State.DEPLOYING, error=None, log=()))
         if self._deploying is not None:
             self._deploying.cancel()  # a newer wish counts
@@ -125,6 +131,12 @@ class Supervisor:
 
     def _keys(self, spec: ServiceSpec) -> Any:
         return self._folder.read_keys() if spec.deployment.keyed else None
+
+    def _watch_log(self) -> None:
+        # Not while a deployment is under way: its log begins at an offset.
+        if self._state.state is not State.DEPLOYING:
+            self._folder.rotate_log()
+        asyncio.get_running_loop().call_later(LOG_SECONDS, self._watch_log)
 
     # The end
 

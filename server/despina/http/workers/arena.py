@@ -7,9 +7,14 @@ last is the next one taken, while it is still in the processor's cache. Memory o
 
 import mmap
 import os
+import weakref
 from collections import defaultdict
+from collections.abc import Callable
+
+import numpy as np
 
 from despina.errors import Unavailable
+from despina.protocol.messages import Array
 
 CAPACITY = 1 << 36
 KEPT_BYTES = 256 << 20
@@ -29,6 +34,7 @@ class Arena:
 
     def __init__(self, descriptor: int, kept_bytes: int = KEPT_BYTES) -> None:
         self.memory = mmap.mmap(descriptor, os.fstat(descriptor).st_size)
+        self._address = np.ndarray((1,), np.uint8, self.memory).ctypes.data
         self._kept_bytes = kept_bytes
         self._top = 0
         self._taken: dict[int, int] = {}
@@ -63,6 +69,18 @@ class Arena:
         else:
             self.memory.madvise(mmap.MADV_REMOVE, offset, size)
             self._empty[order].append(offset)
+
+    def view(self, offset: int, size: int, on_release: Callable[[int], None]) -> Array:
+        """The bytes of a slot. `on_release` is called with its offset when neither this array nor any view that was
+        made of it is there any more."""
+        # Views have this array as their base, not the map, because that is no array.
+        slot: Array = np.ndarray((size,), np.uint8, self.memory, offset)
+        weakref.finalize(slot, on_release, offset).atexit = False
+        return slot
+
+    def find(self, array: Array) -> int:
+        """The offset of an array's elements. Negative, or beyond the arena, for those that lie elsewhere."""
+        return array.ctypes.data - self._address
 
     @property
     def taken(self) -> int:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import weakref
 from dataclasses import dataclass
 from typing import cast
-
-import numpy as np
 
 from despina.config.proto import ModelConfig
 from despina.errors import DespinaError, Internal
 from despina.http.workers import messages
-from despina.http.workers.arena import Arena
+from despina.http.workers.arena import CAPACITY, Arena
 from despina.http.workers.layout import Layout, read_layout, remember
 from despina.http.workers.messages import Frame, FrameReader, frame
-from despina.http.workers.remote_model import Elsewhere, RemoteModel
+from despina.http.workers.remote_model import Elsewhere, Outgoing, RemoteModel
 from despina.protocol.json import dumps, loads
 from despina.protocol.messages import Array
 from despina.scheduling.pending import Pending
@@ -29,11 +26,12 @@ memory; their slot is free when nothing looks at them any more."""
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A request under way, and the slot of its inputs."""
+    """A request under way, and the slot its inputs were copied to. It keeps its inputs, so if they were received in
+    shared memory, that slot is in use as well."""
 
     model: RemoteModel
     pending: Pending
-    offset: int
+    slot: int | None
 
 
 class FrontChannel(asyncio.Protocol):
@@ -83,7 +81,7 @@ class FrontChannel(asyncio.Protocol):
 
     # -------------------------------------------------------------------------------------------------------- models
 
-    def find(self, name: str, version: int | None) -> RemoteModel | None:
+    def model(self, name: str, version: int | None) -> RemoteModel | None:
         """The model if it is known here. If not, it is asked for, and may be known the next time."""
         key = (name, version)
         model = self._models.get(key)
@@ -97,7 +95,8 @@ class FrontChannel(asyncio.Protocol):
         key = (name, requested)
         self._asked.discard(key)
         if epoch is not None:
-            config = ModelConfig.FromString(answer.extra)
+            config = ModelConfig()
+            config.ParseFromString(answer.extra)
             self._models[key] = RemoteModel(config, version, requested, epoch, self)
 
     def _elsewhere(self, answer: Frame) -> None:
@@ -109,13 +108,24 @@ class FrontChannel(asyncio.Protocol):
 
     # ------------------------------------------------------------------------------------------------------ requests
 
-    def send(self, model: RemoteModel, pending: Pending, kind: bytes, layout: Layout, tensors: list[Array]) -> None:
+    def room(self, size: int) -> memoryview:
+        """Shared memory to receive a body in: its tensors need not be copied then."""
+        return self._requests.view(self._requests.take(size), size, self._requests.give).data
+
+    def find(self, array: Array) -> int | None:
         """Implements `Sender`."""
-        offset = layout.write(self._requests, tensors)
+        offset = self._requests.find(array)
+        return offset if 0 <= offset < CAPACITY else None
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Implements `Sender`."""
+        pending, offset, slot = outgoing.pending, outgoing.start, None
+        if offset is None:
+            offset = slot = outgoing.layout.write(self._requests, outgoing.tensors)
         number = next(self._numbers) % messages.NUMBERS
-        self._under_way[number] = _Sent(model, pending, offset)
+        self._under_way[number] = _Sent(outgoing.model, pending, slot)
         identity = pending.id.encode("utf-8", "surrogateescape") if pending.id else b""
-        self._write(messages.INFER, number, offset, identity, kind)
+        self._write(messages.INFER, number, offset, identity, outgoing.kind)
 
     def cancel(self, pending: Pending) -> None:
         """The owner still answers the request, and its slot is in use until then."""
@@ -126,7 +136,8 @@ class FrontChannel(asyncio.Protocol):
 
     def _finished(self, answer: Frame) -> _Sent:
         sent = self._under_way.pop(answer.number)
-        self._requests.give(sent.offset)
+        if sent.slot is not None:
+            self._requests.give(sent.slot)
         return sent
 
     def _result(self, answer: Frame) -> None:
@@ -143,10 +154,7 @@ class FrontChannel(asyncio.Protocol):
             results = layout.read(self._results.memory[offset : offset + layout.size], 0)
             self._release(offset)
             return results
-        # Every view of the results has this array as its base, so it lives as long as the last of them.
-        slot = np.ndarray((layout.size,), np.uint8, self._results.memory, offset)
-        weakref.finalize(slot, self._release, offset).atexit = False
-        return layout.read(slot, 0)
+        return layout.read(self._results.view(offset, layout.size, self._release), 0)
 
     def _release(self, offset: int) -> None:
         self._write(messages.RELEASE, offset=offset)

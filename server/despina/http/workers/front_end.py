@@ -27,19 +27,15 @@ from despina.telemetry.logging import LogSettings
 
 
 def main(channel: int, door: int, requests: int, results: int) -> None:
-    """Run a front end on these inherited file descriptors; the settings come on the standard input."""
+    """Run a front end on these inherited file descriptors; its settings, and those of its log, come on the standard
+    input."""
     # It is the owner who is asked to end, even where a signal goes to every process of a group.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    settings: Settings = pickle.load(sys.stdin.buffer)
-    LogSettings(
-        settings.log_file,
-        settings.log_info,
-        settings.log_warning,
-        settings.log_error,
-        settings.log_verbose,
-        settings.log_format,
-    ).apply()
+    settings: Settings
+    log: LogSettings
+    settings, log = pickle.load(sys.stdin.buffer)
+    log.apply()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(settings, channel, door, Arena(requests), Arena(results)))
 
@@ -49,13 +45,15 @@ async def serve(settings: Settings, channel: int, door: int, requests: Arena, re
     to_owner = FrontChannel(requests, results)
     sock = socket.socket(fileno=channel)
     await asyncio.get_running_loop().create_unix_connection(lambda: to_owner, sock=sock)
-    listener = front_listener(settings, to_owner, Door(socket.socket(fileno=door)))
+    to_application = Door(socket.socket(fileno=door))
+    listener = front_listener(settings, to_owner, to_application)
     await listener.start()
     gc.collect()
     gc.freeze()
     to_owner.listening()
     await to_owner.stopping.wait()
     await listener.stop()
+    to_application.close()
 
 
 def front_listener(settings: Settings, channel: FrontChannel, door: Door) -> Listener:

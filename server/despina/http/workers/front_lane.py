@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from despina.errors import Unavailable
 from despina.http.application_connection import ApplicationConnection
 from despina.http.infer import InferExchange, InferReply
 from despina.http.lane import InferLane, Lane
@@ -16,6 +18,8 @@ from despina.scheduling.pending import Pending
 
 if TYPE_CHECKING:
     from despina.http.workers.front_channel import FrontChannel
+
+_log = logging.getLogger(__name__)
 
 
 class FrontServer:
@@ -64,14 +68,21 @@ class FrontLane(InferLane):
         self._begun = data
         super()._begin(data)
 
+    def _room(self, size: int) -> memoryview:
+        try:
+            return self._channel.room(size)
+        except Unavailable:
+            return super()._room(size)
+
     def _exchange_body(self, head: InferHead, body: memoryview) -> None:
         elsewhere = partial(self._hand_over, self._begun[: head.size], body)
         self._begun = b""
         self._received_ns = 0
-        model = self._channel.find(head.model, head.version)
+        model = self._channel.model(head.model, head.version)
         if model is None:
             elsewhere()
             return
+        _log.debug("HTTP request: POST /v2/models/%s/infer", head.model)
         self._exchange = exchange = FrontExchange(self._lane.server, model, self._replied, elsewhere)
         exchange.start(body, head.header_length)
 

@@ -21,7 +21,7 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a tensor lies; `offset` counts from the start of the slot. Elements of dtype object are BYTES."""
+    """Where a tensor lies; `offset` counts from where the first one does. Elements of dtype object are BYTES."""
 
     name: str
     dtype: np.dtype[np.generic]
@@ -56,12 +56,12 @@ class Layout:
     @property
     def described(self) -> list[list[object]]:
         """As JSON can carry it."""
-        return [[place.name, place.dtype.str, place.shape, place.byte_size] for place in self.places]
+        return [[place.name, place.dtype.str, place.shape, place.offset, place.byte_size] for place in self.places]
 
 
 def _elements(place: Place, wire: Array) -> Array:
     count = int(np.prod(place.shape, dtype=np.int64))
-    return bytes_tensor.decode(memoryview(wire), count, place.name, "", "").reshape(place.shape)
+    return bytes_tensor.decode(wire.data, count, place.name, "", "").reshape(place.shape)
 
 
 LayoutKey = tuple[tuple[str, "np.dtype[np.generic]", tuple[int, ...], int], ...]
@@ -79,19 +79,21 @@ def wire_form(tensors: Mapping[str, Array]) -> tuple[LayoutKey, list[Array]]:
     return tuple(key), written
 
 
-def layout_of(key: LayoutKey) -> Layout:
-    """The layout of tensors with these names, dtypes, shapes and sizes in bytes."""
+def layout_of(key: LayoutKey, offsets: Sequence[int] = ()) -> Layout:
+    """The layout of tensors with these names, dtypes, shapes and sizes in bytes: one after another, or at `offsets` if
+    they lie somewhere already."""
     places: list[Place] = []
     size = 0
-    for name, dtype, shape, byte_size in key:
-        places.append(Place(name, dtype, shape, size, byte_size))
+    for index, (name, dtype, shape, byte_size) in enumerate(key):
+        places.append(Place(name, dtype, shape, offsets[index] if offsets else size, byte_size))
         size += -(-byte_size // ALIGNMENT) * ALIGNMENT
     return Layout(tuple(places), size)
 
 
 def read_layout(described: Any) -> Layout:
     """A layout from its `described`."""
-    return layout_of(tuple([(name, np.dtype(dtype), tuple(shape), size) for name, dtype, shape, size in described]))
+    entries = [((name, np.dtype(dtype), tuple(shape), size), offset) for name, dtype, shape, offset, size in described]
+    return layout_of(tuple([key for key, _ in entries]), [offset for _, offset in entries])
 
 
 def remember(known: dict[K, V], key: K, value: V) -> V:

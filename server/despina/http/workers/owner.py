@@ -17,7 +17,7 @@ from despina.http.workers.layout import Layout, LayoutKey, layout_of, remember, 
 from despina.http.workers.messages import Frame, FrameReader, frame
 from despina.http.workers.request_kind import RequestKind, decode_kind
 from despina.protocol.json import dumps, loads
-from despina.scheduling.pending import Pending
+from despina.scheduling.pending import Array, Pending
 
 if TYPE_CHECKING:
     from despina.models.model import Model
@@ -122,9 +122,10 @@ class OwnerChannel(asyncio.Protocol):
         try:
             model.schedule(pending)
         except Exception as error:
-            pending.fail(error)
+            del self._active[sent.number]
+            self._send_error(sent.number, error)
 
-    def _learn(self, sent: Frame) -> tuple[_Known | None, dict | None]:  # type: ignore[type-arg]
+    def _learn(self, sent: Frame) -> tuple[_Known | None, dict[str, Array] | None]:
         kind = decode_kind(sent.body)
         model = self._epochs.get(kind.epoch)
         if model is None:
@@ -166,7 +167,7 @@ class OwnerChannel(asyncio.Protocol):
             return
         try:
             self._send_results(model, pending)
-        except Unavailable as error:
+        except Exception as error:
             self._send_error(pending.number, error)
 
     def _send_results(self, model: Model, pending: SentRequest) -> None:

@@ -44,6 +44,12 @@ class Door:
         else:
             connection.writer.close()
 
+    def close(self) -> None:
+        """Hang up on the owner where nothing is under way."""
+        for connection in self._idle:
+            connection.writer.close()
+        self._idle.clear()
+
 
 class Connection:
     """A connection to the owner's application, for one request after another."""

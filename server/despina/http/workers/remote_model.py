@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from despina.config.proto import ModelConfig
+from despina.http.lane import LARGE_BODY
 from despina.http.templates import Templates
-from despina.http.workers.layout import LayoutKey, layout_of, remember, wire_form
+from despina.http.workers.layout import Layout, layout_of, remember, wire_form
 from despina.http.workers.request_kind import RequestKind
 from despina.models.signature import Signature
 from despina.protocol.messages import Array, InferRequest
 from despina.scheduling.pending import Pending
 
 if TYPE_CHECKING:
-    from despina.http.workers.layout import Layout
     from despina.telemetry.trace import Trace
 
 
@@ -23,10 +24,27 @@ class Elsewhere(Exception):
     """The request is for the owner's application."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request on its way to the owner: the bytes of its kind, its tensors in wire form and their layout. `start` is
+    where the first tensor lies, or None when they are not in shared memory yet."""
+
+    model: RemoteModel
+    pending: Pending
+    kind: bytes
+    layout: Layout
+    tensors: list[Array]
+    start: int | None
+
+
 class Sender(Protocol):
     """The way to the owner."""
 
-    def send(self, model: RemoteModel, pending: Pending, kind: bytes, layout: Layout, tensors: list[Array]) -> None:
+    def find(self, array: Array) -> int | None:
+        """Where in shared memory an array lies, if it does."""
+        ...
+
+    def send(self, outgoing: Outgoing) -> None:
         """`on_done` of the request follows. Raises Unavailable when there is no room for the tensors."""
         ...
 
@@ -71,12 +89,20 @@ class RemoteModel:
     def schedule(self, pending: Pending) -> None:
         """As `Model.schedule`."""
         layout_key, tensors = wire_form(pending.inputs)
-        key = (layout_key, pending.outputs, pending.priority, pending.timeout_us)
-        text, layout = self._kinds.get(key) or self._learn(key, layout_key, pending)
-        self._sender.send(self, pending, text, layout, tensors)
+        start, offsets = self._places(tensors) if pending.byte_size >= LARGE_BODY else (None, ())
+        key = (layout_key, offsets, pending.outputs, pending.priority, pending.timeout_us)
+        kind, layout = self._kinds.get(key) or self._learn(key, layout_of(layout_key, offsets), pending)
+        self._sender.send(Outgoing(self, pending, kind, layout, tensors, start))
 
-    def _learn(self, key: object, layout_key: LayoutKey, pending: Pending) -> tuple[bytes, Layout]:
-        layout = layout_of(layout_key)
+    def _places(self, tensors: list[Array]) -> tuple[int | None, tuple[int, ...]]:
+        """Where the first tensor lies and the others count from it, if the body was received in shared memory."""
+        found = [self._sender.find(tensor) for tensor in tensors]
+        start = found[0] if found else None
+        if start is None or None in found:
+            return None, ()
+        return start, tuple([offset - start for offset in found if offset is not None])
+
+    def _learn(self, key: object, layout: Layout, pending: Pending) -> tuple[bytes, Layout]:
         kind = RequestKind(
             self._epoch,
             self.requested_version is None,

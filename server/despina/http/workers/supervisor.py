@@ -8,11 +8,12 @@ import os
 import pickle
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from despina.errors import Unavailable
+from despina.errors import Unavailable, Unsupported
 from despina.http.listener import Listener, bind
 from despina.http.workers.arena import Arena, create_arena
 from despina.http.workers.owner import OwnerChannel
@@ -30,7 +31,10 @@ FIRST_DELAY_S, LONGEST_DELAY_S = 0.1, 5.0
 
 
 def reserve_port(settings: Settings) -> socket.socket:
-    """A socket that only keeps the port for the front ends. Raises Unavailable when somebody else listens on it."""
+    """A socket that only keeps the port for the front ends. Raises Unavailable when somebody else listens on it, and
+    Unsupported where there is no shared memory without a name."""
+    if not sys.platform.startswith("linux"):
+        raise Unsupported("--http-workers: more than one needs Linux")
     address, port = settings.http_address, settings.http_port
     if not settings.reuse_http_port:
         # With SO_REUSEPORT it would be shared with any other server of this user that allows it.
@@ -98,27 +102,26 @@ class WorkerListener(Listener):
         """One front end from start to end; its exit status."""
         loop = asyncio.get_running_loop()
         with ExitStack() as opened:
-            mine, channel = socket.socketpair()
             my_door, door = (opened.enter_context(sock) for sock in socket.socketpair(type=socket.SOCK_SEQPACKET))
+            my_channel, channel = socket.socketpair()
+            opened.enter_context(channel)
             arenas = [create_arena(name) for name in ("requests", "results")]
-            theirs = [channel.detach(), door.fileno(), *arenas]
+            for descriptor in arenas:
+                opened.callback(os.close, descriptor)
+            requests, results = map(Arena, arenas)
             owner = OwnerChannel(
-                self._server, *map(Arena, arenas), on_listening=lambda: None if first.done() else first.set_result(None)
+                self._server, requests, results, lambda: None if first.done() else first.set_result(None)
             )
-            transport, _ = await loop.create_unix_connection(lambda: owner, sock=mine)
+            transport, _ = await loop.create_unix_connection(lambda: owner, sock=my_channel)
             opened.callback(transport.close)
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "despina.http.workers", *map(str, theirs)),
-                stdin=asyncio.subprocess.PIPE,
-                pass_fds=theirs,
-            )
-            for descriptor in (theirs[0], *arenas):
-                os.close(descriptor)
+            process = await start_process([channel.fileno(), door.fileno(), *arenas])
+            # While this end is open here, nobody would notice that the front end has closed it.
+            channel.close()
             loop.add_reader(my_door.fileno(), self._let_in, my_door)
             opened.callback(loop.remove_reader, my_door.fileno())
             self._channels.add(owner)
             opened.callback(self._channels.discard, owner)
-            await process.communicate(pickle.dumps(self._settings))
+            await process.communicate(pickle.dumps((self._settings, replace(self._server.logging))))
             assert process.returncode is not None
             return process.returncode
 
@@ -129,3 +132,14 @@ class WorkerListener(Listener):
             self._application.adopt(socket.socket(fileno=descriptor))
         if not data:
             asyncio.get_running_loop().remove_reader(door.fileno())
+
+
+async def start_process(descriptors: Sequence[int]) -> asyncio.subprocess.Process:
+    """A front end that inherits `descriptors`, and imports what this process would import: `-m` alone would look in the
+    working directory first."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "despina.http.workers", *map(str, descriptors)),
+        stdin=asyncio.subprocess.PIPE,
+        pass_fds=descriptors,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )

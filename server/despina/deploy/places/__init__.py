@@ -1,0 +1,1 @@
+"""Where services run: on this machine, or in a cluster."""

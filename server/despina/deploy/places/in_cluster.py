@@ -1,0 +1,116 @@
+"""A service in a cluster: its manifests are applied there; its folder here remembers what was asked for."""
+
+import shutil
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from despina.deploy.folder import ServiceFolder
+from despina.deploy.gate.keys import Keys
+from despina.deploy.kubernetes.cluster import Cluster, with_metric
+from despina.deploy.kubernetes.manifests import manifests
+from despina.deploy.kubernetes.pod.source import pack_source
+from despina.deploy.kubernetes.render import write_manifests
+from despina.deploy.kubernetes.scaling import scaling_remarks
+from despina.deploy.kubernetes.state import ClusterState, Word
+from despina.deploy.kubernetes.target import ComputeTarget
+from despina.deploy.kubernetes.workload import Workload
+from despina.deploy.places.place import NewGeneration, Say
+from despina.deploy.service import ServiceState, State
+from despina.errors import DespinaError, NotFound, Unsupported
+
+SHOWN_LINES = 100
+
+STATES = {
+    Word.HEALTHY: State.RUNNING,
+    Word.UNSCHEDULABLE: State.UNSCHEDULABLE,
+    Word.FAILED: State.FAILED,
+    Word.TRANSITIONING: State.DEPLOYING,
+    Word.DELETING: State.DELETED,
+}
+
+
+class InCluster:
+    """One service of a cluster."""
+
+    def __init__(self, folder: ServiceFolder, cluster: Cluster) -> None:
+        self._folder = folder
+        self._cluster = cluster
+
+    def deploy(self, new: NewGeneration, say: Say) -> None:
+        """
+        Raises:
+            InvalidArgument: the script is too large for a cluster.
+            DespinaError: the cluster refuses, or is not to be reached; the service is then as it was before.
+        """
+        load = with_metric(workload(new, self._cluster.target), self._cluster.scaling_metric())
+        before = self._folder.read_spec() if self._folder.exists else None
+        if new.keys is not None:
+            self._folder.write_keys(new.keys)
+        self._folder.write_spec(new.spec)
+        try:
+            self._cluster.deploy(load, say)
+        except DespinaError:
+            if before is None:
+                self._forget()
+            else:
+                # The number is used up: the cluster may have this generation's configuration, which cannot change.
+                self._folder.write_spec(replace(before, generation=new.spec.generation))
+            raise
+
+    def wait(self, say: Say) -> ServiceState:
+        return self._told(self._cluster.wait(self._folder.read_spec(), say))
+
+    def state(self) -> ServiceState:
+        """
+        Raises:
+            DespinaError: the cluster cannot be asked.
+        """
+        try:
+            return self._told(self._cluster.state(self._folder.name))
+        except NotFound:
+            reason = f"it is not in the cluster of compute target {self._cluster.target.name} any more"
+            return ServiceState(State.FAILED, self._folder.read_spec().generation, reason)
+
+    def log(self, lines: int) -> list[str]:
+        return self._cluster.log(self._folder.name, lines)
+
+    def show_keys(self, keys: Keys) -> None:
+        """Pods see them within a minute."""
+        self._cluster.set_keys(self._folder.name, keys)
+
+    def restart(self) -> None:
+        name, namespace = self._folder.name, self._cluster.namespace
+        raise Unsupported(
+            f"service {name} runs in compute target {self._cluster.target.name}: "
+            f"`kubectl rollout restart deployment/{name} --namespace={namespace}` starts its pods again"
+        )
+
+    def delete(self) -> None:
+        self._cluster.delete(self._folder.name)
+
+    def _told(self, seen: ClusterState) -> ServiceState:
+        spec = self._folder.read_spec()
+        log = self._cluster.log(spec.name, SHOWN_LINES, seen.container) if seen.container else []
+        return ServiceState(
+            STATES[seen.word], spec.generation, seen.reason, tuple(log), address=self._cluster.address(spec)
+        )
+
+    def _forget(self) -> None:
+        with suppress(DespinaError):
+            self._cluster.delete(self._folder.name)
+        shutil.rmtree(self._folder.path)
+
+
+def workload(new: NewGeneration, target: ComputeTarget) -> Workload:
+    """What the manifests are made from."""
+    source = None if new.inference is None else pack_source(new.inference.source_directory)
+    return Workload(new.spec, new.records, target, new.keys, source)
+
+
+def render(new: NewGeneration, target: ComputeTarget, directory: Path, say: Say) -> list[Path]:
+    """Writes the manifests and applies nothing."""
+    load = with_metric(workload(new, target), target.scaling_metric)
+    for remark in scaling_remarks(load):
+        say(f"warning: {remark}")
+    return write_manifests(manifests(load), directory)

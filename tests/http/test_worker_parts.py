@@ -1,0 +1,457 @@
+"""The parts that front ends and their owner are made of, in one process."""
+
+import asyncio
+import itertools
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from despina.config.proto import ModelConfig
+from despina.errors import Internal, NotFound, Unavailable
+from despina.http.workers.arena import Arena, create_arena
+from despina.http.workers.front_channel import FrontChannel
+from despina.http.workers.layout import Layout, layout_of, read_layout, wire_form
+from despina.http.workers.messages import INFER, RELEASE, FrameReader, frame
+from despina.http.workers.owner import OwnerChannel
+from despina.http.workers.relay import Door, Relay, request_head
+from despina.http.workers.remote_model import Elsewhere, RemoteModel
+from despina.http.workers.request_kind import RequestKind, decode_kind
+from despina.http.workers.supervisor import next_delay
+from despina.models.signature import Signature
+from despina.protocol.json import dumps, loads
+from despina.protocol.messages import InferInput, InferRequest
+from despina.scheduling.pending import Pending
+
+
+@contextmanager
+def arena(kept_bytes: int = 1 << 20) -> Iterator[Arena]:
+    descriptor = create_arena("test")
+    try:
+        yield Arena(descriptor, kept_bytes)
+    finally:
+        os.close(descriptor)
+
+
+# ---------------------------------------------------------------------------------------------------------- frames
+
+
+def test_frames_come_out_of_any_pieces_as_they_went_in() -> None:
+    sent = [(INFER, 7, 1 << 40, b"id", b"kind"), (RELEASE, 0, 4096, b"", b""), (INFER, 2**32 - 1, 0, b"", b"x" * 500)]
+    stream = b"".join(frame(*each) for each in sent)
+    for size in (1, 23, 24, 25, len(stream)):
+        reader = FrameReader()
+        pieces = [stream[start : start + size] for start in range(0, len(stream), size)]
+        assert [tuple(each) for piece in pieces for each in reader.feed(piece)] == sent
+
+
+# ----------------------------------------------------------------------------------------------------------- arena
+
+
+def test_slots_in_use_do_not_overlap() -> None:
+    with arena() as slots:
+        taken = [(slots.take(size), size) for size in (1, 4096, 4097, 0, 100_000, 1)]
+        ordered = sorted(taken)
+        assert all(offset + size <= after for (offset, size), (after, _) in itertools.pairwise(ordered))
+
+
+def test_a_slot_that_is_given_back_is_taken_again() -> None:
+    with arena() as slots:
+        offset = slots.take(5000)
+        slots.give(offset)
+        assert slots.take(8192) == offset
+        assert slots.taken == 1
+
+
+def test_memory_of_free_slots_is_kept_up_to_a_limit() -> None:
+    with arena(kept_bytes=1 << 20) as slots:
+        offsets = [slots.take(1 << 20) for _ in range(4)]
+        for offset in offsets:
+            slots.memory[offset : offset + (1 << 20)] = b"x" * (1 << 20)
+        for offset in offsets:
+            slots.give(offset)
+        assert slots.free_bytes == 1 << 20
+        kept = [slots.memory[offset] for offset in offsets]
+        assert kept == [ord("x"), 0, 0, 0]  # what was returned to the system reads as zeros
+        assert sorted(slots.take(1 << 20) for _ in range(4)) == sorted(offsets)
+        assert slots.free_bytes == 0
+
+
+def test_an_arena_has_an_end() -> None:
+    with arena() as slots, pytest.raises(Unavailable, match="no shared memory left"):
+        slots.take(1 << 40)
+
+
+# ---------------------------------------------------------------------------------------------------------- layout
+
+
+def test_tensors_of_every_kind_lie_side_by_side() -> None:
+    tensors = {
+        "floats": np.arange(6, dtype="<f4").reshape(2, 3),
+        "turned": np.arange(6, dtype="<i8").reshape(2, 3).T,
+        "flags": np.array([True, False, True]),
+        "text": np.array([[b"", b"a\0"], [b"\xff", b"long" * 100]], object),
+        "scalar": np.array(2.5),
+        "none": np.empty((0, 4), "<f2"),
+        "no text": np.empty(0, object),
+    }
+    with arena() as slots:
+        key, written = wire_form(tensors)
+        layout = layout_of(key)
+        assert read_layout(loads(dumps(layout.described))) == layout
+        slots.take(100)
+        read = layout.read(slots.memory, layout.write(slots, written))
+    assert list(read) == list(tensors)
+    for name, tensor in tensors.items():
+        assert read[name].dtype == tensor.dtype
+        assert read[name].shape == tensor.shape
+        assert read[name].tolist() == tensor.tolist()
+
+
+def test_a_kind_of_requests_is_read_as_it_was_written() -> None:
+    layout = layout_of(wire_form({"a": np.zeros((2, 2), "<u8")})[0])
+    for outputs in (None, ("x", "y")):
+        kind = RequestKind(3, True, layout, 2, outputs, (1 << 64) - 1, 5)
+        assert decode_kind(kind.encode()) == kind
+
+
+# ------------------------------------------------------------------------------------------------- other small parts
+
+
+@pytest.mark.parametrize(
+    ("last_s", "lived_s", "next_s"), [(0, 1, 0.1), (0.1, 0, 0.2), (0.2, 9, 0.4), (4, 1, 5), (5, 1, 5), (5, 20, 0)]
+)
+def test_front_ends_that_end_early_are_replaced_ever_later(last_s: float, lived_s: float, next_s: float) -> None:
+    assert next_delay(last_s, lived_s) == next_s
+
+
+def test_a_request_is_relayed_without_what_belongs_to_its_connection() -> None:
+    headers = [(b"host", b"x"), (b"connection", b"close"), (b"expect", b"100-continue"), (b"transfer-encoding", b"x")]
+    scope = {"method": "POST", "raw_path": b"/a%20b", "query_string": b"q=1", "headers": headers}
+    assert request_head(scope, True) == b"POST /a%20b?q=1 HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    scope = {"method": "GET", "raw_path": b"/", "query_string": b"", "headers": headers[:1]}
+    assert request_head(scope, False) == b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+async def relayed(client: list[dict[str, Any]], answers: Sequence[bytes]) -> tuple[list[Any], bytes, bool]:
+    """What a client gets who sends these ASGI messages and then waits, when the owner sends `answers`; what the owner
+    gets; and whether it was hung up on."""
+    near, far = socket.socketpair(type=socket.SOCK_SEQPACKET)
+    got: list[Any] = []
+    events = iter(client)
+
+    async def receive() -> dict[str, Any]:
+        for event in events:
+            return event
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        got.append(message)
+
+    with near, far:
+        door = Door(near)
+        relay = Relay(door)
+        scope = {"method": "POST", "raw_path": b"/", "query_string": b"", "headers": [(b"content-length", b"4")]}
+        task = asyncio.ensure_future(relay(scope, receive, send))
+        await asyncio.sleep(0)
+        _, (descriptor,), _, _ = socket.recv_fds(far, 1, 1)
+        reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=descriptor))
+        arrived = await reader.readuntil(b"body")
+        for answer in answers:
+            writer.write(answer)
+            await writer.drain()
+        await task
+        try:
+            rest = await asyncio.wait_for(reader.read(1), 0.05)
+        except TimeoutError:
+            rest = None
+        door.close()
+        writer.close()
+        await asyncio.sleep(0)
+    return got, arrived, rest == b""
+
+
+BODY = {"type": "http.request", "body": b"body", "more_body": False}
+
+
+def test_a_request_and_its_response_are_passed_on() -> None:
+    answers = [b"HTTP/1.1 201 Created\r\nx-a: b\r\ncontent-length: 6\r\n\r\nfir", b"st!"]
+    got, arrived, hung_up = asyncio.run(relayed([BODY], answers))
+    assert arrived == b"POST / HTTP/1.1\r\ncontent-length: 4\r\n\r\nbody"
+    assert got[0]["status"] == 201
+    assert got[0]["headers"] == [(b"x-a", b"b"), (b"content-length", b"6")]
+    assert b"".join(message["body"] for message in got[1:]) == b"first!"
+    assert [message["more_body"] for message in got[1:]][-1] is False
+    assert not hung_up
+
+
+def test_the_owner_is_hung_up_on_when_the_client_hangs_up() -> None:
+    got, _, hung_up = asyncio.run(relayed([BODY, {"type": "http.disconnect"}], []))
+    assert not got
+    assert hung_up
+
+
+def test_a_connection_that_the_owner_closes_is_not_used_again() -> None:
+    answer = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+    got, _, hung_up = asyncio.run(relayed([BODY], [answer]))
+    assert got[0]["status"] == 400
+    assert hung_up
+
+
+# --------------------------------------------------------------------------------------------------------- channel
+
+
+def config(dims: Sequence[int] = (2,)) -> Any:
+    loaded = ModelConfig(name="m", max_batch_size=4)
+    loaded.input.add(name="IN", data_type="TYPE_FP32", dims=dims)
+    loaded.output.add(name="OUT", data_type="TYPE_FP32", dims=dims)
+    return loaded
+
+
+class FakeModel:
+    """Keeps what is scheduled."""
+
+    def __init__(self, version: int = 1) -> None:
+        self.name = "m"
+        self.version = version
+        self.config = config()
+        self.signature = Signature(self.config)
+        self.trace = SimpleNamespace(active=False)
+        self.scheduled: list[Pending] = []
+        self.gone: list[Pending] = []
+        self.schedule: Callable[[Pending], None] = self.scheduled.append
+        self.request_gone = self.gone.append
+
+
+class Pair:
+    """A front end's channel and its owner's, with `model` in the owner."""
+
+    def __init__(self, model: FakeModel, requests: Arena, results: Arena) -> None:
+        self.serving: FakeModel | None = model
+        server: Any = SimpleNamespace(models=SimpleNamespace(get=self._get))
+        # In two processes each side has an object of its own; slots are handed out by one side only.
+        self.owner = OwnerChannel(server, requests, results, lambda: None)
+        self.front = FrontChannel(requests, results)
+        self.requests = requests
+        self.results = results
+        self.answered: list[Pending] = []
+
+    def _get(self, name: str, version: int | None) -> FakeModel:
+        if self.serving is None or name != "m" or version not in (None, self.serving.version):
+            raise NotFound("no such model")
+        return self.serving
+
+    async def turn(self) -> None:
+        """Let everything that was written arrive."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def model(self) -> RemoteModel:
+        self.front.model("m", None)
+        await self.turn()
+        found = self.front.model("m", None)
+        assert found is not None
+        return found
+
+    async def send(self, model: RemoteModel, values: list[float], **more: Any) -> Pending:
+        data = memoryview(np.array(values, "<f4").tobytes())
+        request = InferRequest(inputs=[InferInput("IN", "FP32", (1, 2), data)], **more)
+        pending = model.submit(request, self.answered.append)
+        await self.turn()
+        return pending
+
+
+def with_pair(scenario: Callable[[Pair, FakeModel], Any]) -> None:
+    async def run() -> None:
+        model = FakeModel()
+        with arena() as requests, arena() as results:
+            pair = Pair(model, requests, results)
+            ends = socket.socketpair()
+            loop = asyncio.get_running_loop()
+            transport, _ = await loop.create_unix_connection(lambda: pair.owner, sock=ends[0])
+            other, _ = await loop.create_unix_connection(lambda: pair.front, sock=ends[1])
+            await scenario(pair, model)
+            pair.front.connection_lost = lambda exc: None  # type: ignore[method-assign]  # it would end this process
+            other.close()
+            transport.close()
+            await pair.turn()
+
+    asyncio.run(run())
+
+
+def test_a_request_crosses_and_its_results_come_back() -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        remote = await pair.model()
+        sent = await pair.send(remote, [1, 2], id="é", priority=3, timeout_us=9)
+        (arrived,) = model.scheduled
+        assert arrived.inputs["IN"].tolist() == [[1, 2]]
+        assert (arrived.id, arrived.priority, arrived.timeout_us, arrived.rows) == ("é", 3, 9, 1)
+        arrived.response_parameters = {"p": 1}
+        arrived.succeed({"OUT": np.array([[3, 4]], "<f4"), "extra": np.zeros(1)})
+        await pair.turn()
+        assert pair.answered == [sent]
+        assert sent.results is not None
+        assert {name: array.tolist() for name, array in sent.results.items()} == {"OUT": [[3, 4]]}
+        assert sent.response_parameters == {"p": 1}
+        assert pair.requests.taken == pair.results.taken == 0
+
+    with_pair(scenario)
+
+
+def test_large_results_keep_their_slot_while_somebody_looks_at_them() -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        sent = await pair.send(await pair.model(), [1, 2])
+        model.scheduled[0].succeed({"OUT": np.ones((4, 50_000), "<f4")})
+        await pair.turn()
+        assert sent.results is not None
+        view = sent.results["OUT"].reshape(-1).view(np.uint8).data
+        sent.results = None
+        await pair.turn()
+        assert pair.results.taken == 1
+        assert view[:4] == np.float32(1).tobytes()
+        view.release()
+        await pair.turn()
+        assert pair.results.taken == 0
+
+    with_pair(scenario)
+
+
+def test_a_body_that_was_received_in_shared_memory_is_not_copied() -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        model.signature = Signature(config(dims=[50_000]))
+        model.config = config(dims=[50_000])
+        remote = await pair.model()
+        body = pair.front.room(200_003)
+        body[3:] = np.arange(50_000, dtype="<f4").tobytes()
+        request = InferRequest(inputs=[InferInput("IN", "FP32", (1, 50_000), body[3:])])
+        sent = remote.submit(request, pair.answered.append)
+        await pair.turn()
+        (arrived,) = model.scheduled
+        assert arrived.inputs["IN"].tolist() == [list(range(50_000))]
+        assert pair.requests.taken == 1
+        del body, request
+        sent.on_done = lambda pending: None
+        arrived.succeed({"OUT": np.zeros((1, 2), "<f4")})
+        await pair.turn()
+        assert pair.requests.taken == 1  # the request still has its inputs
+        sent.inputs = {}
+        assert pair.requests.taken == 0
+
+    with_pair(scenario)
+
+
+def test_errors_cross_with_their_status_and_retry_after() -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        remote = await pair.model()
+        await pair.send(remote, [1, 2])
+        model.scheduled[0].fail(Unavailable("full", retry_after=2.5))
+        await pair.send(remote, [1, 2])
+        model.scheduled[1].fail(NotFound("gone"))
+        model.schedule = raising(Unavailable("no"))
+        await pair.send(remote, [1, 2])
+        full, gone, refused = [pending.error for pending in pair.answered]
+        assert isinstance(full, Unavailable)
+        assert (full.message, full.retry_after) == ("full", 2.5)
+        assert isinstance(gone, NotFound)
+        assert isinstance(refused, Unavailable)
+        assert pair.requests.taken == 0
+
+    with_pair(scenario)
+
+
+def raising(error: Exception) -> Callable[[Pending], None]:
+    def schedule(pending: Pending) -> None:
+        raise error
+
+    return schedule
+
+
+def test_what_nobody_expected_is_an_internal_error(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        model.schedule = raising(KeyError("oops"))
+        sent = await pair.send(await pair.model(), [1, 2])
+        assert isinstance(sent.error, Internal)
+        assert sent.error.message == "unexpected failure: 'oops'"
+
+    with_pair(scenario)
+    assert "unexpected failure" in caplog.text
+
+
+@pytest.mark.parametrize("change", ["reloaded", "unloaded", "another version is the latest", "traced"])
+def test_a_request_for_what_the_model_was_is_not_run(change: str) -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        remote = await pair.model()
+        await pair.send(remote, [1, 2])
+        if change == "reloaded":
+            pair.serving = FakeModel()
+        elif change == "unloaded":
+            pair.serving = None
+        elif change == "traced":
+            model.trace.active = True
+        else:
+            pair.serving = FakeModel(version=2)
+        sent = await pair.send(remote, [1, 2])
+        assert isinstance(sent.error, Elsewhere)
+        assert len(model.scheduled) == 1
+        assert pair.serving is None or pair.serving is model or not pair.serving.scheduled
+        assert pair.front.model("m", None) is None  # forgotten, and asked for anew
+        await pair.turn()
+        known_again = pair.front.model("m", None) is not None
+        assert known_again == (change in ("reloaded", "another version is the latest"))
+
+    with_pair(scenario)
+
+
+def test_a_kind_made_for_a_model_that_is_no_more_is_not_run() -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        remote = await pair.model()
+        pair.owner._epochs.clear()  # what the weak references of a freed model come to
+        assert isinstance((await pair.send(remote, [1, 2])).error, Elsewhere)
+
+    with_pair(scenario)
+
+
+def test_a_client_that_hangs_up_is_told_to_the_model() -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        remote = await pair.model()
+        sent = await pair.send(remote, [1, 2])
+        remote.request_gone(sent)
+        await pair.turn()
+        assert model.gone == model.scheduled
+        assert pair.requests.taken == 1  # the model may still read it
+        model.scheduled[0].succeed({})
+        await pair.turn()
+        assert pair.requests.taken == 0
+
+    with_pair(scenario)
+
+
+def test_requests_of_a_front_end_that_is_gone_are_given_up() -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        await pair.send(await pair.model(), [1, 2])
+        pair.owner.connection_lost(None)
+        assert model.gone == model.scheduled
+        model.scheduled[0].succeed({"OUT": np.zeros((1, 2), "<f4")})
+        assert pair.results.taken == 0
+
+    with_pair(scenario)
+
+
+@pytest.mark.parametrize("more", [{"parameters": {"k": 1}}, {"correlation_id": 5}, {"sequence_start": True}])
+def test_requests_with_more_than_tensors_go_elsewhere(more: dict[str, Any]) -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        with pytest.raises(Elsewhere):
+            await pair.send(await pair.model(), [1, 2], **more)
+
+    with_pair(scenario)
+
+
+def test_layouts_are_alike_on_both_sides() -> None:
+    assert isinstance(layout_of(()), Layout)
+    assert layout_of(()).size == 0
