@@ -5,8 +5,8 @@
     direct       the inference server alone
     no-gate      the same, asked at its own port: what the gate costs
 
-The first three behind the same gate, all with the same rows as JSON, and with as many threads that compute: N sessions of one
-thread, or one instance of N threads.
+The first three are behind the same gate. All get the same rows as JSON, and have as many threads that compute: N sessions
+of one thread, or one instance of N threads.
 """
 
 import os

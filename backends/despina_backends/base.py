@@ -56,8 +56,8 @@ class LoadOptions:
     """Everything a backend may need to load a model version.
 
     `path` is the model file (or directory) of the version. `parameters` are the `parameters` of the model's
-    configuration, `backend_config` the server's `--backend-config` settings for this backend. `cpu_instance_count` is the
-    number of instances the server is going to create on CPU, for dividing the cores among them.
+    configuration, `backend_config` the server's `--backend-config` settings for this backend. `cpu_instance_count` is
+    the number of instances the server is going to create on CPU, for dividing the cores among them.
     `accelerators` holds (name, parameters) per requested execution accelerator, for "CPU" and "GPU" instances.
     `inputs` and `outputs` are the tensors the configuration names, as a model would declare them; a configuration that
     is completed from the model may name none.

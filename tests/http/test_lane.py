@@ -212,9 +212,8 @@ def send_forever(sock: socket.socket, data: bytes) -> None:
 
 def test_a_client_that_pipelines_and_never_reads_is_not_served_forever(port: int, connection: socket.socket) -> None:
     """Answers nobody takes must not pile up: the server stops reading from such a connection."""
-    with socket.create_connection(("127.0.0.1", port), timeout=1) as deaf:
-        with pytest.raises(TimeoutError):
-            send_forever(deaf, request([1.0] * 4000))
+    with socket.create_connection(("127.0.0.1", port), timeout=1) as deaf, pytest.raises(TimeoutError):
+        send_forever(deaf, request([1.0] * 4000))
     connection.sendall(request([2.0]))
     assert Reader(connection).values() == [2.0]
 

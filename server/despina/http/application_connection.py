@@ -33,7 +33,8 @@ class ApplicationConnection(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True, lenient_chunked_length=True)
+        parser: Any = self.parser
+        parser.set_dangerous_leniencies(lenient_data_after_close=True, lenient_chunked_length=True)
         self._chunks = 0
 
     def on_message_begin(self) -> None:

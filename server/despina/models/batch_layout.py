@@ -82,8 +82,8 @@ def _pad_value(config: ModelConfig, setting: BucketSetting, data_type: int) -> o
         return np.array(setting.pad).astype(datatype.dtype)[()]
     except (ValueError, OverflowError):
         raise InvalidArgument(
-            f"model '{config.name}': shape bucket of input '{setting.input}': expected pad as a value of {config_name(data_type)}, "
-            f"got '{setting.pad}'"
+            f"model '{config.name}': shape bucket of input '{setting.input}': expected pad as a value of "
+            f"{config_name(data_type)}, got '{setting.pad}'"
         ) from None
 
 
