@@ -5,8 +5,8 @@
     direct       the inference server alone
     no-gate      the same, asked at its own port: what the gate costs
 
-The first three are behind the same gate. All get the same rows as JSON, and have as many threads that compute: N sessions
-of one thread, or one instance of N threads.
+The first three are behind the same gate. All get the same rows as JSON, and have as many threads that compute: N
+sessions of one thread, or one instance of N threads.
 """
 
 import os
@@ -39,6 +39,8 @@ def deployments(model: str, workers: int, effort: Effort) -> Record:
     variables = {"WORKER_COUNT": str(cores), "MODEL": model, "THREADS": "1"}
     scripted = f"{cores} gunicorn worker(s)"
     contenders = [
+        DeployedService(home, "direct", repository, workload, f"the server; {batching}"),
+        DeployedService(home, "no-gate", repository, workload, "as direct, without the gate in between", gated=False),
         DeployedService(
             home,
             "default",
@@ -57,8 +59,6 @@ def deployments(model: str, workers: int, effort: Effort) -> Record:
             "middleware.py",
             variables,
         ),
-        DeployedService(home, "direct", repository, workload, f"the server; {batching}"),
-        DeployedService(home, "no-gate", repository, workload, "as direct, without the gate in between", gated=False),
     ]
     points = [Point(model, "json", count) for count in effort.connections]
     record = measure(f"{model}, three ways to deploy it", contenders, points, [workload], effort)
