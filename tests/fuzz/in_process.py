@@ -8,6 +8,8 @@ import json
 import logging
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import uvloop
 from tests.fuzz.corpus import MODELS, REPOSITORY, recorded, seed_bodies
@@ -29,8 +31,20 @@ Body = tuple[bytes, str | None]
 
 def fuzz_in_process(count: int, seed: int, findings: Findings) -> None:
     """Send `count` bodies to models that live in this process."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with quiet(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_fuzz(count, random.Random(seed), findings))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Thousands of bad requests need no line each; whoever comes after gets the log level back."""
+    logger = logging.getLogger("despina")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 async def _fuzz(count: int, rng: random.Random, findings: Findings) -> None:
@@ -38,7 +52,6 @@ async def _fuzz(count: int, rng: random.Random, findings: Findings) -> None:
         model_repository=(REPOSITORY,), model_control_mode="explicit", load_model=MODELS, allow_metrics=False
     )
     server = Server(settings, LoopClock(asyncio.get_running_loop()))
-    logging.getLogger("despina").setLevel(logging.CRITICAL)
     await load_models(server)
     seeds = good_bodies()
     memory = Memory(None)

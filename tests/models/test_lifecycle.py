@@ -435,6 +435,27 @@ def test_changes_of_one_model_wait_for_each_other_and_of_two_do_not(tmp_path):
     asyncio.run(run())
 
 
+def test_a_step_is_not_unloaded_while_its_ensemble_is_brought_up(tmp_path):
+    async def run():
+        put(tmp_path, "a")
+        put_ensemble(tmp_path, "e", "a")
+        bench = Bench(tmp_path)
+        await bench.models.start()
+        bench.gates["a"] = threading.Event()
+        loading = asyncio.create_task(bench.models.load("e", {}))
+        while not bench.attempts:
+            await asyncio.sleep(0.001)
+        unloading = asyncio.create_task(bench.models.unload("a", False))
+        await asyncio.sleep(0)
+        bench.gates["a"].set()
+        await loading
+        await unloading
+        await settled(bench.models)
+        assert list(bench.models.ready_models()) == []
+
+    asyncio.run(run())
+
+
 def test_a_caller_that_goes_away_does_not_cancel_the_load(tmp_path):
     async def run():
         put(tmp_path, "m")

@@ -45,6 +45,18 @@ def test_levels(priorities: list[int], order: str) -> None:
     assert len(queue) == 0
 
 
+def test_there_may_be_more_levels_than_memory() -> None:
+    most = (1 << 64) - 1
+    queue = make(QueueRules(priority_levels=most, default_priority_level=1 << 32))
+    for level in range(1, 1000):
+        queue.push(request(str(level), level))
+        assert names(queue.take(1)) == str(level)
+    for name, priority in (("last", most), ("default", 0), ("first", 1), ("middle", 1 << 33)):
+        queue.push(request(name, priority))
+    assert names(queue) == "first default middle last"
+    assert names(queue.take(4)) == "first default middle last"
+
+
 def test_priorities_mean_nothing_without_levels() -> None:
     assert names(make(QueueRules(), request("a", 3), request("b", 1))) == "a b"
 

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from despina.http.endpoint import Endpoint
 from despina.telemetry.cpu_usage import CpuUsage
 from despina.telemetry.exposition import CONTENT_TYPE
 from despina.telemetry.gpu_usage import open_gpus
@@ -88,6 +89,15 @@ def metrics_app(metrics: Metrics) -> Starlette:
         return await metrics_response(metrics)
 
     return Starlette(routes=[Route("/{path:path}", answer, methods=list(_METHODS))])
+
+
+async def scrape(request: Request, server: Server) -> Response:
+    """The metrics in the Prometheus text format, as on the metrics port."""
+    return await metrics_response(server.metrics)
+
+
+ON_HTTP = Endpoint(("GET",), "/metrics", None, scrape)
+"""With `--metrics-on-http` the metrics are on the HTTP port, too."""
 
 
 async def metrics_response(metrics: Metrics) -> Response:

@@ -7,8 +7,8 @@ a ring.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Generic
 from weakref import WeakValueDictionary
 
@@ -42,6 +42,7 @@ class Changes(Generic[M]):
         self._check_ensemble = check_ensemble
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._spawn = spawn
+        self._held: dict[str, tuple[tuple[str, ...], asyncio.Event]] = {}
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
@@ -94,15 +95,31 @@ class Changes(Generic[M]):
         if not candidate.versions:
             message = f"at least one version must be available under the version policy of model '{name}'"
             raise _load_failed(name, message)
-        if candidate.steps:
-            await self._bring_up_steps(candidate, state, round_)
-        try:
-            await self._transitions.bring_up(candidate)
-        except LoadFailed as failure:
-            segments = (f"version {v} is at UNAVAILABLE state: {r};" for v, r in sorted(failure.reasons.items()))
-            raise _load_failed(name, "".join(segments)) from None
+        with self._holding_steps(candidate):
+            if candidate.steps:
+                await self._bring_up_steps(candidate, state, round_)
+            try:
+                await self._transitions.bring_up(candidate)
+            except LoadFailed as failure:
+                segments = (f"version {v} is at UNAVAILABLE state: {r};" for v, r in sorted(failure.reasons.items()))
+                raise _load_failed(name, "".join(segments)) from None
 
     # Ensembles
+
+    @contextmanager
+    def _holding_steps(self, candidate: Candidate) -> Iterator[None]:
+        """Keeps the steps of an ensemble from being unloaded while it is brought up."""
+        loaded = self._held[candidate.name] = (candidate.steps, asyncio.Event())
+        try:
+            yield
+        finally:
+            del self._held[candidate.name]
+            loaded[1].set()
+
+    async def _until_free(self, name: str) -> None:
+        """Return when no ensemble that runs `name` is being brought up."""
+        while waiting := [loaded for steps, loaded in self._held.values() if name in steps]:
+            await waiting[0].wait()
 
     async def _bring_up_steps(self, ensemble: Candidate, state: ModelState[M], round_: Round) -> None:
         try:
@@ -163,6 +180,7 @@ class Changes(Generic[M]):
     async def unload(self, name: str, unload_dependents: bool) -> None:
         """Stop serving a model; returns before its requests in flight are answered. With `unload_dependents` the steps
         of an ensemble go too, once it has answered, as far as nobody else needs them."""
+        await self._until_free(name)
         async with self._lock(name):
             state = self._states.get(name)
             if state is None:

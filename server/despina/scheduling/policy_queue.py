@@ -18,6 +18,9 @@ EstimateWait = Callable[[int], int]
 """Rows ahead → nanoseconds that a request behind them will wait at least, 0 when nobody knows."""
 
 
+_MANY_LEVELS = 64
+
+
 @dataclass(frozen=True, slots=True)
 class QueuePolicy:
     """The rules of one level. `rejects` is the timeout action REJECT, else DELAY. Timeouts of 0 never expire, sizes of
@@ -101,8 +104,8 @@ class PolicyQueue:
     expire before its turn is refused at once."""
 
     def __init__(self, rules: QueueRules, limits: QueueLimits, estimate_wait: EstimateWait | None = None) -> None:
-        levels = range(1, rules.priority_levels + 1) if rules.priority_levels else (0,)
-        self._levels = {level: _Level(rules.level_policies.get(level, rules.default_policy)) for level in levels}
+        self._rules = rules
+        self._levels: dict[int, _Level] = {}
         self._default_level = rules.default_priority_level if rules.priority_levels else 0
         self._limits = limits
         self._estimate_wait = estimate_wait
@@ -117,8 +120,10 @@ class PolicyQueue:
 
     def push(self, pending: Pending) -> None:
         """Queue a request whose `queued_ns` is set. Raises QueueFull, TooLate."""
-        number = pending.priority if pending.priority in self._levels else self._default_level
-        level = self._levels[number]
+        number = pending.priority if 1 <= pending.priority <= self._rules.priority_levels else self._default_level
+        level = self._levels.get(number)
+        if level is None:
+            level = self._new_level(number)
         self._check_room(pending, level)
         timeout_ns = level.policy.timeout_ns(pending)
         if timeout_ns:
@@ -133,6 +138,16 @@ class PolicyQueue:
         self._length += 1
         self.rows += pending.rows
         self._byte_size += pending.byte_size
+
+    def _new_level(self, number: int) -> _Level:
+        """Levels come with their first request: there may be more of them than memory could hold. For the same reason
+        empty ones go when there are many."""
+        levels = self._levels
+        if len(levels) >= _MANY_LEVELS:
+            levels = {other: level for other, level in levels.items() if len(level)}
+        level = levels[number] = _Level(self._rules.level_policies.get(number, self._rules.default_policy))
+        self._levels = dict(sorted(levels.items()))
+        return level
 
     def _check_room(self, pending: Pending, level: _Level) -> None:
         most = level.policy.max_queue_size

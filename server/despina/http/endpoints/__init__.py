@@ -14,6 +14,7 @@ from despina.http.endpoints import (
     statistics,
     trace,
 )
+from despina.http.metrics import ON_HTTP
 from despina.settings import Settings
 
 ALL = (
@@ -32,5 +33,9 @@ ALL = (
 
 def endpoints(settings: Settings) -> tuple[Endpoint, ...]:
     """What a server with these settings answers."""
-    answered = (*ALL, *metadata.KSERVE_ENDPOINTS) if settings.kserve else ALL
+    answered = ALL
+    if settings.kserve:
+        answered = (*answered, *metadata.KSERVE_ENDPOINTS)
+    if settings.metrics_on_http:
+        answered = (*answered, ON_HTTP)
     return (*answered, *docs.describing(answered))
