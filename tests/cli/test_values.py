@@ -31,6 +31,7 @@ def test_other_words_are_no_booleans(text: str) -> None:
         (values.integer, ""),
         (values.integer, "1_000"),
         (values.natural, "-1"),
+        (values.config_name, ""),
         (values.positive, "0"),
         (values.port, "65536"),
         (values.number, "nan"),

@@ -56,6 +56,13 @@ def natural(text: str) -> int:
     return value
 
 
+def config_name(text: str) -> str:
+    """The name of a custom configuration, which must not be empty."""
+    if not text:
+        raise CommandLineError("Error: empty argument for --model-config-name")
+    return text
+
+
 def positive(text: str) -> int:
     """An integer above zero."""
     value = integer(text)
