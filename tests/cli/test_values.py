@@ -31,7 +31,6 @@ def test_other_words_are_no_booleans(text: str) -> None:
         (values.integer, ""),
         (values.integer, "1_000"),
         (values.natural, "-1"),
-        (values.config_name, ""),
         (values.positive, "0"),
         (values.port, "65536"),
         (values.number, "nan"),
@@ -45,6 +44,12 @@ def test_numbers_out_of_their_range_are_refused(parse: object, text: str) -> Non
     assert callable(parse)
     with pytest.raises(CommandLineError, match=f"^Invalid option value. Got {text}$"):
         parse(text)
+
+
+def test_the_name_of_a_custom_configuration_must_not_be_empty() -> None:
+    assert values.config_name("h100") == "h100"
+    with pytest.raises(CommandLineError, match="^Error: empty argument for --model-config-name$"):
+        values.config_name("")
 
 
 @pytest.mark.parametrize(("text", "level"), [("true", 1), ("FALSE", 0), ("0", 0), ("1", 1), ("3", 3)])
