@@ -48,7 +48,7 @@ def test_numbers_out_of_their_range_are_refused(parse: object, text: str) -> Non
 
 def test_the_name_of_a_custom_configuration_must_not_be_empty() -> None:
     assert values.config_name("h100") == "h100"
-    with pytest.raises(CommandLineError, match="^Error: empty argument for --model-config-name$"):
+    with pytest.raises(CommandLineError, match=r"^Error: empty argument for --model-config-name$"):
         values.config_name("")
 
 

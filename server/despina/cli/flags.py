@@ -38,7 +38,13 @@ _MODEL_REPOSITORY = (
     Flag("model-control-mode", _REPOSITORY, "<string>", v.control_mode, "none, poll or explicit."),
     Flag("repository-poll-secs", _REPOSITORY, "<integer>", v.natural, "Seconds between two polls; poll only.", 15),
     Flag("load-model", _REPOSITORY, "<string>", str, "Model to load at start-up, * for all; repeatable.", repeats=True),
-    Flag("model-config-name", _REPOSITORY, "<string>", v.config_name, "Use configs/<name>.pbtxt of each model that has it."),
+    Flag(
+        "model-config-name",
+        _REPOSITORY,
+        "<string>",
+        v.config_name,
+        "Use configs/<name>.pbtxt of each model that has it.",
+    ),
     Flag("model-load-thread-count", _REPOSITORY, "<integer>", v.positive, "Models loaded at the same time."),
     Flag("model-load-retry-count", _REPOSITORY, "<integer>", v.natural, "Times a failed load is tried again."),
 )
