@@ -99,7 +99,7 @@ class InProcess:
         return runs * self._batch / taken
 
     def workload(self, name: str) -> Workload:
-        """The rows, and this session's answers to them one by one. The tolerance is a quarter of the distance between
+        """The rows, and what ONNX Runtime answers to each of them. The tolerance is a quarter of the distance between
         the two answers nearest to each other: enough to tell whose answer it is, whatever order a batch sums in."""
         inputs = self._inputs
         count = len(next(iter(inputs.values())))
