@@ -66,8 +66,11 @@ def test_states_may_change_their_shape(clock) -> None:
     stage.submit(1, settle=False)
     stage.submit(2, 2, "s")
     (run,) = stage.running
-    assert (stage.ran[-1], [part.tolist() for part in run.batch.inputs["STATE"]]) == ([1], [[[0, 1, 2]]])
-    answer(stage, {"SUM": np.ones((1, 1)), "NEW": np.ones((1, 3), "<i4")})
+    assert (stage.ran[-1], [part.tolist() for part in run.batch.inputs["STATE"]]) == (
+        [1, 0],
+        [[[0, 1, 2]], [[0, 0, 0]]],
+    )
+    answer(stage, {"SUM": np.ones((2, 1)), "NEW": np.ones((2, 3), "<i4")})
     assert stage.ran[-1] == [0, 2]
     assert [part.shape for part in stage.running[0].batch.inputs["STATE"]] == [(1, 1), (1, 1)]
 

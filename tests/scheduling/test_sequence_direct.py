@@ -152,6 +152,17 @@ def test_different_shapes_run_apart_in_their_own_rows_and_the_longest_wait_goes_
     assert stage.ran == [[0, 0, 0, 4], [0, 2, 3], [1]]
 
 
+def test_rows_go_up_to_the_highest_with_a_request_of_whatever_shape(clock) -> None:
+    stage = SequenceStage(clock)
+    fill(stage, 4)
+    stage.submit(4)
+    for sequence, key in ((1, "narrow"), (2, "wide"), (3, "wide")):
+        clock.advance(1)
+        stage.submit(sequence, shape_key=key)
+    stage.finish_all()
+    assert stage.ran == [[0, 0, 0, 4], [1, 0, 0], [0, 2, 3]]
+
+
 def test_a_model_without_a_batch_dimension_runs_one_request_at_a_time(clock) -> None:
     states = tuple(replace(state, initial=np.zeros(1, "<i4")) for state in direct().states)
     plan = replace(direct(0), flags=tuple(flag(kind, (1,)) for kind in ("START", "END", "READY")), states=states)

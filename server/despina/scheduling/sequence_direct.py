@@ -81,7 +81,7 @@ class DirectInstance:
         keys = {slot: self._steps.shape_key(sequence, sequence.queue[0]) for slot, sequence in ready}
         first, _ = min(ready, key=lambda item: item[1].queue[0].queued_ns)
         taken = [slot for slot, _ in ready if keys[slot] == keys[first]]
-        rows: list[Step | None] = [None] * (taken[-1].number + 1)
+        rows: list[Step | None] = [None] * (ready[-1][0].number + 1)
         for slot in taken:
             rows[slot.number] = step = self._steps.make(slot, now_ns)
             self._owner.started(step.pending)
