@@ -19,6 +19,7 @@ from despina.protocol import tensor_data
 from despina.protocol.encode import Buffer, encode_output, json_data, response_frame
 from despina.protocol.json import loads, loads_first_wins
 from despina.protocol.messages import Array, InferRequest, OutputTensor
+from despina.protocol.tensor_data import PlainNumbers
 from despina.scheduling.pending import Pending
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ V = TypeVar("V")
 @dataclass(frozen=True, slots=True)
 class InputTemplate:
     """An input whose bytes or elements come with every request. `offset` counts from the start of the body and matters
-    for binary inputs only; `datatype` and `count` for JSON ones."""
+    for binary inputs only; `datatype`, `count` and `numbers` for JSON ones."""
 
     name: str
     dtype: np.dtype[np.generic]
@@ -43,6 +44,14 @@ class InputTemplate:
     offset: int
     datatype: str
     count: int
+    numbers: PlainNumbers | None = None
+
+    def read(self, text: bytes) -> Array:
+        """The array that `text` spells. Raises JSONDecodeError or DespinaError when it does not."""
+        flat = self.numbers.read(text) if self.numbers is not None else None
+        if flat is None:
+            flat = tensor_data.from_json(orjson.loads(text), self.name, self.datatype, self.count)
+        return flat.reshape(self.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +121,7 @@ class Templates:
         inputs: dict[str, Array] = {}
         try:
             for item, (start, end) in zip(template.inputs, parts.spans, strict=True):
-                data = orjson.loads(text[start:end])
-                flat = tensor_data.from_json(data, item.name, item.datatype, item.count)
-                inputs[item.name] = flat.reshape(item.shape)
+                inputs[item.name] = item.read(text[start:end])
         except (orjson.JSONDecodeError, DespinaError):
             return None
         return template, inputs
@@ -131,7 +138,8 @@ class Templates:
             array = pending.inputs[item.name]
             if not isinstance(item.data, np.ndarray) or array.dtype == object:
                 return
-            inputs.append(InputTemplate(item.name, array.dtype, array.shape, 0, item.datatype, array.size))
+            numbers = PlainNumbers.of(item.datatype, array.size)
+            inputs.append(InputTemplate(item.name, array.dtype, array.shape, 0, item.datatype, array.size, numbers))
         _keep(self._json, parts.fixed, self._template(len(body), inputs, request, pending))
 
     # ------------------------------------------------------------------------------------------------------- replies

