@@ -92,6 +92,7 @@ MODELS = {
     "identity_bytes": ("BYTES", (("A", 2), ("B", 3)), ("X", "Y")),
     "identity_fp16": ("FP16", (("A", 2), ("B", 3)), ("X", "Y")),
 }
+IDS = ['"7"', '"7"', '"number eight"', '""', '"\u00e9"', '"a\\"b"', '"\\n"', '"\t"', '"/"', "7", "null"]
 NUMBERS = {"FP32": "<f4", "INT32": "<i4", "FP16": "<f2"}
 
 
@@ -131,10 +132,11 @@ def json_structures(draw: st.DrawFn, model: str) -> str:
     if wanted:
         listed = ",".join(f'{{"name":"{name}","parameters":{{"binary_data":{binary}}}}}' for name in wanted)
         members.append(f'"outputs":[{listed}]')
-    further = ['"id":"7"', '"x":{"data":@2@}', '"y":{"data":@3@}', '"z":"\\"data\\":[1]"', '"outputs":[]', '"x":NaN']
+    further = ['"id":#', '"x":{"data":@2@}', '"y":{"data":@3@}', '"z":"\\"data\\":[1]"', '"outputs":[]', '"x":NaN']
     further += ['"parameters":{"binary_data_output":true}', '"parameters":{"timeout":1}', '"x":"\u00e9"']
     members += draw(st.lists(st.sampled_from(further), max_size=draw(st.sampled_from([0, 0, 1, 3]))))
-    return "{" + ",".join(draw(st.permutations(members))) + "}"
+    begins = draw(st.sampled_from(["", "", '"id":#,', '"id": #,', '"id":#,"\\u0069d":#,']))
+    return "{" + begins + ",".join(draw(st.permutations(members))) + "}"
 
 
 @st.composite
@@ -146,7 +148,10 @@ def json_bodies(draw: st.DrawFn, model: str) -> list[Body]:
         filled = [
             draw(texts_of_data(MODELS[model][0], int(piece))) if odd % 2 else piece for odd, piece in enumerate(pieces)
         ]
-        bodies.append(("".join(filled).encode(), None))
+        text = "".join(filled)
+        while "#" in text:
+            text = text.replace("#", draw(st.sampled_from(IDS)), 1)
+        bodies.append((text.encode(), None))
     return bodies
 
 
@@ -176,6 +181,8 @@ def binary_body(draw: st.DrawFn, model: str) -> Body:
             entry["data"] = values
         entries.append(entry)
     document: dict[str, Any] = {"inputs": entries}
+    if draw(st.booleans()):
+        document = {"id": draw(st.sampled_from(["7", "number eight", "", "\u00e9", '"'])), **document}
     if draw(st.booleans()):
         document["parameters"] = {"binary_data_output": True}
     head = json.dumps(document).encode()
@@ -212,9 +219,29 @@ def test_a_request_that_was_seen_before_is_known(exchanges: Exchanges) -> None:
     assert not exchanges.is_known("identity_int32", two_inputs('"data":[8,9,1]', '"data":[7,7,7]'))
 
 
+@pytest.mark.parametrize(("space", "known"), [("", True), (" ", True), ("  ", False)])
+def test_requests_that_differ_in_their_ids_are_one_kind(exchanges: Exchanges, space: str, known: bool) -> None:
+    data = '"data":[1,2]', '"data":[1,2,3]'
+    one, other, none = (two_inputs(*data, f'"id":{space}{text},' if text else "") for text in ('"1"', '"two"', ""))
+    exchanges.answers("identity_int32", [(one, None)], keep=True)
+    assert exchanges.is_known("identity_int32", other) is known
+    assert not exchanges.is_known("identity_int32", none)
+    answers = exchanges.answers("identity_int32", [(one, None), (other, None)], keep=True)
+    assert [json.loads(content).get("id") for _, content, _ in answers] == ["1", "two"]
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
+        # An id that is told twice: which one counts must not be forgotten.
+        (
+            two_inputs('"data":[1,2]', '"data":[1,2,3]', '"id":"a","id":"a",'),
+            two_inputs('"data":[1,2]', '"data":[1,2,3]', '"id":"b","id":"a",'),
+        ),
+        (
+            two_inputs('"data":[1,2]', '"data":[1,2,3]', '"id":"a","\\u0069d":"a",'),
+            two_inputs('"data":[1,2]', '"data":[1,2,3]', '"id":"b","\\u0069d":"a",'),
+        ),
         # "data" of something else, while that of the inputs is written in another way.
         (
             two_inputs('"data" :[1,2]', '"data" :[1,2,3]', '"x":{"data":[5,6]},"y":{"data":[5,6,7]},'),

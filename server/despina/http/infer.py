@@ -127,15 +127,15 @@ class InferExchange:
         found = templates.find_binary(body, length) if length < len(body) else templates.find_json(body)
         if found is None:
             return False
-        self._template, inputs = found
-        template = self._template
+        self._template = template = found.template
         self._request = template.request
         self.pending = pending = Pending(
-            inputs,
+            found.inputs,
             template.rows,
             self._done,
             template.shape_key,
             template.requested,
+            found.id,
             priority=template.priority,
             timeout_us=template.timeout_us,
             byte_size=template.byte_size,
@@ -186,7 +186,7 @@ class InferExchange:
         assert request is not None
         model = self._model
         outputs = encode_outputs(model, request, pending, self._server)
-        response = encode.encode_response(model.name, model.version, request.id, outputs, pending.response_parameters)
+        response = encode.encode_response(model.name, model.version, pending.id, outputs, pending.response_parameters)
         return InferReply(200, response.buffers, response.header_length)
 
 

@@ -2,8 +2,9 @@
 
 Clients send the same JSON again and again around tensors that differ. The first request of a kind is decoded, admitted
 and encoded in full; what that came to is kept as a `RequestTemplate` under the bytes that do not change. The next
-request with the same bytes only has its tensors cut out: binary ones as views of the body, JSON ones by parsing just
-the arrays. Anything unusual (an id, parameters, shared memory, classification) is not kept and takes the full way.
+request with the same bytes only has its id and its tensors cut out: binary ones as views of the body, JSON ones by
+parsing just the arrays. Anything unusual (parameters, shared memory, classification) is not kept and takes the full
+way.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import numpy as np
 import orjson
 
 from despina.errors import DespinaError
+from despina.http.fixed_text import holds_the_inputs, split_at_data, tells_its_id_once, without_id
 from despina.protocol import tensor_data
 from despina.protocol.encode import Buffer, encode_output, json_data, response_frame
-from despina.protocol.json import loads, loads_first_wins
 from despina.protocol.messages import Array, InferRequest, OutputTensor
 from despina.protocol.tensor_data import PlainNumbers
 from despina.scheduling.pending import Pending
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 MAX_TEMPLATES = 128
 MAX_FIXED_BYTES = 4096
-_DATA = b'"data":'
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -35,7 +35,7 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class InputTemplate:
-    """An input whose bytes or elements come with every request. `offset` counts from the start of the body and matters
+    """An input whose bytes or elements come with every request. `offset` counts from the end of the JSON and matters
     for binary inputs only; `datatype`, `count` and `numbers` for JSON ones."""
 
     name: str
@@ -60,7 +60,7 @@ class RequestTemplate:
     scheduler is told of them; `binary` says for each whether it comes back as binary data; empty when replies of this
     kind are not kept. `frames` maps the shapes of the outputs to the JSON around their data."""
 
-    body_size: int
+    binary_size: int
     inputs: tuple[InputTemplate, ...]
     rows: int
     shape_key: object
@@ -74,49 +74,67 @@ class RequestTemplate:
     frames: dict[tuple[tuple[int, ...], ...], tuple[bytes, ...]] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class KnownRequest:
+    """A request of a known kind: what it has in common with others, and what is its own."""
+
+    template: RequestTemplate
+    id: str
+    inputs: dict[str, Array]
+
+
 class Templates:
-    """The templates of one model version."""
+    """The templates of one model version, by the pieces of JSON that do not change: one piece before binary tensors, or
+    those around the data of JSON ones."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._binary: dict[bytes, RequestTemplate] = {}
-        self._json: dict[tuple[bytes, ...], RequestTemplate] = {}
+        self._known: dict[tuple[bytes, ...], RequestTemplate] = {}
 
     # ----------------------------------------------------------------------------------------------- binary requests
 
-    def find_binary(self, body: memoryview, length: int) -> tuple[RequestTemplate, dict[str, Array]] | None:
-        """Template and inputs of a body whose first `length` bytes are JSON, if that JSON is known."""
-        template = self._binary.get(bytes(body[:length]))
-        if template is None or template.body_size != len(body):
+    def find_binary(self, body: memoryview, length: int) -> KnownRequest | None:
+        """What is known of a body whose first `length` bytes are JSON."""
+        request_id, text = without_id(bytes(body[:length]))
+        template = self._known.get((text,))
+        if template is None or template.binary_size != len(body) - length:
             return None
-        return template, {item.name: np.ndarray(item.shape, item.dtype, body, item.offset) for item in template.inputs}
+        return KnownRequest(
+            template,
+            request_id,
+            {item.name: np.ndarray(item.shape, item.dtype, body, length + item.offset) for item in template.inputs},
+        )
 
     def keep_binary(self, body: memoryview, length: int, request: InferRequest, pending: Pending) -> None:
         """Remember a request that was just admitted, if its JSON says all there is to say about the next one."""
-        if length > MAX_FIXED_BYTES or not _is_plain(request):
+        key = _key((bytes(body[:length]),), request)
+        if key is None:
             return
         inputs: list[InputTemplate] = []
-        offset = length
+        offset = 0
         for item in request.inputs:
             array = pending.inputs[item.name]
             if not isinstance(item.data, memoryview) or item.data.obj is not body.obj or array.dtype == object:
                 return
             inputs.append(InputTemplate(item.name, array.dtype, array.shape, offset, item.datatype, array.size))
             offset += item.data.nbytes
-        if offset == len(body):
-            _keep(self._binary, bytes(body[:length]), self._template(len(body), inputs, request, pending))
+        if offset == len(body) - length:
+            _keep(self._known, key, self._template(offset, inputs, request, pending))
 
     # ------------------------------------------------------------------------------------------------- JSON requests
 
-    def find_json(self, body: memoryview) -> tuple[RequestTemplate, dict[str, Array]] | None:
-        """Template and inputs of a body that is all JSON, if everything around its data is known. None as well when the
-        data is not as it should be: what is wrong with it is for the full decoding to say."""
-        if not self._json:
+    def find_json(self, body: memoryview) -> KnownRequest | None:
+        """What is known of a body that is all JSON. None as well when the data is not as it should be: what is wrong
+        with it is for the full decoding to say."""
+        if not self._known:
             return None
         text = bytes(body)
         parts = split_at_data(text)
-        template = self._json.get(parts.fixed) if parts else None
-        if template is None or parts is None:
+        if parts is None:
+            return None
+        request_id, first = without_id(parts.fixed[0])
+        template = self._known.get((first, *parts.fixed[1:]))
+        if template is None:
             return None
         inputs: dict[str, Array] = {}
         try:
@@ -124,14 +142,13 @@ class Templates:
                 inputs[item.name] = item.read(text[start:end])
         except (orjson.JSONDecodeError, DespinaError):
             return None
-        return template, inputs
+        return KnownRequest(template, request_id, inputs)
 
     def keep_json(self, body: memoryview, request: InferRequest, pending: Pending) -> None:
         """Remember a request that was just admitted, if only its data will differ the next time."""
-        if not _is_plain(request):
-            return
         parts = split_at_data(bytes(body))
-        if parts is None or sum(map(len, parts.fixed)) > MAX_FIXED_BYTES or not holds_the_inputs(parts):
+        key = _key(parts.fixed, request) if parts else None
+        if parts is None or key is None or not holds_the_inputs(parts):
             return
         inputs: list[InputTemplate] = []
         for item in request.inputs:
@@ -140,16 +157,16 @@ class Templates:
                 return
             numbers = PlainNumbers.of(item.datatype, array.size)
             inputs.append(InputTemplate(item.name, array.dtype, array.shape, 0, item.datatype, array.size, numbers))
-        _keep(self._json, parts.fixed, self._template(len(body), inputs, request, pending))
+        _keep(self._known, key, self._template(0, inputs, request, pending))
 
     # ------------------------------------------------------------------------------------------------------- replies
 
     def _template(
-        self, body_size: int, inputs: list[InputTemplate], request: InferRequest, pending: Pending
+        self, binary_size: int, inputs: list[InputTemplate], request: InferRequest, pending: Pending
     ) -> RequestTemplate:
         outputs, binary = self._reply_outputs(request)
         return RequestTemplate(
-            body_size,
+            binary_size,
             tuple(inputs),
             pending.rows,
             pending.shape_key,
@@ -189,7 +206,7 @@ class Templates:
             if frame is None:
                 return None
             _keep(template.frames, shapes, frame)
-        return _fill(frame, template, arrays)
+        return _fill(_with_id(pending.id, frame) if pending.id else frame, template, arrays)
 
     def _frame(self, template: RequestTemplate, arrays: list[Array]) -> tuple[bytes, ...] | None:
         if any(array.ndim == 0 or not array.size or not array.flags.c_contiguous for array in arrays):
@@ -199,6 +216,10 @@ class Templates:
             for (name, datatype), array, binary in zip(template.outputs, arrays, template.binary, strict=True)
         ]
         return response_frame(self._model.name, self._model.version, "", described)
+
+
+def _with_id(request_id: str, frame: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    return b'{"id":%b,%b' % (orjson.dumps(request_id), frame[0][1:]), *frame[1:]
 
 
 def _fill(frame: tuple[bytes, ...], template: RequestTemplate, arrays: list[Array]) -> tuple[list[Buffer], int] | None:
@@ -220,64 +241,25 @@ def _fill(frame: tuple[bytes, ...], template: RequestTemplate, arrays: list[Arra
     return [head, *blobs], len(head) if blobs else 0
 
 
-def _is_plain(request: InferRequest) -> bool:
-    return not (
-        request.id
+def _key(pieces: tuple[bytes, ...], request: InferRequest) -> tuple[bytes, ...] | None:
+    """What to keep a request under; None when its like cannot be recognised by these pieces."""
+    request_id, first = without_id(pieces[0])
+    if (
+        request_id != request.id
+        or not tells_its_id_once(b"".join(pieces))
+        or sum(map(len, pieces)) > MAX_FIXED_BYTES
         or request.correlation_id
         or request.sequence_start
         or request.sequence_end
         or request.parameters
         or request.raw
         or any(output.shared_memory is not None for output in request.outputs)
-    )
+    ):
+        return None
+    return first, *pieces[1:]
 
 
 def _keep(known: dict[K, V], key: K, value: V) -> None:
     if len(known) >= MAX_TEMPLATES:
         known.clear()
     known[key] = value
-
-
-@dataclass(frozen=True, slots=True)
-class JsonParts:
-    """A JSON text cut into its `data` arrays, at `spans`, and what is `fixed` before, between and after them."""
-
-    fixed: tuple[bytes, ...]
-    spans: tuple[tuple[int, int], ...]
-
-
-def split_at_data(text: bytes) -> JsonParts | None:
-    """Cut out the arrays behind every `"data":`, found by their brackets alone; None when there is none. Whether a
-    piece really is an array is for the JSON parser to say."""
-    fixed: list[bytes] = []
-    spans: list[tuple[int, int]] = []
-    position = 0
-    while (mark := text.find(_DATA, position)) >= 0:
-        start = mark + len(_DATA)
-        while text[start : start + 1] == b" ":
-            start += 1
-        depth = 0
-        while text[start + depth : start + depth + 1] == b"[":
-            depth += 1
-        end = text.find(b"]" * depth, start) if depth else -1
-        if end < 0:
-            return None
-        fixed.append(text[position:start])
-        position = end + depth
-        spans.append((start, position))
-    fixed.append(text[position:])
-    return JsonParts(tuple(fixed), tuple(spans)) if spans else None
-
-
-def holds_the_inputs(parts: JsonParts) -> bool:
-    """Whether the pieces that were cut out are the data of the inputs, all of them, in order, and nothing else:
-    `"data":` may stand anywhere, a key may be there twice or be written differently, and a piece may end too early.
-    Told by parsing the document with a number in place of each piece."""
-    text = parts.fixed[0] + b"".join([b"%d%b" % numbered for numbered in enumerate(parts.fixed[1:])])
-    try:
-        document = loads(text)
-        if document != loads_first_wins(text):
-            return False
-        return [entry.get("data") for entry in document["inputs"]] == list(range(len(parts.spans)))
-    except (DespinaError, AttributeError, KeyError, TypeError, RecursionError):
-        return False
