@@ -8,7 +8,9 @@
  * loop: requests are due at the times of a Poisson process of that many per second, whatever the server does, and a
  * latency counts from when the request was due, so a stall of the server shows in every request it delayed.
  *
- * When SECONDS are over nothing new is sent, and what is under way is waited for. Prints one JSON object.
+ * When SECONDS are over nothing new is sent, and what is under way is waited for. Prints one JSON object. Its "seconds"
+ * of a closed loop end with the last answer in time: with batches that take a second, the one that did not make it would
+ * else count as if nothing had been done. Not so when the next answer kept us waiting longer than any other.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -52,6 +54,7 @@ static int epoll_fd, port;
 static uint64_t deadline, *due;            /* due: requests of the open loop that wait for a connection */
 static size_t due_first, due_end, due_room, busy_count;
 static uint64_t completed, answered, errors, reconnects, slowest, counts[BUCKETS];
+static uint64_t last_in_time, longest_gap, first_late;
 
 static void die(const char *what) {
     fprintf(stderr, "loadgen: %s: %s\n", what, errno ? strerror(errno) : "unexpected");
@@ -136,7 +139,11 @@ static void finish(Connection *c, int open_loop) {
     c->busy = 0;
     busy_count--;
     answered++;
-    if (now <= deadline) completed++;
+    if (now <= deadline) {
+        completed++;
+        if (now - last_in_time > longest_gap) longest_gap = now - last_in_time;
+        last_in_time = now;
+    } else if (!first_late) first_late = now;
     if (!c->refused) {
         counts[bucket_of(taken)]++;
         if (taken > slowest) slowest = taken;
@@ -246,6 +253,7 @@ int main(int argc, char **argv) {
         all[i].fd = -1;
     }
     uint64_t start = now_ns(), now = start;
+    last_in_time = start;
     deadline = start + (uint64_t)(seconds * 1e9);
     double next = (double)start + (open_loop ? -log(1 - drand48()) / rate * 1e9 : 0);
     if (!open_loop)
@@ -270,6 +278,7 @@ int main(int argc, char **argv) {
         }
         now = now_ns();
     }
-    print_result(start, now < deadline ? now : deadline, due_end - due_first);
+    int steady = !open_loop && first_late && first_late - last_in_time <= 2 * longest_gap;
+    print_result(start, steady ? last_in_time : now < deadline ? now : deadline, due_end - due_first);
     return 0;
 }
