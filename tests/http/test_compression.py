@@ -1,0 +1,45 @@
+"""What is compressed can be read by everybody, and costs no more than it must."""
+
+import gzip
+import random
+import zlib
+
+import pytest
+
+from despina.errors import DespinaError
+from despina.http.compression import compress, decompress, negotiate
+
+SIZES = [0, 1, 255, 256, 511, 512, 8191, 8192, 32767, 32768, 100_000]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_any_reader_gets_back_what_was_compressed(size: int, encoding: str) -> None:
+    body = random.Random(size).randbytes(size // 2) + b"0123456789" * (size // 20 + 1)
+    packed = compress(body, encoding)
+    assert (gzip.decompress(packed) if encoding == "gzip" else zlib.decompress(packed)) == body
+    assert decompress(packed, encoding, len(body)) == body
+    assert len(packed) <= len(zlib.compress(body, 6)) * 1.05 + 20
+
+
+def test_more_than_the_limit_is_refused() -> None:
+    with pytest.raises(DespinaError, match="exceeds the maximum allowed value of 99 bytes"):
+        decompress(gzip.compress(bytes(100)), "gzip", 99)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [
+        ("", ""),
+        ("gzip, deflate", "gzip"),
+        ("gzip, deflate, br, zstd", "gzip"),
+        ("deflate, gzip", "deflate"),
+        ("gzip;q=0.5, deflate;q=0.8", "deflate"),
+        ("gzip;q=0.5, identity", ""),
+        ("gzip;q=0", ""),
+        ("gzip;q=x, deflate", "deflate"),
+        ("br, *", ""),
+    ],
+)
+def test_the_highest_quality_wins_and_the_first_of_equals(accepted: str, encoding: str) -> None:
+    assert negotiate(accepted) == encoding
