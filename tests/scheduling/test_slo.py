@@ -123,3 +123,32 @@ def test_accepted_requests_meet_the_target_at_every_load(stage: Stage, load: flo
     assert len(times_ms) / 2_000 >= 0.95 * min(load, 1.0) * capacity_per_ms
     if load < 0.8:
         assert refused == 0
+
+
+@pytest.mark.parametrize(("tail_ms", "load", "good"), [(7, 0.3, 0.29), (7, 0.8, 0.7), (7, 1.5, 0.88), (15, 0.8, 0.55)])
+def test_times_that_vary_are_no_reason_to_stop_working(stage: Stage, tail_ms: int, load: float, good: float) -> None:
+    """Every tenth batch takes a third of the target longer, or three quarters of it, as when other processes want the
+    machine. `good` is the part of the capacity that is answered in time."""
+    learn(stage)
+    chance = random.Random(3)
+    stage.run_time_ns = lambda rows: run_time_ns(rows) + (tail_ms * MS if chance.random() < 0.1 else 0)
+    capacity_per_ms = 70 / (run_time_ns(70) / MS + 0.1 * tail_ms)
+    deadlines: dict[Pending, int] = {}
+    in_time = 0
+
+    def answer(pending: Pending) -> None:
+        nonlocal in_time
+        in_time += pending.error is None and stage.clock.now_ns() <= deadlines[pending]
+
+    end_ns = stage.clock.now_ns() + 2_000 * MS
+    while stage.clock.now_ns() < end_ns:
+        stage.clock.advance(chance.expovariate(load * capacity_per_ms))
+        deadline = stage.clock.now_ns() + int(SLO_MS * MS)
+        try:
+            pending = stage.submit(on_answer=answer, settle=False)
+        except Unavailable:
+            continue
+        deadlines[pending] = deadline
+        stage.clock.settle()
+    stage.clock.advance(100)
+    assert in_time / 2_000 >= good * capacity_per_ms

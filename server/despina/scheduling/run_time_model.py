@@ -1,8 +1,8 @@
 """How long will a batch of so many rows take? Learned from the batches that ran.
 
 For each shape, time = a + b * rows is fitted by least squares with exponentially fading weights, so that the model
-follows a machine that gets faster or slower. `expected_ns` adds twice the mean deviation to the line: a promise should
-hold for most batches, not for half of them.
+follows a machine that gets faster or slower. Batches deviate from their line; how much on average is known too, so that
+a promise can hold for most batches and not for half of them.
 """
 
 from collections import OrderedDict
@@ -62,16 +62,19 @@ class RunTimeModel:
             self._lines.popitem(last=False)
         line.observe(rows, taken_ns)
 
-    def expected_ns(self, shape_key: object, rows: int) -> int:
-        """Time that a batch of `rows` is unlikely to exceed; 0 while too little is known of its shape."""
-        line = self._lines.get(shape_key)
-        if line is None or line.seen < self.ENOUGH:
-            return 0
-        return int(line.at(rows) + 2 * line.deviation)
+    def mean_ns(self, shape_key: object, rows: int) -> float:
+        """Time of a batch of `rows` on average; 0 while too little is known of its shape."""
+        line = self._known(shape_key)
+        return line.at(rows) if line is not None else 0.0
+
+    def deviation_ns(self, shape_key: object) -> float:
+        """How far a batch is off its mean, on average."""
+        line = self._known(shape_key)
+        return line.deviation if line is not None else 0.0
 
     def largest_batch(self, shape_key: object, max_rows: int, limit_ns: float) -> int:
-        """Most rows, up to `max_rows`, that are expected to take no longer than `limit_ns`; at least 1. What was never
-        tried is approached by doubling."""
+        """Most rows, up to `max_rows`, that take no longer than `limit_ns` on average; at least 1. What was never tried
+        is approached by doubling."""
         line = self._lines.get(shape_key)
         if line is None:
             return 1
@@ -81,5 +84,9 @@ class RunTimeModel:
         low, high = 1, most
         while low < high:
             middle = (low + high + 1) // 2
-            low, high = (middle, high) if self.expected_ns(shape_key, middle) <= limit_ns else (low, middle - 1)
+            low, high = (middle, high) if line.at(middle) <= limit_ns else (low, middle - 1)
         return low
+
+    def _known(self, shape_key: object) -> _Line | None:
+        line = self._lines.get(shape_key)
+        return line if line is not None and line.seen >= self.ENOUGH else None

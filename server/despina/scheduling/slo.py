@@ -3,7 +3,8 @@
 What a user wants is not "batches of 32 after 2 ms" but "99 of 100 answers within 20 ms, and as many as possible". From
 the measured run times this follows:
 
-- a request that just missed a batch waits for it and then runs in the next: a batch may take half the target at most;
+- a request that just missed a batch waits for it and then runs in the next: a batch may take half the target at most,
+  on average (smaller batches would not make times that vary vary less, only use the machine worse);
 - requests run in the order of their deadlines (arrival + target, or the request's own shorter timeout);
 - one that cannot make its deadline any more is refused at once, so that it does not make the next one late, too.
 
@@ -23,6 +24,14 @@ from despina.scheduling.run_time_model import RunTimeModel
 
 HEADROOM = 0.9
 """Part of the target that queueing and running may use up; the rest is for the way in and out."""
+
+LARGEST_MARGIN = 0.1
+"""Part of the target that an expectation may be made longer by because times vary. Where they vary by more, refusing
+more helps nobody: a batch that happens to be slow makes its requests late however few they are."""
+
+FORMED, PROMISED = 0.5, 0.48
+"""Part of the target that a batch may take when it is formed, and when it is counted on: what is measured meanwhile
+moves the sizes a little, and a request that just fitted must not be left for one more batch."""
 
 
 @dataclass(order=True, slots=True)
@@ -85,14 +94,22 @@ class SloQueue:
         return sum(entry.pending.rows for entry in self._entries if entry.deadline_ns <= deadline_ns)
 
     def _expected_wait_ns(self, pending: Pending, rows_ahead: int) -> int:
-        """From now to the end of the batch that will hold the request; 0 while too little is known."""
+        """From now to the end of the batch that will hold the request, unlikely to be exceeded; 0 while too little is
+        known."""
+        times, shape_key = self._times, pending.shape_key
         free_in_ns = self._free_in_ns(pending.queued_ns)
         if not rows_ahead and not free_in_ns:
-            return self._times.expected_ns(pending.shape_key, pending.rows)
+            return int(times.mean_ns(shape_key, pending.rows) + self._margin_ns(shape_key, 1))
         # Others will join its batch while it waits: every batch counts as a full one.
-        cap = self._cap(pending.shape_key)
-        rounds = 1 + (rows_ahead + pending.rows - 1) // cap // self._instances
-        return free_in_ns + rounds * self._times.expected_ns(pending.shape_key, cap)
+        cap = self._cap(shape_key, PROMISED)
+        batches = 1 + (rows_ahead + pending.rows - 1) // cap // self._instances
+        expected_ns = free_in_ns + batches * times.mean_ns(shape_key, cap)
+        return int(expected_ns + self._margin_ns(shape_key, batches + (free_in_ns > 0)))
+
+    def _margin_ns(self, shape_key: object, batches: int) -> float:
+        """What is added for times that vary; batches in a row partly make up for each other."""
+        margin_ns = 2 * self._times.deviation_ns(shape_key) * batches**0.5
+        return min(margin_ns, LARGEST_MARGIN * self._target_ns)
 
     def _free_in_ns(self, now_ns: int) -> int:
         """How long until the first instance is free."""
@@ -100,8 +117,8 @@ class SloQueue:
             return 0
         return max(0, min(self._ends_ns) - now_ns)
 
-    def _cap(self, shape_key: object) -> int:
-        return self._times.largest_batch(shape_key, self._max_rows, self._target_ns / 2)
+    def _cap(self, shape_key: object, part: float) -> int:
+        return self._times.largest_batch(shape_key, self._max_rows, self._target_ns * part)
 
     # --------------------------------------------------------------------------------------------------- going out
 
@@ -109,7 +126,7 @@ class SloQueue:
         """The requests with the earliest deadlines, up to the cap. A batch is never made smaller for the sake of one
         that is late: under overload all are nearly late, and small batches would make all of them so."""
         first = self._entries[0].pending
-        cap = self._cap(first.shape_key)
+        cap = self._cap(first.shape_key, FORMED)
         count = rows = 0
         reason: Reason = "idle"
         for entry in self._entries:
@@ -122,7 +139,7 @@ class SloQueue:
                 break
             rows += pending.rows
             count += 1
-        self._ends_ns.append(now_ns + self._times.expected_ns(first.shape_key, rows))
+        self._ends_ns.append(now_ns + int(self._times.mean_ns(first.shape_key, rows)))
         return Decision(count, closed=True, reason=reason)
 
     def __iter__(self) -> Iterator[Pending]:
@@ -149,7 +166,7 @@ class SloQueue:
         if not self._entries:
             return 0
         first = self._entries[0].pending
-        return first.deadline_ns - self._times.expected_ns(first.shape_key, first.rows)
+        return first.deadline_ns - int(self._times.mean_ns(first.shape_key, first.rows))
 
     def expire(self, now_ns: int) -> list[Pending]:
         expired: list[Pending] = []
