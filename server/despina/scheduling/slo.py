@@ -16,6 +16,7 @@ from bisect import insort
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from math import sqrt
 
 from despina.scheduling.batch_policy import Decision, OpenBatch, Reason
 from despina.scheduling.pending import Pending
@@ -108,7 +109,7 @@ class SloQueue:
 
     def _margin_ns(self, shape_key: object, batches: int) -> float:
         """What is added for times that vary; batches in a row partly make up for each other."""
-        margin_ns = 2 * self._times.deviation_ns(shape_key) * batches**0.5
+        margin_ns = 2 * self._times.deviation_ns(shape_key) * sqrt(batches)
         return min(margin_ns, LARGEST_MARGIN * self._target_ns)
 
     def _free_in_ns(self, now_ns: int) -> int:
