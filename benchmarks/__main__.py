@@ -152,8 +152,8 @@ def payloads_command(effort: Effort, save: str) -> None:
 @click.command("compute")
 @click.option("--models", default="resnet50,densenet121,bert", help="The models; _fp16 behind a name halves it.")
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", help="Where.")
-@click.option("--batch-sizes", default="1,4,8,16", type=Numbers(), help="Of the session in process.")
-@effort(seconds=4.0, connections="16,32")
+@click.option("--batch-sizes", default="1,8,16", type=Numbers(), help="Of the session in process.")
+@effort(seconds=20.0, connections="32")
 def compute_command(effort: Effort, models: str, device: Device, batch_sizes: tuple[int, ...], save: str) -> None:
     """Compute-bound models against a session in process."""
     publish(suites.compute(models.split(","), device, batch_sizes, effort), f"compute-{device}", save, ("despina",))
@@ -182,9 +182,12 @@ def perf_analyzer_command(effort: Effort, server: str, save: str) -> None:
 @click.option("--target-ms", default=100.0, help="The p99 that counts as good.")
 @click.option("--rounds", default=3, help="Alternating rounds.")
 @click.option("--seconds", default=4.0, help="Length of a round.")
+@click.option("--quick", is_flag=True, help="1 round of 0.5 s: whether it works.")
 @click.option("--save", default="", help="Write to benchmarks/results/<name>, to be committed.")
-def goodput_command(model: str, target_ms: float, rounds: int, seconds: float, save: str) -> None:
+def goodput_command(model: str, target_ms: float, rounds: int, seconds: float, quick: bool, save: str) -> None:
     """Answers within a latency target, at 0.2 to 1.5 of the capacity, against fixed settings."""
+    if quick:
+        rounds, seconds = 1, 0.5
     taken = goodput.measure(model, target_ms, goodput.LOADS, rounds, seconds, say)
     goodput.write(taken, RESULTS / save if save else OUT / "results" / "goodput")
 
@@ -192,10 +195,14 @@ def goodput_command(model: str, target_ms: float, rounds: int, seconds: float, s
 @click.command("overload")
 @click.option("--seconds", default=60.0, help="Length of the overload.")
 @click.option("--factor", default=5.0, help="Times the peak.")
+@click.option("--quick", is_flag=True, help="3 seconds: whether it works.")
 @click.option("--save", default="", help="Write to benchmarks/results/<name>, to be committed.")
-def overload_command(seconds: float, factor: float, save: str) -> None:
+def overload_command(seconds: float, factor: float, quick: bool, save: str) -> None:
     """Many times more requests than the server can do, and what comes after."""
-    overload.write(overload.measure(seconds, factor, say), RESULTS / save if save else OUT / "results" / "overload")
+    overload.write(
+        overload.measure(3.0 if quick else seconds, factor, say),
+        RESULTS / save if save else OUT / "results" / "overload",
+    )
 
 
 def say(text: str) -> None:
@@ -222,10 +229,12 @@ PLAN = (
     ("closed", "--model=identity", "--peers=tritonserver,pytriton", "--save=front-end"),
     ("open", "--peers=tritonserver", "--save=open"),
     *(("sweep", what, "--connections=16,64", "--kind=binary", f"--save=sweep-{what}") for what in SWEPT),
+    ("workers", "--counts=1,2", "--save=workers"),
     ("payloads", "--save=payloads"),
     ("compute", "--save=compute-cpu"),
     ("goodput", "--save=goodput"),
     ("overload", "--save=overload"),
+    ("deployments", "--save=deployments"),
     ("second-opinion", "--connections=16,64", "--save=second-opinion"),
     ("perf-analyzer", "--save=perf-analyzer"),
     ("perf-analyzer", "--server=tritonserver", "--save=perf-analyzer-tritonserver"),
@@ -233,14 +242,13 @@ PLAN = (
 
 
 @click.command("all")
-@click.option("--rounds", default=5, help="Alternating rounds per point.")
-@click.option("--quick", is_flag=True, help="2 rounds of 0.5 s, nothing to be committed.")
-def all_command(rounds: int, quick: bool) -> None:
+@click.option("--quick", is_flag=True, help="Short rounds, nothing to be committed.")
+def all_command(quick: bool) -> None:
     """Everything that is committed, one after the other: most of an hour on a machine that does nothing else."""
     for step in PLAN:
         arguments = [part for part in step if not (quick and part.startswith("--save"))]
         print(f"=== {' '.join(arguments)}", file=sys.stderr)
-        main([*arguments, "--quick" if quick else f"--rounds={rounds}"], standalone_mode=False)
+        main([*arguments, "--quick"] if quick else arguments, standalone_mode=False)
 
 
 for command in (
