@@ -35,7 +35,8 @@ class BackendError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TensorMetadata:
-    """A tensor as the model itself declares it: `shape` includes the batch dimension, -1 is a variable dimension."""
+    """A tensor as the model itself declares it: `shape` includes the batch dimension, -1 is a variable dimension.
+    `optional` is an input that executions may lack."""
 
     name: str
     datatype: str
@@ -84,7 +85,8 @@ class Batch:
 
     `inputs` maps each input to its parts, one array per request in request order, to be concatenated along axis 0
     (`rows` is the sum of their first dimensions). For a model without a batch dimension there is exactly one part and
-    `rows` is 0. `outputs` names the outputs somebody asked for; None means all.
+    `rows` is 0. Optional inputs that the requests lack are missing. `outputs` names the outputs somebody asked for;
+    None means all.
     """
 
     inputs: Mapping[str, Sequence[Array]]
@@ -95,7 +97,8 @@ class Batch:
 @dataclass(slots=True)
 class Execution:
     """What an execution produced: whole-batch arrays the backend never touches again, and the clock
-    (`time.monotonic_ns`) when the inputs were in place and when the computation ended."""
+    (`time.monotonic_ns`) when the inputs were in place and when the computation ended. An output that cannot be made
+    because an optional input is missing is left out."""
 
     outputs: Mapping[str, Array]
     input_end_ns: int

@@ -10,6 +10,8 @@ the configuration's `parameters` say what the model looks like. They also say ho
     execute_delay_ms  the same in milliseconds, and
     instance_wise_delay_multiplier  times this times the index of the instance, where that is not zero
     creation_delay_sec              how long loading takes at least
+
+An output whose input is optional and missing is all zeros, with 1 for what the configuration leaves open.
 """
 
 import itertools
@@ -19,6 +21,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from despina_backends.base import Array, BackendError, Batch, Device, Execution, LoadOptions, TensorMetadata
+from despina_backends.dtypes import numpy_dtype
 
 
 def load(options: LoadOptions) -> "IdentityBackend":
@@ -49,7 +52,7 @@ class IdentityBackend:
 
     def instance(self, device: Device) -> "IdentityInstance":
         times = max(1, self._multiplier * next(self._indices))
-        return IdentityInstance(dict(zip(self.outputs, self.inputs, strict=True)), times * self._delay_seconds)
+        return IdentityInstance(dict(zip(self.outputs, self.inputs.values(), strict=True)), times * self._delay_seconds)
 
     def close(self) -> None:
         """There is nothing to free."""
@@ -58,7 +61,7 @@ class IdentityBackend:
 class IdentityInstance:
     """Copies `sources[output]` to each output."""
 
-    def __init__(self, sources: Mapping[str, str], delay_seconds: float) -> None:
+    def __init__(self, sources: Mapping[str, TensorMetadata], delay_seconds: float) -> None:
         self._sources = sources
         self._delay_seconds = delay_seconds
 
@@ -68,11 +71,23 @@ class IdentityInstance:
         input_end_ns = time.monotonic_ns()
         if self._delay_seconds:
             time.sleep(self._delay_seconds)
-        outputs = {name: placed[self._sources[name]].copy() for name in names}
+        outputs = {name: self._copy(self._sources[name], placed, batch.rows) for name in names}
         return Execution(outputs, input_end_ns, time.monotonic_ns())
+
+    def _copy(self, source: TensorMetadata, placed: Mapping[str, Array], rows: int) -> Array:
+        return placed[source.name].copy() if source.name in placed else _zeros(source, rows)
 
     def close(self) -> None:
         """There is nothing to free."""
+
+
+def _zeros(tensor: TensorMetadata, rows: int) -> Array:
+    """`rows` is 0 without a batch dimension."""
+    shape = [1 if size == -1 else size for size in tensor.shape]
+    if rows:
+        shape[0] = rows
+    dtype = numpy_dtype(tensor)
+    return np.full(shape, b"", dtype) if dtype.hasobject else np.zeros(shape, dtype)
 
 
 def _tensors(parameters: Mapping[str, str], name: str, default: str) -> list[TensorMetadata]:

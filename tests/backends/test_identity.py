@@ -47,6 +47,26 @@ def test_the_tensors_of_the_configuration_win() -> None:
     assert (list(backend.inputs.values()), list(backend.outputs.values())) == (inputs, outputs)
 
 
+@pytest.mark.parametrize(
+    ("datatype", "shape", "rows", "zeros"),
+    [
+        ("INT8", (-1, 2), 3, [[0, 0]] * 3),
+        ("FP32", (-1, -1), 2, [[0], [0]]),
+        ("BOOL", (-1, 2), 0, [[False, False]]),
+        ("BYTES", (-1, 1), 1, [[b""]]),
+    ],
+)
+def test_an_optional_input_that_is_missing_gives_zeros(
+    datatype: str, shape: tuple[int, ...], rows: int, zeros: list[object]
+) -> None:
+    inputs = [TensorMetadata("A", "INT8", shape), TensorMetadata("B", datatype, shape, optional=True)]
+    outputs = [TensorMetadata("X", "INT8", shape), TensorMetadata("Y", datatype, shape)]
+    instance = load(LoadOptions("m", Path(), inputs=inputs, outputs=outputs)).instance(Device("CPU"))
+    given = np.ones((rows or 1, 2), np.int8)
+    made = instance.execute(Batch({"A": [given]}, rows)).outputs
+    assert (made["X"].tolist(), made["Y"].tolist()) == (given.tolist(), zeros)
+
+
 def test_later_instances_may_be_slower() -> None:
     parameters = {"execute_delay_ms": "2", "instance_wise_delay_multiplier": "3"}
     backend = load(LoadOptions("m", Path(), parameters=parameters))

@@ -176,6 +176,12 @@ def test_configurations_that_do_not_fit_are_refused(text: str, inputs: Shapes, o
     assert caught.value.message == message
 
 
+def test_optional_inputs_that_a_backend_does_without_go_with_batching() -> None:
+    given = config(BATCH + tensor("input", "x", "dims: 2 optional: true") + Y)
+    inputs = {"x": TensorMetadata("x", "FP32", (-1, 2), optional=True)}
+    match_model(given, inputs, {"y": TensorMetadata("y", "FP32", (-1, 2))}, omissible=("x",))
+
+
 def test_optional_inputs_do_not_go_with_batching() -> None:
     with pytest.raises(InvalidArgument) as caught:
         match(

@@ -194,6 +194,21 @@ def test_an_unknown_backend_is_named(tmp_path):
     )
 
 
+def test_a_backend_that_does_without_an_input_may_batch_without_it(tmp_path):
+    tensors = "data_type: TYPE_FP32 dims: [ 1 ]"
+    put(
+        tmp_path,
+        f"""
+        max_batch_size: 4
+        input [ {{ name: "A" {tensors} optional: true }}, {{ name: "B" {tensors} optional: true }} ]
+        output [ {{ name: "X" {tensors} }}, {{ name: "Y" {tensors} }} ]
+        """,
+        backend="identity",
+    )
+    loaded = load(tmp_path)
+    assert all(tensor.optional for tensor in loaded.backend.inputs.values())
+
+
 def test_tensors_are_checked_before_the_model_is_read_when_the_configuration_lists_them(tmp_path, double):
     put(tmp_path, 'input { name: "X" dims: [ 2 ] } output { name: "Y" data_type: TYPE_FP32 dims: [ 2 ] }')
     with pytest.raises(InvalidArgument, match="model input 'X' must specify 'data_type' for m"):

@@ -37,6 +37,16 @@ def test_arrays_are_taken_as_they_are() -> None:
         assert np.shares_memory(admitted.inputs[name], array)
 
 
+def test_only_requests_with_the_same_optional_inputs_run_together() -> None:
+    text = 'name: "m" max_batch_size: 4 '
+    text += "".join(f'input {{ name: "{name}" data_type: TYPE_FP32 dims: 1 optional: true }} ' for name in "ab")
+    signature = Signature(text_format.Parse(text, ModelConfig()))
+    row = np.zeros((1, 1), np.float32)
+    keys = [signature.admit_arrays(dict.fromkeys(names, row)).shape_key for names in ("a", "b", "ab", "ba")]
+    assert keys[2] == keys[3]
+    assert len({*keys}) == 3
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import pytest
 from google.protobuf import text_format
@@ -32,7 +34,7 @@ class Recorder:
 def test_a_sample_is_requests_of_batch_one_executed_together_on_every_instance(tmp_path):
     samples = read_samples(config(f"batch_size: 3 count: 2 {tensor('zero_data: true')}"), tmp_path)
     instances = [Recorder(), Recorder()]
-    executions = run_samples(samples, instances)
+    executions = run_samples("m", samples, [("m_0", instance) for instance in instances])
     for instance in instances:
         assert [batch.rows for batch in instance.batches] == [3, 3]
         parts = instance.batches[0].inputs["X"]
@@ -43,9 +45,21 @@ def test_a_sample_is_requests_of_batch_one_executed_together_on_every_instance(t
 def test_without_a_batch_dimension_requests_run_one_after_another(tmp_path):
     samples = read_samples(config(f"batch_size: 2 {tensor('zero_data: true')}", max_batch_size=0), tmp_path)
     instance = Recorder()
-    executions = run_samples(samples, [instance])
+    executions = run_samples("m", samples, [("m_0", instance)])
     assert [(batch.rows, batch.inputs["X"][0].shape) for batch in instance.batches] == [(0, (2,))] * 2
     assert [(execution.rows, execution.requests) for execution in executions] == [(1, 1)] * 2
+
+
+@pytest.mark.parametrize("max_batch_size", [8, 0])
+def test_every_iteration_on_every_instance_is_in_the_verbose_log(tmp_path, caplog, max_batch_size):
+    samples = read_samples(config(f"batch_size: 3 count: 2 {tensor('zero_data: true')}", max_batch_size), tmp_path)
+    with caplog.at_level(logging.DEBUG):
+        run_samples("m", samples, [("m_0_0", Recorder()), ("m_0_1", Recorder())])
+    assert [record.getMessage() for record in caplog.records] == [
+        f"model 'm' instance {name} is running warmup sample 's' for iteration {iteration}"
+        for name in ("m_0_0", "m_0_1")
+        for iteration in (1, 2)
+    ]
 
 
 def test_batch_size_zero_is_skipped(tmp_path):
@@ -122,5 +136,5 @@ def test_a_sample_that_fails_is_named(tmp_path):
 
     samples = read_samples(config(f"batch_size: 1 {tensor('zero_data: true')}"), tmp_path)
     with pytest.raises(InvalidArgument) as error:
-        run_samples(samples, [Failing()])
+        run_samples("m", samples, [("m_0", Failing())])
     assert error.value.message == "failed to run warmup sample 's': out of range; "

@@ -1,5 +1,6 @@
 """The cache in front of a scheduler that answers when it is told to."""
 
+import re
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
@@ -92,6 +93,17 @@ def test_a_second_request_is_answered_without_the_scheduler(stage: Stage) -> Non
     assert (statistics.cache_hit.count, statistics.cache_miss.count, statistics.success.count) == (1, 1, 1)
     assert (statistics.queue.count, statistics.inference_count) == (1, 0)
     assert (stage.cache.hits, stage.cache.misses) == (1, 1)
+
+
+def test_an_answer_that_does_not_fit_the_cache_is_reported_once(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    stage.cache.capacity = 100
+    for value in (1, 2):
+        stage.submit(value)
+        stage.inner.answer()
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert re.match(r"Failed to insert key \[[0-9a-f]{64}\] into response cache: ", record.getMessage())
+    assert stage.statistics.cache_miss.count == 2
 
 
 def test_other_values_are_other_requests(stage: Stage) -> None:

@@ -180,7 +180,7 @@ def test_the_error_of_a_step_ends_the_request_and_keeps_its_kind(play, error: De
     assert type(pending.error) is type(error)
     assert str(pending.error) == f"in ensemble 'e', {error.message}"
     assert getattr(pending.error, "retry_after", None) == getattr(error, "retry_after", None)
-    assert it.statistics.failures == {"REJECTED": 0, "CANCELED": 0, "BACKEND": 0, "OTHER": 1}
+    assert it.statistics.failures == {"REJECTED": 0, "CANCELED": 0, "BACKEND": 0, "OTHER": 2}
     assert it.models["c"].calls == []
     assert not it.scheduler.busy
 
@@ -310,11 +310,14 @@ def test_it_is_idle_when_everything_is_answered(play) -> None:
     assert told == ["first", "second"]
 
 
-def test_an_output_that_a_step_does_not_give_is_an_error(play) -> None:
-    it = play((("a", "in", "out"),))
+def test_what_a_step_does_not_give_is_left_out_of_later_steps_and_of_the_answer(play) -> None:
+    it = play((("a", "in", "t"), ("b", "in", "u"), ("c", "t u", "out")), ("out", "t"))
     pending = it.submit()
     it.models["a"].calls[0][1].succeed({})
-    assert str(pending.error) == "in ensemble 'e', model 'a' gave no output 'y_out'"
+    it.models["b"].answer()
+    assert set(it.models["c"].seen[0].inputs) == {"x1"}
+    it.models["c"].answer()
+    assert set(pending.results) == {"out"}
 
 
 @pytest.mark.parametrize(("batches", "rank", "shape"), [(True, 1, (1, 1)), (True, 2, (1, 1, 1)), (False, 1, (1,))])

@@ -104,8 +104,9 @@ def test_a_large_answer_makes_room_for_itself() -> None:
 
 def test_an_answer_larger_than_the_cache_is_not_kept() -> None:
     cache = ResponseCache(200)
-    cache.insert((1, b"a"), entry(10))
-    cache.insert((1, b"b"), entry(1000))
+    assert cache.insert((1, b"a"), entry(10))
+    assert not cache.insert((1, b"b"), entry(1000))
+    assert cache.insert((1, b"a"), entry(10))
     assert cache.find((1, b"a"), ["y"]) is not None
     assert (len(cache), cache.evictions) == (1, 0)
 

@@ -58,6 +58,17 @@ def test_a_kept_state_does_not_keep_the_whole_batch(clock) -> None:
     assert run.batch.inputs["STATE"][1].base is None
 
 
+def test_a_state_that_an_execution_does_not_give_stays_as_it_was(clock) -> None:
+    stage = SequenceStage(clock)
+    stage.submit(1, 1, "s")
+    answer(stage, {"SUM": np.ones((1, 1)), "NEW": np.full((1, 1), 7, "<i4")})
+    for _ in range(2):
+        stage.submit(1)
+        assert stage.running[0].batch.inputs["STATE"][0].tolist() == [[7]]
+        answer(stage, {"SUM": np.ones((1, 1))})
+    assert [pending.error for pending in stage.answered] == [None] * 3
+
+
 def test_states_may_change_their_shape(clock) -> None:
     state = StateTensor("STATE", "NEW", np.zeros((1, 1), "<i4"), variable=True)
     stage = SequenceStage(clock, replace(PLAN, states=(state,)))

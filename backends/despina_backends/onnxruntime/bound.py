@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from despina_backends.base import Array, BackendError, Batch, Execution, TensorMetadata
+from despina_backends.dtypes import numpy_dtype
 from despina_backends.onnxruntime.errors import runtime_error
 from despina_backends.onnxruntime.instance import missing_inputs, refused_inputs
 from despina_backends.onnxruntime.memory import Allocator
 from despina_backends.onnxruntime.session import Binding, Session, Value
-from despina_backends.onnxruntime.staging import Staging, numpy_dtype
+from despina_backends.onnxruntime.staging import Staging
 
 _BFLOAT16 = 16
 """`onnx.TensorProto.BFLOAT16`: the binding takes a numpy dtype or this."""

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 
 from despina_backends.base import Array, BackendError, Batch, Device, Execution, LoadOptions, TensorMetadata
+from despina_backends.dtypes import numpy_dtype
 from despina_backends.onnxruntime.errors import runtime_error
 from despina_backends.onnxruntime.instance import missing_inputs, refused_inputs
 from despina_backends.onnxruntime.parameters import boolean
 from despina_backends.onnxruntime.session import Session
-from despina_backends.onnxruntime.staging import numpy_dtype
 
 PARAMETER = "enable_cuda_graph"
 

@@ -1,6 +1,6 @@
 """Whether a configuration fits the model it is for (config §3.8)."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from despina.config.datatypes import config_name, data_type
 from despina.config.dims import model_dims, shape_text
@@ -13,15 +13,16 @@ from despina_backends.base import TensorMetadata
 Tensors = Mapping[str, TensorMetadata]
 
 
-def match_model(config: ModelConfig, inputs: Tensors, outputs: Tensors) -> None:
+def match_model(config: ModelConfig, inputs: Tensors, outputs: Tensors, omissible: Collection[str] = ()) -> None:
     """Compare the tensors of a complete configuration with the model's own.
 
     Shapes in `inputs` and `outputs` include the batch dimension, -1 is variable; optional inputs are those the model
-    has a value for. Raises InvalidArgument, or Internal for a sequence control the model lacks.
+    has a value for, and `omissible` those that it does without in batches, too. Raises InvalidArgument, or Internal for
+    a sequence control the model lacks.
     """
     _match_count(config, inputs)
     for tensor in config.input:
-        _match_input(config, tensor, inputs)
+        _match_input(config, tensor, inputs, omissible)
     scattered = {name for batch_output in config.batch_output for name in batch_output.target_name}
     for tensor in config.output:
         if tensor.name not in outputs:
@@ -53,10 +54,10 @@ def control_inputs(config: ModelConfig) -> Iterator[str]:
             yield tensor.name
 
 
-def _match_input(config: ModelConfig, tensor: Message, inputs: Tensors) -> None:
+def _match_input(config: ModelConfig, tensor: Message, inputs: Tensors, omissible: Collection[str]) -> None:
     if tensor.name not in inputs:
         raise InvalidArgument(_unexpected("input", tensor.name, inputs))
-    if tensor.optional and config.max_batch_size > 0:
+    if tensor.optional and config.max_batch_size > 0 and tensor.name not in omissible:
         raise InvalidArgument(
             f"unable to load model '{config.name}', optional input '{tensor.name}' is not supported for models that "
             "support batching"

@@ -117,7 +117,7 @@ def _load(
     labels = read_labels(directory, config)
     sequences = sequence_plan(config, directory)
     samples = with_sequence_inputs(read_samples(config, directory), sequences)
-    warmup = run_samples(samples, [placed.instance for placed in instances])
+    warmup = run_samples(config.name, samples, [(placed.name, placed.instance) for placed in instances])
     _warm_sizes(config, samples, sequences, instances)
     seconds = time.monotonic() - start
     return LoadedVersion(
@@ -179,14 +179,14 @@ def load_options(config: ModelConfig, path: Path, backend_config: Mapping[str, s
         pinned_input=optimization.input_pinned_memory.enable,
         pinned_output=optimization.output_pinned_memory.enable,
         cpu_instance_count=sum(placed.device.kind == "CPU" for placed in placements(config)),
-        inputs=tuple(_declared(config, tensor) for tensor in config.input),
+        inputs=tuple(_declared(config, tensor, tensor.optional) for tensor in config.input),
         outputs=tuple(_declared(config, tensor) for tensor in config.output),
     )
 
 
-def _declared(config: ModelConfig, tensor: Message) -> TensorMetadata:
+def _declared(config: ModelConfig, tensor: Message, optional: bool = False) -> TensorMetadata:
     batch = (-1,) if config.max_batch_size > 0 else ()
-    return TensorMetadata(tensor.name, protocol_name(tensor.data_type), (*batch, *model_dims(tensor)))
+    return TensorMetadata(tensor.name, protocol_name(tensor.data_type), (*batch, *model_dims(tensor)), optional)
 
 
 def _accelerators(listed: Sequence[Message]) -> tuple[tuple[str, dict[str, str]], ...]:
@@ -198,7 +198,8 @@ def _complete(config: ModelConfig, backend: Backend, settings: Settings) -> Mode
     inputs = {**backend.inputs, **getattr(backend, "initializers", {})}
     default = default_max_batch_size(settings.backend_config, config.backend)
     config = model_stage(config, inputs, backend.outputs, default, strict=settings.strict_model_config)
-    match_model(config, inputs, backend.outputs)
+    omissible = frozenset(name for name, tensor in backend.inputs.items() if tensor.optional)
+    match_model(config, inputs, backend.outputs, omissible)
     return config
 
 

@@ -4,8 +4,9 @@ Each sample becomes `batch_size` requests of batch 1, executed together on every
 executed is reported, because the statistics of the model count it.
 """
 
+import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from despina.config.proto import Message, ModelConfig, model_config_pb2
 from despina.errors import Internal, InvalidArgument
 from despina.protocol.datatypes import DATATYPES
 from despina_backends.base import Array, BackendError, Batch, Instance
+
+_log = logging.getLogger(__name__)
 
 
 class WarmupExecution(NamedTuple):
@@ -32,13 +35,14 @@ class WarmupExecution(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One entry of `model_warmup`, ready to be executed. `inputs` are the tensors of one request as the model takes
-    them, batch dimension included."""
+    them, batch dimension included; each of `count` iterations is `runs` executions."""
 
     name: str
     inputs: Mapping[str, Array]
     requests: int
     batches: bool
     count: int
+    runs: int = 1
 
     def batch(self) -> Batch:
         parts = {name: [tensor] * self.requests for name, tensor in self.inputs.items()}
@@ -54,18 +58,29 @@ def read_samples(config: ModelConfig, directory: Path) -> list[Sample]:
     ]
 
 
-def run_samples(samples: Iterable[Sample], instances: Sequence[Instance]) -> tuple[WarmupExecution, ...]:
-    """Execute every sample on every instance. Blocks. Raises InvalidArgument naming the samples that failed."""
+def run_samples(
+    model: str, samples: Iterable[Sample], instances: Sequence[tuple[str, Instance]]
+) -> tuple[WarmupExecution, ...]:
+    """Execute every sample on every instance; `instances` come with their names, which groups may share. Blocks. Raises
+    InvalidArgument naming the samples that failed."""
     executions: list[WarmupExecution] = []
     failures: list[str] = []
     for sample in samples:
         try:
-            executions += [_execute(sample, instance) for instance in instances for _ in range(sample.count)]
+            for name, instance in instances:
+                executions += _iterate(sample, instance, f"model '{model}' instance {name}")
         except BackendError as error:
             failures.append(f"failed to run warmup sample '{sample.name}': {error.message}; ")
     if failures:
         raise InvalidArgument("".join(failures))
     return tuple(executions)
+
+
+def _iterate(sample: Sample, instance: Instance, where: str) -> Iterator[WarmupExecution]:
+    for iteration in range(1, sample.count + 1):
+        _log.debug("%s is running warmup sample '%s' for iteration %d", where, sample.name, iteration)
+        for _ in range(sample.runs):
+            yield _execute(sample, instance)
 
 
 def _execute(sample: Sample, instance: Instance) -> WarmupExecution:
@@ -96,7 +111,8 @@ def _sample(config: ModelConfig, setting: Message, directory: Path) -> Sample:
         inputs=inputs,
         requests=setting.batch_size if batches else 1,
         batches=batches,
-        count=max(1, setting.count) * (1 if batches else setting.batch_size),
+        count=max(1, setting.count),
+        runs=1 if batches else setting.batch_size,
     )
 
 

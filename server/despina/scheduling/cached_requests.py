@@ -4,6 +4,7 @@ A request is looked up before it is queued, so a hit waits for nobody, unless th
 a hit waits until everything before it has been answered.
 """
 
+import logging
 from collections.abc import Callable
 from functools import partial
 
@@ -13,6 +14,8 @@ from despina.scheduling.pending import Pending
 from despina.scheduling.response_cache import Key, ResponseCache, digest
 from despina.scheduling.scheduler import Layer, Scheduler
 from despina.telemetry.statistics import ModelStatistics
+
+_log = logging.getLogger(__name__)
 
 LARGE_BYTES = 128 * 1024
 """Inputs larger than this are hashed on a thread: at about 1 GB/s they would hold the event loop up."""
@@ -43,6 +46,7 @@ class CachedRequests(Layer):
         self._statistics = statistics
         self._on_hit = on_hit
         self._line: dict[Pending, OnDone | None] | None = {} if ordered else None
+        self._said_too_large = False
         self._hashed_apart = 0
         self._idle_callbacks: list[Callable[[], None]] = []
 
@@ -138,12 +142,24 @@ class CachedRequests(Layer):
         on_done(pending)
         if pending.error is None and pending.results is not None:
             started_ns = self._clock.now_ns()
-            self._cache.insert(key, pending.results)
+            if not self._cache.insert(key, pending.results):
+                self._too_large(key)
             insertion_ns = self._clock.now_ns() - started_ns
             self._cache.insertion_ns += insertion_ns
             self._statistics.record_cache_miss(lookup_ns + insertion_ns)
             self._statistics.success.ns += insertion_ns
         self._step_out(pending)
+
+    def _too_large(self, key: Key) -> None:
+        """Said once: the answers of a model are often equally large, and each would be a line."""
+        if not self._said_too_large:
+            self._said_too_large = True
+            _log.error(
+                "Failed to insert key [%s] into response cache: the answer is larger than the whole cache of %d bytes; "
+                "raise --cache-config=local,size=<bytes>. Further ones are not reported",
+                key[1].hex(),
+                self._cache.capacity,
+            )
 
     def _step_out(self, pending: Pending) -> None:
         """`pending` is answered: so may be the hits that only waited for it."""

@@ -101,8 +101,12 @@ class EnsembleScheduler:
         self._leave(pending)
 
     def failed(self, run: EnsembleRun, reason: str) -> None:
-        """Count a run that did not."""
-        self._statistics.record_failure(self.now_ns() - run.pending.accepted_ns, reason)
+        """Count a run that did not. As in tritonserver, whose alerts are tuned to it, a failed step counts on the
+        ensemble once more, besides the failure of the request itself."""
+        taken_ns = self.now_ns() - run.pending.accepted_ns
+        self._statistics.record_failure(taken_ns, reason)
+        if reason != "CANCELED":
+            self._statistics.record_failure(taken_ns, reason)
         self._leave(run.pending)
 
     def _leave(self, pending: Pending) -> None:

@@ -104,7 +104,7 @@ class EnsembleRun:
     def _request(self, step: PlannedStep) -> StepRequest:
         pending, tensors = self.pending, self._tensors
         return StepRequest(
-            # An optional input of the ensemble that was left out is left out of its steps, too.
+            # What the request or an earlier step left out is left out here, too: the input may be optional.
             {name: tensors[tensor] for name, tensor in step.step.inputs if tensor in tensors},
             tuple(sorted(name for name, _ in step.outputs)),
             pending.id,
@@ -146,9 +146,8 @@ class EnsembleRun:
 
     def _take(self, step: PlannedStep, results: Mapping[str, Array]) -> None:
         for name, tensor in step.outputs:
-            if name not in results:
-                raise Internal(f"model '{step.step.model}' gave no output '{name}'")
-            self._tensors[tensor] = results[name]
+            if name in results:
+                self._tensors[tensor] = results[name]
 
     def _add_times(self, answer: Pending) -> None:
         if answer.compute_ns is not None:
@@ -168,7 +167,8 @@ class EnsembleRun:
         self.ended = True
         self.pending.compute_ns = self.compute_ns
         self._owner.answered(self)
-        self.pending.succeed({name: self._owner.output(name, self._tensors[name]) for name in self._plan.outputs})
+        made = [name for name in self._plan.outputs if name in self._tensors]
+        self.pending.succeed({name: self._owner.output(name, self._tensors[name]) for name in made})
 
     def fail(self, error: Exception, reason: str) -> None:
         """Answer with an error and give up what is still under way."""

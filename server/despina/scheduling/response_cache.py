@@ -84,21 +84,24 @@ class ResponseCache:
         self._entries.move_to_end(key)
         return found
 
-    def insert(self, key: Key, results: Mapping[str, Array]) -> None:
-        """Remember `results`, besides other outputs known for the same inputs. What is larger than the cache is not
-        kept. The arrays are copied: they may be views of much larger ones."""
+    def insert(self, key: Key, results: Mapping[str, Array]) -> bool:
+        """Remember `results`, besides other outputs known for the same inputs. False when they are larger than the
+        cache, and so not kept. The arrays are copied: they may be views of much larger ones."""
         entry = self._entries.get(key)
         known = {} if entry is None else entry.results
         new = {name: array for name, array in results.items() if name not in known}
         byte_size = sum(map(_byte_size, new.values())) + (ENTRY_BYTES if entry is None else entry.byte_size)
-        if not new or byte_size > self.capacity:
-            return
+        if not new:
+            return True
+        if byte_size > self.capacity:
+            return False
         self._remove(key)
         while self.used + byte_size > self.capacity:
             self._remove(next(iter(self._entries)))
             self.evictions += 1
         self._entries[key] = _Entry({**known, **{name: _frozen(array) for name, array in new.items()}}, byte_size)
         self.used += byte_size
+        return True
 
     def forget(self, scope: int) -> None:
         """Drop everything of one model version."""

@@ -49,7 +49,7 @@ class SequenceAnswers:
             pending.started_ns = started_ns
             try:
                 results = self._results(pending, execution.outputs, row)
-                step.sequence.states = self._next_states(execution.outputs, row, len(rows))
+                step.sequence.states = self._next_states(step.sequence.states, execution.outputs, row, len(rows))
             except Unsupported as error:
                 self._fail(pending, error)
                 continue
@@ -78,10 +78,21 @@ class SequenceAnswers:
             if (name in wanted if wanted is not None else name not in self._hidden)
         }
 
-    def _next_states(self, outputs: Mapping[str, Array], row: int, rows: int) -> tuple[Array, ...]:
-        states = [self._row(state.output_name, outputs[state.output_name], row) for state in self._states]
+    def _next_states(
+        self, old: tuple[Array, ...], outputs: Mapping[str, Array], row: int, rows: int
+    ) -> tuple[Array, ...]:
+        """The states after an execution. One that the backend did not give stays as it was."""
+        return tuple(
+            self._next_state(state.output_name, outputs[state.output_name], row, rows)
+            if state.output_name in outputs
+            else before
+            for state, before in zip(self._states, old, strict=True)
+        )
+
+    def _next_state(self, name: str, array: Array, row: int, rows: int) -> Array:
+        state = self._row(name, array, row)
         # A view would keep the whole batch in memory for as long as one sequence of it lives.
-        return tuple(state.copy() if rows > 1 else state for state in states)
+        return state.copy() if rows > 1 else state
 
     def _row(self, name: str, array: Array, row: int) -> Array:
         if not self._batches_rows:
