@@ -9,7 +9,8 @@
     ├── Unsupported       501  Unsupported
     ├── Cancelled         400  Cancelled
     ├── Forbidden         403  (restricted API)
-    └── MethodNotAllowed  405
+    ├── MethodNotAllowed  405
+    └── RequestTimeout    408
 
 HTTP answers any of them with `{"error": message}` and its status. `word` is the error code as tritonserver
 spells it in the reasons of failed loads ("Invalid argument: ...").
@@ -94,6 +95,13 @@ class MethodNotAllowed(DespinaError):
 
     status = 405
     word = "Method not allowed"
+
+
+class RequestTimeout(DespinaError):
+    """The client takes too long to send its request. The rest of it is not waited for: its connection is closed."""
+
+    status = 408
+    word = "Request timeout"
 
 
 BACKEND_ERRORS: Mapping[str, type[DespinaError]] = {

@@ -102,6 +102,9 @@ class Settings:
 
     http_workers: int = 1
     """Processes that accept HTTP."""
+    http_max_arriving_bytes: int | None = None
+    """Bytes of large request bodies that may be arriving at the same time; further ones wait. 0: no limit. None: a
+    quarter of the memory."""
     http_tls_cert: Path | None = None
     http_tls_key: Path | None = None
     http_tls_client_ca: Path | None = None

@@ -67,6 +67,7 @@ def test_defaults_are_those_of_the_newest_tritonserver() -> None:
         ("--metrics-on-http", "metrics_on_http", True),
         ("--response-compression=false", "response_compression", False),
         ("--http-workers=2", "http_workers", 2),
+        ("--http-max-arriving-bytes=9", "http_max_arriving_bytes", 9),
         ("--http-restricted-api=health:k=v", "http_restricted_api", {"health": ("k", "v")}),
         ("--rate-limit-resource=r:1:0", "rate_limit_resource", (RateLimitResource("r", 1, 0),)),
     ],

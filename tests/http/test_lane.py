@@ -1,7 +1,9 @@
 """The infer lane over real sockets: framing, pipelining, switching between lane and application, hang-ups."""
 
+import gzip
 import json
 import socket
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,6 +80,9 @@ class Reader:
     def values(self) -> list[float]:
         status, headers, body = self.response()
         assert status == 200, body
+        body = {"gzip": gzip.decompress, "deflate": zlib.decompress, "": bytes}[headers.get("content-encoding", "")](
+            body
+        )
         rest: list[float] = np.frombuffer(body[int(headers["inference-header-content-length"]) :], "<f4").tolist()
         return rest
 
@@ -116,6 +121,29 @@ def test_bodies_of_all_sizes_come_back_whole(connection: socket.socket, count: i
     reader = Reader(connection)
     assert np.array_equal(reader.values(), values)
     assert reader.values() == [7.0]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_answers_are_compressed_where_that_is_accepted_and_keep_their_order(
+    connection: socket.socket, encoding: str
+) -> None:
+    accepting = f"Accept-Encoding: {encoding}\r\n"
+    long = list(range(100_000))
+    connection.sendall(
+        request([1.0], headers=accepting)
+        + request(long, headers=accepting)
+        + request([2.0])
+        + request([3.0, 4.0], path="/v2/models/nobody/infer", headers=accepting)
+        + request([5.0], headers=accepting)
+    )
+    reader = Reader(connection)
+    assert reader.response()[1]["content-encoding"] == encoding
+    assert reader.values() == long
+    status, headers, _ = reader.response()
+    assert (status, "content-encoding" in headers) == (200, False)
+    status, headers, _ = reader.response()
+    assert (status, "content-encoding" in headers) == (404, False)
+    assert reader.values() == [5.0]
 
 
 def test_lane_and_application_take_turns_on_one_connection(connection: socket.socket) -> None:

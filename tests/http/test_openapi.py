@@ -1,6 +1,7 @@
 """The document about the server: everything that is answered is in it, and what it says about a model is true."""
 
 import http.client
+import inspect
 import json
 import re
 from collections.abc import Iterator
@@ -73,6 +74,10 @@ def test_operations_have_names_of_their_own_and_say_what_they_do() -> None:
     listed = list(operations(found))
     assert len({operation["operationId"] for _, _, operation in listed}) == len(listed)
     assert all(operation["summary"] for _, _, operation in listed)
+
+
+def test_every_endpoint_has_a_text_of_its_own() -> None:
+    assert not {endpoint.handle for endpoint in ALL if not inspect.getdoc(endpoint.handle)}
 
 
 def test_every_part_of_a_path_is_a_parameter() -> None:

@@ -38,6 +38,10 @@ class FakeLogging(SimpleNamespace):
     def apply(self) -> None:
         self.applied = {key: vars(self)[key] for key in LOGGING}
 
+    @property
+    def switches(self) -> dict[str, object]:
+        return {key: vars(self)[key] for key in LOGGING if key != "log_file"}
+
 
 def fake_server() -> Any:
     return SimpleNamespace(

@@ -87,8 +87,9 @@ def infer(connection: http.client.HTTPSConnection, values: "np.ndarray[tuple[int
     return body[int(response.headers["Inference-Header-Content-Length"]) :]
 
 
-def test_small_and_large_tensors_come_back_over_one_connection(keys: Path) -> None:
-    with serving_tls(keys, []) as port:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_small_and_large_tensors_come_back_over_one_connection(keys: Path, processes: int) -> None:
+    with serving_tls(keys, [f"--http-workers={processes}"]) as port:
         connection = connect(port, keys)
         for size in (3, 1_000_000, 3, 30_000):
             values = np.arange(size, dtype=np.float32)

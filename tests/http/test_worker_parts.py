@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from serving import free_port
 
 from despina.config.proto import ModelConfig
 from despina.errors import Internal, NotFound, Unavailable
@@ -19,14 +20,17 @@ from despina.http.workers.front_channel import FrontChannel
 from despina.http.workers.layout import Layout, layout_of, read_layout, wire_form
 from despina.http.workers.messages import INFER, RELEASE, FrameReader, frame
 from despina.http.workers.owner import OwnerChannel
+from despina.http.workers.patience import BEATS, BEATS_AT_START, Patience
 from despina.http.workers.relay import Door, Relay, request_head
 from despina.http.workers.remote_model import Elsewhere, RemoteModel
 from despina.http.workers.request_kind import RequestKind, decode_kind
-from despina.http.workers.supervisor import next_delay
+from despina.http.workers.supervisor import WorkerListener, next_delay, reserve_port
 from despina.models.signature import Signature
 from despina.protocol.json import dumps, loads
 from despina.protocol.messages import InferInput, InferRequest
 from despina.scheduling.pending import Pending
+from despina.settings import Settings
+from despina.telemetry.logging import LogSettings
 
 
 @contextmanager
@@ -87,6 +91,18 @@ def test_an_arena_has_an_end() -> None:
         slots.take(1 << 40)
 
 
+# -------------------------------------------------------------------------------------------------------- patience
+
+
+def test_patience_begins_anew_with_every_answer() -> None:
+    patience = Patience()
+    assert all(patience.beat() for _ in range(BEATS_AT_START))
+    patience.answered()
+    assert all(patience.beat() for _ in range(BEATS))
+    patience.answered()
+    assert [patience.beat() for _ in range(BEATS + 1)] == [*(True,) * BEATS, False]
+
+
 # ---------------------------------------------------------------------------------------------------------- layout
 
 
@@ -128,6 +144,19 @@ def test_a_kind_of_requests_is_read_as_it_was_written() -> None:
 )
 def test_front_ends_that_end_early_are_replaced_ever_later(last_s: float, lived_s: float, next_s: float) -> None:
     assert next_delay(last_s, lived_s) == next_s
+
+
+def test_a_port_that_somebody_took_since_it_was_reserved_is_refused() -> None:
+    settings = Settings(model_repository=(), http_address="127.0.0.1", http_port=free_port(), http_workers=2)
+    with reserve_port(settings) as reserved, socket.socket() as taken:
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            taken.setsockopt(socket.SOL_SOCKET, option, 1)
+        taken.bind(reserved.getsockname())
+        taken.listen()
+        server: Any = SimpleNamespace(settings=settings, logging=LogSettings())
+        application: Any = None
+        with pytest.raises(Unavailable, match="already in use"):
+            asyncio.run(WorkerListener(server, reserved, application).start())
 
 
 def test_a_request_is_relayed_without_what_belongs_to_its_connection() -> None:
@@ -204,6 +233,27 @@ def test_a_connection_that_the_owner_closes_is_not_used_again() -> None:
     assert hung_up
 
 
+def test_a_connection_that_the_owner_closed_while_idle_is_not_used_again() -> None:
+    async def run() -> None:
+        near, far = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        with near, far:
+            door = Door(near)
+            idle = await door.take()
+            door.give(idle, True)
+            assert await door.take() is idle
+            door.give(idle, True)
+            _, (descriptor,), _, _ = socket.recv_fds(far, 1, 1)
+            os.close(descriptor)
+            while not idle.reader.at_eof():
+                await asyncio.sleep(0)
+            other = await door.take()
+            assert other is not idle
+            door.give(other, False)
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+
+
 # --------------------------------------------------------------------------------------------------------- channel
 
 
@@ -237,7 +287,7 @@ class Pair:
         server: Any = SimpleNamespace(models=SimpleNamespace(get=self._get))
         # In two processes each side has an object of its own; slots are handed out by one side only.
         self.owner = OwnerChannel(server, requests, results, lambda: None)
-        self.front = FrontChannel(requests, results)
+        self.front = FrontChannel(requests, results, LogSettings())
         self.requests = requests
         self.results = results
         self.answered: list[Pending] = []
@@ -370,6 +420,15 @@ def raising(error: Exception) -> Callable[[Pending], None]:
         raise error
 
     return schedule
+
+
+def test_a_front_end_answers_its_owner() -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        for _ in range(3 * BEATS_AT_START):
+            assert pair.owner.ping()
+            await pair.turn()
+
+    with_pair(scenario)
 
 
 def test_what_nobody_expected_is_an_internal_error(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,23 +1,31 @@
 """A server with two front ends: the same answers as with one process, and what happens when a process dies."""
 
+import asyncio
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from serving import free_port, wait_until_live
 
+from despina.http.workers.front_process import start_process
+from despina.http.workers.supervisor import WorkerListener, reserve_port
 from despina.protocol import bytes_tensor
+from despina.settings import Settings
+from despina.telemetry.logging import LogSettings
 
 MODELS = Path(__file__).parents[1] / "conformance" / "repo_main"
 LOADED = ("identity_fp32", "identity_bytes", "identity_fp32_nb", "add_sub_int32", "digits")
@@ -30,6 +38,9 @@ output [ { name: "OUTPUT0" data_type: TYPE_FP32 dims: [ -1 ] } ]
 instance_group [ { kind: KIND_CPU count: 1 } ]
 parameters { key: "execute_delay_ms" value: { string_value: "%d" } }
 """
+
+IMPATIENT = "import despina.http.workers.front_process as p; p.BEAT_S /= 5; import despina.cli.main as m; m.main()"
+"""A server whose patience with silent front ends is a fifth of what it is."""
 
 
 class Serving:
@@ -59,7 +70,8 @@ class Serving:
     def connections_to_both(self) -> tuple[http.client.HTTPConnection, ...]:
         """A connection to each front end, told apart by the sockets that the processes hold."""
         found: dict[int, http.client.HTTPConnection] = {}
-        for _ in range(100):
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
             connection.request("GET", "/v2/health/live")
             connection.getresponse().read()
@@ -72,23 +84,32 @@ class Serving:
                 return tuple(found[pid] for pid in sorted(found))
         raise AssertionError("all connections went to one front end")
 
+    def front_ends_that_listen(self) -> list[int]:
+        """As `front_ends`, when both have started."""
+        for connection in self.connections_to_both():
+            connection.close()
+        return self.front_ends()
+
     def accepted_by(self, connection: http.client.HTTPConnection) -> int:
         """The process at the other end of a connection."""
         local = connection.sock.getsockname()[1]
         remote = f"{0x0100007F:08X}:{self.port:04X} {0x0100007F:08X}:{local:04X}"
-        (row,) = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines() if remote in line]
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines() if remote in line]
+        (inode,) = {row[9] for row in rows} - {"0"}  # a row may come twice while the table changes
         for pid in self.front_ends():
             for descriptor in Path(f"/proc/{pid}/fd").iterdir():
                 with suppress(OSError):
-                    if os.readlink(descriptor) == f"socket:[{row[9]}]":
+                    if os.readlink(descriptor) == f"socket:[{inode}]":
                         return pid
         raise AssertionError("nobody has accepted this connection")
 
 
 @contextmanager
-def server(repository: Path, flags: Sequence[str], port: int | None = None) -> Iterator[Serving]:
+def server(
+    repository: Path, flags: Sequence[str], port: int | None = None, program: Sequence[str] = ("-m", "despina")
+) -> Iterator[Serving]:
     port = port or free_port()
-    command = [sys.executable, "-m", "despina", "serve", f"--model-repository={repository}", f"--http-port={port}"]
+    command = [sys.executable, *program, "serve", f"--model-repository={repository}", f"--http-port={port}"]
     command += ["--http-address=127.0.0.1", "--allow-metrics=false", "--http-workers=2", *flags]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
@@ -124,7 +145,7 @@ def post(connection: http.client.HTTPConnection, model: str, body: bytes, json_l
     return answer[int(response.headers.get("Inference-Header-Content-Length", 0)) :]
 
 
-def as_json(tensors: dict[str, tuple[str, list[int], list[object]]], **more: object) -> bytes:
+def as_json(tensors: Mapping[str, tuple[str, list[int], Sequence[object]]], **more: object) -> bytes:
     described = [
         {"name": name, "datatype": datatype, "shape": shape, "data": data}
         for name, (datatype, shape, data) in tensors.items()
@@ -331,9 +352,10 @@ def test_a_killed_front_end_is_replaced_and_the_other_goes_on(repository: Path) 
             connection.close()
 
 
-def test_front_ends_end_with_their_owner(repository: Path) -> None:
+def test_front_ends_end_with_their_owner_even_those_that_hang(repository: Path) -> None:
     with server(repository, []) as serving:
-        pids = serving.front_ends()
+        pids = serving.front_ends_that_listen()
+        os.kill(pids[0], signal.SIGSTOP)
         serving.process.kill()
         serving.process.wait()
         until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
@@ -341,6 +363,87 @@ def test_front_ends_end_with_their_owner(repository: Path) -> None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind(("127.0.0.1", serving.port))
             sock.listen()
+
+
+def test_a_front_end_that_hangs_is_replaced_and_one_that_pauses_is_not(repository: Path) -> None:
+    body = as_json({"INPUT0": ("FP32", [1, 2], [1.0, 2.0])})
+    with server(repository, [], program=("-c", IMPATIENT)) as serving:
+        connections = serving.connections_to_both()
+        hanging, pausing = serving.front_ends()
+        for pid in (hanging, pausing):
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(1)  # several beats
+        os.kill(pausing, signal.SIGCONT)
+        until(lambda: len(serving.front_ends()) == 2 and hanging not in serving.front_ends())
+        assert pausing in serving.front_ends()
+        post(connections[1], "quick", body)
+        replaced = serving.connections_to_both()
+        for connection in replaced:
+            post(connection, "quick", body)
+        for connection in (*connections, *replaced):
+            connection.close()
+
+
+def test_a_front_end_that_hangs_does_not_keep_the_server_from_exiting(repository: Path) -> None:
+    with server(repository, [], program=("-c", IMPATIENT)) as serving:
+        os.kill(serving.front_ends_that_listen()[0], signal.SIGSTOP)
+        serving.process.terminate()
+        assert serving.process.wait(timeout=20) == 0
+
+
+def test_a_front_end_that_starts_while_the_server_stops_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(model_repository=(), http_address="127.0.0.1", http_port=free_port(), http_workers=2)
+    server: Any = SimpleNamespace(settings=settings, logging=LogSettings())
+    application: Any = None
+
+    async def run(reserved: socket.socket) -> str:
+        listener = WorkerListener(server, reserved, application)
+
+        async def start_late(descriptors: Sequence[int]) -> asyncio.subprocess.Process:
+            listener._stopping.set()  # what `stop` begins with
+            return await start_process(descriptors)
+
+        monkeypatch.setattr("despina.http.workers.supervisor.start_process", start_late)
+        async with asyncio.timeout(20):
+            return await listener._run_one(lambda: None)
+
+    with reserve_port(settings) as reserved:
+        assert asyncio.run(run(reserved)) == "ended with 0"
+
+
+def arrived(process: subprocess.Popen[bytes], log: bytearray) -> bytearray:
+    """`log`, and what has come on the standard error output since."""
+    assert process.stderr is not None
+    log += process.stderr.read() or b""
+    return log
+
+
+def test_a_front_end_that_cannot_be_started_is_tried_again(repository: Path) -> None:
+    with server(repository, []) as serving:
+        pid = serving.front_ends_that_listen()[0]
+        soft, hard = resource.prlimit(serving.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(serving.process.pid, resource.RLIMIT_NOFILE, (3, hard))
+        os.kill(pid, signal.SIGKILL)
+        assert serving.process.stderr is not None
+        os.set_blocking(serving.process.stderr.fileno(), False)
+        log = bytearray()
+        until(lambda: b"could not be started (Too many open files)" in arrived(serving.process, log))
+        resource.prlimit(serving.process.pid, resource.RLIMIT_NOFILE, (soft, hard))
+        until(lambda: len(serving.front_ends()) == 2)
+        for connection in serving.connections_to_both():
+            connection.close()
+        until(lambda: shared_memory_of(serving.process.pid) == 4)
+        serving.process.terminate()
+        assert serving.process.wait(timeout=20) == 0
+
+
+def test_what_a_front_end_inherits_is_not_kept_open_by_its_owner(repository: Path) -> None:
+    with server(repository, []) as serving:
+        owner, front_end = (
+            {os.readlink(descriptor) for descriptor in Path(f"/proc/{pid}/fd").iterdir()}
+            for pid in (serving.process.pid, serving.front_ends_that_listen()[0])
+        )
+        assert not {link for link in owner & front_end if link.startswith("socket:")}
 
 
 def test_a_request_in_flight_is_answered_before_the_server_exits(repository: Path) -> None:
@@ -379,6 +482,20 @@ def test_a_client_that_hangs_up_frees_its_memory(repository: Path) -> None:
             connection.close()
 
 
+def test_a_request_that_is_relayed_is_answered_before_the_server_exits(repository: Path) -> None:
+    with server(repository, []) as serving:
+        connections = serving.connections_to_both()
+        for connection in connections:
+            connection.request("POST", "/v2/models/slow/generate", b'{"INPUT0": [1.5]}')
+        time.sleep(0.2)  # the requests must have arrived
+        serving.process.terminate()
+        for connection in connections:
+            response = connection.getresponse()
+            assert (response.status, json.loads(response.read())["OUTPUT0"]) == (200, 1.5)
+            connection.close()
+        assert serving.process.wait(timeout=20) == 0
+
+
 def test_a_port_in_use_is_refused(repository: Path) -> None:
     with server(repository, []) as serving:
         command = [sys.executable, "-m", "despina", "serve", f"--model-repository={repository}"]
@@ -386,3 +503,74 @@ def test_a_port_in_use_is_refused(repository: Path) -> None:
         second = subprocess.run([*command, "--http-workers=2"], capture_output=True, timeout=60)
         assert second.returncode == 1
         assert b"already in use" in second.stderr
+
+
+# ------------------------------------------------------------------------------------- settings that change, and keys
+
+
+def test_what_is_logged_changes_in_every_front_end_also_in_later_ones(repository: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    body = as_json({"INPUT0": ("FP32", [1, 2], [1.0, 2.0])})
+
+    def logged(pid: int) -> int:
+        """Requests of the lane in the log, by front end."""
+        return sum(f" {pid} front_lane.py" in line for line in log.read_text().splitlines())
+
+    with server(repository, [f"--log-file={log}"]) as serving:
+        for level, expected in ((1, 1), (0, 0), (1, 1)):
+            assert serving.ask("POST", "/v2/logging", b'{"log_verbose_level":%d}' % level)[0] == 200
+            connections = serving.connections_to_both()
+            for pid, connection in zip(serving.front_ends(), connections, strict=True):
+                post(connection, "quick", body)  # relayed, if the front end does not know the model yet
+                before = logged(pid)
+                post(connection, "quick", body)
+                assert logged(pid) - before == expected
+                connection.close()
+        pid = serving.front_ends_that_listen()[0]
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: len(serving.front_ends()) == 2 and pid not in serving.front_ends())
+        connections = serving.connections_to_both()
+        for pid, connection in zip(serving.front_ends(), connections, strict=True):
+            post(connection, "quick", body)
+            post(connection, "quick", body)
+            assert logged(pid)
+            connection.close()
+
+
+def test_tracing_starts_and_ends_for_requests_of_every_front_end_also_of_later_ones(
+    repository: Path, tmp_path: Path
+) -> None:
+    body = as_json({"INPUT0": ("FP32", [1, 2], [1.0, 2.0])})
+    trace = tmp_path / "trace"
+
+    def ask_both(serving: Serving) -> None:
+        for connection in serving.connections_to_both():
+            for _ in range(3):
+                post(connection, "quick", body)
+            connection.close()
+
+    with server(repository, [f"--trace-config=triton,file={trace}"]) as serving:
+        ask_both(serving)
+        on = b'{"trace_level":["TIMESTAMPS"],"trace_rate":"1"}'
+        assert serving.ask("POST", "/v2/models/quick/trace/setting", on)[0] == 200
+        ask_both(serving)
+        pid = serving.front_ends_that_listen()[0]
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: len(serving.front_ends()) == 2 and pid not in serving.front_ends())
+        ask_both(serving)
+        assert serving.ask("POST", "/v2/models/quick/trace/setting", b'{"trace_level":["OFF"]}')[0] == 200
+        ask_both(serving)
+    traced = {entry["id"] for entry in json.loads(trace.read_text()) if entry.get("model_name") == "quick"}
+    assert len(traced) == 12
+
+
+def test_every_front_end_asks_for_the_key(repository: Path) -> None:
+    body = as_json({"INPUT0": ("FP32", [1, 2], [1.0, 2.0])})
+    with server(repository, ["--api-key=sesame"]) as serving:
+        for connection in serving.connections_to_both():
+            for key, status in [("sesame", 200), ("sesame", 200), ("sesam", 401), ("", 401), ("sesame", 200)] * 2:
+                connection.request("POST", "/v2/models/quick/infer", body, {"X-API-Key": key})
+                response = connection.getresponse()
+                response.read()
+                assert response.status == status
+            connection.close()

@@ -139,6 +139,15 @@ _DEPRECATED = tuple(
 _OWN = (
     Flag("model-name", "Despina", "<string>", str, "Name of a model given as a bare file.", own=True),
     Flag("http-workers", "Despina", "<integer>", v.positive, "Processes that accept HTTP.", own=True),
+    Flag(
+        "http-max-arriving-bytes",
+        "Despina",
+        "<integer>",
+        v.natural,
+        "Bytes of large request bodies that may be arriving at once, further ones wait; 0: any.",
+        "a quarter of the memory",
+        own=True,
+    ),
     Flag("http-tls-cert", "Despina", "<string>", Path, "Certificate chain (PEM); HTTP becomes HTTPS.", own=True),
     Flag("http-tls-key", "Despina", "<string>", Path, "Key of the certificate (PEM).", own=True),
     Flag("http-tls-client-ca", "Despina", "<string>", Path, "Clients must show a certificate signed by it.", own=True),

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from despina.errors import DespinaError, Forbidden, Internal, MethodNotAllowed, NotFound, Unavailable
+from despina.errors import DespinaError, Forbidden, Internal, MethodNotAllowed, NotFound, RequestTimeout, Unavailable
 from despina.http.endpoint import Endpoint
 from despina.protocol.json import dumps
 
@@ -44,6 +44,8 @@ def error_response(error: DespinaError) -> Response:
     headers = {}
     if isinstance(error, Unavailable) and error.retry_after is not None:
         headers["retry-after"] = str(max(1, round(error.retry_after)))
+    if isinstance(error, RequestTimeout):
+        headers["connection"] = "close"
     return Response(dumps({"error": error.message}), error.status, headers, "application/json")
 
 

@@ -6,6 +6,9 @@ from despina.errors import InvalidArgument, Unsupported
 
 LEVEL = 6
 
+IN_THREAD_SIZE = 64 * 1024
+"""Bodies of at least so many bytes are compressed and decompressed in a thread."""
+
 
 def decompress(body: bytes, encoding: str, limit: int) -> bytes:
     """The decompressed body; `limit` bounds its bytes. A corrupt stream gives what could be inflated before the fault,

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from despina.errors import DespinaError, Internal, Unavailable
+from despina.http.compression import compress
 from despina.http.templates import RequestTemplate, Templates
 from despina.models.tracing import trace_request
 from despina.protocol import classification, decode, encode
@@ -30,12 +31,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class InferReply:
-    """What goes back. `header_length` is the length of the JSON when binary data follows, else 0."""
+    """What goes back. `header_length` is the length of the JSON when binary data follows, else 0; `encoding` is what
+    both together are compressed as, if they are."""
 
     status: int
     buffers: Sequence[Buffer]
     header_length: int = 0
     retry_after: float | None = None
+    encoding: str = ""
 
     @property
     def size(self) -> int:
@@ -43,6 +46,11 @@ class InferReply:
         for buffer in self.buffers:
             size += len(buffer) if isinstance(buffer, bytes) else buffer.nbytes
         return size
+
+
+def compressed(reply: InferReply, encoding: str) -> InferReply:
+    """The same as `gzip` or `deflate`."""
+    return replace(reply, buffers=[compress(b"".join(reply.buffers), encoding)], encoding=encoding)
 
 
 def error_reply(error: Exception) -> InferReply:

@@ -7,12 +7,13 @@ uvicorn's own protocol and the application, which answer the same requests the s
 A connection is in one of four states, and requests on it are served one after another:
 
     idle        the next bytes begin a request
-    collecting  a body is arriving: `_body` has room for all of it
+    collecting  a body is arriving, or waits for room to arrive in: `_body` has what came through here
     answering   an exchange is under way; what arrives meanwhile is kept in `_backlog`, with reading paused
     application uvicorn's protocol owns the connection until its response is complete
 
 A large body does not come through here piece by piece: its transport is switched to a `BodyReceiver`, so that the
-kernel copies it straight to where it will be read from.
+kernel copies it straight to where it will be read from. It claims its room first (`body_budget`), and where there is
+none the connection is not read until there is.
 """
 
 from __future__ import annotations
@@ -30,7 +31,11 @@ from uvicorn.server import ServerState
 
 from despina.errors import DespinaError, InvalidArgument
 from despina.http.application_connection import ApplicationConnection
-from despina.http.infer import InferExchange, InferReply, error_reply
+from despina.http.body_budget import SMALLEST_CLAIM, BodyBudget, Claim, too_slow
+from despina.http.body_receiver import BodyReceiver
+from despina.http.compression import IN_THREAD_SIZE
+from despina.http.infer import InferExchange, InferReply, compressed, error_reply
+from despina.http.reply_head import reply_head
 from despina.http.request_head import InferHead, RequestHeads, without_upgrade
 
 if TYPE_CHECKING:
@@ -51,10 +56,11 @@ _HEAD_END = b"\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """What all connections share."""
+    """What all connections share. Without a budget, bodies take what memory they like."""
 
     server: Server
     heads: RequestHeads
+    budget: BodyBudget | None = None
 
 
 class InferLane(ApplicationConnection):
@@ -76,9 +82,12 @@ class InferLane(ApplicationConnection):
         self._cycle_under_way: RequestResponseCycle | None = None
         self._head: InferHead | None = None
         self._body: bytearray | None = None
+        self._receiver: BodyReceiver | None = None
+        self._claim: Claim | None = None
         self._exchange: InferExchange | None = None
         self._backlog = b""
         self._closing = False
+        self._encoding = ""
         self._received_ns = 0
 
     # ----------------------------------------------------------------------------------------------- what arrives
@@ -104,6 +113,7 @@ class InferLane(ApplicationConnection):
             return
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
+        self._encoding = head.encoding
         body_end = head.size + head.content_length
         if len(data) < body_end:
             self._expect(head, data)
@@ -117,14 +127,37 @@ class InferLane(ApplicationConnection):
         self._received_ns = monotonic_ns()
         self._head = head
         self._body = bytearray()
-        missing = head.size + head.content_length - len(data)
-        if missing < LARGE_BODY or self.scheme != "http":
-            self._body += memoryview(data)[head.size :]
-            return
-        room = self._room(head.content_length)
-        receiver = BodyReceiver(self, self.transport, room, memoryview(data)[head.size :])
-        self.transport.pause_reading()
-        self.transport.set_protocol(receiver)
+        begun = memoryview(data)[head.size :]
+        budget = self._lane.budget
+        if budget is not None and head.content_length >= SMALLEST_CLAIM:
+            self._claim = claim = budget.claim(self, head.content_length)
+            if claim.waiting:
+                self._body += begun
+                self.transport.pause_reading()
+                return
+        if head.content_length - len(begun) < LARGE_BODY or self.scheme != "http":
+            self._body += begun
+        else:
+            self.transport.pause_reading()
+            self._receive(head.content_length, begun)
+
+    def room_granted(self) -> None:
+        """Implements `Sender`: the claim of a body need not wait any more."""
+        head, body = self._head, self._body
+        assert head is not None
+        assert body is not None
+        if self.transport.is_closing():
+            return  # the connection is about to be lost, and the claim with it
+        if head.content_length - len(body) < LARGE_BODY or self.scheme != "http":
+            self.transport.resume_reading()
+        else:
+            self._body = bytearray()
+            self._receive(head.content_length, body)
+
+    def _receive(self, size: int, begun: memoryview | bytearray) -> None:
+        """Let a BodyReceiver have the connection, of which nothing is read at the moment."""
+        self._receiver = BodyReceiver(self, self.transport, self._room(size), begun)
+        self.transport.set_protocol(self._receiver)
         self.transport.resume_reading()
 
     def _room(self, size: int) -> memoryview:
@@ -149,7 +182,43 @@ class InferLane(ApplicationConnection):
         assert head is not None
         self._head = None
         self._body = None
+        self._receiver = None
         self._exchange_body(head, body)
+        if self._claim is not None and not self._in_application:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        """The body is where other limits count, or will never come."""
+        claim, budget = self._claim, self._lane.budget
+        if claim is not None and budget is not None:
+            self._claim = None
+            budget.give_back(claim)
+
+    @property
+    def arrived(self) -> int:
+        """Implements `Sender`."""
+        if self._receiver is not None:
+            return self._receiver.filled
+        return len(self._body) if self._body is not None else 0
+
+    def room_revoked(self) -> None:
+        """Implements `Sender`: answer that this took too long, and hang up."""
+        head = self._head
+        if head is None or self.transport.is_closing():
+            return
+        refusal = too_slow(self.arrived, head.content_length)
+        if self._receiver is not None:
+            self.transport.set_protocol(self)
+        self._drop_body()
+        self._closing = True
+        self._send(error_reply(refusal))
+
+    def _drop_body(self) -> None:
+        """The rest of the body is not waited for."""
+        self._head = None
+        self._body = None
+        self._receiver = None
+        self._give_back()
 
     def _keep(self, data: bytes) -> None:
         self._backlog += data
@@ -178,6 +247,15 @@ class InferLane(ApplicationConnection):
         self._received_ns = 0
 
     def _replied(self, reply: InferReply) -> None:
+        if not self._encoding or reply.status != 200:
+            self._finish(reply)
+        elif reply.size < IN_THREAD_SIZE:
+            self._finish(compressed(reply, self._encoding))
+        else:
+            compressing = self.loop.run_in_executor(None, compressed, reply, self._encoding)
+            compressing.add_done_callback(lambda done: self._finish(done.result()))
+
+    def _finish(self, reply: InferReply) -> None:
         self._exchange = None
         if not self.transport.is_closing():
             self._send(reply)
@@ -233,6 +311,8 @@ class InferLane(ApplicationConnection):
     def _leave_application(self) -> None:
         if not self._message_open and not self.pipeline and self.cycle is not None and self.cycle.response_complete:
             self._in_application = False
+            if self._claim is not None:
+                self._give_back()
 
     # -------------------------------------------------------------------------------------------- the connection
 
@@ -243,7 +323,7 @@ class InferLane(ApplicationConnection):
         self._give_up()
         if self._exchange is not None:
             self._exchange.abandon()
-        self._body = None
+        self._drop_body()
         self._backlog = b""
         super().connection_lost(exc)
 
@@ -258,59 +338,3 @@ class InferLane(ApplicationConnection):
             self._closing = True
         else:
             super().shutdown()
-
-
-class BodyReceiver(asyncio.BufferedProtocol):
-    """Receives the rest of one body into `room`, which has its full length, then gives the connection back."""
-
-    def __init__(self, lane: InferLane, transport: asyncio.Transport, room: memoryview, begun: memoryview) -> None:
-        self._lane = lane
-        self._transport = transport
-        self._view = room
-        self._filled = len(begun)
-        self._view[: self._filled] = begun
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._view[self._filled :]
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._filled += nbytes
-        if self._filled == len(self._view):
-            self._transport.set_protocol(self._lane)
-            self._lane.body_complete(self._view)
-
-    def eof_received(self) -> None:
-        self._lane.eof_received()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lane.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        self._lane.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._lane.resume_writing()
-
-
-_REASONS = {200: b"OK", 400: b"Bad Request", 404: b"Not Found", 500: b"Internal Server Error"}
-
-
-def reply_head(reply: InferReply, size: int, closing: bool) -> bytes:
-    """Status line and headers of a reply."""
-    if reply.status == 200 and not closing:
-        if reply.header_length:
-            return (
-                b"HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\n"
-                b"inference-header-content-length: %d\r\ncontent-length: %d\r\n\r\n" % (reply.header_length, size)
-            )
-        return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % size
-    lines = [b"HTTP/1.1 %d %s" % (reply.status, _REASONS.get(reply.status, b""))]
-    lines.append(b"content-type: application/" + (b"octet-stream" if reply.header_length else b"json"))
-    if reply.header_length:
-        lines.append(b"inference-header-content-length: %d" % reply.header_length)
-    if reply.retry_after is not None:
-        lines.append(b"retry-after: %d" % max(1, round(reply.retry_after)))
-    if closing:
-        lines.append(b"connection: close")
-    lines.append(b"content-length: %d\r\n\r\n" % size)
-    return b"\r\n".join(lines)

@@ -14,6 +14,8 @@ from starlette.types import ASGIApp
 from despina.errors import Unavailable
 from despina.http.app import make_app
 from despina.http.auth import ApiKeys, KeyGate
+from despina.http.body_budget import body_budget
+from despina.http.body_gate import BodyGate
 from despina.http.endpoints import endpoints
 from despina.http.lane import InferLane, Lane
 from despina.http.metrics import metrics_app
@@ -95,8 +97,11 @@ def http_listener(server: Server, sock: socket.socket) -> Listener:
 def application_listener(server: Server, sock: socket.socket | None, tls: TlsOptions | None) -> Listener:
     """The lane, and behind it the application, behind a gate when there are API keys."""
     settings = server.settings
-    protocol = functools.partial(InferLane, lane=Lane(server, RequestHeads(lane_rules(settings))))
+    budget = body_budget(settings)
+    protocol = functools.partial(InferLane, lane=Lane(server, RequestHeads(lane_rules(settings)), budget))
     app: ASGIApp = make_app(server, endpoints(settings))
+    if budget is not None:
+        app = BodyGate(app, budget)
     if settings.api_key:
         app = KeyGate(app, ApiKeys(settings.api_key))
     return Listener(sock, uvicorn_config(app, settings, cast("Any", protocol), tls))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import httptools
 
 from despina.http.auth import ApiKeys
+from despina.http.compression import negotiate
 
 _INFER_PATH = re.compile(rb"/v2/models/([^/%?]+)(?:/versions/([0-9]{1,18}))?/infer(?:\?.*)?")
 _UPGRADE = re.compile(rb"(?<=\n)upgrade(?=:)", re.IGNORECASE)
@@ -23,21 +24,23 @@ MAX_CONTENT_LENGTH = (1 << 31) - 1
 
 @dataclass(frozen=True, slots=True)
 class InferHead:
-    """The head of a plain infer request: POST, HTTP/1.1 kept alive, a Content-Length, nothing encoded."""
+    """The head of a plain infer request: POST, HTTP/1.1 kept alive, a Content-Length, nothing encoded. `encoding` is
+    that of the reply: "gzip", "deflate" or "" for none."""
 
     model: str
     version: int | None
     content_length: int
     header_length: str | None
     size: int
+    encoding: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class LaneRules:
     """Which requests the lane must leave to the application.
 
-    `required_header` (lower-case name, value) must be there for the inference API when it is restricted. `compression`
-    means that a request which accepts gzip or deflate may get it. A request without one of the `keys` is left to the
+    `required_header` (lower-case name, value) must be there for the inference API when it is restricted. With
+    `compression` a reply is compressed where that is accepted. A request without one of the `keys` is left to the
     application, which refuses it. With `closed` set nothing goes through the lane.
     """
 
@@ -109,12 +112,14 @@ def parse(head: bytes, rules: LaneRules) -> InferHead | None:
         return None
     length = int(collector.headers[b"content-length"])
     header_length = collector.headers.get(b"inference-header-content-length")
+    accepted = collector.headers.get(b"accept-encoding", b"")
     return InferHead(
         match.group(1).decode("latin-1"),
         int(match.group(2)) if match.group(2) else None,
         length,
         header_length.decode("latin-1") if header_length is not None else None,
         len(head),
+        negotiate(accepted.decode("latin-1")) if rules.compression else "",
     )
 
 
@@ -125,9 +130,6 @@ def _is_plain(headers: Mapping[bytes, bytes], rules: LaneRules) -> bool:
     if not _NOT_FOR_THE_LANE.isdisjoint(headers):
         return False
     if headers.get(b"content-encoding", b"") not in (b"", b"identity"):
-        return False
-    accepted = headers.get(b"accept-encoding", b"")
-    if rules.compression and (b"gzip" in accepted or b"deflate" in accepted):
         return False
     if not rules.keys.admit(headers):
         return False

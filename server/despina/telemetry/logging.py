@@ -6,7 +6,7 @@ A verbose level n of `--log-verbose` shows records of the levels `verbose(1)` to
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -83,7 +83,20 @@ class LogSettings:
     log_verbose_level: int = 0
     log_format: str = "default"
     escape: bool = True
+    on_apply: Callable[[], None] | None = field(default=None, init=False, repr=False, compare=False)
+    """Called at the end of every `apply`: other processes of the server have loggers of their own."""
     _output: logging.Handler | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def switches(self) -> dict[str, object]:
+        """Those that can be changed, by the names of the logging extension."""
+        return {
+            "log_info": self.log_info,
+            "log_warning": self.log_warning,
+            "log_error": self.log_error,
+            "log_verbose_level": self.log_verbose_level,
+            "log_format": self.log_format,
+        }
 
     def apply(self) -> None:
         """Bring the loggers in line with the switches. Raises OSError when the log file cannot be opened."""
@@ -92,6 +105,8 @@ class LogSettings:
         self._output.setFormatter(LineFormatter(self.log_format, self.escape))
         for name in LOGGERS:
             logging.getLogger(name).setLevel(self._lowest())
+        if self.on_apply is not None:
+            self.on_apply()
 
     def wants(self, record: logging.LogRecord) -> bool:
         """Whether the switches let a record through."""

@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 
 
 async def generate(request: Request, server: Server) -> Response:
+    """Infer from plain JSON: its fields are the inputs by name, and request parameters; the outputs come back as fields
+    too."""
     status, body = await _answer(request, server)
     return StreamingResponse(iter((body,)), status, media_type="application/json")
 
 
 async def generate_stream(request: Request, server: Server) -> Response:
+    """Infer from plain JSON; the response comes as a server-sent event. Its data is what `generate` answers with."""
     status, body = await _answer(request, server)
     headers = {"content-type": "text/event-stream; charset=utf-8"}
     return StreamingResponse(iter((event(body),)), status, headers)

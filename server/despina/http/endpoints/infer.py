@@ -1,4 +1,4 @@
-"""POST .../infer as an ordinary endpoint: what the lane leaves over (compressed, chunked, forwarded headers, TLS).
+"""POST .../infer as an ordinary endpoint: what the lane leaves over (compressed, chunked, forwarded headers).
 
 The body goes through the same exchange as in the lane; only the first and the last hop differ.
 """
@@ -14,19 +14,16 @@ from starlette.responses import Response
 
 from despina.errors import DespinaError
 from despina.http.app import error_response
-from despina.http.compression import compress, decompress, negotiate
+from despina.http.compression import IN_THREAD_SIZE, decompress, negotiate
 from despina.http.endpoint import Endpoint
 from despina.http.forwarding import HeaderForwarding
-from despina.http.infer import InferExchange, InferReply
+from despina.http.infer import InferExchange, InferReply, compressed
 from despina.http.paths import path_model
 from despina.protocol.decode import content_length
 from despina.protocol.messages import InferRequest
 
 if TYPE_CHECKING:
     from despina.server import Server
-
-IN_THREAD_SIZE = 64 * 1024
-"""Bodies of at least so many bytes are compressed and decompressed in a thread."""
 
 
 async def infer(request: Request, server: Server) -> Response:
@@ -78,18 +75,18 @@ def _forward_headers(request: Request, forwarding: HeaderForwarding) -> Callable
 
 
 async def _respond(reply: InferReply, request: Request, server: Server) -> Response:
-    body = b"".join(reply.buffers)
-    headers = {"content-type": "application/octet-stream" if reply.header_length else "application/json"}
-    if reply.header_length:
-        headers["inference-header-content-length"] = str(reply.header_length)
-    if reply.retry_after is not None:
-        headers["retry-after"] = str(max(1, round(reply.retry_after)))
     if reply.status == 200 and server.settings.response_compression:
         encoding = negotiate(request.headers.get("accept-encoding", ""))
         if encoding:
-            body = await _off_loop(len(body), compress, body, encoding)
-            headers["content-encoding"] = encoding
-    return Response(body, reply.status, headers)
+            reply = await _off_loop(reply.size, compressed, reply, encoding)
+    headers = {"content-type": "application/octet-stream" if reply.header_length else "application/json"}
+    if reply.header_length:
+        headers["inference-header-content-length"] = str(reply.header_length)
+    if reply.encoding:
+        headers["content-encoding"] = reply.encoding
+    if reply.retry_after is not None:
+        headers["retry-after"] = str(max(1, round(reply.retry_after)))
+    return Response(b"".join(reply.buffers), reply.status, headers)
 
 
 async def _off_loop(size: int, function, *arguments):  # type: ignore[no-untyped-def]

@@ -20,15 +20,19 @@ if TYPE_CHECKING:
 
 
 async def list_models(request: Request, server: Server) -> Response:
+    """The names of the models that are ready."""
     names = sorted({model.name for model in server.models.ready_models()})
     return _json({"models": names})
 
 
 async def model_ready(request: Request, server: Server) -> Response:
+    """Whether a model is ready; an error if it is not."""
     return _json({"name": path_model(request, server).name, "ready": True})
 
 
 async def predict(request: Request, server: Server) -> Response:
+    """Infer in the v1 protocol: `instances` lists the inputs row by row, `inputs` gives them whole; `predictions` or
+    `outputs` comes back."""
     model = path_model(request, server)
     batches = model.signature.max_batch_size > 0
     v1_request = read_request(await read_json_body(request, server), model.name, describe_inputs(model), batches)
@@ -39,6 +43,7 @@ async def predict(request: Request, server: Server) -> Response:
 
 
 def describe_inputs(model: Model) -> dict[str, V1Input]:
+    """The inputs of a model; shapes without the batch dimension."""
     return {
         name: V1Input(spec.datatype.name, spec.dims, spec.optional) for name, spec in model.signature.inputs.items()
     }

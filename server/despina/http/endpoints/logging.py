@@ -53,15 +53,7 @@ def change(settings: LogSettings, document: Json) -> None:
 
 
 def _rendered(settings: LogSettings) -> Response:
-    body = {
-        "log_file": settings.log_file,
-        "log_info": settings.log_info,
-        "log_warning": settings.log_warning,
-        "log_error": settings.log_error,
-        "log_verbose_level": settings.log_verbose_level,
-        "log_format": settings.log_format,
-    }
-    return Response(dumps(body), media_type="application/json")
+    return Response(dumps({"log_file": settings.log_file, **settings.switches}), media_type="application/json")
 
 
 ENDPOINTS = (

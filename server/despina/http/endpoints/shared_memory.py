@@ -21,10 +21,12 @@ _JSON = "application/json"
 
 
 async def system_status(request: Request, server: Server) -> Response:
+    """The system shared memory regions that are registered, or one of them."""
     return _status("system", request, server)
 
 
 async def cuda_status(request: Request, server: Server) -> Response:
+    """The CUDA shared memory regions that are registered, or one of them."""
     return _status("CUDA", request, server)
 
 
@@ -38,6 +40,8 @@ def _region(request: Request) -> str | None:
 
 
 async def register_system(request: Request, server: Server) -> Response:
+    """Register a system shared memory region: `byte_size` bytes from `offset` (0) of the object that `key` names.
+    Tensors of later requests may lie in it."""
     _check_allowed(server)
     name = _region(request)
     if name is None:
@@ -50,6 +54,8 @@ async def register_system(request: Request, server: Server) -> Response:
 
 
 async def register_cuda(request: Request, server: Server) -> Response:
+    """Register a CUDA shared memory region: `byte_size` bytes on the GPU `device_id`, by the base64 of an IPC handle in
+    `raw_handle`. Tensors of later requests may lie in it."""
     _check_allowed(server)
     name = _region(request)
     if name is None:
@@ -69,10 +75,12 @@ def _required(document: Json, field: str) -> Json:
 
 
 async def unregister_system(request: Request, server: Server) -> Response:
+    """Forget a system shared memory region, or all of them."""
     return _unregister("system", request, server)
 
 
 async def unregister_cuda(request: Request, server: Server) -> Response:
+    """Forget a CUDA shared memory region, or all of them."""
     return _unregister("CUDA", request, server)
 
 

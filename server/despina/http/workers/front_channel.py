@@ -10,6 +10,7 @@ from typing import cast
 
 from despina.config.proto import ModelConfig
 from despina.errors import DespinaError, Internal
+from despina.http.endpoints.logging import change
 from despina.http.workers import messages
 from despina.http.workers.arena import CAPACITY, Arena
 from despina.http.workers.layout import Layout, read_layout, remember
@@ -18,6 +19,7 @@ from despina.http.workers.remote_model import Elsewhere, Outgoing, RemoteModel
 from despina.protocol.json import dumps, loads
 from despina.protocol.messages import Array
 from despina.scheduling.pending import Pending
+from despina.telemetry.logging import LogSettings
 
 COPIED_SIZE = 64 * 1024
 """Results up to this size are copied, and their slot is free at once. Larger ones are written to the client from shared
@@ -35,12 +37,13 @@ class _Sent:
 
 
 class FrontChannel(asyncio.Protocol):
-    """To the owner and back. `requests` is written here, `results` by the owner. Without its owner a process has
-    nothing to do, and ends."""
+    """To the owner and back. `requests` is written here, `results` by the owner, who also says what goes to `log`.
+    Without its owner a process has nothing to do, and ends."""
 
-    def __init__(self, requests: Arena, results: Arena) -> None:
+    def __init__(self, requests: Arena, results: Arena, log: LogSettings) -> None:
         self._requests = requests
         self._results = results
+        self._log = log
         self._reader = FrameReader()
         self._numbers = itertools.count()
         self._under_way: dict[int, _Sent] = {}
@@ -76,6 +79,11 @@ class FrontChannel(asyncio.Protocol):
                 self._elsewhere(arrived)
             elif arrived.kind == messages.MODEL:
                 self._described(arrived)
+            elif arrived.kind == messages.PING:
+                self._write(messages.PONG)
+            elif arrived.kind == messages.LOG:
+                change(self._log, loads(arrived.body))
+                self._log.apply()
             else:
                 self.stopping.set()
 

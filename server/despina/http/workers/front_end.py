@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import pickle
 import signal
@@ -13,6 +14,7 @@ from typing import Any
 
 import uvloop
 
+from despina.http.body_budget import body_budget
 from despina.http.lane import Lane
 from despina.http.listener import Listener, bind, lane_rules, uvicorn_config
 from despina.http.request_head import RequestHeads
@@ -25,10 +27,15 @@ from despina.protocol.decode import Limits
 from despina.settings import Settings
 from despina.telemetry.logging import LogSettings
 
+_PR_SET_PDEATHSIG = 1
+"""From <sys/prctl.h>."""
+
 
 def main(channel: int, door: int, requests: int, results: int) -> None:
     """Run a front end on these inherited file descriptors; its settings, and those of its log, come on the standard
     input."""
+    # A process that hangs does not notice that its owner is gone, and would keep the port.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # It is the owner who is asked to end, even where a signal goes to every process of a group.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
@@ -37,15 +44,13 @@ def main(channel: int, door: int, requests: int, results: int) -> None:
     settings, log = pickle.load(sys.stdin.buffer)
     log.apply()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings, channel, door, Arena(requests), Arena(results)))
+        to_owner = FrontChannel(Arena(requests), Arena(results), log)
+        runner.run(serve(settings, to_owner, socket.socket(fileno=channel), Door(socket.socket(fileno=door))))
 
 
-async def serve(settings: Settings, channel: int, door: int, requests: Arena, results: Arena) -> None:
+async def serve(settings: Settings, to_owner: FrontChannel, channel: socket.socket, to_application: Door) -> None:
     """Accept and answer until the owner says stop."""
-    to_owner = FrontChannel(requests, results)
-    sock = socket.socket(fileno=channel)
-    await asyncio.get_running_loop().create_unix_connection(lambda: to_owner, sock=sock)
-    to_application = Door(socket.socket(fileno=door))
+    await asyncio.get_running_loop().create_unix_connection(lambda: to_owner, sock=channel)
     listener = front_listener(settings, to_owner, to_application)
     await listener.start()
     gc.collect()
@@ -60,6 +65,6 @@ def front_listener(settings: Settings, channel: FrontChannel, door: Door) -> Lis
     """The inference port of this process."""
     sock = bind(settings.http_address, settings.http_port, True, "HTTP")
     server: Any = FrontServer(Limits(settings.http_max_input_size))
-    lane = Lane(server, RequestHeads(lane_rules(settings)))
+    lane = Lane(server, RequestHeads(lane_rules(settings)), body_budget(settings))
     protocol: Any = partial(FrontLane, lane=lane, channel=channel)
     return Listener(sock, uvicorn_config(Relay(door), settings, protocol, tls_options(settings)))

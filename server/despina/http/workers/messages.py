@@ -8,10 +8,13 @@ A frame is a fixed head and up to two pieces of bytes behind it. What the fields
     RELEASE             slot of results
     ASK                                                        [name, version or null]
     LISTENING
+    PONG                                                                         the answer to PING
     RESULT     request  slot of results  response parameters   layout of the results (JSON)
     FAILED     request                                         [word, message, retry after or null]
     ELSEWHERE  request                                                           the request belongs to the application
     MODEL                                configuration         description (JSON), of a model that was asked for
+    LOG                                                        what is logged from now on (JSON)
+    PING
     STOP
 """
 
@@ -19,7 +22,7 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import NamedTuple
 
-INFER, CANCEL, RELEASE, ASK, LISTENING, RESULT, FAILED, ELSEWHERE, MODEL, STOP = range(10)
+INFER, CANCEL, RELEASE, ASK, LISTENING, PONG, RESULT, FAILED, ELSEWHERE, MODEL, LOG, PING, STOP = range(13)
 
 _HEAD = Struct("<IIQIB3x")
 """Bytes behind the head, number, offset, bytes of `extra`, kind."""

@@ -15,6 +15,7 @@ from despina.http.workers import messages
 from despina.http.workers.arena import Arena
 from despina.http.workers.layout import Layout, LayoutKey, layout_of, remember, wire_form
 from despina.http.workers.messages import Frame, FrameReader, frame
+from despina.http.workers.patience import Patience
 from despina.http.workers.request_kind import RequestKind, decode_kind
 from despina.protocol.json import dumps, loads
 from despina.scheduling.pending import Array, Pending
@@ -22,6 +23,7 @@ from despina.scheduling.pending import Array, Pending
 if TYPE_CHECKING:
     from despina.models.model import Model
     from despina.server import Server
+    from despina.telemetry.logging import LogSettings
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ class OwnerChannel(asyncio.Protocol):
         self._results = results
         self._on_listening = on_listening
         self._reader = FrameReader()
+        self._patience = Patience()
         self._epochs: WeakValueDictionary[int, Model] = WeakValueDictionary()
         self._next_epoch = itertools.count(1)
         self._kinds: dict[bytes, _Known] = {}
@@ -76,6 +79,15 @@ class OwnerChannel(asyncio.Protocol):
         """Tell the front end to answer what it has accepted and to exit."""
         self._write(messages.STOP)
 
+    def ping(self) -> bool:
+        """Ask for a sign of life. False when too many such questions have not been answered."""
+        self._write(messages.PING)
+        return self._patience.beat()
+
+    def log(self, settings: LogSettings) -> None:
+        """Tell the front end what to log from now on."""
+        self._write(messages.LOG, body=dumps(settings.switches))
+
     def _write(self, kind: int, number: int = 0, offset: int = 0, extra: bytes = b"", body: bytes = b"") -> None:
         # The loop collects what is written in one of its turns into one system call.
         if self._transport is not None:
@@ -91,6 +103,8 @@ class OwnerChannel(asyncio.Protocol):
                 self._cancel(arrived.number)
             elif arrived.kind == messages.ASK:
                 self._describe(arrived.body)
+            elif arrived.kind == messages.PONG:
+                self._patience.answered()
             else:
                 self._on_listening()
 

@@ -31,8 +31,11 @@ class Door:
 
     async def take(self) -> Connection:
         """A connection that nobody else uses. Raises OSError."""
-        if self._idle:
-            return self._idle.pop()
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.reader.at_eof():  # the owner keeps no connection for ever that nothing is asked on
+                return connection
+            connection.writer.close()
         mine, theirs = socket.socketpair()
         with theirs:
             socket.send_fds(self._sock, [b"\0"], [theirs.fileno()])

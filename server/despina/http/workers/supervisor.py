@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import pickle
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from despina.errors import Unavailable, Unsupported
 from despina.http.listener import Listener, bind
-from despina.http.workers.arena import Arena, create_arena
+from despina.http.workers.front_process import kill_when_silent, open_ends, start_process
 from despina.http.workers.owner import OwnerChannel
 
 if TYPE_CHECKING:
@@ -35,11 +34,15 @@ def reserve_port(settings: Settings) -> socket.socket:
     Unsupported where there is no shared memory without a name."""
     if not sys.platform.startswith("linux"):
         raise Unsupported("--http-workers: more than one needs Linux")
-    address, port = settings.http_address, settings.http_port
+    check_unused(settings)
+    return bind(settings.http_address, settings.http_port, True, "HTTP")
+
+
+def check_unused(settings: Settings) -> None:
+    """Raises Unavailable when somebody listens on the port: with SO_REUSEPORT it would be shared with any other server
+    of this user that allows it."""
     if not settings.reuse_http_port:
-        # With SO_REUSEPORT it would be shared with any other server of this user that allows it.
-        bind(address, port, False, "HTTP").close()
-    return bind(address, port, True, "HTTP")
+        bind(settings.http_address, settings.http_port, False, "HTTP").close()
 
 
 def next_delay(delay_s: float, lived_s: float) -> float:
@@ -59,9 +62,12 @@ class WorkerListener(Listener):
         self._channels: set[OwnerChannel] = set()
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        server.logging.on_apply = self._log_changed
 
     async def start(self) -> None:
         """Return when all front ends listen. Raises Unavailable when one of them cannot."""
+        # A reserved port can be reserved by others too, and models take their time to load.
+        check_unused(self._settings)
         await self._application.start()
         loop = asyncio.get_running_loop()
         listening = [loop.create_future() for _ in range(self._settings.http_workers)]
@@ -76,19 +82,23 @@ class WorkerListener(Listener):
         await asyncio.gather(*self._tasks)
         await self._application.stop()
 
+    def _log_changed(self) -> None:
+        for channel in self._channels:
+            channel.log(self._server.logging)
+
     async def _keep_one(self, first: asyncio.Future[None]) -> None:
         loop = asyncio.get_running_loop()
         delay_s = 0.0
         while not self._stopping.is_set():
             started = loop.time()
-            status = await self._run_one(first)
+            end = await self._run_one(lambda: None if first.done() else first.set_result(None))
             if self._stopping.is_set():
                 return
             if not first.done():
-                first.set_exception(Unavailable(f"failed to start HTTP service: a front end ended with {status}"))
+                first.set_exception(Unavailable(f"failed to start HTTP service: a front end {end}"))
                 return
             delay_s = next_delay(delay_s, loop.time() - started)
-            _log.error("HTTP front end ended with %d; another one starts in %g s", status, delay_s)
+            _log.error("HTTP front end %s; another one starts in %g s", end, delay_s)
             await self._wait(delay_s)
 
     async def _wait(self, delay_s: float) -> None:
@@ -98,32 +108,34 @@ class WorkerListener(Listener):
         except TimeoutError:
             pass
 
-    async def _run_one(self, first: asyncio.Future[None]) -> int:
-        """One front end from start to end; its exit status."""
+    async def _run_one(self, on_listening: Callable[[], None]) -> str:
+        """One front end from start to end, and what became of it."""
+        try:
+            with ExitStack() as opened:
+                process = await self._start_one(on_listening, opened)
+                await process.communicate(pickle.dumps((self._settings, replace(self._server.logging))))
+                return f"ended with {process.returncode}"
+        except OSError as error:
+            return f"could not be started ({error.strerror})"
+
+    async def _start_one(self, on_listening: Callable[[], None], opened: ExitStack) -> asyncio.subprocess.Process:
+        """A front end that waits for its settings; `opened` ends what is done for it here. Raises OSError."""
         loop = asyncio.get_running_loop()
-        with ExitStack() as opened:
-            my_door, door = (opened.enter_context(sock) for sock in socket.socketpair(type=socket.SOCK_SEQPACKET))
-            my_channel, channel = socket.socketpair()
-            opened.enter_context(channel)
-            arenas = [create_arena(name) for name in ("requests", "results")]
-            for descriptor in arenas:
-                opened.callback(os.close, descriptor)
-            requests, results = map(Arena, arenas)
-            owner = OwnerChannel(
-                self._server, requests, results, lambda: None if first.done() else first.set_result(None)
-            )
-            transport, _ = await loop.create_unix_connection(lambda: owner, sock=my_channel)
+        # While what it inherits is open here, nobody would notice that the front end has closed it.
+        with ExitStack() as inherited:
+            ends = open_ends(opened, inherited)
+            channel = OwnerChannel(self._server, ends.requests, ends.results, on_listening)
+            transport, _ = await loop.create_unix_connection(lambda: channel, sock=ends.channel)
             opened.callback(transport.close)
-            process = await start_process([channel.fileno(), door.fileno(), *arenas])
-            # While this end is open here, nobody would notice that the front end has closed it.
-            channel.close()
-            loop.add_reader(my_door.fileno(), self._let_in, my_door)
-            opened.callback(loop.remove_reader, my_door.fileno())
-            self._channels.add(owner)
-            opened.callback(self._channels.discard, owner)
-            await process.communicate(pickle.dumps((self._settings, replace(self._server.logging))))
-            assert process.returncode is not None
-            return process.returncode
+            process = await start_process(ends.inherited)
+        loop.add_reader(ends.door.fileno(), self._let_in, ends.door)
+        opened.callback(loop.remove_reader, ends.door.fileno())
+        opened.callback(loop.create_task(kill_when_silent(process, channel)).cancel)
+        self._channels.add(channel)
+        opened.callback(self._channels.discard, channel)
+        if self._stopping.is_set():
+            channel.stop()
+        return process
 
     def _let_in(self, door: socket.socket) -> None:
         """Serve the connection that a front end passes."""
@@ -132,14 +144,3 @@ class WorkerListener(Listener):
             self._application.adopt(socket.socket(fileno=descriptor))
         if not data:
             asyncio.get_running_loop().remove_reader(door.fileno())
-
-
-async def start_process(descriptors: Sequence[int]) -> asyncio.subprocess.Process:
-    """A front end that inherits `descriptors`, and imports what this process would import: `-m` alone would look in the
-    working directory first."""
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "despina.http.workers", *map(str, descriptors)),
-        stdin=asyncio.subprocess.PIPE,
-        pass_fds=descriptors,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )

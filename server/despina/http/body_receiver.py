@@ -1,0 +1,43 @@
+"""Large bodies, straight from the socket to where they will be read from."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from despina.http.lane import InferLane
+
+
+class BodyReceiver(asyncio.BufferedProtocol):
+    """Receives the rest of one body into `room`, which has its full length, then gives the connection back."""
+
+    def __init__(
+        self, lane: InferLane, transport: asyncio.Transport, room: memoryview, begun: bytes | bytearray | memoryview
+    ) -> None:
+        self._lane = lane
+        self._transport = transport
+        self._view = room
+        self.filled = len(begun)
+        self._view[: self.filled] = begun
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._view[self.filled :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.filled += nbytes
+        if self.filled == len(self._view):
+            self._transport.set_protocol(self._lane)
+            self._lane.body_complete(self._view)
+
+    def eof_received(self) -> None:
+        self._lane.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lane.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._lane.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._lane.resume_writing()

@@ -1,0 +1,33 @@
+"""Status line and headers of what the infer lane answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from despina.http.infer import InferReply
+
+_REASONS = {200: b"OK", 400: b"Bad Request", 404: b"Not Found", 408: b"Request Timeout", 500: b"Internal Server Error"}
+
+
+def reply_head(reply: InferReply, size: int, closing: bool) -> bytes:
+    """Status line and headers of a reply."""
+    if reply.status == 200 and not closing and not reply.encoding:
+        if reply.header_length:
+            return (
+                b"HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\n"
+                b"inference-header-content-length: %d\r\ncontent-length: %d\r\n\r\n" % (reply.header_length, size)
+            )
+        return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % size
+    lines = [b"HTTP/1.1 %d %s" % (reply.status, _REASONS.get(reply.status, b""))]
+    lines.append(b"content-type: application/" + (b"octet-stream" if reply.header_length else b"json"))
+    if reply.header_length:
+        lines.append(b"inference-header-content-length: %d" % reply.header_length)
+    if reply.encoding:
+        lines.append(b"content-encoding: " + reply.encoding.encode())
+    if reply.retry_after is not None:
+        lines.append(b"retry-after: %d" % max(1, round(reply.retry_after)))
+    if closing:
+        lines.append(b"connection: close")
+    lines.append(b"content-length: %d\r\n\r\n" % size)
+    return b"\r\n".join(lines)
