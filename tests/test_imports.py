@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LEAVES = {"despina", "despina.errors", "despina.settings", "despina.telemetry"}
+LEAVES = {"despina", "despina.errors", "despina.memory", "despina.settings", "despina.telemetry"}
 BASE = "despina_backends.base"
 VOCABULARY = {"despina.protocol.messages", "despina.protocol.datatypes", "despina.protocol.bytes_tensor"}
 ALLOWED = {
     "despina.errors": set[str](),
+    "despina.memory": set[str](),
     "despina.settings": set[str](),
     "despina.telemetry": {"despina", "despina.errors", "despina.settings"},
     "despina.shared_memory": LEAVES,

@@ -26,6 +26,7 @@ from despina.http.listener import Listener, bind, http_listener, metrics_listene
 from despina.http.metrics import measured, open_metrics
 from despina.http.templates import Templates
 from despina.http.tls import check_tls
+from despina.memory import keep_freed_memory
 from despina.models.lifecycle import Models
 from despina.models.loader import LoadedVersion
 from despina.models.model import Model
@@ -145,6 +146,7 @@ def rate_limiter(settings: Settings) -> RateLimiter | None:
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit status."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    keep_freed_memory()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve(settings))
 

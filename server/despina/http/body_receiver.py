@@ -28,7 +28,9 @@ class BodyReceiver(asyncio.BufferedProtocol):
         self.filled += nbytes
         if self.filled == len(self._view):
             self._transport.set_protocol(self._lane)
-            self._lane.body_complete(self._view)
+            # uvloop keeps this object until the connection has another receiver, but the body must not stay for that.
+            body, self._view = self._view, memoryview(b"")
+            self._lane.body_complete(body)
 
     def eof_received(self) -> None:
         self._lane.eof_received()

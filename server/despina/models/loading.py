@@ -5,9 +5,9 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 
+from despina.memory import give_back_memory
 from despina.models.candidate import Candidate
 from despina.models.loader import LoadedVersion
-from despina.models.memory import give_back_memory
 from despina.models.states import reason_of
 
 Load = Callable[[Candidate, int], LoadedVersion]

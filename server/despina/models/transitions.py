@@ -11,11 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from tempfile import TemporaryDirectory
 from typing import Generic
 
+from despina.memory import give_back_memory
 from despina.models.candidate import Candidate, versions_to_load
 from despina.models.graph import dependents_of
 from despina.models.loader import LoadedVersion
 from despina.models.loading import Load, LoadFailed, discard, load_versions
-from despina.models.memory import give_back_memory
 from despina.models.serving import ServingTable
 from despina.models.states import UNLOADED, M, ModelState, VersionState, reason_of
 

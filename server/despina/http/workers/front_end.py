@@ -23,6 +23,7 @@ from despina.http.workers.arena import Arena
 from despina.http.workers.front_channel import FrontChannel
 from despina.http.workers.front_lane import FrontLane, FrontServer
 from despina.http.workers.relay import Door, Relay
+from despina.memory import keep_freed_memory
 from despina.protocol.decode import Limits
 from despina.settings import Settings
 from despina.telemetry.logging import LogSettings
@@ -41,6 +42,7 @@ def main(channel: int, door: int, requests: int, results: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     settings: Settings
     log: LogSettings
+    keep_freed_memory()
     settings, log = pickle.load(sys.stdin.buffer)
     log.apply()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

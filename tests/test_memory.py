@@ -1,6 +1,6 @@
 import weakref
 
-from despina.models.memory import give_back_memory
+from despina.memory import give_back_memory
 
 
 class Node:
