@@ -152,11 +152,12 @@ def payloads_command(effort: Effort, save: str) -> None:
 @click.command("compute")
 @click.option("--models", default="resnet50,densenet121,bert", help="The models; _fp16 behind a name halves it.")
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", help="Where.")
-@click.option("--batch-sizes", default="1,8,16", type=Numbers(), help="Of the session in process.")
+@click.option("--batch-sizes", default="8,16", type=Numbers(), help="Largest batches.")
 @effort(seconds=20.0, connections="32")
 def compute_command(effort: Effort, models: str, device: Device, batch_sizes: tuple[int, ...], save: str) -> None:
     """Compute-bound models against a session in process."""
-    publish(suites.compute(models.split(","), device, batch_sizes, effort), f"compute-{device}", save, ("despina",))
+    record = suites.compute(models.split(","), device, batch_sizes, effort)
+    publish(record, f"compute-{device}", save, [suites.served_in(size) for size in batch_sizes])
 
 
 @click.command("second-opinion")

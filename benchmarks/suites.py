@@ -41,7 +41,7 @@ class Effort:
 
 def despina(workloads: Sequence[Workload], batching: Batching, effort: Effort, name: str = "despina") -> Despina:
     """Despina on a repository of its own with these models."""
-    label = name.replace(" ", "-")
+    label = name.replace(",", "").replace(" ", "-")
     repository = write_repository(label, [workload.name for workload in workloads], batching)
     by_name = {workload.name: workload for workload in workloads}
     return Despina(repository, by_name, str(batching), name, ("--allow-metrics=false", *effort.flags))
@@ -106,14 +106,20 @@ def payloads(effort: Effort) -> Record:
 
 
 def compute(models: Sequence[str], device: Device, batch_sizes: Sequence[int], effort: Effort) -> Record:
-    """Compute-bound models: single rows over HTTP against the session in process at each batch size."""
+    """Compute-bound models: single rows over HTTP, batched up to each size, against the session in process at it."""
     workloads = [make_workload(model) for model in models]
-    instances = 1 if device == "cpu" else 2
-    batching = Batching(max_batch_size=max(batch_sizes), instances=instances, threads=None, device=device)
-    contenders: list[Contender] = [despina(workloads, batching, effort)]
-    contenders += [RuntimeAlone(size, 0, device) for size in batch_sizes]
+    batching = Batching(instances=1 if device == "cpu" else 2, threads=None, device=device)
+    contenders: list[Contender] = []
+    for size in batch_sizes:
+        contenders.append(despina(workloads, replace(batching, max_batch_size=size), effort, served_in(size)))
+        contenders.append(RuntimeAlone(size, 0, device))
     points = [Point(model, "binary", count) for model in models for count in effort.connections]
     return measure(f"compute-bound models on {device.upper()}", contenders, points, workloads, effort)
+
+
+def served_in(batch_size: int) -> str:
+    """Name of the contender that batches up to this size."""
+    return f"despina, batch {batch_size}"
 
 
 def second_opinion(model: str, effort: Effort) -> Record:
