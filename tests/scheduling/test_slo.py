@@ -7,6 +7,8 @@ import pytest
 from despina.errors import Unavailable
 from despina.scheduling.batch_policy import BatchPolicy
 from despina.scheduling.pending import Pending
+from despina.scheduling.request_queue import QueueLimits
+from despina.scheduling.slo import SloQueue
 
 MS = 1_000_000
 SLO_MS = 20.0
@@ -87,6 +89,29 @@ def test_a_request_that_lost_its_time_in_the_queue_never_runs(stage: Stage) -> N
     stage.clock.advance(40)
     assert stage.answered == [late]
     assert isinstance(late.error, Unavailable)
+
+
+@pytest.mark.parametrize(
+    ("turns_ms", "left_ms"), [([], 18), ([4], 14), ([4, 1], 14.1), ([4] + [0] * 200, 17.9), ([50], 9)]
+)
+def test_the_time_that_requests_wait_unseen_is_taken_off(clock: Any, turns_ms: list[int], left_ms: float) -> None:
+    queue = SloQueue(int(SLO_MS * MS), 8, 1, QueueLimits())
+    for turn_ms in turns_ms:
+        queue.turn_taken(turn_ms * MS)
+    pending = Pending({}, 1, lambda _: None, queued_ns=clock.now_ns())
+    queue.push(pending)
+    assert (pending.deadline_ns - pending.queued_ns) / MS == pytest.approx(left_ms, abs=0.1)
+
+
+def test_a_turn_is_measured_from_its_first_request(stage: Stage) -> None:
+    taken: list[int] = []
+    stage.batcher._observer.turn_taken = taken.append
+    stage.submit(settle=False)
+    stage.clock._now += 3 * MS
+    stage.submit(settle=False)
+    stage.clock._now += 2 * MS
+    stage.clock.settle()
+    assert taken == [5 * MS]
 
 
 def test_different_shapes_do_not_share_a_batch(stage: Stage) -> None:

@@ -81,6 +81,7 @@ class Batcher:
         self._drain_rate = DrainRate()
         self._turns: Turns | None = None
         self._turn_asked = False
+        self._turn_began_ns = 0
         self._someone_gone = False
         self._wants_runner = False
         self._timer: Timer | None = None
@@ -115,6 +116,7 @@ class Batcher:
             raise
         self._statistics.pending += 1
         if not self._turn_asked:
+            self._turn_began_ns = pending.queued_ns
             self.ask_turn()
 
     def request_gone(self, pending: Pending) -> None:
@@ -136,6 +138,9 @@ class Batcher:
 
     def _turn(self) -> None:
         self._turn_asked = False
+        if self._observer is not None and self._turn_began_ns:
+            self._observer.turn_taken(self._clock.now_ns() - self._turn_began_ns)
+            self._turn_began_ns = 0
         if self._hold_requests and not self._idle_callbacks:
             if len(self._queue) < self._hold_requests:
                 return

@@ -9,10 +9,15 @@ from typing import Protocol
 
 
 class BatchObserver(Protocol):
-    """Somebody who wants to know how long batches take."""
+    """Somebody who wants to know how long things take."""
 
     def batch_done(self, shape_key: object, rows: int, taken_ns: int) -> None:
         """A batch of `rows` has run; `shape_key` is that of its requests."""
+        ...
+
+    def turn_taken(self, taken_ns: int) -> None:
+        """So long passed between the first request of a turn and its end. Requests that came to a socket meanwhile
+        have waited without being seen."""
         ...
 
 
@@ -77,6 +82,9 @@ class FastestBatch:
 
     def batch_done(self, shape_key: object, rows: int, taken_ns: int) -> None:
         self._times_ns.append(taken_ns)
+
+    def turn_taken(self, taken_ns: int) -> None:
+        """Makes no difference to the least that a request will wait."""
 
     def wait_ns(self, rows_ahead: int) -> int:
         """How long a request behind `rows_ahead` rows waits at least: these make full batches, every instance starts

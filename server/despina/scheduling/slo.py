@@ -26,6 +26,9 @@ from despina.scheduling.run_time_model import RunTimeModel
 HEADROOM = 0.9
 """Part of the target that queueing and running may use up; the rest is for the way in and out."""
 
+FADING = 0.98
+"""What is left after a turn of the longest time that requests may have waited unseen."""
+
 LARGEST_MARGIN = 0.1
 """Part of the target that an expectation may be made longer by because times vary. Where they vary by more, refusing
 more helps nobody: a batch that happens to be slow makes its requests late however few they are."""
@@ -57,10 +60,15 @@ class SloQueue:
         self._pushed = 0
         self._ends_ns: deque[int] = deque(maxlen=self._instances)
         """When the batches that run now are expected to end."""
+        self._unseen_ns = 0.0
 
     def batch_done(self, shape_key: object, rows: int, taken_ns: int) -> None:
         """A batch has run."""
         self._times.observe(shape_key, rows, taken_ns)
+
+    def turn_taken(self, taken_ns: int) -> None:
+        """Requests may have waited so long before they are pushed. The longest time counts, and slowly fades."""
+        self._unseen_ns = max(float(taken_ns), FADING * self._unseen_ns)
 
     # -------------------------------------------------------------------------------------------------- coming in
 
@@ -68,7 +76,7 @@ class SloQueue:
         """Queue a request whose `queued_ns` is set. Raises QueueFull, TooLate."""
         if self._entries and self._limits.exceeded_by(self.rows + pending.rows, self._byte_size + pending.byte_size):
             raise queue_full(pending)
-        allowed_ns = self._target_ns
+        allowed_ns = int(max(self._target_ns - self._unseen_ns, self._target_ns / 2))
         if pending.timeout_us:
             allowed_ns = min(allowed_ns, pending.timeout_us * 1000)
         pending.deadline_ns = pending.queued_ns + allowed_ns
