@@ -84,6 +84,10 @@ class RunningServer:
     polls: bool = False
     _files: dict[tuple[str, Kind], list[Path]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.polls:
+            self.server.suspend()
+
     def requests(self, point: Point) -> list[bytes]:
         workload = self.workloads[point.model]
         return [self.dialect.render(workload, point.kind, row) for row in range(workload.rows)]
