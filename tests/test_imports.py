@@ -24,7 +24,15 @@ ALLOWED = {
     | VOCABULARY
     | {"despina.scheduling", "despina.config", "despina.repository", "despina.shared_memory", "despina_backends"},
     "despina.http": LEAVES
-    | {"despina.protocol", "despina.models", "despina.scheduling", "despina.config", "despina.shared_memory", BASE},
+    | {
+        "despina.protocol",
+        "despina.models",
+        "despina.scheduling",
+        "despina.config",
+        "despina.shared_memory",
+        BASE,
+        "despina_backends.cgroups",
+    },
     "despina.tuning": LEAVES
     | {"despina.models", "despina.config", "despina.repository", "despina.protocol.datatypes", BASE},
     "despina.deploy": {"despina", "despina.errors", "despina.config", "despina.repository"},
