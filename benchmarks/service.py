@@ -99,7 +99,7 @@ class RunningService:
         self._seen = seen
         # It only looks at the port and the process id.
         self._server = RunningServer(
-            process,  # type: ignore[arg-type]
+            process,  # type: ignore[arg-type]  # see above
             {workload.name: workload},
             dialect,
             counts_batches=_has_server(process),

@@ -463,7 +463,7 @@ def test_connections_that_are_lost_give_their_room_back(path: str) -> None:
             for number, connection in enumerate((holder, waiting, last)):
                 connection.announce(MB, path)
                 connection.send(100_000)
-                await until(lambda number=number: budget.held == MB and budget.waiting == number)  # type: ignore[misc]
+                await until(lambda number=number: budget.held == MB and budget.waiting == number)  # type: ignore[misc]  # the default binds it
             await waiting.close()
             await holder.close()
             last.send(MB - 100_000)

@@ -21,7 +21,7 @@ class Connection:
 
 def test_a_body_arrives_in_its_place_and_nothing_of_it_stays_behind() -> None:
     connection, room = Connection(), np.empty(6, np.uint8)
-    receiver = BodyReceiver(connection, connection, room.data, b"ab")  # type: ignore[arg-type]
+    receiver = BodyReceiver(connection, connection, room.data, b"ab")  # type: ignore[arg-type]  # as much of them as it uses
     for piece in (b"cd", b"ef"):
         receiver.get_buffer(-1)[: len(piece)] = piece
         receiver.buffer_updated(len(piece))
