@@ -226,7 +226,7 @@ def readme_command(results: str) -> None:
 
 PLAN = (
     ("closed", "--peers=all", "--save=closed"),
-    ("closed", "--peers=tritonserver", "--settings=defaults", "--save=closed-defaults"),
+    ("closed", "--peers=tritonserver,tritonserver-onnxruntime", "--settings=defaults", "--save=closed-defaults"),
     ("closed", "--model=identity", "--peers=tritonserver,pytriton", "--save=front-end"),
     ("open", "--peers=tritonserver", "--save=open"),
     *(("sweep", what, "--connections=16,64", "--kind=binary", f"--save=sweep-{what}") for what in SWEPT),

@@ -19,7 +19,8 @@ from benchmarks.despina_server import Despina
 from benchmarks.environment import machine, versions
 from benchmarks.markdown import table_row
 from benchmarks.peers.environment import environment, site_packages
-from benchmarks.peers.tritonserver import PYTHON, REQUIREMENTS, TritonServer
+from benchmarks.peers.pytriton_wheel import PyTritonWheel
+from benchmarks.peers.tritonserver import TritonServer
 from benchmarks.places import OUT, PEERS, RESULTS
 from benchmarks.raw import make_workload
 from benchmarks.repository import Batching, write_repository
@@ -72,8 +73,7 @@ def program() -> Program:
 
 def bundled_libb64() -> Path:
     """The copy that nvidia-pytriton carries, for machines where Debian's package is not installed."""
-    packages = site_packages(environment("tritonserver", REQUIREMENTS, PYTHON))
-    found = sorted((packages / "nvidia_pytriton.libs").glob("libb64-*"))
+    found = sorted((PyTritonWheel.install().packages / "nvidia_pytriton.libs").glob("libb64-*"))
     if not found:
         raise NotStarted("perf_analyzer needs libb64.so.0d (Debian: apt-get install libb64-0d)")
     return found[0]

@@ -52,7 +52,7 @@ def closed(model: str, batching: Batching, peers: Sequence[str], effort: Effort)
     workload = make_workload(model)
     served = despina([workload], batching, effort)
     contenders: list[Contender] = [served, InProcess(served.repository)]
-    contenders += [PEERS[name](workload) for name in peers]
+    contenders += [PEERS[name](workload, batching) for name in peers]
     points = [Point(model, kind, count) for kind in effort.kinds for count in effort.connections]
     return measure(f"{model}, closed loop", contenders, points, [workload], effort)
 
@@ -61,7 +61,7 @@ def open_loop(model: str, batching: Batching, peers: Sequence[str], rates: Seque
     """Open loop: requests arrive as a Poisson process whether the server keeps up or not."""
     workload = make_workload(model)
     contenders: list[Contender] = [despina([workload], batching, effort)]
-    contenders += [PEERS[name](workload) for name in peers]
+    contenders += [PEERS[name](workload, batching) for name in peers]
     connections = max(effort.connections)
     points = [Point(model, kind, connections, rate) for kind in effort.kinds for rate in rates]
     note = (

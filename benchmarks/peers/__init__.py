@@ -9,14 +9,25 @@ from benchmarks.peers.mlserver import MLServer
 from benchmarks.peers.mosec import Mosec
 from benchmarks.peers.pytriton import PyTriton
 from benchmarks.peers.tritonserver import TritonServer
+from benchmarks.peers.tritonserver_onnxruntime import TritonServerOnnxRuntime
+from benchmarks.repository import Batching
 from benchmarks.workload import Workload
 
-PEERS: Mapping[str, Callable[[Workload], Contender]] = {
-    "tritonserver": TritonServer,
-    "pytriton": PyTriton,
-    "mlserver": MLServer,
-    "litserve": LitServe,
-    "mosec": Mosec,
-    "flask": FlaskGunicorn,
+Peer = Callable[[Workload, Batching], Contender]
+
+
+def fixed(make: Callable[[Workload], Contender]) -> Peer:
+    """A peer with settings of its own, whatever despina's are; its `about` says which."""
+    return lambda workload, batching: make(workload)
+
+
+PEERS: Mapping[str, Peer] = {
+    "tritonserver": fixed(TritonServer),
+    "tritonserver-onnxruntime": TritonServerOnnxRuntime,
+    "pytriton": fixed(PyTriton),
+    "mlserver": fixed(MLServer),
+    "litserve": fixed(LitServe),
+    "mosec": fixed(Mosec),
+    "flask": fixed(FlaskGunicorn),
 }
 """Name on the command line to what serves one model there."""

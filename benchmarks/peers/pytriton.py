@@ -3,15 +3,14 @@
 It keeps the server's statistics to itself, so its batches are not counted.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.contender import RunningServer
 from benchmarks.measurement import Kind
-from benchmarks.peers.environment import environment, installed
+from benchmarks.peers.environment import installed
 from benchmarks.peers.peer import APPS, start_peer
-from benchmarks.peers.tritonserver import PYTHON, REQUIREMENTS, VERSION
+from benchmarks.peers.pytriton_wheel import VERSION, PyTritonWheel
 from benchmarks.server_process import NotStarted, free_port
 from benchmarks.workload import Workload
 
@@ -26,9 +25,7 @@ class PyTriton:
     def start(self) -> RunningServer:
         if self.workload.name != "identity":
             raise NotStarted("serves the model identity only")
-        if not os.access(PYTHON, os.X_OK):
-            raise NotStarted(f"needs Debian's {PYTHON}")
-        bin_directory = environment("tritonserver", REQUIREMENTS, PYTHON)
+        bin_directory = PyTritonWheel.install().bin_directory
         version = installed(bin_directory, "nvidia-pytriton")
         settings = "bound Python function, max_batch_size 64, delay 0"
         self.about = f"nvidia-pytriton {version} (tritonserver {VERSION}), {settings}"

@@ -1,10 +1,9 @@
-"""The real tritonserver, as nvidia-pytriton carries it: its C++ front end and scheduler, and the Python backend only.
+"""The real tritonserver with its Python backend, all that nvidia-pytriton carries.
 
-The binary runs a plain model repository. The Python backend's stub embeds Debian's interpreter, in isolated mode, so
-the model file itself has to say where numpy lies.
+The Python backend's stub embeds Debian's interpreter, in isolated mode, so the model file itself has to say where numpy
+lies.
 """
 
-import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -13,17 +12,12 @@ from pathlib import Path
 
 from benchmarks.contender import RunningServer
 from benchmarks.measurement import Kind
-from benchmarks.peers.environment import environment, installed, site_packages
-from benchmarks.peers.peer import APPS, ONNXRUNTIME, start_peer
+from benchmarks.peers.peer import APPS
+from benchmarks.peers.pytriton_wheel import PYTRITON, PyTritonWheel
 from benchmarks.places import PEERS
 from benchmarks.requests import DATATYPES
-from benchmarks.server_process import NotStarted, free_port
+from benchmarks.server_process import NotStarted
 from benchmarks.workload import Workload
-
-PYTHON = "/usr/bin/python3"
-PYTRITON = "nvidia-pytriton==0.7.0"
-REQUIREMENTS = (PYTRITON, ONNXRUNTIME)
-VERSION = "2.51"
 
 
 @dataclass(slots=True)
@@ -34,36 +28,26 @@ class TritonServer:
     kinds: Sequence[Kind] = ("binary", "json")
 
     def start(self) -> RunningServer:
-        if not os.access(PYTHON, os.X_OK):
-            raise NotStarted(f"needs Debian's {PYTHON}")
-        bin_directory = environment("tritonserver", REQUIREMENTS, PYTHON)
-        home = site_packages(bin_directory) / "pytriton" / "tritonserver"
-        version = installed(bin_directory, "nvidia-pytriton")
+        wheel = PyTritonWheel.install()
         self.about = (
-            f"tritonserver {VERSION} from nvidia-pytriton {version}, Python backend (it carries no other), "
+            f"{wheel}, Python backend (it carries no other), "
             "max_batch_size 64, dynamic_batching delay 0 us, 1 instance, 1 intra-op thread"
         )
-        install_stub(home, bin_directory)
+        install_stub(wheel)
         repository = PEERS / "tritonserver-models"
-        write_repository(repository, self.workload, site_packages(bin_directory))
-        port = free_port()
-        command = [str(home / "bin" / "tritonserver"), f"--model-repository={repository}"]
-        command += [f"--backend-directory={home / 'backends'}", f"--http-port={port}", "--http-address=127.0.0.1"]
-        flags = ["--allow-grpc=false", "--allow-metrics=false"]
-        return start_peer(
-            "tritonserver", self.workload, [*command, *flags], port, "/v2/health/ready", counts_batches=True
-        )
+        write_repository(repository, self.workload, wheel.packages)
+        return wheel.start("tritonserver", self.workload, repository, wheel.home / "backends")
 
 
-def install_stub(home: Path, bin_directory: Path) -> None:
+def install_stub(wheel: PyTritonWheel) -> None:
     """Put the stub of this interpreter's version where the Python backend looks for it."""
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    said = subprocess.run([str(bin_directory / "python"), "-c", code], capture_output=True, text=True, check=True)
-    stub = home / "python_backend_stubs" / said.stdout.strip() / "triton_python_backend_stub"
+    command = [str(wheel.bin_directory / "python"), "-c", code]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    stub = wheel.home / "python_backend_stubs" / said.stdout.strip() / "triton_python_backend_stub"
     if not stub.exists():
         raise NotStarted(f"{PYTRITON} has no stub for Python {said.stdout.strip()}")
-    for program in (Path(shutil.copy(stub, home / "backends" / "python")), home / "bin" / "tritonserver"):
-        program.chmod(0o755)
+    Path(shutil.copy(stub, wheel.home / "backends" / "python")).chmod(0o755)
 
 
 def write_repository(root: Path, workload: Workload, packages: Path) -> None:

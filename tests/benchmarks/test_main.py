@@ -1,5 +1,5 @@
 import pytest
-from benchmarks.__main__ import main, with_command
+from benchmarks.__main__ import PLAN, main, with_command
 from click.testing import CliRunner
 
 
@@ -14,6 +14,12 @@ from click.testing import CliRunner
 )
 def test_closed_is_what_runs_when_no_command_is_named(given: list[str], run: list[str]) -> None:
     assert with_command(given) == run
+
+
+@pytest.mark.parametrize("step", PLAN, ids=" ".join)
+def test_every_step_of_all_is_a_command_that_exists(step: tuple[str, ...]) -> None:
+    command, *arguments = step
+    main.commands[command].make_context(command, list(arguments))
 
 
 def test_an_unknown_peer_is_named_before_anything_starts() -> None:

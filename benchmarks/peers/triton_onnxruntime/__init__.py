@@ -1,0 +1,1 @@
+"""tritonserver's ONNX Runtime backend, which no package carries, compiled from its public sources."""
