@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from threading import Semaphore
 
 import uvloop
 
@@ -27,6 +28,7 @@ from despina.http.metrics import measured, open_metrics
 from despina.http.templates import Templates
 from despina.http.tls import check_tls
 from despina.memory import keep_freed_memory
+from despina.models.instance_processes import spare_cores
 from despina.models.lifecycle import Models
 from despina.models.loader import LoadedVersion
 from despina.models.model import Model
@@ -124,6 +126,7 @@ def scheduling_options(settings: Settings) -> SchedulingOptions:
         environment_count("TRITONSERVER_DELAY_SCHEDULER"),
         environment_count("TRITONSERVER_BACKLOG_DELAY_SCHEDULER"),
         rate_limiter(settings),
+        processes=Semaphore(spare_cores() if settings.instance_processes is None else settings.instance_processes),
     )
 
 

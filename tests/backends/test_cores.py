@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from despina_backends.onnxruntime import cores
-from despina_backends.onnxruntime.cores import usable_cores
+from despina_backends import cores
+from despina_backends.cores import usable_cores
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,11 @@ from despina.errors import DespinaError
 from despina.scheduling.answers import Answers, OrderedAnswers
 from despina.scheduling.batch_policy import BatchPolicy, next_batch
 from despina.scheduling.batcher import Batcher, BatcherOptions, one_at_a_time
+from despina.scheduling.outcome import Outcome
 from despina.scheduling.pace import FastestBatch
 from despina.scheduling.pending import Pending
 from despina.scheduling.policy_queue import PolicyQueue, QueueRules
 from despina.scheduling.request_queue import FifoQueue, QueueLimits
-from despina.scheduling.runner import Outcome
 from despina.scheduling.slo import SloQueue
 from despina.telemetry.statistics import ModelStatistics
 from despina_backends.base import Batch, Execution
@@ -89,6 +89,7 @@ class Run:
 class FakeRunner:
     def __init__(self, name: str, stage: "Stage") -> None:
         self.name = name
+        self.overlaps = False
         self._stage = stage
 
     def run(self, batch: Batch, size: int, done: Callable[[Outcome], None]) -> None:

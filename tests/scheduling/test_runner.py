@@ -5,7 +5,10 @@ from time import monotonic_ns
 import numpy as np
 import pytest
 
-from despina.scheduling.runner import InstanceRunner, Outcome, RunTimes
+from despina.scheduling.outcome import Outcome
+from despina.scheduling.own_process import OwnProcess
+from despina.scheduling.run_times import RunTimes
+from despina.scheduling.runner import InstanceRunner
 from despina_backends.base import BackendError, Batch, Execution
 
 US = 1_000
@@ -37,6 +40,10 @@ class ThreadClock:
     def __init__(self) -> None:
         self._handed = SimpleQueue()
         self.call_threadsafe = self._handed.put
+        self.watched = {}
+        self.watch = self.watched.__setitem__
+        self.unwatch = self.watched.pop
+        self.now_ns = lambda: 1
 
     def wait(self) -> None:
         self._handed.get(timeout=5)()
@@ -46,20 +53,74 @@ BATCH = Batch({}, 1)
 HERE = threading.get_ident
 
 
+class Process:
+    """Runs at once, by its own account for as long as the instance would, and answers when asked."""
+
+    pid = 1
+    answers = 3
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+        self.sent: list[Batch] = []
+        self.answered = 0
+
+    def send(self, batch: Batch) -> None:
+        self.sent.append(batch)
+
+    def receive(self) -> tuple[int, Execution]:
+        self.answered += 1
+        start = monotonic_ns()
+        end = start + self._instance.time_us * US
+        return start, Execution({"OUT": np.zeros(1)}, start, end)
+
+    def close(self) -> None: ...
+
+    def reap(self) -> None: ...
+
+
+class Offer:
+    def __init__(self, instance: Instance) -> None:
+        self.process = Process(instance)
+        self.started = 0
+
+    def take(self) -> bool:
+        self.started += 1
+        return True
+
+    def start(self) -> Process:
+        return self.process
+
+    def give_back(self) -> None: ...
+
+
 class Driver:
-    def __init__(self, steady: bool = True, limit_us: int = 200) -> None:
+    def __init__(self, steady: bool = True, limit_us: int = 200, offers: bool = False) -> None:
         self.instance = Instance()
         self.clock = ThreadClock()
-        self.runner = InstanceRunner("x_0", self.instance, self.clock, steady, limit_us * US)
+        self.offer = Offer(self.instance)
+        offer = self.offer if offers else None
+        self.runner = InstanceRunner("x_0", self.instance, self.clock, steady, limit_us * US, offer)
         self.outcomes: list[Outcome] = []
 
     def run(self, size: int = 1, times: int = 1) -> Outcome:
         for _ in range(times):
             before = len(self.outcomes)
             self.runner.run(BATCH, size, self.outcomes.append)
-            if len(self.outcomes) == before:
-                self.clock.wait()
+            while len(self.outcomes) == before:
+                self.wait()
         return self.outcomes[-1]
+
+    def wait(self) -> None:
+        if len(self.offer.process.sent) > self.offer.process.answered:
+            self.clock.watched[3]()
+        else:
+            self.clock.wait()
+
+    def get_process(self, size: int = 1) -> None:
+        """Be so busy with batches of a size that the instance gets its process."""
+        self.run(size, RunTimes.LEARN_RUNS + OwnProcess.BUSY_RUNS)
+        while not self.runner.overlaps:
+            self.clock.wait()
 
     @property
     def ran_here(self) -> bool:
@@ -81,7 +142,7 @@ def make_driver():
 
 def test_a_short_model_runs_on_the_loop_once_its_time_is_known(make_driver) -> None:
     driver = make_driver()
-    driver.run(times=InstanceRunner.LEARN_RUNS)
+    driver.run(times=RunTimes.LEARN_RUNS)
     assert HERE() not in driver.instance.threads
     driver.run()
     assert driver.ran_here
@@ -89,26 +150,26 @@ def test_a_short_model_runs_on_the_loop_once_its_time_is_known(make_driver) -> N
 
 def test_a_model_whose_time_depends_on_values_never_runs_on_the_loop(make_driver) -> None:
     driver = make_driver(steady=False)
-    driver.run(times=3 * InstanceRunner.LEARN_RUNS)
+    driver.run(times=3 * RunTimes.LEARN_RUNS)
     assert HERE() not in driver.instance.threads
 
 
 def test_a_long_model_never_runs_on_the_loop(make_driver) -> None:
     driver = make_driver()
     driver.instance.time_us = 201
-    driver.run(times=3 * InstanceRunner.LEARN_RUNS)
+    driver.run(times=3 * RunTimes.LEARN_RUNS)
     assert HERE() not in driver.instance.threads
 
 
 def test_with_a_limit_of_0_nothing_runs_on_the_loop(make_driver) -> None:
     driver = make_driver(limit_us=0)
-    driver.run(times=3 * InstanceRunner.LEARN_RUNS)
+    driver.run(times=3 * RunTimes.LEARN_RUNS)
     assert HERE() not in driver.instance.threads
 
 
 def test_a_size_that_was_not_seen_yet_runs_on_the_thread(make_driver) -> None:
     driver = make_driver()
-    driver.run(times=InstanceRunner.LEARN_RUNS)
+    driver.run(times=RunTimes.LEARN_RUNS)
     driver.run(size=64)
     assert not driver.ran_here
     driver.run(size=1)
@@ -117,7 +178,7 @@ def test_a_size_that_was_not_seen_yet_runs_on_the_thread(make_driver) -> None:
 
 def test_a_model_that_became_slow_goes_back_to_the_thread_after_one_long_run(make_driver) -> None:
     driver = make_driver()
-    driver.run(times=InstanceRunner.LEARN_RUNS + 1)
+    driver.run(times=RunTimes.LEARN_RUNS + 1)
     driver.instance.time_us = 1000
     driver.run()
     assert driver.ran_here
@@ -159,7 +220,7 @@ def test_an_instance_stays_usable_after_an_error(make_driver) -> None:
 
 def test_failed_runs_teach_nothing_about_time() -> None:
     times = RunTimes()
-    for _ in range(InstanceRunner.LEARN_RUNS):
+    for _ in range(RunTimes.LEARN_RUNS):
         times.observe(1, Outcome(0))
     assert times.expected_ns(1) == 0
 
@@ -179,3 +240,58 @@ def test_an_instance_that_never_ran_has_no_thread() -> None:
     assert threading.active_count() == before
     driver.runner.close()
     assert driver.instance.closed
+
+
+def test_an_instance_busy_with_short_batches_runs_them_in_a_process(make_driver) -> None:
+    driver = make_driver(limit_us=0, offers=True)
+    driver.get_process()
+    driver.run(times=3)
+    assert len(driver.offer.process.sent) == 3
+
+
+def test_long_batches_are_no_reason_for_a_process(make_driver) -> None:
+    driver = make_driver(offers=True)
+    driver.instance.time_us = InstanceRunner.PROCESS_UP_TO_NS // US + 100
+    driver.run(times=3 * OwnProcess.BUSY_RUNS)
+    assert not driver.offer.started
+
+
+def test_a_model_whose_time_depends_on_values_gets_no_process(make_driver) -> None:
+    driver = make_driver(steady=False, offers=True)
+    driver.run(times=3 * OwnProcess.BUSY_RUNS)
+    assert not driver.offer.started
+
+
+def test_batches_that_run_on_the_loop_are_no_reason_for_a_process(make_driver) -> None:
+    driver = make_driver(offers=True)
+    driver.run(times=3 * OwnProcess.BUSY_RUNS)
+    assert not driver.offer.started
+
+
+def test_with_a_process_a_small_batch_among_larger_ones_does_not_run_on_the_loop(make_driver) -> None:
+    driver = make_driver(limit_us=100, offers=True)
+    driver.run(size=1, times=RunTimes.LEARN_RUNS)
+    driver.instance.time_us = 300
+    driver.get_process(size=16)
+    driver.instance.time_us = 50
+    driver.run(size=16)
+    sent = len(driver.offer.process.sent)
+    driver.run(size=1)
+    assert len(driver.offer.process.sent) == sent + 1
+    driver.run(size=1)  # now they are small, one after the other
+    assert driver.ran_here
+
+
+def test_nothing_runs_on_the_loop_beside_a_batch_that_is_under_way(make_driver) -> None:
+    driver = make_driver(limit_us=100, offers=True)
+    driver.run(size=1, times=RunTimes.LEARN_RUNS)
+    driver.instance.time_us = 300
+    driver.get_process(size=16)
+    driver.run(size=1, times=2)
+    assert driver.ran_here
+    driver.runner.run(BATCH, 16, driver.outcomes.append)
+    driver.runner.run(BATCH, 1, driver.outcomes.append)
+    driver.runner.run(BATCH, 1, driver.outcomes.append)
+    assert len(driver.offer.process.sent) - driver.offer.process.answered == 3
+    for _ in range(3):
+        driver.wait()

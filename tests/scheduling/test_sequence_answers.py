@@ -5,7 +5,7 @@ import pytest
 from sequences import PLAN, SequenceStage
 
 from despina.errors import Unsupported
-from despina.scheduling.runner import Outcome
+from despina.scheduling.outcome import Outcome
 from despina.scheduling.sequence_plan import StateTensor
 from despina_backends.base import Execution
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from despina.errors import DespinaError
 from despina.scheduling.batch_policy import BatchPolicy
+from despina.scheduling.outcome import Outcome
 from despina.scheduling.pending import Pending
 from despina.scheduling.request_queue import QueueLimits
-from despina.scheduling.runner import Outcome
 from despina.scheduling.sequence_plan import (
     CorrelationControl,
     DirectStrategy,

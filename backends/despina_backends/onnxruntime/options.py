@@ -4,7 +4,7 @@ from types import ModuleType
 from typing import Any
 
 from despina_backends.base import BackendError, Device, LoadOptions
-from despina_backends.onnxruntime.cores import usable_cores
+from despina_backends.cores import usable_cores
 from despina_backends.onnxruntime.parameters import boolean, integer
 from despina_backends.onnxruntime.runtime import FATAL, share_thread_pool
 

@@ -156,6 +156,15 @@ _OWN = (
     Flag("kserve", "Despina", "<boolean>", v.boolean, "Answer KServe's paths beyond tritonserver's.", own=True),
     Flag("max-queue-rows", "Despina", "<integer>", v.natural, "Rows that may wait per model; 0: any.", own=True),
     Flag("max-queue-bytes", "Despina", "<integer>", v.natural, "Bytes that may wait per model; 0: any.", own=True),
+    Flag(
+        "instance-processes",
+        "Despina",
+        "<integer>",
+        v.natural,
+        "Processes of their own that instances of short, busy models may get; 0: none.",
+        "cores less one",
+        own=True,
+    ),
     Flag("metrics-on-http", "Despina", "<boolean>", v.boolean, "Answer /metrics on the HTTP port too.", own=True),
 )
 

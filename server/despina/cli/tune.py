@@ -111,7 +111,7 @@ def _version(candidate: Candidate, wanted: int | None) -> int:
 
 
 def _arrangements(looks: Looks, most: int | None, free_threads: bool) -> tuple[Arrangement, ...]:
-    from despina_backends.onnxruntime.cores import usable_cores
+    from despina_backends.cores import usable_cores
 
     if looks.on_gpu:
         return arrangements((0,), 1, most or 4)

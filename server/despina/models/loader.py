@@ -24,6 +24,7 @@ from despina.models.warmup import Sample, WarmupExecution, read_samples, run_sam
 from despina.models.warmup_sizes import run_sizes, size_samples, warmup_sizes
 from despina.repository.files import model_file
 from despina.repository.labels import read_labels
+from despina.repository.stamp import Stamp
 from despina.scheduling.sequence_plan import SequencePlan
 from despina.settings import Settings
 from despina_backends.base import (
@@ -53,7 +54,8 @@ class PlacedInstance:
 class LoadedVersion:
     """A version that can execute. `config` is final, `directory` is the model's, `labels` are the class names by
     output, `warmup` is what was executed already, `sequences` how a sequence model is scheduled, `layout` how the
-    instances take their batches. An ensemble has no backend and no instances."""
+    instances take their batches. `load_options` and `stamp` say what was loaded and how old its files were. An ensemble
+    has no backend and no instances."""
 
     name: str
     version: int
@@ -66,6 +68,8 @@ class LoadedVersion:
     warmup: tuple[WarmupExecution, ...] = ()
     sequences: SequencePlan | None = None
     layout: BatchLayout = field(default_factory=BatchLayout)
+    load_options: LoadOptions | None = None
+    stamp: Stamp = field(default_factory=lambda: Stamp({}))
 
     def close(self) -> None:
         """Free everything. Blocks."""
@@ -103,13 +107,15 @@ def _load(
     backend: Backend | None = None
     instances: tuple[PlacedInstance, ...] = ()
     layout = BatchLayout()
+    options: LoadOptions | None = None
     if settings.strict_model_config or is_complete(config) or config.platform == ENSEMBLE:
         validate_io(config)
     if config.platform != ENSEMBLE:
         factory = backend_factory(config.backend)
         config = placement_stage(config, gpus(config.backend))
         settings_of_backend = backend_settings(settings, config.backend)
-        backend = factory(load_options(config, model_file(directory, version, config), settings_of_backend))
+        options = load_options(config, model_file(directory, version, config), settings_of_backend)
+        backend = factory(options)
         opened.callback(backend.close)
         config = _complete(config, backend, settings)
         layout = batch_layout(config, backend.inputs)
@@ -121,7 +127,19 @@ def _load(
     _warm_sizes(config, samples, sequences, instances)
     seconds = time.monotonic() - start
     return LoadedVersion(
-        candidate.name, version, config, directory, backend, instances, labels, seconds, warmup, sequences, layout
+        candidate.name,
+        version,
+        config,
+        directory,
+        backend,
+        instances,
+        labels,
+        seconds,
+        warmup,
+        sequences,
+        layout,
+        options,
+        candidate.stamp,
     )
 
 
@@ -179,12 +197,13 @@ def load_options(config: ModelConfig, path: Path, backend_config: Mapping[str, s
         pinned_input=optimization.input_pinned_memory.enable,
         pinned_output=optimization.output_pinned_memory.enable,
         cpu_instance_count=sum(placed.device.kind == "CPU" for placed in placements(config)),
-        inputs=tuple(_declared(config, tensor, tensor.optional) for tensor in config.input),
-        outputs=tuple(_declared(config, tensor) for tensor in config.output),
+        inputs=tuple(declared(config, tensor, tensor.optional) for tensor in config.input),
+        outputs=tuple(declared(config, tensor) for tensor in config.output),
     )
 
 
-def _declared(config: ModelConfig, tensor: Message, optional: bool = False) -> TensorMetadata:
+def declared(config: ModelConfig, tensor: Message, optional: bool = False) -> TensorMetadata:
+    """A tensor of the configuration as a model would declare it."""
     batch = (-1,) if config.max_batch_size > 0 else ()
     return TensorMetadata(tensor.name, protocol_name(tensor.data_type), (*batch, *model_dims(tensor)), optional)
 

@@ -9,6 +9,7 @@ from time import time_ns
 from typing import Any
 
 from despina.models.ensemble_steps import ensemble_graph, step_labels
+from despina.models.instance_processes import process_offer
 from despina.models.loader import LoadedVersion
 from despina.models.schedulers import Parts, SchedulingOptions, make_scheduler
 from despina.models.signature import Admitted, Signature
@@ -54,7 +55,15 @@ class Model:
         steady = loaded.backend is not None and loaded.backend.steady
         places = tuple(placed for placed in loaded.instances if not placed.passive)
         self._runners = [
-            InstanceRunner(placed.name, placed.instance, clock, steady, options.inline_limit_ns) for placed in places
+            InstanceRunner(
+                placed.name,
+                placed.instance,
+                clock,
+                steady,
+                options.inline_limit_ns,
+                process_offer(loaded, placed, options),
+            )
+            for placed in places
         ]
         self._clock = clock
         parts = Parts(loaded.config, self._runners, places, clock, statistics, options, loaded.sequences, loaded.layout)

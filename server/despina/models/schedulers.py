@@ -7,6 +7,7 @@ scheduler is a class with the methods of `Scheduler`, a function from `Parts` to
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Semaphore
 from typing import Any
 
 from despina.config.proto import Message, ModelConfig, model_config_pb2
@@ -45,7 +46,8 @@ class SchedulingOptions:
     """What of the server's settings concerns scheduling. `inline_limit_ns` bounds the expected run time of a batch that
     may run on the event loop's thread; `hold_requests` and `hold_backlog` are TRITONSERVER_DELAY_SCHEDULER and
     TRITONSERVER_BACKLOG_DELAY_SCHEDULER; `rate_limiter` is the server's, None when rates are not limited, and so is
-    `cache`. `find_model` is where ensembles find their steps."""
+    `cache`. `processes` is how many instances may get a process of their own, None for no such thing. `find_model` is
+    where ensembles find their steps."""
 
     queue_limits: QueueLimits = field(default_factory=QueueLimits)
     inline_limit_ns: int = 0
@@ -53,6 +55,7 @@ class SchedulingOptions:
     hold_backlog: int = 0
     rate_limiter: RateLimiter | None = None
     cache: ResponseCache | None = None
+    processes: Semaphore | None = None
     find_model: FindModel | None = None
 
 
@@ -108,7 +111,9 @@ def dynamic_batching(parts: Parts) -> Scheduler:
         if plain
         else PolicyQueue(rules, options.queue_limits, fastest.wait_ns if fastest is not None else None)
     )
-    batching = BatcherOptions(prefetch=plain, hold_requests=options.hold_requests, **_shapes(config))
+    chosen = config.dynamic_batching
+    delays = bool(chosen.max_queue_delay_microseconds or chosen.preferred_batch_size)
+    batching = BatcherOptions(prefetch=plain, hold_requests=options.hold_requests, delays=delays, **_shapes(config))
     return _finish(parts, _batcher(parts, queue, _decide(config), batching, fastest))
 
 

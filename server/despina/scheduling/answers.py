@@ -8,7 +8,7 @@ from despina.errors import DespinaError, Unsupported
 from despina.scheduling.clock import Clock
 from despina.scheduling.explanation import EXPLAIN, explain
 from despina.scheduling.formed_batch import FormedBatch, rows_of
-from despina.scheduling.runner import Outcome
+from despina.scheduling.outcome import Outcome
 from despina.telemetry.statistics import ModelStatistics
 from despina_backends.base import Execution
 

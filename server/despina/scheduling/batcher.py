@@ -5,6 +5,9 @@ allow and starts them on idle instances. Turns are asked for by arrivals, by fin
 delay or a timeout, and happen after everything that was ready on the sockets has been read: requests that arrive in the
 same moment end up in the same batch.
 
+Where batches run in a process of their own, the loop's time is what counts, and half of the usual requests need not
+wait for the end of a turn (`instances`).
+
 A formed batch that waits for an instance stays open for later arrivals until it is full. At most twice as many batches
 as instances may wait like that; what arrives beyond stays in the queue, where it can still be refused, reordered or
 cancelled. A queue with such rules of its own is only touched when an instance can run at once.
@@ -20,10 +23,12 @@ from despina.scheduling.answers import AnswerOrder
 from despina.scheduling.batch_policy import ALONE, NO_BATCH, Decision, OpenBatch
 from despina.scheduling.clock import Clock, Timer
 from despina.scheduling.formed_batch import FormedBatch, gather
+from despina.scheduling.instances import Instances
+from despina.scheduling.outcome import Outcome
 from despina.scheduling.pace import BatchObserver, DrainRate
 from despina.scheduling.pending import Pending
 from despina.scheduling.request_queue import QueueFull, RequestQueue, TooLate
-from despina.scheduling.runner import InstanceRunner, Outcome
+from despina.scheduling.runner import InstanceRunner
 from despina.scheduling.turns import Turns
 from despina.telemetry.statistics import ModelStatistics
 
@@ -42,12 +47,13 @@ class BatcherOptions:
     `prefetch` allows batches to wait formed. `hold_requests` keeps the first turn back until so many requests are
     queued (TRITONSERVER_DELAY_SCHEDULER, for tests that need exact batches). `batches_rows` is False for models whose
     tensors have no batch dimension. `fixed_shapes`: all requests of a model have the same shapes, so that the time of a
-    batch follows from its rows.
+    batch follows from its rows. `delays` is True where idle instances may have to wait for a batch.
     """
 
     prefetch: bool = True
     batches_rows: bool = True
     fixed_shapes: bool = True
+    delays: bool = False
     hold_requests: int = 0
 
 
@@ -68,8 +74,7 @@ class Batcher:
     ) -> None:
         self._queue = queue
         self._decide = decide
-        self._idle = list(runners)
-        self._runner_count = len(runners)
+        self._instances = Instances(runners, options.prefetch)
         self._clock = clock
         self._statistics = statistics
         self._answers = answers
@@ -82,6 +87,7 @@ class Batcher:
         self._turns: Turns | None = None
         self._turn_asked = False
         self._turn_began_ns = 0
+        self._filling = False
         self._someone_gone = False
         self._wants_runner = False
         self._timer: Timer | None = None
@@ -95,7 +101,7 @@ class Batcher:
     @property
     def busy(self) -> bool:
         """Whether any taken request is unanswered."""
-        return bool(self._queue or self._waiting or len(self._idle) < self._runner_count)
+        return bool(self._queue or self._waiting or self._instances.busy)
 
     def when_idle(self, callback: Callable[[], None]) -> None:
         """Call back once, as soon as nothing taken is unanswered."""
@@ -118,6 +124,7 @@ class Batcher:
         if not self._turn_asked:
             self._turn_began_ns = pending.queued_ns
             self.ask_turn()
+        self._hurry()
 
     def request_gone(self, pending: Pending) -> None:
         """The client of a queued request hung up."""
@@ -136,6 +143,11 @@ class Batcher:
         if self._turns is not None:
             self._turns.leave()
 
+    def _hurry(self) -> None:
+        """Start what is enough for an instance without waiting for the turn that has been asked for."""
+        if self._statistics.pending >= self._instances.enough and not self._filling and not self._options.delays:
+            self._fill()
+
     def _turn(self) -> None:
         self._turn_asked = False
         if self._observer is not None and self._turn_began_ns:
@@ -147,19 +159,27 @@ class Batcher:
             self._hold_requests = 0
         if self._someone_gone:
             self._drop_cancelled()
-        wake_ns = self._form()
-        while self._waiting and (runner := self._next_runner()) is not None:
-            if self._start(self._waiting.popleft(), runner):
-                self.ask_turn()
-                break
-            wake_ns = self._form()
-        self._set_timer(wake_ns)
+        self._set_timer(self._fill())
         if self._turns is not None and not self._waiting and not self._wants_runner:
-            self._turns.give_up(self._idle)
+            self._turns.give_up(self._instances.idle)
         if self._idle_callbacks and not self.busy:
             callbacks, self._idle_callbacks = self._idle_callbacks, []
             for callback in callbacks:
                 callback()
+
+    def _fill(self) -> int:
+        """Form batches and start them while instances take them. Returns when to look again, or 0."""
+        self._filling = True
+        try:
+            wake_ns = self._form()
+            while self._waiting and (runner := self._next_runner()) is not None:
+                if self._start(self._waiting.popleft(), runner):
+                    self.ask_turn()
+                    break
+                wake_ns = self._form()
+            return wake_ns
+        finally:
+            self._filling = False
 
     # ---------------------------------------------------------------------------------------------------- forming
 
@@ -191,7 +211,7 @@ class Batcher:
     def _may_form(self) -> bool:
         """Whether there is a place for one more batch, or for more in the open one."""
         waiting = len(self._waiting)
-        return waiting < self._slots if self._slots else waiting < len(self._idle)
+        return waiting < self._slots if self._slots else waiting < len(self._instances.idle)
 
     def _grow(self, batch: FormedBatch | None, decision: Decision) -> None:
         if batch is None:
@@ -245,23 +265,25 @@ class Batcher:
     # --------------------------------------------------------------------------------------------------- executing
 
     def _next_runner(self) -> InstanceRunner | None:
-        """The instance that takes the next batch; it stays idle until the batch starts."""
-        if not self._idle:
-            return None
-        return self._idle[-1] if self._turns is None else self._turns.next(self._idle)
+        """The instance that takes the next batch; nothing changes until that starts."""
+        if self._turns is not None:
+            return self._turns.next(self._instances.idle) if self._instances.idle else None
+        return self._instances.next(len(self._waiting[0].requests) if self._waiting else 0)
 
     def _start(self, batch: FormedBatch, runner: InstanceRunner) -> bool:
-        """Start a batch on an idle instance. True when it has already run, on this thread."""
-        self._statistics.pending -= len(batch.requests)
-        self._idle.remove(runner)
+        """Start a batch on an instance. True when it has already run, on this thread."""
+        requests = len(batch.requests)
+        self._statistics.pending -= requests
+        self._instances.started(runner, requests)
         self._answers.started(batch)
         size = batch.rows if self._options.fixed_shapes else batch.byte_size
-        idle_before = len(self._idle)
+        idle_before = len(self._instances.idle)
         runner.run(gather(batch, self._options.batches_rows), size, partial(self._finish, batch, runner))
-        return len(self._idle) > idle_before
+        return len(self._instances.idle) > idle_before
 
     def _finish(self, batch: FormedBatch, runner: InstanceRunner, outcome: Outcome) -> None:
-        self._idle.append(runner)
+        self._instances.finished(runner)
+        self._hurry()
         if self._turns is not None:
             self._turns.finished(runner, again=bool(self._waiting or self._queue))
         if outcome.execution is not None:

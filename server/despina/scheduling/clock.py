@@ -27,6 +27,12 @@ class Clock(Protocol):
         """Run `callback` on the loop's thread; may be called from any thread."""
         ...
 
+    def watch(self, descriptor: int, callback: Callable[[], None]) -> None:
+        """Run `callback` whenever a file descriptor is readable, until `unwatch`."""
+        ...
+
+    def unwatch(self, descriptor: int) -> object: ...
+
 
 class LoopClock:
     """The clock of a running asyncio event loop."""
@@ -35,6 +41,8 @@ class LoopClock:
         self._loop = loop
         self.call_soon = loop.call_soon
         self.call_threadsafe = loop.call_soon_threadsafe
+        self.watch = loop.add_reader
+        self.unwatch = loop.remove_reader
 
     now_ns = staticmethod(monotonic_ns)
 

@@ -9,8 +9,8 @@ from despina.scheduling.batch_policy import Reason
 from despina.scheduling.clock import Clock
 from despina.scheduling.explanation import EXPLAIN, explain
 from despina.scheduling.formed_batch import FormedBatch
+from despina.scheduling.outcome import Outcome
 from despina.scheduling.pending import Array, Pending
-from despina.scheduling.runner import Outcome
 from despina.scheduling.sequence_plan import SequencePlan
 from despina.scheduling.sequence_step import Step
 from despina.telemetry.statistics import ModelStatistics

@@ -10,8 +10,9 @@ from collections.abc import Sequence as Rows
 from functools import partial
 
 from despina.scheduling.batch_policy import Reason
+from despina.scheduling.outcome import Outcome
 from despina.scheduling.pending import Pending
-from despina.scheduling.runner import InstanceRunner, Outcome
+from despina.scheduling.runner import InstanceRunner
 from despina.scheduling.sequence import Sequence, Slot, SlotOwner
 from despina.scheduling.sequence_answers import SequenceAnswers
 from despina.scheduling.sequence_plan import DirectStrategy

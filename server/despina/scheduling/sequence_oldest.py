@@ -12,8 +12,9 @@ from itertools import islice
 
 from despina.scheduling.batch_policy import NO_BATCH, Decision, OpenBatch, Reason, next_batch
 from despina.scheduling.clock import Clock
+from despina.scheduling.outcome import Outcome
 from despina.scheduling.pending import Pending
-from despina.scheduling.runner import InstanceRunner, Outcome
+from despina.scheduling.runner import InstanceRunner
 from despina.scheduling.sequence import Sequence, Slot, SlotOwner
 from despina.scheduling.sequence_answers import SequenceAnswers
 from despina.scheduling.sequence_plan import OldestStrategy

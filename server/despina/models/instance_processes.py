@@ -1,0 +1,71 @@
+"""Processes for the instances of a model version; when one is started is the scheduler's choice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import Semaphore
+from typing import TYPE_CHECKING
+
+from despina.errors import Unavailable
+from despina.models.batch_layout import BatchLayout
+from despina.models.loader import LoadedVersion, PlacedInstance, declared
+from despina.models.schedulers import SchedulingOptions
+from despina.repository.stamp import compare, take_stamp
+from despina.scheduling.own_process import ProcessOffer
+from despina_backends.cores import usable_cores
+from despina_backends.process.places import batch_tensors
+from despina_backends.process.recipe import Recipe
+
+if TYPE_CHECKING:
+    from despina.scheduling.process_runs import InstanceProcess
+
+
+def spare_cores() -> int:
+    """How many processes for instances a server has room for: the loop's thread wants a core, too."""
+    return usable_cores() - 1
+
+
+def process_offer(loaded: LoadedVersion, placed: PlacedInstance, scheduling: SchedulingOptions) -> ProcessOffer | None:
+    """None for an instance that cannot have a process, or must not: with sequences, limited rates or a layout of its
+    own, on a GPU, or with tensors of unknown size."""
+    config = loaded.config
+    if scheduling.processes is None or loaded.load_options is None or scheduling.rate_limiter is not None:
+        return None
+    if config.HasField("sequence_batching") or placed.device.kind != "CPU" or loaded.layout != BatchLayout():
+        return None
+    tensors = batch_tensors(
+        [declared(config, tensor, tensor.optional) for tensor in config.input],
+        [declared(config, tensor) for tensor in config.output],
+        config.max_batch_size,
+    )
+    if tensors is None:
+        return None
+    recipe = Recipe(config.backend, loaded.load_options, placed.device, tensors)
+    return Offer(loaded, recipe, scheduling.processes)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A process like one instance of a loaded version, within what `room` allows."""
+
+    loaded: LoadedVersion
+    recipe: Recipe
+    room: Semaphore
+
+    def take(self) -> bool:
+        return self.room.acquire(blocking=False)
+
+    def start(self) -> InstanceProcess:
+        """Raises Unavailable when the files have changed since the version was loaded; BackendError, OSError."""
+        from despina_backends.process.parent import start_instance  # late: most servers never come here
+
+        process = start_instance(self.recipe)
+        changes = compare(self.loaded.stamp, take_stamp(self.loaded.directory))
+        if changes.needs_reload(self.loaded.version):
+            process.close()
+            process.reap()
+            raise Unavailable(f"the files of version {self.loaded.version} have changed since they were loaded")
+        return process
+
+    def give_back(self) -> None:
+        self.room.release()

@@ -1,0 +1,105 @@
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from despina_backends.base import BackendError, Batch, Device, LoadOptions, TensorMetadata
+from despina_backends.process.parent import InstanceProcess, start_instance
+from despina_backends.process.places import batch_tensors
+from despina_backends.process.recipe import Recipe
+
+INPUTS = (TensorMetadata("A", "FP32", (-1, 2)), TensorMetadata("B", "INT64", (-1,)))
+OUTPUTS = (TensorMetadata("OUT_A", "FP32", (-1, 2)), TensorMetadata("OUT_B", "INT64", (-1,)))
+Start = Callable[..., InstanceProcess]
+
+
+def recipe(backend: str = "identity", outputs: tuple[TensorMetadata, ...] = OUTPUTS) -> Recipe:
+    tensors = batch_tensors(INPUTS, outputs, 8)
+    assert tensors is not None
+    options = LoadOptions("m", Path("nowhere"), 8, inputs=INPUTS, outputs=OUTPUTS)
+    return Recipe(backend, options, Device("CPU"), tensors)
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    started: list[InstanceProcess] = []
+
+    def make(**options: object) -> InstanceProcess:
+        started.append(start_instance(recipe(**options)))
+        return started[-1]
+
+    yield make
+    for process in started:
+        process.close()
+        process.reap()
+        with pytest.raises(ProcessLookupError):
+            os.kill(process.pid, 0)
+
+
+def batch(*values: int, outputs: tuple[str, ...] | None = None) -> Batch:
+    a = [np.full((1, 2), value, np.float32) for value in values]
+    b = [np.full((1,), -value, np.int64) for value in values]
+    return Batch({"A": a, "B": b}, len(values), outputs)
+
+
+def test_a_batch_comes_back(start: Start) -> None:
+    process = start()
+    process.send(batch(1, 2, 3))
+    started_ns, execution = process.receive()
+    assert execution is not None
+    assert execution.outputs["OUT_A"].tolist() == [[1, 1], [2, 2], [3, 3]]
+    assert execution.outputs["OUT_B"].tolist() == [-1, -2, -3]
+    assert 0 < started_ns <= execution.input_end_ns <= execution.infer_end_ns
+
+
+def test_two_batches_may_be_under_way_and_later_ones_do_not_touch_their_results(start: Start) -> None:
+    process = start()
+    process.send(batch(1))
+    process.send(batch(2, 3))
+    _, first = process.receive()
+    process.send(batch(4, 5, 6))
+    _, second = process.receive()
+    _, third = process.receive()
+    rows = [execution.outputs["OUT_B"].tolist() for execution in (first, second, third) if execution is not None]
+    assert rows == [[-1], [-2, -3], [-4, -5, -6]]
+
+
+def test_only_the_outputs_that_are_wanted_come_back(start: Start) -> None:
+    process = start()
+    process.send(batch(7, outputs=("OUT_B",)))
+    _, execution = process.receive()
+    assert execution is not None
+    assert {name: array.tolist() for name, array in execution.outputs.items()} == {"OUT_B": [-7]}
+
+
+def test_an_execution_that_fails_is_reported_and_the_process_goes_on(start: Start) -> None:
+    # The second output turns out to have a shape the configuration does not promise.
+    process = start(outputs=(OUTPUTS[0], TensorMetadata("OUT_B", "INT64", (-1, 4))))
+    process.send(batch(1))
+    assert process.receive()[1] is None
+    process.send(batch(2, outputs=("OUT_A",)))
+    _, execution = process.receive()
+    assert execution is not None
+    assert execution.outputs["OUT_A"].tolist() == [[2, 2]]
+
+
+def test_a_killed_process_is_noticed(start: Start) -> None:
+    process = start()
+    os.kill(process.pid, signal.SIGKILL)
+    with pytest.raises(EOFError):
+        process.receive()
+
+
+def test_a_signal_for_the_whole_group_does_not_end_it(start: Start) -> None:
+    process = start()
+    os.kill(process.pid, signal.SIGTERM)  # which is for the server to follow
+    process.send(batch(1))
+    assert process.receive()[1] is not None
+
+
+def test_a_model_that_cannot_be_loaded_there_is_an_error() -> None:
+    with pytest.raises(BackendError, match="a process of its own for model 'm' did not start"):
+        start_instance(recipe(backend="onnxruntime"))
