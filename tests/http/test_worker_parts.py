@@ -4,8 +4,11 @@ import asyncio
 import itertools
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,18 +17,22 @@ import pytest
 from serving import free_port
 
 from despina.config.proto import ModelConfig
-from despina.errors import Internal, NotFound, Unavailable
+from despina.errors import Internal, InvalidArgument, NotFound, Unavailable
+from despina.http.infer import InferReply
 from despina.http.workers.arena import Arena, create_arena
 from despina.http.workers.front_channel import FrontChannel
+from despina.http.workers.front_lane import FrontExchange
+from despina.http.workers.front_process import kill_when_silent, processor_ticks
 from despina.http.workers.layout import Layout, layout_of, read_layout, wire_form
 from despina.http.workers.messages import INFER, RELEASE, FrameReader, frame
 from despina.http.workers.owner import OwnerChannel
-from despina.http.workers.patience import BEATS, BEATS_AT_START, Patience
+from despina.http.workers.patience import BEATS, BEATS_AT_START, BUSY_BEATS, Patience
 from despina.http.workers.relay import Door, Relay, request_head
 from despina.http.workers.remote_model import Elsewhere, RemoteModel
 from despina.http.workers.request_kind import RequestKind, decode_kind
-from despina.http.workers.supervisor import WorkerListener, next_delay, reserve_port
+from despina.http.workers.supervisor import next_delay, reserve_port
 from despina.models.signature import Signature
+from despina.protocol.decode import Limits
 from despina.protocol.json import dumps, loads
 from despina.protocol.messages import InferInput, InferRequest
 from despina.scheduling.pending import Pending
@@ -96,11 +103,57 @@ def test_an_arena_has_an_end() -> None:
 
 def test_patience_begins_anew_with_every_answer() -> None:
     patience = Patience()
-    assert all(patience.beat() for _ in range(BEATS_AT_START))
+    assert all(patience.beat(0) for _ in range(BEATS_AT_START))
     patience.answered()
-    assert all(patience.beat() for _ in range(BEATS))
+    assert all(patience.beat(0) for _ in range(BEATS))
     patience.answered()
-    assert [patience.beat() for _ in range(BEATS + 1)] == [*(True,) * BEATS, False]
+    assert [patience.beat(0) for _ in range(BEATS + 1)] == [*(True,) * BEATS, False]
+
+
+def test_patience_with_a_front_end_that_works_is_greater_and_ends_too() -> None:
+    patience = Patience()
+    patience.answered()
+    assert [patience.beat(worked) for worked in range(BUSY_BEATS + 1)] == [*(True,) * BUSY_BEATS, False]
+
+
+def test_patience_with_a_front_end_that_works_no_more_is_as_with_one_that_hangs() -> None:
+    patience = Patience()
+    patience.answered()
+    assert all(patience.beat(worked) for worked in range(1, 100))
+    assert [patience.beat(99) for _ in range(BEATS + 1)] == [*(True,) * BEATS, False]
+
+
+@pytest.mark.parametrize(("program", "killed"), [("import time; time.sleep(60)", True), ("while True: pass", False)])
+def test_a_silent_process_that_works_is_not_killed(program: str, killed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("despina.http.workers.front_process.BEAT_S", 0.05)
+
+    class Silent:
+        """The channel of a front end that answered once."""
+
+        def __init__(self) -> None:
+            self._patience = Patience()
+            self._patience.answered()
+            self.ping = self._patience.beat
+
+    async def run() -> bool:
+        process = await asyncio.create_subprocess_exec(sys.executable, "-S", "-c", program)
+        silent: Any = Silent()
+        watching = asyncio.ensure_future(kill_when_silent(process, silent))
+        await asyncio.wait([watching], timeout=15 if killed else 3 * BEATS * 0.05)
+        was_killed = watching.done()
+        if not was_killed:
+            watching.cancel()
+            process.kill()
+        await process.wait()
+        return was_killed
+
+    assert asyncio.run(run()) == killed
+
+
+def test_the_processor_time_of_a_process_that_is_gone_is_none() -> None:
+    process = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    process.wait()
+    assert processor_ticks(process.pid) == 0
 
 
 # ---------------------------------------------------------------------------------------------------------- layout
@@ -146,17 +199,15 @@ def test_front_ends_that_end_early_are_replaced_ever_later(last_s: float, lived_
     assert next_delay(last_s, lived_s) == next_s
 
 
-def test_a_port_that_somebody_took_since_it_was_reserved_is_refused() -> None:
+def test_a_port_is_reserved_for_one_server_and_shared_only_where_that_is_wanted() -> None:
     settings = Settings(model_repository=(), http_address="127.0.0.1", http_port=free_port(), http_workers=2)
-    with reserve_port(settings) as reserved, socket.socket() as taken:
-        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
-            taken.setsockopt(socket.SOL_SOCKET, option, 1)
-        taken.bind(reserved.getsockname())
-        taken.listen()
-        server: Any = SimpleNamespace(settings=settings, logging=LogSettings())
-        application: Any = None
-        with pytest.raises(Unavailable, match="already in use"):
-            asyncio.run(WorkerListener(server, reserved, application).start())
+    with reserve_port(settings):
+        for address in ("127.0.0.1", "0.0.0.0"):
+            with pytest.raises(Unavailable, match="already in use"):
+                reserve_port(replace(settings, http_address=address))
+    sharing = replace(settings, reuse_http_port=True)
+    with reserve_port(sharing), reserve_port(sharing):
+        pass
 
 
 def test_a_request_is_relayed_without_what_belongs_to_its_connection() -> None:
@@ -425,7 +476,7 @@ def raising(error: Exception) -> Callable[[Pending], None]:
 def test_a_front_end_answers_its_owner() -> None:
     async def scenario(pair: Pair, model: FakeModel) -> None:
         for _ in range(3 * BEATS_AT_START):
-            assert pair.owner.ping()
+            assert pair.owner.ping(0)
             await pair.turn()
 
     with_pair(scenario)
@@ -509,6 +560,35 @@ def test_requests_with_more_than_tensors_go_elsewhere(more: dict[str, Any]) -> N
             await pair.send(await pair.model(), [1, 2], **more)
 
     with_pair(scenario)
+
+
+@pytest.mark.parametrize(
+    ("error", "answers", "text"),
+    [
+        (InvalidArgument("wrong"), ["elsewhere"], ""),
+        (Elsewhere(), ["elsewhere"], ""),
+        (ValueError("a mistake of ours"), [500], "ValueError: a mistake of ours"),
+        (MemoryError(), [500], "MemoryError"),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_for_the_owner_to_say_but_not_what_goes_wrong_here(
+    error: Exception, answers: list[object], text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def find_json(body: memoryview) -> None:
+        raise error
+
+    model: Any = SimpleNamespace(trace=SimpleNamespace(active=False), templates=SimpleNamespace(find_json=find_json))
+    got: list[object] = []
+
+    def reply(reply: InferReply) -> None:
+        got.append(reply.status)
+
+    server: Any = SimpleNamespace(limits=Limits())
+    exchange = FrontExchange(server, model, reply, lambda: got.append("elsewhere"))
+    exchange.start(memoryview(b"{}"), None)
+    assert got == answers
+    assert text in caplog.text
+    assert bool(caplog.records) == bool(text)
 
 
 def test_layouts_are_alike_on_both_sides() -> None:

@@ -22,6 +22,7 @@ import pytest
 from serving import free_port, wait_until_live
 
 from despina.http.workers.front_process import start_process
+from despina.http.workers.held_port import share_port
 from despina.http.workers.supervisor import WorkerListener, reserve_port
 from despina.protocol import bytes_tensor
 from despina.settings import Settings
@@ -83,6 +84,11 @@ class Serving:
             if len(found) == 2:
                 return tuple(found[pid] for pid in sorted(found))
         raise AssertionError("all connections went to one front end")
+
+    def has_replaced(self, pid: int) -> bool:
+        """Whether there are two front ends, and none of them is `pid`."""
+        now = self.front_ends()  # only once: a process that is ending loses its name before its sockets
+        return len(now) == 2 and pid not in now
 
     def front_ends_that_listen(self) -> list[int]:
         """As `front_ends`, when both have started."""
@@ -341,7 +347,7 @@ def test_a_killed_front_end_is_replaced_and_the_other_goes_on(repository: Path) 
         with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
             connections[0].getresponse()
         post(connections[1], "quick", body)
-        until(lambda: len(serving.front_ends()) == 2 and before[0] not in serving.front_ends())
+        until(lambda: serving.has_replaced(before[0]))
         until(lambda: shared_memory_of(serving.process.pid) == 4)
         replaced = serving.connections_to_both()
         for connection in replaced * 2:
@@ -374,7 +380,7 @@ def test_a_front_end_that_hangs_is_replaced_and_one_that_pauses_is_not(repositor
             os.kill(pid, signal.SIGSTOP)
         time.sleep(1)  # several beats
         os.kill(pausing, signal.SIGCONT)
-        until(lambda: len(serving.front_ends()) == 2 and hanging not in serving.front_ends())
+        until(lambda: serving.has_replaced(hanging))
         assert pausing in serving.front_ends()
         post(connections[1], "quick", body)
         replaced = serving.connections_to_both()
@@ -408,6 +414,7 @@ def test_a_front_end_that_starts_while_the_server_stops_ends(monkeypatch: pytest
             return await listener._run_one(lambda: None)
 
     with reserve_port(settings) as reserved:
+        share_port(reserved)
         assert asyncio.run(run(reserved)) == "ended with 0"
 
 
@@ -496,13 +503,47 @@ def test_a_request_that_is_relayed_is_answered_before_the_server_exits(repositor
         assert serving.process.wait(timeout=20) == 0
 
 
+def starting(repository: Path, address: str, port: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "despina", "serve", f"--model-repository={repository}", f"--http-port={port}"]
+    command += [f"--http-address={address}", "--allow-metrics=false", "--http-workers=2"]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
 def test_a_port_in_use_is_refused(repository: Path) -> None:
     with server(repository, []) as serving:
-        command = [sys.executable, "-m", "despina", "serve", f"--model-repository={repository}"]
-        command += [f"--http-port={serving.port}", "--http-address=127.0.0.1", "--allow-metrics=false"]
-        second = subprocess.run([*command, "--http-workers=2"], capture_output=True, timeout=60)
+        second = starting(repository, "127.0.0.1", serving.port)
+        log = second.communicate(timeout=60)[1]
         assert second.returncode == 1
-        assert b"already in use" in second.stderr
+        assert b"already in use" in log
+
+
+@pytest.mark.parametrize("other", ["127.0.0.1", "0.0.0.0"])
+def test_of_two_servers_that_start_together_one_gets_the_port(repository: Path, other: str) -> None:
+    port = free_port()
+    both = [starting(repository, address, port) for address in ("127.0.0.1", other)]
+    try:
+        until(lambda: any(process.poll() is not None for process in both))
+        (second,) = [process for process in both if process.poll() is not None]
+        (first,) = [process for process in both if process is not second]
+        log = second.communicate(timeout=60)[1]
+        assert second.returncode == 1
+        assert b"already in use" in log
+        wait_until_live(first, port)
+    finally:
+        for process in both:
+            process.terminate()
+            process.communicate(timeout=30)
+
+
+def test_a_port_is_free_at_once_when_its_server_is_killed(repository: Path) -> None:
+    with server(repository, []) as serving:
+        connections = serving.connections_to_both()
+        serving.process.kill()
+        serving.process.wait()
+        with server(repository, [], serving.port) as again:
+            assert again.ask("GET", "/v2/health/ready")[0] == 200
+        for connection in connections:
+            connection.close()
 
 
 # ------------------------------------------------------------------------------------- settings that change, and keys
@@ -528,7 +569,7 @@ def test_what_is_logged_changes_in_every_front_end_also_in_later_ones(repository
                 connection.close()
         pid = serving.front_ends_that_listen()[0]
         os.kill(pid, signal.SIGKILL)
-        until(lambda: len(serving.front_ends()) == 2 and pid not in serving.front_ends())
+        until(lambda: serving.has_replaced(pid))
         connections = serving.connections_to_both()
         for pid, connection in zip(serving.front_ends(), connections, strict=True):
             post(connection, "quick", body)
@@ -556,7 +597,7 @@ def test_tracing_starts_and_ends_for_requests_of_every_front_end_also_of_later_o
         ask_both(serving)
         pid = serving.front_ends_that_listen()[0]
         os.kill(pid, signal.SIGKILL)
-        until(lambda: len(serving.front_ends()) == 2 and pid not in serving.front_ends())
+        until(lambda: serving.has_replaced(pid))
         ask_both(serving)
         assert serving.ask("POST", "/v2/models/quick/trace/setting", b'{"trace_level":["OFF"]}')[0] == 200
         ask_both(serving)

@@ -1,4 +1,7 @@
-"""A connection whose requests the application answers: uvicorn's own protocol, with two rules for chunked bodies.
+"""A connection whose requests the application answers: uvicorn's own protocol, which tells when it is done.
+
+It has the connection from the first byte of a request until the response is complete, and no other request is on its
+way to it. And there are two rules for chunked bodies:
 
 A body may come in many chunks, but not in any number of them: each costs far more than the few bytes it may hold.
 
@@ -9,11 +12,14 @@ connection may be the rest of a body in the eyes of a proxy, so the connection c
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 MAX_CHUNKS = 1 << 16
 
@@ -36,9 +42,14 @@ class ApplicationConnection(HttpToolsProtocol):
         parser: Any = self.parser
         parser.set_dangerous_leniencies(lenient_data_after_close=True, lenient_chunked_length=True)
         self._chunks = 0
+        self._in_application = False
+        self._message_open = False
+        self._cycle_under_way: RequestResponseCycle | None = None
 
     def on_message_begin(self) -> None:
         self._chunks = 0
+        self._in_application = True
+        self._message_open = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -52,6 +63,31 @@ class ApplicationConnection(HttpToolsProtocol):
         self._chunks += 1
         if self._chunks > MAX_CHUNKS + 1:
             raise TooManyChunks
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._message_open = False
+        self._leave_application()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._leave_application()
+
+    def _leave_application(self) -> None:
+        if not self._message_open and not self.pipeline and self.cycle is not None and self.cycle.response_complete:
+            self._in_application = False
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._cycle_under_way = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _give_up(self) -> None:
+        """The application must not write any more. uvicorn tells only the youngest of several requests on a connection,
+        and tells it only when the transport has been closed for a while."""
+        for cycle in (self._cycle_under_way, *(cycle for cycle, _ in self.pipeline)):
+            if cycle is not None:
+                cycle.disconnected = True
+                cycle.message_event.set()
 
     def why_refused(self, message: str) -> str:
         """`message`, unless the request is fine as far as HTTP goes."""

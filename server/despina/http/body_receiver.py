@@ -6,16 +6,20 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from despina.http.lane import InferLane
+    from despina.http.collecting_connection import CollectingConnection
 
 
 class BodyReceiver(asyncio.BufferedProtocol):
     """Receives the rest of one body into `room`, which has its full length, then gives the connection back."""
 
     def __init__(
-        self, lane: InferLane, transport: asyncio.Transport, room: memoryview, begun: bytes | bytearray | memoryview
+        self,
+        connection: CollectingConnection,
+        transport: asyncio.Transport,
+        room: memoryview,
+        begun: bytes | bytearray | memoryview,
     ) -> None:
-        self._lane = lane
+        self._connection = connection
         self._transport = transport
         self._view = room
         self.filled = len(begun)
@@ -27,19 +31,19 @@ class BodyReceiver(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self.filled += nbytes
         if self.filled == len(self._view):
-            self._transport.set_protocol(self._lane)
+            self._transport.set_protocol(self._connection)
             # uvloop keeps this object until the connection has another receiver, but the body must not stay for that.
             body, self._view = self._view, memoryview(b"")
-            self._lane.body_complete(body)
+            self._connection.body_complete(body)
 
     def eof_received(self) -> None:
-        self._lane.eof_received()
+        self._connection.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lane.connection_lost(exc)
+        self._connection.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        self._lane.pause_writing()
+        self._connection.pause_writing()
 
     def resume_writing(self) -> None:
-        self._lane.resume_writing()
+        self._connection.resume_writing()

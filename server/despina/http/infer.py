@@ -48,11 +48,6 @@ class InferReply:
         return size
 
 
-def compressed(reply: InferReply, encoding: str) -> InferReply:
-    """The same as `gzip` or `deflate`."""
-    return replace(reply, buffers=[compress(b"".join(reply.buffers), encoding)], encoding=encoding)
-
-
 def error_reply(error: Exception) -> InferReply:
     """`{"error": message}` with the status of the error."""
     if not isinstance(error, DespinaError):
@@ -61,6 +56,15 @@ def error_reply(error: Exception) -> InferReply:
     _log.debug("Infer failed: %s", error.message)
     retry_after = error.retry_after if isinstance(error, Unavailable) else None
     return InferReply(error.status, [dumps({"error": error.message})], retry_after=retry_after)
+
+
+def compressed(reply: InferReply, encoding: str) -> InferReply:
+    """The same as `gzip` or `deflate`, or what is answered when that fails: whoever waits for a thread to do this must
+    not wait for ever."""
+    try:
+        return replace(reply, buffers=[compress(b"".join(reply.buffers), encoding)], encoding=encoding)
+    except Exception as error:
+        return error_reply(error)
 
 
 class InferExchange:
@@ -101,12 +105,14 @@ class InferExchange:
         try:
             length = len(body) if header_length is None else decode.header_length(header_length, len(body))
             repeatable = 0 < length <= self._server.limits.max_input_size and self._amend is None
-            if not (repeatable and self._start_known(body, length)):
-                self._start_decoding(body, length)
-                if repeatable:
-                    self._keep_template(body, length)
+            if repeatable and self._start_known(body, length):
+                return
+            self._start_decoding(body, length)
         except Exception as error:
             self._refuse(error)
+            return
+        if repeatable:
+            self._keep_template(body, length)
 
     def _refuse(self, error: Exception) -> None:
         self._send(error_reply(error))
@@ -155,10 +161,14 @@ class InferExchange:
     def _keep_template(self, body: memoryview, length: int) -> None:
         assert self._request is not None
         assert self.pending is not None
-        if length < len(body):
-            self._model.templates.keep_binary(body, length, self._request, self.pending)
-        else:
-            self._model.templates.keep_json(body, self._request, self.pending)
+        try:
+            if length < len(body):
+                self._model.templates.keep_binary(body, length, self._request, self.pending)
+            else:
+                self._model.templates.keep_json(body, self._request, self.pending)
+        except Exception:
+            # The request is under way and will be answered, which must not happen twice.
+            _log.exception("unexpected failure to remember a request for model '%s'", self._model.name)
 
     def _done(self, pending: Pending) -> None:
         # They hold each other: large bodies would wait for the garbage collector.

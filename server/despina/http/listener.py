@@ -33,16 +33,28 @@ NEVER_S = 86_400
 class Listener:
     """One port with an application behind it."""
 
-    def __init__(self, sock: socket.socket | None, config: uvicorn.Config) -> None:
-        """Without a socket only adopted connections are served."""
+    def __init__(self, sock: socket.socket | None, config: uvicorn.Config, service: str = "HTTP") -> None:
+        """Without a socket only adopted connections are served. `service` is for error texts."""
+        self._service = service
         self._sockets = [] if sock is None else [sock]
         self._uvicorn = uvicorn.Server(config)
 
     async def start(self) -> None:
+        """Raises Unavailable when somebody who bound to the port at the same time listens already."""
         config = self._uvicorn.config
         config.load()
+        for sock in self._sockets:
+            self._listen(sock, config.backlog)
         self._uvicorn.lifespan = config.lifespan_class(config)
         await self._uvicorn.startup(sockets=self._sockets)
+
+    def _listen(self, sock: socket.socket, backlog: int) -> None:
+        # The loop does it again; if it were the first, a failure would be one of a socket that is closed.
+        address, port = sock.getsockname()[:2]
+        try:
+            sock.listen(backlog)
+        except OSError as error:
+            raise taken(address, port, self._service, error) from None
 
     def adopt(self, connection: socket.socket) -> None:
         """Serve a connection that was not made through the port."""
@@ -78,11 +90,15 @@ def bind(address: str, port: int, reuse_port: bool, service: str) -> socket.sock
         sock.bind((address, port))
     except OSError as error:
         sock.close()
-        raise Unavailable(
-            f"failed to start {service} service: Unavailable - Socket '{address}:{port}' already in use "
-            f"({error.strerror})"
-        ) from None
+        raise taken(address, port, service, error) from None
     return sock
+
+
+def taken(address: str, port: int, service: str, error: OSError) -> Unavailable:
+    """What is said when a port cannot be had."""
+    return Unavailable(
+        f"failed to start {service} service: Unavailable - Socket '{address}:{port}' already in use ({error.strerror})"
+    )
 
 
 def http_listener(server: Server, sock: socket.socket) -> Listener:
@@ -120,7 +136,7 @@ def lane_rules(settings: Settings) -> LaneRules:
 
 def metrics_listener(server: Server, sock: socket.socket) -> Listener:
     """The metrics port."""
-    return Listener(sock, uvicorn_config(metrics_app(server.metrics), server.settings, "httptools"))
+    return Listener(sock, uvicorn_config(metrics_app(server.metrics), server.settings, "httptools"), "Metrics")
 
 
 def uvicorn_config(app: ASGIApp, settings: Settings, protocol: Any, tls: TlsOptions | None = None) -> uvicorn.Config:

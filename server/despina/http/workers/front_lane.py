@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from despina.errors import Unavailable
+from despina.errors import DespinaError, Unavailable
 from despina.http.application_connection import ApplicationConnection
 from despina.http.infer import InferExchange, InferReply
 from despina.http.lane import InferLane, Lane
@@ -32,7 +32,8 @@ class FrontServer:
 
 class FrontExchange(InferExchange):
     """An exchange that can be given up: `elsewhere` is then called in place of `reply`. What is wrong with a request is
-    not said here: by now the owner may have another model, or none, and then that is what has to be said."""
+    not said here: by now the owner may have another model, or none, and then that is what has to be said. What goes
+    wrong in this process is said here: the owner would not know of it."""
 
     __slots__ = ("_elsewhere",)
 
@@ -47,7 +48,10 @@ class FrontExchange(InferExchange):
         self._elsewhere = elsewhere
 
     def _refuse(self, error: Exception) -> None:
-        self._elsewhere()
+        if isinstance(error, (DespinaError, Elsewhere)):
+            self._elsewhere()
+        else:
+            super()._refuse(error)
 
     def _done(self, pending: Pending) -> None:
         if isinstance(pending.error, Elsewhere):

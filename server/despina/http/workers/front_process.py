@@ -59,9 +59,20 @@ async def start_process(descriptors: Sequence[int]) -> asyncio.subprocess.Proces
     )
 
 
+def processor_ticks(pid: int) -> int:
+    """The processor time that a process has used, in ticks of the system (proc(5)); 0 if it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()  # the name before may contain anything
+    except OSError:
+        return 0
+    user, system = fields[11:13]
+    return int(user) + int(system)
+
+
 async def kill_when_silent(process: asyncio.subprocess.Process, channel: OwnerChannel) -> None:
     """Return when the front end has not answered for too long, and is killed."""
-    while channel.ping():
+    while channel.ping(processor_ticks(process.pid)):
         await asyncio.sleep(BEAT_S)
     _log.error("HTTP front end %d does not answer and is killed", process.pid)
     with suppress(ProcessLookupError):

@@ -79,10 +79,11 @@ class OwnerChannel(asyncio.Protocol):
         """Tell the front end to answer what it has accepted and to exit."""
         self._write(messages.STOP)
 
-    def ping(self) -> bool:
-        """Ask for a sign of life. False when too many such questions have not been answered."""
+    def ping(self, worked: int) -> bool:
+        """Ask for a sign of life. False when too many such questions have not been answered by a front end that has
+        used so much processor time (`Patience`)."""
         self._write(messages.PING)
-        return self._patience.beat()
+        return self._patience.beat(worked)
 
     def log(self, settings: LogSettings) -> None:
         """Tell the front end what to log from now on."""

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from despina.config.proto import ModelConfig
-from despina.http.lane import LARGE_BODY
+from despina.http.collecting_connection import LARGE_BODY
 from despina.http.templates import Templates
 from despina.http.workers.layout import Layout, layout_of, remember, wire_form
 from despina.http.workers.request_kind import RequestKind

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from despina.errors import Unavailable, Unsupported
 from despina.http.listener import Listener, bind
 from despina.http.workers.front_process import kill_when_silent, open_ends, start_process
+from despina.http.workers.held_port import hold_port, share_port
 from despina.http.workers.owner import OwnerChannel
 
 if TYPE_CHECKING:
@@ -30,19 +31,13 @@ FIRST_DELAY_S, LONGEST_DELAY_S = 0.1, 5.0
 
 
 def reserve_port(settings: Settings) -> socket.socket:
-    """A socket that only keeps the port for the front ends. Raises Unavailable when somebody else listens on it, and
+    """A socket that only keeps the port for the front ends. Raises Unavailable when somebody else has it, and
     Unsupported where there is no shared memory without a name."""
     if not sys.platform.startswith("linux"):
         raise Unsupported("--http-workers: more than one needs Linux")
-    check_unused(settings)
-    return bind(settings.http_address, settings.http_port, True, "HTTP")
-
-
-def check_unused(settings: Settings) -> None:
-    """Raises Unavailable when somebody listens on the port: with SO_REUSEPORT it would be shared with any other server
-    of this user that allows it."""
-    if not settings.reuse_http_port:
-        bind(settings.http_address, settings.http_port, False, "HTTP").close()
+    if settings.reuse_http_port:
+        return bind(settings.http_address, settings.http_port, True, "HTTP")
+    return hold_port(settings.http_address, settings.http_port)
 
 
 def next_delay(delay_s: float, lived_s: float) -> float:
@@ -58,6 +53,7 @@ class WorkerListener(Listener):
     def __init__(self, server: Server, reserved: socket.socket, application: Listener) -> None:
         self._server = server
         self._application = application
+        self._reserved = reserved
         self._settings = replace(server.settings, http_port=reserved.getsockname()[1])
         self._channels: set[OwnerChannel] = set()
         self._stopping = asyncio.Event()
@@ -66,8 +62,7 @@ class WorkerListener(Listener):
 
     async def start(self) -> None:
         """Return when all front ends listen. Raises Unavailable when one of them cannot."""
-        # A reserved port can be reserved by others too, and models take their time to load.
-        check_unused(self._settings)
+        share_port(self._reserved)
         await self._application.start()
         loop = asyncio.get_running_loop()
         listening = [loop.create_future() for _ in range(self._settings.http_workers)]

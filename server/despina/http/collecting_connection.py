@@ -1,0 +1,166 @@
+"""A connection on which a body arrives that did not come in one piece with its head.
+
+A large body is not put together piece by piece: the transport is switched to a `BodyReceiver`, so that the kernel
+copies it straight to where it will be read from. It claims its room first (`body_budget`), and where there is none the
+connection is not read until there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic_ns
+from typing import Any
+
+import numpy as np
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from despina.errors import DespinaError
+from despina.http.application_connection import ApplicationConnection
+from despina.http.body_budget import SMALLEST_CLAIM, BodyBudget, Claim, too_slow
+from despina.http.body_receiver import BodyReceiver
+from despina.http.request_head import InferHead
+
+LARGE_BODY = 64 * 1024
+"""Bodies with at least so many bytes still to come are received by a BodyReceiver."""
+
+
+class CollectingConnection(ApplicationConnection):
+    """One connection. Implements `Sender`. While a body is arriving, `_body` is what came through here of it."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        budget: BodyBudget | None,
+    ) -> None:
+        """Without a budget, bodies take what memory they like."""
+        super().__init__(config, server_state, app_state, _loop)
+        self._budget = budget
+        self._head: InferHead | None = None
+        self._body: bytearray | None = None
+        self._receiver: BodyReceiver | None = None
+        self._claim: Claim | None = None
+        self._received_ns = 0
+
+    # ------------------------------------------------------------------------------- what a subclass does with a body
+
+    def _exchange_body(self, head: InferHead, body: memoryview) -> None:
+        """The body is whole."""
+        raise NotImplementedError
+
+    def _keep(self, data: bytes) -> None:
+        """This came behind the body."""
+        raise NotImplementedError
+
+    def _send_last(self, error: DespinaError) -> None:
+        """Answer, and hang up."""
+        raise NotImplementedError
+
+    # ----------------------------------------------------------------------------------------------------- collecting
+
+    def _expect(self, head: InferHead, data: bytes) -> None:
+        """Make room for a body of which only a part has come."""
+        self._received_ns = monotonic_ns()
+        self._head = head
+        self._body = bytearray()
+        begun = memoryview(data)[head.size :]
+        if self._budget is not None and head.content_length >= SMALLEST_CLAIM:
+            self._claim = claim = self._budget.claim(self, head.content_length)
+            if claim.waiting:
+                self._body += begun
+                self.transport.pause_reading()
+                return
+        if head.content_length - len(begun) < LARGE_BODY or self.scheme != "http":
+            self._body += begun
+        else:
+            self.transport.pause_reading()
+            self._receive(head.content_length, begun)
+
+    def _receive(self, size: int, begun: memoryview | bytearray) -> None:
+        """Let a BodyReceiver have the connection, of which nothing is read at the moment."""
+        self._receiver = BodyReceiver(self, self.transport, self._room(size), begun)
+        self.transport.set_protocol(self._receiver)
+        self.transport.resume_reading()
+
+    def _room(self, size: int) -> memoryview:
+        """Memory for a large body."""
+        return np.empty(size, np.uint8).data  # unlike a bytearray, not filled with zeros first
+
+    def _collect(self, data: bytes) -> None:
+        head, body = self._head, self._body
+        assert head is not None
+        assert body is not None
+        missing = head.content_length - len(body)
+        if len(data) > missing:
+            self._keep(data[missing:])
+            data = data[:missing]
+        body += data
+        if len(body) == head.content_length:
+            self.body_complete(memoryview(body))
+
+    def body_complete(self, body: memoryview) -> None:
+        """All of the announced body has arrived."""
+        head = self._head
+        assert head is not None
+        self._head = None
+        self._body = None
+        self._receiver = None
+        self._exchange_body(head, body)
+        if self._claim is not None and not self._in_application:
+            self._give_back()
+
+    def _drop_body(self) -> None:
+        """The rest of the body is not waited for."""
+        self._head = None
+        self._body = None
+        self._receiver = None
+        self._give_back()
+
+    # ----------------------------------------------------------------------------------------------------------- room
+
+    @property
+    def arrived(self) -> int:
+        """Implements `Sender`."""
+        if self._receiver is not None:
+            return self._receiver.filled
+        return len(self._body) if self._body is not None else 0
+
+    def room_granted(self) -> None:
+        """Implements `Sender`: the claim of a body need not wait any more."""
+        head, body = self._head, self._body
+        assert head is not None
+        assert body is not None
+        if self.transport.is_closing():
+            return  # the connection is about to be lost, and the claim with it
+        if head.content_length - len(body) < LARGE_BODY or self.scheme != "http":
+            self.transport.resume_reading()
+        else:
+            self._body = bytearray()
+            self._receive(head.content_length, body)
+
+    def room_revoked(self) -> None:
+        """Implements `Sender`: answer that this took too long, and hang up."""
+        head = self._head
+        if head is None or self.transport.is_closing():
+            return
+        refusal = too_slow(self.arrived, head.content_length)
+        if self._receiver is not None:
+            self.transport.set_protocol(self)
+        self._drop_body()
+        self._send_last(refusal)
+
+    def _give_back(self) -> None:
+        """The body is where other limits count, or will never come."""
+        claim, budget = self._claim, self._budget
+        if claim is not None and budget is not None:
+            self._claim = None
+            budget.give_back(claim)
+
+    def _leave_application(self) -> None:
+        super()._leave_application()
+        if self._claim is not None and not self._in_application:
+            self._give_back()

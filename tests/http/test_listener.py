@@ -1,0 +1,25 @@
+"""Who listens on a port."""
+
+import asyncio
+from typing import Any
+
+import pytest
+import uvicorn
+from serving import free_port
+
+from despina.errors import Unavailable
+from despina.http.listener import Listener, bind
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("not needed here")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
+def test_of_two_that_are_bound_to_a_port_one_listens_and_the_other_is_told(address: str) -> None:
+    port = free_port()
+    config = uvicorn.Config(application, lifespan="off", log_config=None)
+    with bind("127.0.0.1", port, False, "HTTP") as one, bind(address, port, False, "Metrics") as other:
+        one.listen()
+        with pytest.raises(Unavailable, match=f"failed to start Metrics service: .* '{address}:{port}' already"):
+            asyncio.run(Listener(other, config, "Metrics").start())
