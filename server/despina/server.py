@@ -53,7 +53,7 @@ SWITCH_INTERVAL_S = 0.0002
 """How long a thread may keep the GIL while another wants it. Python's 5 ms would make the loop's thread and the
 instance threads wait for each other far longer than a small model runs."""
 
-INLINE_LIMIT_NS = 150_000
+INLINE_LIMIT_NS = 180_000
 """Batches expected to run no longer than this run on the loop's thread: below it, handing over to a thread costs more
 than it gains."""
 

@@ -52,6 +52,19 @@ def test_the_scheduler_a_configuration_asks_for(text: str, kind: type) -> None:
     assert type(make_scheduler(parts(text))) is kind
 
 
+@pytest.mark.parametrize(
+    ("batching", "delays"),
+    [
+        ("", False),
+        ("preferred_batch_size: 8", False),
+        ("max_queue_delay_microseconds: 1", True),
+    ],
+)
+def test_batches_may_have_to_wait_only_where_there_is_a_delay(batching: str, delays: bool) -> None:
+    scheduler = make_scheduler(parts(f"max_batch_size: 8 dynamic_batching {{ {batching} }}"))
+    assert scheduler._options.delays is delays  # type: ignore[attr-defined]
+
+
 def test_a_choice_without_a_scheduler_is_refused_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("despina.models.schedulers.SCHEDULERS", {})
     with pytest.raises(Unsupported, match="model 'm': there is no scheduler for dynamic_batching; remove it"):

@@ -35,11 +35,13 @@ class VirtualTimer:
 
 
 class VirtualClock:
-    """Nothing happens by itself: `settle` runs what is ready, `advance` lets time pass."""
+    """Nothing happens by itself: `settle` runs what is ready, `advance` lets time pass. A round of `settle` takes
+    `round_ns`."""
 
     def __init__(self) -> None:
         self._now = 1_000 * MS
         self._ready: list[Callable[[], None]] = []
+        self.round_ns = 0
         self.timers: list[VirtualTimer] = []
 
     def now_ns(self) -> int:
@@ -57,9 +59,14 @@ class VirtualClock:
 
     def settle(self) -> None:
         while self._ready:
-            ready, self._ready = self._ready, []
-            for callback in ready:
-                callback()
+            self.settle_once()
+
+    def settle_once(self) -> None:
+        """One round."""
+        ready, self._ready = self._ready, []
+        for callback in ready:
+            callback()
+        self._now += self.round_ns
 
     def advance(self, ms: float) -> None:
         end = self._now + int(ms * MS)

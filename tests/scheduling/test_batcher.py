@@ -303,6 +303,7 @@ def test_when_idle_calls_back_once_everything_is_answered(make_stage, clock) -> 
 def test_an_instance_on_the_loops_thread_lets_others_have_a_turn_between_batches(make_stage, clock) -> None:
     stage = make_stage(BatchPolicy(1))
     stage.inline = True
+    stage.clock.round_ns = 1_000
     turns: list[int] = []
     for _ in range(3):
         stage.submit(settle=False)
@@ -392,3 +393,33 @@ def test_an_answer_that_cannot_be_delivered_costs_nobody_else_theirs(
     stage.finish_all()
     assert neighbour in stage.answered
     assert "could not be delivered" in caplog.text
+
+
+def test_two_groups_of_clients_of_a_short_model_become_one(make_stage, clock) -> None:
+    stage = make_stage()
+    clock.round_ns = 10_000
+    stage.inline = True
+    stage.submit(settle=False)
+    stage.submit(settle=False)
+    clock.settle_once()
+    assert stage.ran == [2]
+    for _ in range(2):  # they asked while those ran
+        stage.submit(settle=False)
+    clock.settle_once()
+    for _ in range(2):  # those ask again
+        stage.submit(settle=False)
+    clock.settle()
+    assert stage.ran == [2, 4]
+
+
+def test_the_first_group_is_not_waited_for_any_longer_than_a_moment(make_stage, clock) -> None:
+    stage = make_stage()
+    start_ns = clock.now_ns()
+    clock.round_ns = 10_000
+    stage.inline = True
+    stage.submit(settle=False)
+    clock.settle_once()
+    stage.submit(settle=False)
+    clock.settle()
+    assert stage.ran == [1, 1]
+    assert clock.now_ns() <= start_ns + 150_000

@@ -156,7 +156,7 @@ def test_a_model_whose_time_depends_on_values_never_runs_on_the_loop(make_driver
 
 def test_a_long_model_never_runs_on_the_loop(make_driver) -> None:
     driver = make_driver()
-    driver.instance.time_us = 201
+    driver.instance.time_us = InstanceRunner.TRIED * 200 + 1
     driver.run(times=3 * RunTimes.LEARN_RUNS)
     assert HERE() not in driver.instance.threads
 
@@ -218,13 +218,6 @@ def test_an_instance_stays_usable_after_an_error(make_driver) -> None:
     assert driver.run().execution is not None
 
 
-def test_failed_runs_teach_nothing_about_time() -> None:
-    times = RunTimes()
-    for _ in range(RunTimes.LEARN_RUNS):
-        times.observe(1, Outcome(0))
-    assert times.expected_ns(1) == 0
-
-
 def test_close_ends_the_thread_and_frees_the_instance() -> None:
     driver = Driver()
     driver.run()
@@ -278,7 +271,8 @@ def test_with_a_process_a_small_batch_among_larger_ones_does_not_run_on_the_loop
     sent = len(driver.offer.process.sent)
     driver.run(size=1)
     assert len(driver.offer.process.sent) == sent + 1
-    driver.run(size=1)  # now they are small, one after the other
+    assert not driver.ran_here
+    driver.run(size=1, times=InstanceRunner.REMEMBERED)
     assert driver.ran_here
 
 
@@ -295,3 +289,29 @@ def test_nothing_runs_on_the_loop_beside_a_batch_that_is_under_way(make_driver) 
     assert len(driver.offer.process.sent) - driver.offer.process.answered == 3
     for _ in range(3):
         driver.wait()
+
+
+def test_what_runs_on_the_loop_in_time_is_no_longer_handed_over_early(make_driver) -> None:
+    driver = make_driver(limit_us=100, offers=True)
+    driver.instance.time_us = 300
+    driver.get_process(size=16)
+    assert driver.runner.overlaps
+    driver.instance.time_us = 50
+    driver.run(size=1, times=RunTimes.LEARN_RUNS + InstanceRunner.REMEMBERED)
+    assert not driver.runner.overlaps
+    driver.run(size=1)
+    assert driver.ran_here
+
+
+def test_two_batches_that_run_at_the_same_time_count_as_one(make_driver) -> None:
+    driver = make_driver(limit_us=100, offers=True)
+    driver.instance.time_us = 300
+    driver.get_process(size=16)
+    driver.run(size=8, times=RunTimes.LEARN_RUNS)
+    driver.instance.time_us = 50
+    for _ in range(2 * InstanceRunner.REMEMBERED):
+        driver.runner.run(BATCH, 8, driver.outcomes.append)
+        driver.runner.run(BATCH, 8, driver.outcomes.append)
+        driver.wait()
+        driver.wait()
+    assert driver.runner.overlaps

@@ -111,8 +111,7 @@ def dynamic_batching(parts: Parts) -> Scheduler:
         if plain
         else PolicyQueue(rules, options.queue_limits, fastest.wait_ns if fastest is not None else None)
     )
-    chosen = config.dynamic_batching
-    delays = bool(chosen.max_queue_delay_microseconds or chosen.preferred_batch_size)
+    delays = config.dynamic_batching.max_queue_delay_microseconds > 0
     batching = BatcherOptions(prefetch=plain, hold_requests=options.hold_requests, delays=delays, **_shapes(config))
     return _finish(parts, _batcher(parts, queue, _decide(config), batching, fastest))
 

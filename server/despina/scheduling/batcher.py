@@ -27,6 +27,7 @@ from despina.scheduling.instances import Instances
 from despina.scheduling.outcome import Outcome
 from despina.scheduling.pace import BatchObserver, DrainRate
 from despina.scheduling.pending import Pending
+from despina.scheduling.regroup import Regroup
 from despina.scheduling.request_queue import QueueFull, RequestQueue, TooLate
 from despina.scheduling.runner import InstanceRunner
 from despina.scheduling.turns import Turns
@@ -75,6 +76,7 @@ class Batcher:
         self._queue = queue
         self._decide = decide
         self._instances = Instances(runners, options.prefetch)
+        self._regroup = Regroup()
         self._clock = clock
         self._statistics = statistics
         self._answers = answers
@@ -159,6 +161,9 @@ class Batcher:
             self._hold_requests = 0
         if self._someone_gone:
             self._drop_cancelled()
+        if self._regroup.waits(self._statistics.pending, self._clock.now_ns()):
+            self.ask_turn()
+            return
         self._set_timer(self._fill())
         if self._turns is not None and not self._waiting and not self._wants_runner:
             self._turns.give_up(self._instances.idle)
@@ -279,11 +284,14 @@ class Batcher:
         size = batch.rows if self._options.fixed_shapes else batch.byte_size
         idle_before = len(self._instances.idle)
         runner.run(gather(batch, self._options.batches_rows), size, partial(self._finish, batch, runner))
-        return len(self._instances.idle) > idle_before
+        has_run = len(self._instances.idle) > idle_before
+        self._regroup.ran(requests if has_run else 0)
+        return has_run
 
     def _finish(self, batch: FormedBatch, runner: InstanceRunner, outcome: Outcome) -> None:
         self._instances.finished(runner)
-        self._hurry()
+        if self._waiting and self._instances.overlap and not self._filling:
+            self._fill()
         if self._turns is not None:
             self._turns.finished(runner, again=bool(self._waiting or self._queue))
         if outcome.execution is not None:

@@ -27,11 +27,11 @@ class Clock(Protocol):
         """Run `callback` on the loop's thread; may be called from any thread."""
         ...
 
-    def watch(self, descriptor: int, callback: Callable[[], None]) -> None:
+    def watch(self, descriptor: int, callback: Callable[[], None], /) -> object:
         """Run `callback` whenever a file descriptor is readable, until `unwatch`."""
         ...
 
-    def unwatch(self, descriptor: int) -> object: ...
+    def unwatch(self, descriptor: int, /) -> object: ...
 
 
 class LoopClock:

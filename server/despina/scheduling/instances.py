@@ -32,6 +32,11 @@ class Instances:
         return len(self._under_way)
 
     @property
+    def overlap(self) -> bool:
+        """Whether any instance has a process."""
+        return bool(self._with_process)
+
+    @property
     def busy(self) -> bool:
         """Whether any batch is under way."""
         return len(self.idle) < len(self._under_way)

@@ -10,6 +10,7 @@ everybody.
 """
 
 import logging
+from collections import deque
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
@@ -29,8 +30,10 @@ class InstanceRunner:
     """Executes batches on one instance, in order. `run` returns at once unless the batch is short enough for the loop's
     thread, in which case `done` has been called when it returns."""
 
-    PROCESS_FROM_NS = 100_000
-    """With a process, the loop's thread runs only batches that are expected to take no longer than this."""
+    TRIED = 2
+    """Batches that take up to so many times the limit elsewhere are tried on the loop's thread."""
+    REMEMBERED = 8
+    """With a process, so many batches must have been short enough for the loop's thread, one after the other."""
     PROCESS_UP_TO_NS = 1_000_000
     """Longer batches are no reason for a process: beside them, what the threads wait for each other is little."""
 
@@ -48,25 +51,26 @@ class InstanceRunner:
         self._clock = clock
         self._inline_limit_ns = inline_limit_ns if steady else 0
         self._times = RunTimes()
-        self._last_size = 0
-        self._under_way = 0
+        self._under_way: deque[int] = deque()
+        self._recent: deque[bool] = deque(maxlen=self.REMEMBERED)
+        self._small = False
         self._process = OwnProcess(name, offer, clock, self._run_on_thread) if steady and offer is not None else None
         self._work: SimpleQueue[tuple[Batch, Done] | None] = SimpleQueue()
         self._thread: Thread | None = None
 
     @property
     def overlaps(self) -> bool:
-        """Whether a batch may be handed over while another one runs, so that nothing is lost between the two."""
-        return self._process is not None and self._process.ready
+        """Whether a batch should be handed over while another one runs, so that nothing is lost between the two."""
+        return self._process is not None and self._process.ready and not self._small
 
     def run(self, batch: Batch, size: int, done: Done) -> None:
         """Execute `batch`; `size` classes batches that should take about equally long (rows or bytes)."""
         if self._inline_limit_ns and self._runs_inline(size):
             outcome = self._execute(batch)
-            self._times.observe(size, outcome)
+            self._times.observe(size, outcome, on_loop=True)
             done(outcome)
             return
-        self._under_way += 1
+        self._under_way.append(size)
         done = partial(self._finish, size, done)
         if self._process is not None:
             if self._process.ready:
@@ -87,15 +91,33 @@ class InstanceRunner:
         self._instance.close()
 
     def _runs_inline(self, size: int) -> bool:
-        limit_ns = self._inline_limit_ns
-        if self.overlaps:
-            # One small batch among larger ones says nothing: it is the rest of those.
-            size, self._last_size = max(size, (size + self._last_size + 1) // 2), size
-            limit_ns = min(limit_ns, self.PROCESS_FROM_NS)
-        return not self._under_way and 0 < self._times.expected_ns(size) <= limit_ns
+        small = self._fits_loop(size)
+        if self._process is not None and self._process.ready:
+            # One that is small among larger ones is the rest of those.
+            self._recent.append(small)
+            small = all(self._recent)
+        self._small = small
+        return small and not self._under_way
+
+    def _fits_loop(self, size: int) -> bool:
+        """Whether this batch and those under way, which would be one on the loop's thread, are short enough for it."""
+        times, limit_ns = self._times, self._inline_limit_ns
+        together = size + sum(self._under_way)
+        expected_ns = times.expected_ns(together) or self._apart_ns(size)
+        if times.known_on_loop(together):
+            if expected_ns > limit_ns:
+                times.doubt(together)
+        else:
+            limit_ns *= self.TRIED
+        return 0 < expected_ns <= limit_ns
+
+    def _apart_ns(self, size: int) -> int:
+        """How long they take one after the other, 0 when that is not known."""
+        apart_ns = [self._times.expected_ns(each) for each in (size, *self._under_way)]
+        return sum(apart_ns) if all(apart_ns) else 0
 
     def _finish(self, size: int, done: Done, outcome: Outcome) -> None:
-        self._under_way -= 1
+        self._under_way.popleft()
         self._times.observe(size, outcome)
         done(outcome)
 
