@@ -11,6 +11,7 @@ from time import time_ns
 import numpy as np
 import pytest
 
+from despina.errors import Unavailable
 from despina.models.batch_layout import BatchLayout
 from despina.models.instance_processes import process_offer
 from despina.models.loader import LoadedVersion, load_version
@@ -134,8 +135,19 @@ def test_files_that_changed_since_the_load_get_no_process(tmp_path: Path, caplog
     assert offer is not None
     later = time_ns() + 10**9
     os.utime(tmp_path / "m" / "1" / "weights", ns=(later, later))
-    with pytest.raises(Exception, match="the files of version 1 have changed since they were loaded"):
+    with pytest.raises(Unavailable, match="the files of version 1 have changed since they were loaded"):
         offer.start()
+    loaded.close()
+
+
+def test_another_link_to_a_file_is_no_change(tmp_path: Path) -> None:
+    loaded = load(tmp_path)
+    offer = process_offer(loaded, loaded.instances[0], SchedulingOptions(processes=Semaphore(1)))
+    assert offer is not None
+    os.link(tmp_path / "m" / "1" / "weights", tmp_path / "link")
+    process = offer.start()
+    process.close()
+    process.reap()
     loaded.close()
 
 

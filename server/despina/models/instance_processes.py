@@ -10,7 +10,7 @@ from despina.errors import Unavailable
 from despina.models.batch_layout import BatchLayout
 from despina.models.loader import LoadedVersion, PlacedInstance, declared
 from despina.models.schedulers import SchedulingOptions
-from despina.repository.stamp import compare, take_stamp
+from despina.repository.files import version_files
 from despina.scheduling.own_process import ProcessOffer
 from despina_backends.cores import usable_cores
 from despina_backends.process.places import batch_tensors
@@ -60,8 +60,7 @@ class Offer:
         from despina_backends.process.parent import start_instance  # late: most servers never come here
 
         process = start_instance(self.recipe)
-        changes = compare(self.loaded.stamp, take_stamp(self.loaded.directory))
-        if changes.needs_reload(self.loaded.version):
+        if version_files(self.loaded.directory, self.loaded.version) != self.loaded.files:
             process.close()
             process.reap()
             raise Unavailable(f"the files of version {self.loaded.version} have changed since they were loaded")

@@ -22,9 +22,8 @@ from despina.models.candidate import Candidate
 from despina.models.sequence_plans import sequence_plan, with_sequence_inputs
 from despina.models.warmup import Sample, WarmupExecution, read_samples, run_samples
 from despina.models.warmup_sizes import run_sizes, size_samples, warmup_sizes
-from despina.repository.files import model_file
+from despina.repository.files import model_file, version_files
 from despina.repository.labels import read_labels
-from despina.repository.stamp import Stamp
 from despina.scheduling.sequence_plan import SequencePlan
 from despina.settings import Settings
 from despina_backends.base import (
@@ -54,8 +53,8 @@ class PlacedInstance:
 class LoadedVersion:
     """A version that can execute. `config` is final, `directory` is the model's, `labels` are the class names by
     output, `warmup` is what was executed already, `sequences` how a sequence model is scheduled, `layout` how the
-    instances take their batches. `load_options` and `stamp` say what was loaded and how old its files were. An ensemble
-    has no backend and no instances."""
+    instances take their batches. `load_options` and `files` say what was loaded (`repository.files.version_files`). An
+    ensemble has no backend and no instances."""
 
     name: str
     version: int
@@ -69,7 +68,7 @@ class LoadedVersion:
     sequences: SequencePlan | None = None
     layout: BatchLayout = field(default_factory=BatchLayout)
     load_options: LoadOptions | None = None
-    stamp: Stamp = field(default_factory=lambda: Stamp({}))
+    files: frozenset[tuple[str, int, int, int]] = frozenset()
 
     def close(self) -> None:
         """Free everything. Blocks."""
@@ -108,6 +107,7 @@ def _load(
     instances: tuple[PlacedInstance, ...] = ()
     layout = BatchLayout()
     options: LoadOptions | None = None
+    files = version_files(directory, version)
     if settings.strict_model_config or is_complete(config) or config.platform == ENSEMBLE:
         validate_io(config)
     if config.platform != ENSEMBLE:
@@ -139,7 +139,7 @@ def _load(
         sequences,
         layout,
         options,
-        candidate.stamp,
+        files,
     )
 
 

@@ -1,4 +1,4 @@
-"""Where the file of a model version is (config §1.3)."""
+"""Where the files of a model version are (config §1.3)."""
 
 from pathlib import Path
 
@@ -26,6 +26,14 @@ def model_file(directory: Path, version: int, config: ModelConfig, compute_capab
     elif not path.exists():
         raise Internal(f"failed to stat file {path}")
     return path
+
+
+def version_files(directory: Path, version: int) -> frozenset[tuple[str, int, int, int]]:
+    """Name, inode, size and time of modification of every file of a version: they stay the same as long as the contents
+    do. (A stamp sees more: another link to a file, or other permissions, which a poll may well take for a change.)"""
+    root = directory / str(version)
+    states = [(path.relative_to(root), path.stat()) for path in root.rglob("*") if path.is_file()]
+    return frozenset((str(name), state.st_ino, state.st_size, state.st_mtime_ns) for name, state in states)
 
 
 def _filename(config: ModelConfig, compute_capability: str | None) -> str:
