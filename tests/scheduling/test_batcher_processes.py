@@ -17,15 +17,15 @@ def overlapping(make_stage, usual: int, **options: object):
     return stage
 
 
-def test_half_of_the_usual_requests_start_before_the_turn(make_stage, clock) -> None:
+def test_a_third_more_than_the_usual_requests_start_before_the_turn(make_stage, clock) -> None:
     stage = overlapping(make_stage, 4)
-    for _ in range(3):
+    for _ in range(5):
         stage.submit(settle=False)
     assert stage.ran == []
     stage.submit(settle=False)
-    assert stage.ran == [4]
+    assert stage.ran == [6]
     clock.settle()
-    assert stage.ran == [4]
+    assert stage.ran == [6]
 
 
 def test_fewer_start_at_the_turn(make_stage, clock) -> None:
@@ -37,31 +37,30 @@ def test_fewer_start_at_the_turn(make_stage, clock) -> None:
 
 def test_a_second_batch_is_handed_over_when_it_is_as_large_as_the_first(make_stage) -> None:
     stage = overlapping(make_stage, 4)
-    for _ in range(4):
+    for _ in range(6):
         stage.submit(settle=False)
-    for _ in range(3):
+    for _ in range(5):
         stage.submit()
-    assert stage.ran == [4]
+    assert stage.ran == [6]
     stage.submit()
-    assert stage.ran == [4, 4]
+    assert stage.ran == [6, 6]
     for _ in range(9):
         stage.submit()
-    assert stage.ran == [4, 4]
+    assert stage.ran == [6, 6]
     stage.finish()
-    assert stage.ran == [4, 4, 9]
+    assert stage.ran == [6, 6, 9]
 
 
 def test_the_next_batch_starts_before_the_last_one_is_answered(make_stage, clock) -> None:
     stage = overlapping(make_stage, 4)
     started_when_answered: list[int] = []
     stage.submit(settle=False, on_answer=lambda _: started_when_answered.append(len(stage.ran)))
-    for _ in range(3):
-        stage.submit(settle=False)
-    for _ in range(3):
-        stage.submit(settle=False)
-    stage.submit(settle=False)
-    assert stage.ran == [4, 4]
     for _ in range(5):
+        stage.submit(settle=False)
+    for _ in range(6):
+        stage.submit()
+    assert stage.ran == [6, 6]
+    for _ in range(9):
         stage.submit()
     stage.finish()
     assert started_when_answered == [3]

@@ -4,7 +4,8 @@ An instance without a process of its own takes one batch, when it is idle. One w
 second place: it may have its next batch before it has run the first, so that it goes from one to the other at once. The
 loop answers and reads requests meanwhile. Both are busy at the same time if about half of the requests are on either
 side, so a second batch is handed over when it is as large as the first, and a batch need not wait for the end of the
-turn when half of the usual requests are there.
+turn when about half of the requests are there: a third more than batches have on average, because with exactly as many
+three small batches would go round as well as two.
 """
 
 from collections import deque
@@ -62,7 +63,7 @@ class Instances:
         if not batches:
             self.idle.remove(runner)
         batches.append(requests)
-        self._half = (requests + self._last + 1) // 2
+        self._half = (2 * (requests + self._last) + 2) // 3
         self._last = requests
         self._look()
 
