@@ -13,7 +13,7 @@ import pytest
 
 from despina.errors import Unavailable
 from despina.models.batch_layout import BatchLayout
-from despina.models.instance_processes import process_offer
+from despina.models.instance_processes import MAX_FILE_BYTES, process_offer
 from despina.models.loader import LoadedVersion, load_version
 from despina.models.model import Model
 from despina.models.schedulers import SchedulingOptions
@@ -174,4 +174,11 @@ def test_a_model_whose_batches_are_laid_out_for_it_gets_no_process(tmp_path: Pat
     loaded = load(tmp_path)
     bucketed = replace(loaded, layout=BatchLayout(None, (ShapeBucket("IN", 1, (2,), 0, {}, None, None),)))
     assert process_offer(bucketed, loaded.instances[0], SchedulingOptions(processes=Semaphore(1))) is None
+    loaded.close()
+
+
+def test_a_model_with_large_files_gets_no_process(tmp_path: Path) -> None:
+    loaded = load(tmp_path)
+    large = replace(loaded, files=frozenset({("model.onnx", 1, MAX_FILE_BYTES, 0), ("tables", 2, 1, 0)}))
+    assert process_offer(large, loaded.instances[0], SchedulingOptions(processes=Semaphore(1))) is None
     loaded.close()

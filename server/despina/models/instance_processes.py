@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from despina.scheduling.process_runs import InstanceProcess
 
 
+MAX_FILE_BYTES = 256 * 1024 * 1024
+"""A process has the weights once more. A model with large tables can be short, too, and must not fill the memory."""
+
+
 def spare_cores() -> int:
     """How many processes for instances a server has room for: the loop's thread wants a core, too."""
     return usable_cores() - 1
@@ -27,11 +31,13 @@ def spare_cores() -> int:
 
 def process_offer(loaded: LoadedVersion, placed: PlacedInstance, scheduling: SchedulingOptions) -> ProcessOffer | None:
     """None for an instance that cannot have a process, or must not: with sequences, limited rates or a layout of its
-    own, on a GPU, or with tensors of unknown size."""
+    own, on a GPU, with large files, or with tensors of unknown size."""
     config = loaded.config
     if scheduling.processes is None or loaded.load_options is None or scheduling.rate_limiter is not None:
         return None
     if config.HasField("sequence_batching") or placed.device.kind != "CPU" or loaded.layout != BatchLayout():
+        return None
+    if sum(size for _, _, size, _ in loaded.files) > MAX_FILE_BYTES:
         return None
     tensors = batch_tensors(
         [declared(config, tensor, tensor.optional) for tensor in config.input],
