@@ -54,10 +54,21 @@ def hash_of(number: int) -> bytes:
     return hashlib.sha256(str(number).encode()).digest()
 
 
-def test_a_path_out_of_the_folder_is_not_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["../outside", "/outside", "folder/../../outside"])
+def test_a_path_out_of_the_folder_is_not_written(tmp_path: Path, name: str) -> None:
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w:gz") as archive:
-        archive.addfile(tarfile.TarInfo("../outside"))
-    with pytest.raises(tarfile.OutsideDestinationError):
+        archive.addfile(tarfile.TarInfo(name))
+    with pytest.raises(InvalidArgument, match=f"expected files below .*, got '{name}'"):
         unpack_source(plain.getvalue(), tmp_path / "copy")
     assert not (tmp_path / "outside").exists()
+
+
+def test_a_link_is_not_made(tmp_path: Path) -> None:
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w:gz") as archive:
+        link = tarfile.TarInfo("link")
+        link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path)
+        archive.addfile(link)
+    with pytest.raises(InvalidArgument, match="got 'link'"):
+        unpack_source(plain.getvalue(), tmp_path / "copy")

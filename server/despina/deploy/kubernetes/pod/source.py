@@ -35,9 +35,22 @@ def pack_source(directory: Path) -> bytes:
 
 
 def unpack_source(packed: bytes, directory: Path) -> None:
-    """Writes the files below `directory`, and nothing beside it."""
+    """Writes the files below `directory`, and nothing beside it. (`extractall` has a filter for that since Python 3.11.4
+    only.)
+
+    Raises:
+        InvalidArgument: an entry that `pack_source` does not make: no file, or a path out of the directory.
+    """
+    root = directory.resolve()
     with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
-        archive.extractall(directory, filter="data")
+        for entry in archive:
+            target = (root / entry.name).resolve()
+            content = archive.extractfile(entry) if entry.isfile() else None
+            if content is None or not target.is_relative_to(root):
+                raise InvalidArgument(f"packed source: expected files below {directory}, got '{entry.name}'")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content.read())
+            target.chmod(entry.mode)
 
 
 def _entry(path: Path, relative: Path) -> tuple[tarfile.TarInfo, io.BytesIO]:
