@@ -35,8 +35,9 @@ def pack_source(directory: Path) -> bytes:
 
 
 def unpack_source(packed: bytes, directory: Path) -> None:
-    """Writes the files below `directory`, and nothing beside it. (`extractall` has a filter for that since Python 3.11.4
-    only.)
+    """Writes the files below `directory`, and nothing beside it.
+
+    `extractall` has a filter for that since Python 3.11.4 only.
 
     Raises:
         InvalidArgument: an entry that `pack_source` does not make: no file, or a path out of the directory.
