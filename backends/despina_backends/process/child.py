@@ -9,7 +9,7 @@ import traceback
 from mmap import mmap
 from time import monotonic_ns
 
-from despina_backends.base import Batch, Instance
+from despina_backends.base import BackendError, Batch, Instance
 from despina_backends.process.messages import RAN, RUN
 from despina_backends.process.places import Place
 from despina_backends.process.recipe import Recipe
@@ -38,7 +38,7 @@ def main(memory: int, runs: int, answers: int) -> None:
 
 def run(instance: Instance, place: Place, rows: int, outputs: tuple[str, ...]) -> bytes:
     """Run the batch in this place and put the outputs beside it. A failure is reported without its reason: the server
-    runs the batch itself then, and hears."""
+    runs the batch itself then, and hears. Only what no backend should raise is printed."""
     started = monotonic_ns()
     try:
         inputs = {name: (array[:rows],) for name, array in place.inputs.items()}
@@ -48,7 +48,8 @@ def run(instance: Instance, place: Place, rows: int, outputs: tuple[str, ...]) -
             if made.shape != (rows, *room.shape[1:]) or made.dtype != room.dtype:
                 raise ValueError(f"output '{name}' has shape {made.shape} and dtype {made.dtype}")
             room[:rows] = made
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        if not isinstance(error, BackendError):
+            traceback.print_exc()
         return RAN.pack(False, started, started, monotonic_ns())
     return RAN.pack(True, started, execution.input_end_ns, execution.infer_end_ns)

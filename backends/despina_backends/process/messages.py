@@ -8,4 +8,4 @@ RUN: Final = Struct("IIQ")
 
 RAN: Final = Struct("Qqqq")
 """Whether it succeeded, then `time.monotonic_ns()` at the start, when the inputs were in place, and at the end. The
-clock is the system's, so both sides may compare. The first one comes when the instance is there, or cannot be."""
+clock is the system's, so both sides may compare. The first one says no more than that the instance is there."""

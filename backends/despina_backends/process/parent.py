@@ -7,7 +7,7 @@ import sys
 from collections import deque
 from contextlib import ExitStack, suppress
 from mmap import mmap
-from select import select
+from select import POLLIN, poll
 from typing import Any
 
 import numpy as np
@@ -85,17 +85,18 @@ def start_instance(recipe: Recipe) -> InstanceProcess:
         os.ftruncate(memory, max(1, PLACES * recipe.tensors.place_bytes))
         runs, write_runs = os.pipe()
         inherited.callback(os.close, runs)
+        opened.callback(os.close, write_runs)
         answers, write_answers = os.pipe()
         inherited.callback(os.close, write_answers)
+        opened.callback(os.close, answers)
         process = _start(recipe, (memory, runs, write_answers))
-        shared = mmap(memory, os.fstat(memory).st_size)
+        opened.callback(process.wait)
+        opened.callback(process.kill)
+        instance = InstanceProcess(recipe, process, mmap(memory, os.fstat(memory).st_size), write_runs, answers)
         inherited.close()
-        instance = InstanceProcess(recipe, process, shared, write_runs, answers)
-        opened.callback(instance.reap)
-        opened.callback(instance.close)
-        ready, _, _ = select([answers], [], [], START_SECONDS)
-        if not ready or not os.read(answers, RAN.size):
-            process.kill()
+        started = poll()  # `select` takes no descriptors from 1,024 on, and clients have many
+        started.register(answers, POLLIN)
+        if not started.poll(START_SECONDS * 1000) or not os.read(answers, RAN.size):
             raise BackendError(f"a process of its own for model '{recipe.options.model_name}' did not start")
         opened.pop_all()
         return instance

@@ -29,10 +29,6 @@ class Instances:
         """So many waiting requests are worth starting before all that is ready has been read."""
 
     @property
-    def count(self) -> int:
-        return len(self._under_way)
-
-    @property
     def overlap(self) -> bool:
         """Whether any instance has a process."""
         return bool(self._with_process)

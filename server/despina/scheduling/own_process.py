@@ -12,10 +12,11 @@ from functools import partial
 from threading import Thread
 from typing import Protocol
 
+from despina.errors import DespinaError
 from despina.scheduling.clock import Clock
 from despina.scheduling.outcome import Done
 from despina.scheduling.process_runs import InstanceProcess, ProcessRuns
-from despina_backends.base import Batch
+from despina_backends.base import BackendError, Batch
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +79,9 @@ class OwnProcess:
         try:
             process = self._offer.start()
         except Exception as error:
-            _log.warning("instance '%s' gets no process of its own: %s", self._name, error)
+            # Batches run without it, whatever went wrong; but our own mistakes should be found.
+            mistake = not isinstance(error, (BackendError, DespinaError, OSError))
+            _log.warning("instance '%s' gets no process of its own: %s", self._name, error, exc_info=mistake)
             self._offer.give_back()
             return
         self._process = process

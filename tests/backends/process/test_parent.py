@@ -1,6 +1,8 @@
 import os
+import resource
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -103,3 +105,22 @@ def test_a_signal_for_the_whole_group_does_not_end_it(start: Start) -> None:
 def test_a_model_that_cannot_be_loaded_there_is_an_error() -> None:
     with pytest.raises(BackendError, match="a process of its own for model 'm' did not start"):
         start_instance(recipe(backend="onnxruntime"))
+
+
+def test_it_starts_however_many_descriptors_the_server_has(start: Start) -> None:
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 1_200:
+        pytest.skip("no process may have so many here")
+    with ExitStack() as opened:
+        while (descriptor := os.dup(0)) < 1_100:
+            opened.callback(os.close, descriptor)
+        opened.callback(os.close, descriptor)
+        process = start()
+    process.send(batch(1))
+    assert process.receive()[1] is not None
+
+
+def test_a_process_that_did_not_start_leaves_no_descriptors() -> None:
+    before = sorted(os.listdir("/proc/self/fd"))
+    with pytest.raises(BackendError):
+        start_instance(recipe(backend="onnxruntime"))
+    assert sorted(os.listdir("/proc/self/fd")) == before
