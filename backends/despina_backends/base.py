@@ -58,7 +58,9 @@ class LoadOptions:
 
     `path` is the model file (or directory) of the version. `parameters` are the `parameters` of the model's
     configuration, `backend_config` the server's `--backend-config` settings for this backend. `cpu_instance_count` is
-    the number of instances the server is going to create on CPU, for dividing the cores among them.
+    the number of instances the server is going to create on CPU, for dividing the cores among them, all but
+    `spare_cores`; where nobody asked for so many, `cpu_instances_asked` is False, and a backend may have a
+    `cpu_instances` that is lower.
     `accelerators` holds (name, parameters) per requested execution accelerator, for "CPU" and "GPU" instances.
     `inputs` and `outputs` are the tensors the configuration names, as a model would declare them; a configuration that
     is completed from the model may name none.
@@ -75,6 +77,8 @@ class LoadOptions:
     pinned_input: bool = True
     pinned_output: bool = True
     cpu_instance_count: int = 1
+    cpu_instances_asked: bool = True
+    spare_cores: int = 0
     inputs: Sequence[TensorMetadata] = ()
     outputs: Sequence[TensorMetadata] = ()
 

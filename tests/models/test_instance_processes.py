@@ -75,6 +75,15 @@ def make_model(loaded: LoadedVersion, **options: object) -> Model:
     return Model(loaded, clock, scheduling, ModelStatistics(), TraceSettings({}).settings_for("m"))
 
 
+def test_a_process_leaves_a_core_to_the_server_and_divides_the_others_as_configured(tmp_path):
+    loaded = load(tmp_path)
+    undecided = replace(loaded, load_options=replace(loaded.load_options, cpu_instances_asked=False))
+    offer = process_offer(undecided, loaded.instances[0], SchedulingOptions(processes=Semaphore(1)))
+    options = offer.recipe.options
+    assert (options.spare_cores, options.cpu_instances_asked) == (1, True)
+    loaded.close()
+
+
 async def until_process(load: Load, caplog: pytest.LogCaptureFixture) -> int:
     """Be busy until the instance has its process; its id."""
     for _ in range(50):

@@ -102,6 +102,43 @@ def test_a_version_is_completed_placed_and_warm(tmp_path, double):
     assert double.open == []
 
 
+@pytest.mark.parametrize(
+    ("config", "asked"),
+    [
+        ("", False),
+        ("instance_group [ { kind: KIND_CPU } ]", False),
+        ("instance_group [ { kind: KIND_CPU count: 1 } ]", True),
+        ("instance_group [ { kind: KIND_CPU }, { kind: KIND_CPU } ]", True),
+        ("max_batch_size: 2 sequence_batching { }", True),
+    ],
+)
+def test_a_backend_hears_whether_so_many_instances_were_asked_for(tmp_path, double, config, asked):
+    put(tmp_path, config)
+    load(tmp_path).close()
+    assert double.options.cpu_instances_asked is asked
+
+
+def test_a_backend_may_do_with_fewer_instances_on_the_cpu(tmp_path, double, caplog):
+    double.cpu_instances = 1
+    put(tmp_path, "instance_group [ { kind: KIND_CPU }, { kind: KIND_CPU count: 2 }, { kind: KIND_GPU } ]")
+    with caplog.at_level("INFO"):
+        loaded = load(tmp_path, gpus=(0,))
+    assert [p.name for p in loaded.instances] == ["m_0_0", "m_2_0"]
+    assert "2 of 4 instances created: no count is configured" in caplog.text
+    loaded.close()
+    assert double.open == []
+
+
+def test_what_was_decided_is_logged(tmp_path, double, caplog):
+    put(tmp_path, "max_batch_size: 4")
+    with caplog.at_level("INFO"):
+        load(tmp_path).close()
+    assert "'m' version 1: backend double_backend:load, file " in caplog.text
+    assert "| max_batch_size 4: as configured |" in caplog.text
+    assert "1 instance on CPU (m): no instance_group is configured and no GPU is usable" in caplog.text
+    assert "created" not in caplog.text
+
+
 def test_groups_follow_the_gpus(tmp_path, double):
     put(tmp_path)
     loaded = load(tmp_path, gpus=(0, 1))

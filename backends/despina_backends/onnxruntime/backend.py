@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import cast
@@ -15,7 +16,7 @@ from despina_backends.onnxruntime.graphed import GraphInstance, bucket_sizes, ch
 from despina_backends.onnxruntime.instance import RunInstance
 from despina_backends.onnxruntime.memory import Allocator, PageableMemory
 from despina_backends.onnxruntime.metadata import tensors
-from despina_backends.onnxruntime.options import run_options, session_options
+from despina_backends.onnxruntime.options import enough_cpu_instances, run_options, session_options
 from despina_backends.onnxruntime.parameters import boolean
 from despina_backends.onnxruntime.providers import CUDA, Provider, execution_providers
 from despina_backends.onnxruntime.session import Session
@@ -34,19 +35,21 @@ class OnnxRuntimeBackend:
 
     The model is loaded at once, for the device the first instance is expected on (the first GPU if none is planned on
     CPU), and that first instance takes over the session. `inputs` are the tensors every execution needs;
-    `initializers` are those with a default in the model, which an execution may override.
+    `initializers` are those with a default in the model, which an execution may override. `cpu_instances` is how many
+    instances share the cores; a model with loops may be unable to use more than one, and gets as many as are offered.
     """
 
     def __init__(self, options: LoadOptions, runtime: ModuleType) -> None:
-        self._options = options
-        self._runtime = runtime
         self._path = model_file(options)
+        self.steady = not options.op_library_paths and is_steady(self._path)
+        self.cpu_instances = enough_cpu_instances(options) if self.steady else options.cpu_instance_count
+        self._options = options = replace(options, cpu_instance_count=self.cpu_instances)
+        self._runtime = runtime
         self._spare_device = Device("CPU") if options.cpu_instance_count else Device("GPU")
         session = self._create(self._spare_device)
         self.inputs: Mapping[str, TensorMetadata] = tensors(session.get_inputs())
         self.outputs: Mapping[str, TensorMetadata] = tensors(session.get_outputs())
         self.initializers: Mapping[str, TensorMetadata] = tensors(session.get_overridable_initializers(), optional=True)
-        self.steady = not options.op_library_paths and is_steady(self._path)
         self._spare: Session | None = session
         self._shares = boolean((options.parameters or {}).get(SHARE_SESSION, "false"))
         self._shared: dict[Device, Session] = {}

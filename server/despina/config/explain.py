@@ -1,5 +1,6 @@
 """What was decided for a model and why, in sentences for the start-up log and for people who wonder."""
 
+from despina.config.instance_groups import placements
 from despina.config.names import ENSEMBLE
 from despina.config.proto import Message, ModelConfig, model_config_pb2
 
@@ -110,6 +111,15 @@ def _explain_group(written: ModelConfig, final: ModelConfig, index: int) -> str:
         where = "on CPU"
     instances = "1 instance" if group.count == 1 else f"{group.count} instances"
     return f"{instances} {where} ({group.name}): {_group_reason(asked, group)}"
+
+
+def explain_created(final: ModelConfig, created: int) -> list[str]:
+    """What is to be said when other than all configured instances were created: nobody asked for so many."""
+    configured = len(placements(final))
+    if created == configured or final.platform == ENSEMBLE:
+        return []
+    reason = "no count is configured, and fewer make better use of so few cores"
+    return [f"{created} of {configured} instances created: {reason}"]
 
 
 def _group_reason(asked: Message | None, group: Message) -> str:

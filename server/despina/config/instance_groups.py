@@ -27,6 +27,13 @@ class Placement:
     passive: bool = False
 
 
+def asks_for_instances(config: ModelConfig) -> bool:
+    """Whether the number of instances means something that was chosen: a count is configured or there are several
+    groups, or it says how many sequences run at a time."""
+    groups = config.instance_group
+    return len(groups) > 1 or any(group.count > 0 for group in groups) or config.HasField("sequence_batching")
+
+
 def complete_instance_groups(config: ModelConfig, gpus: Sequence[int]) -> ModelConfig:
     """A copy of `config` whose groups have a name, a kind other than AUTO, a count and, for KIND_GPU, their gpus.
 

@@ -1,6 +1,6 @@
 """One model as it lies in the repository or came with a load request: ready to be loaded, nothing loaded yet."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,9 +11,10 @@ from despina.repository.stamp import Stamp, compare
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """`config` is named, normalised and validated, but not yet completed from the model. `versions` are those the
-    version policy selects, ascending. `overridden`: the configuration came with a request. `temporary` holds the files
-    that came with it; it is None where the model directory is the repository's own."""
+    """`config` is named, normalised and validated, but not yet completed from the model; `written` is what it was made
+    from. `versions` are those the version policy selects, ascending. `overridden`: the configuration came with a
+    request. `temporary` holds the files that came with it; it is None where the model directory is the repository's
+    own."""
 
     name: str
     directory: Path
@@ -22,6 +23,7 @@ class Candidate:
     stamp: Stamp
     overridden: bool = False
     temporary: TemporaryDirectory[str] | None = None
+    written: ModelConfig = field(default_factory=ModelConfig)
 
     @property
     def steps(self) -> tuple[str, ...]:

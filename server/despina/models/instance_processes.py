@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Semaphore
 from typing import TYPE_CHECKING
 
@@ -46,7 +46,8 @@ def process_offer(loaded: LoadedVersion, placed: PlacedInstance, scheduling: Sch
     )
     if tensors is None:
         return None
-    recipe = Recipe(config.backend, loaded.load_options, placed.device, tensors)
+    options = replace(loaded.load_options, cpu_instances_asked=True, spare_cores=1)
+    recipe = Recipe(config.backend, options, placed.device, tensors)
     return Offer(loaded, recipe, scheduling.processes)
 
 

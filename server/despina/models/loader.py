@@ -1,5 +1,6 @@
 """Loading one version: from a candidate to sessions that are warm. Blocks; runs in a thread."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -9,7 +10,8 @@ from pathlib import Path
 from despina.config.complete import default_max_batch_size, is_complete
 from despina.config.datatypes import protocol_name
 from despina.config.dims import model_dims
-from despina.config.instance_groups import placements
+from despina.config.explain import explain, explain_created
+from despina.config.instance_groups import Placement, asks_for_instances, placements
 from despina.config.match import match_model
 from despina.config.names import ENSEMBLE, ONNXRUNTIME
 from despina.config.proto import Message, ModelConfig
@@ -36,6 +38,8 @@ from despina_backends.base import (
     TensorMetadata,
 )
 from despina_backends.registry import BACKENDS, resolve
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +92,12 @@ def load_version(
         with ExitStack() as opened:
             loaded = _load(candidate, version, settings, gpus or usable_gpus, opened, start)
             opened.pop_all()
-            return loaded
     except BackendError as error:
         raise BACKEND_ERRORS[error.code](error.message) from None
+    created = explain_created(loaded.config, len(loaded.instances))
+    decisions = [*explain(candidate.written, loaded.config), *created]
+    _log.info("'%s' version %d: %s", loaded.name, version, " | ".join(decisions))
+    return loaded
 
 
 def _load(
@@ -112,9 +119,10 @@ def _load(
         validate_io(config)
     if config.platform != ENSEMBLE:
         factory = backend_factory(config.backend)
+        asked = asks_for_instances(config)
         config = placement_stage(config, gpus(config.backend))
         settings_of_backend = backend_settings(settings, config.backend)
-        options = load_options(config, model_file(directory, version, config), settings_of_backend)
+        options = load_options(config, model_file(directory, version, config), settings_of_backend, asked)
         backend = factory(options)
         opened.callback(backend.close)
         config = _complete(config, backend, settings)
@@ -178,8 +186,11 @@ def backend_settings(settings: Settings, backend: str) -> dict[str, str]:
     return {**settings.backend_config.get("", {}), **settings.backend_config.get(backend, {})}
 
 
-def load_options(config: ModelConfig, path: Path, backend_config: Mapping[str, str]) -> LoadOptions:
-    """What a backend gets to know of a configuration with completed instance groups."""
+def load_options(
+    config: ModelConfig, path: Path, backend_config: Mapping[str, str], instances_asked: bool = True
+) -> LoadOptions:
+    """What a backend gets to know of a configuration with completed instance groups. `instances_asked`: their number
+    is no mere default."""
     optimization = config.optimization
     accelerators = optimization.execution_accelerators
     return LoadOptions(
@@ -197,6 +208,7 @@ def load_options(config: ModelConfig, path: Path, backend_config: Mapping[str, s
         pinned_input=optimization.input_pinned_memory.enable,
         pinned_output=optimization.output_pinned_memory.enable,
         cpu_instance_count=sum(placed.device.kind == "CPU" for placed in placements(config)),
+        cpu_instances_asked=instances_asked,
         inputs=tuple(declared(config, tensor, tensor.optional) for tensor in config.input),
         outputs=tuple(declared(config, tensor) for tensor in config.output),
     )
@@ -224,8 +236,16 @@ def _complete(config: ModelConfig, backend: Backend, settings: Settings) -> Mode
 
 def _place(config: ModelConfig, backend: Backend, layout: BatchLayout, opened: ExitStack) -> tuple[PlacedInstance, ...]:
     placed: list[PlacedInstance] = []
-    for wanted in placements(config):
+    for wanted in _wanted(config, backend):
         instance = backend.instance(wanted.device)
         opened.callback(instance.close)
         placed.append(PlacedInstance(wanted.name, wanted.device, wanted.group, layout.around(instance), wanted.passive))
     return tuple(placed)
+
+
+def _wanted(config: ModelConfig, backend: Backend) -> list[Placement]:
+    """The instances to create: on the CPU no more than the backend has a use for."""
+    wanted = placements(config)
+    on_cpu = [placement for placement in wanted if placement.device.kind == "CPU"]
+    too_many = on_cpu[getattr(backend, "cpu_instances", len(on_cpu)) :]
+    return [placement for placement in wanted if placement not in too_many]

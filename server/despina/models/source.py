@@ -39,9 +39,10 @@ class Source:
         directory = self._find(name)
         # Before anything is read: a change that comes in between is seen by the next poll.
         stamp = take_stamp(directory)
-        config = self._config(name, directory, override.config if override else None)
+        written = self._written(directory, override.config if override else None)
+        config = self._config(written, name, directory)
         overridden = override is not None and override.config is not None
-        return Candidate(name, directory, config, _versions(config, directory), stamp, overridden)
+        return Candidate(name, directory, config, _versions(config, directory), stamp, overridden, written=written)
 
     def _find(self, name: str) -> Path:
         """As `scan(...).find(name)`, without listing every other model."""
@@ -59,20 +60,22 @@ class Source:
         try:
             directory = Path(temporary.name)
             write_files(directory, files)
-            config = self._config(name, directory, override.config)
+            written = self._written(directory, override.config)
+            config = self._config(written, name, directory)
             versions = _versions(config, directory)
         except BaseException:
             temporary.cleanup()
             raise
-        return Candidate(name, directory, config, versions, take_stamp(directory), True, temporary)
+        return Candidate(name, directory, config, versions, take_stamp(directory), True, temporary, written)
 
-    def _config(self, name: str, directory: Path, override: str | None) -> ModelConfig:
+    def _written(self, directory: Path, override: str | None) -> ModelConfig:
+        if override is not None:
+            return parse_json(override)
         strict = self._settings.strict_model_config
-        if override is None:
-            written = read_model_config(directory, self._settings.model_config_name, required=strict)
-        else:
-            written = parse_json(override)
-        return poll_stage(written, name, directory, strict=strict)
+        return read_model_config(directory, self._settings.model_config_name, required=strict)
+
+    def _config(self, written: ModelConfig, name: str, directory: Path) -> ModelConfig:
+        return poll_stage(written, name, directory, strict=self._settings.strict_model_config)
 
 
 def _versions(config: ModelConfig, directory: Path) -> tuple[int, ...]:

@@ -27,6 +27,7 @@ class FakeRuntime:
         self.got = got
         self.available = available or ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
         self.created: list[list[str]] = []
+        self.options: list[Any] = []
 
     def get_available_providers(self) -> Sequence[str]:
         return self.available
@@ -37,6 +38,7 @@ class FakeRuntime:
         session = self.real.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         names = [name for name, _ in providers]
         self.created.append(names)
+        self.options.append(options)
         session.get_providers = lambda: self.got or names
         return session
 
@@ -170,6 +172,20 @@ def test_instances_on_one_device_share_a_session_if_told_to(
     instances[0].close()
     part = np.ones((1, 2), np.float32)
     assert instances[1].execute(Batch({"X": [part]}, 1)).outputs["Y"].tolist() == [[-1, -1]]
+
+
+SURPRISING = "g (float[N,2] X) => (float[N,2] Y) { I = NonZero(X) Y = Neg(X) }"
+
+
+@pytest.mark.parametrize(("model", "instances", "threads"), [(NEG, 1, 2), (SURPRISING, 2, 1)])
+def test_few_cores_go_to_one_instance_of_a_model_without_loops(
+    write_model: Write, monkeypatch: pytest.MonkeyPatch, model: str, instances: int, threads: int
+) -> None:
+    monkeypatch.setattr("despina_backends.onnxruntime.options.usable_cores", lambda: 2)
+    runtime = FakeRuntime()
+    backend = runtime.backend(write_model(model), cpu_instance_count=2, cpu_instances_asked=False)
+    assert backend.cpu_instances == instances
+    assert [options.intra_op_num_threads for options in runtime.options] == [threads]
 
 
 def test_shared_sessions_are_one_per_device(write_model: Write) -> None:

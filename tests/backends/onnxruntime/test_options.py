@@ -5,7 +5,7 @@ import pytest
 
 from despina_backends.base import BackendError, Device, LoadOptions
 from despina_backends.onnxruntime import options as module
-from despina_backends.onnxruntime.options import run_options, session_options
+from despina_backends.onnxruntime.options import enough_cpu_instances, run_options, session_options
 from despina_backends.onnxruntime.runtime import load_runtime
 
 CPU = Device("CPU")
@@ -67,6 +67,34 @@ def test_bad_parameters_are_refused(parameters: dict[str, str], text: str) -> No
 def test_cpu_instances_share_the_usable_cores(instances: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "usable_cores", lambda: 8)
     assert made(cpu_instance_count=instances).intra_op_num_threads == threads
+
+
+def test_cores_can_be_left_to_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "usable_cores", lambda: 8)
+    assert made(cpu_instance_count=2, spare_cores=1).intra_op_num_threads == 3
+    assert made(cpu_instance_count=8, spare_cores=1).intra_op_num_threads == 1
+
+
+def test_idle_threads_sleep_soon() -> None:
+    assert made().get_session_config_entry("session.intra_op.spin_duration_us") == "200"
+
+
+@pytest.mark.parametrize(
+    ("cores", "fields", "enough"),
+    [
+        (2, {"cpu_instances_asked": False}, 1),
+        (7, {"cpu_instances_asked": False}, 1),
+        (8, {"cpu_instances_asked": False}, 2),
+        (64, {"cpu_instances_asked": False}, 2),
+        (2, {}, 2),
+        (2, {"cpu_instances_asked": False, "parameters": {"intra_op_thread_count": "1"}}, 2),
+    ],
+)
+def test_few_cores_are_not_divided_unless_asked(
+    cores: int, fields: dict[str, Any], enough: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "usable_cores", lambda: cores)
+    assert enough_cpu_instances(LoadOptions("m", Path(), cpu_instance_count=2, **fields)) == enough
 
 
 def test_gpu_sessions_have_one_thread_unless_configured() -> None:
