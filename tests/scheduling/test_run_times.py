@@ -1,8 +1,6 @@
 from despina.scheduling.outcome import Outcome
-from despina.scheduling.run_times import RunTimes
+from despina.scheduling.run_times import DOUBTS, LEARN_RUNS, MOST_DOUBTS, RunTimes
 from despina_backends.base import Execution
-
-LEARN = RunTimes.LEARN_RUNS
 
 
 def observe(times: RunTimes, size: int, *taken_ns: int, on_loop: bool = False) -> None:
@@ -12,7 +10,7 @@ def observe(times: RunTimes, size: int, *taken_ns: int, on_loop: bool = False) -
 
 def test_a_time_is_known_after_some_runs() -> None:
     times = RunTimes()
-    observe(times, 3, *[100] * (LEARN - 1))
+    observe(times, 3, *[100] * (LEARN_RUNS - 1))
     assert times.expected_ns(3) == 0
     observe(times, 3, 100)
     assert times.expected_ns(3) == 100
@@ -21,7 +19,7 @@ def test_a_time_is_known_after_some_runs() -> None:
 
 def test_failed_runs_teach_nothing() -> None:
     times = RunTimes()
-    for _ in range(LEARN):
+    for _ in range(LEARN_RUNS):
         times.observe(1, Outcome(0))
     assert times.expected_ns(1) == 0
 
@@ -29,14 +27,14 @@ def test_failed_runs_teach_nothing() -> None:
 def test_sizes_up_to_8_have_times_of_their_own_and_larger_ones_share_them() -> None:
     times = RunTimes()
     for size in (7, 8, 9, 16):
-        observe(times, size, *[size] * LEARN)
+        observe(times, size, *[size] * LEARN_RUNS)
     assert [times.expected_ns(size) for size in (7, 8, 9, 15, 16, 31)] == [7, 8, 9, 9, 16, 16]
 
 
 def test_a_size_that_was_seldom_seen_takes_no_longer_than_the_next() -> None:
     times = RunTimes()
-    observe(times, 4, *[400] * LEARN)
-    observe(times, 16, *[1600] * LEARN)
+    observe(times, 4, *[400] * LEARN_RUNS)
+    observe(times, 16, *[1600] * LEARN_RUNS)
     assert times.expected_ns(3) == 400
     assert times.expected_ns(5) == 1600
     assert times.expected_ns(64) == 0
@@ -44,15 +42,15 @@ def test_a_size_that_was_seldom_seen_takes_no_longer_than_the_next() -> None:
 
 def test_the_shortest_of_the_first_runs_on_the_loop_counts() -> None:
     times = RunTimes()
-    observe(times, 2, *[200] * LEARN)
-    observe(times, 2, 400, *[70] * (LEARN - 1), on_loop=True)
+    observe(times, 2, *[200] * LEARN_RUNS)
+    observe(times, 2, 400, *[70] * (LEARN_RUNS - 1), on_loop=True)
     assert times.known_on_loop(2)
     assert times.expected_ns(2) == 70
 
 
 def test_what_is_known_on_the_loop_is_not_raised_by_runs_elsewhere() -> None:
     times = RunTimes()
-    observe(times, 2, *[70] * LEARN, on_loop=True)
+    observe(times, 2, *[70] * LEARN_RUNS, on_loop=True)
     observe(times, 2, *[300] * 100)
     assert times.expected_ns(2) == 70
     observe(times, 2, *[30] * 100)
@@ -61,17 +59,17 @@ def test_what_is_known_on_the_loop_is_not_raised_by_runs_elsewhere() -> None:
 
 def test_one_long_run_on_the_loop_counts_at_once() -> None:
     times = RunTimes()
-    observe(times, 2, *[70] * LEARN, on_loop=True)
+    observe(times, 2, *[70] * LEARN_RUNS, on_loop=True)
     observe(times, 2, 1000, on_loop=True)
     assert times.expected_ns(2) == 535
 
 
 def test_what_keeps_batches_off_the_loop_is_doubted_in_the_end() -> None:
     times = RunTimes()
-    observe(times, 2, *[900] * LEARN, on_loop=True)
-    assert doubts_until_forgotten(times, 2) == RunTimes.DOUBTS
+    observe(times, 2, *[900] * LEARN_RUNS, on_loop=True)
+    assert doubts_until_forgotten(times, 2) == DOUBTS
     assert times.expected_ns(2) == 900
-    observe(times, 2, *[80] * LEARN, on_loop=True)
+    observe(times, 2, *[80] * LEARN_RUNS, on_loop=True)
     assert times.expected_ns(2) == 80
 
 
@@ -79,11 +77,11 @@ def test_each_time_that_a_doubt_was_in_vain_the_next_takes_longer() -> None:
     times = RunTimes()
     taken: list[int] = []
     for _ in range(8):
-        observe(times, 2, *[900] * LEARN, on_loop=True)
+        observe(times, 2, *[900] * LEARN_RUNS, on_loop=True)
         taken.append(doubts_until_forgotten(times, 2))
-    first, most = RunTimes.DOUBTS, RunTimes.MOST_DOUBTS
+    first, most = DOUBTS, MOST_DOUBTS
     assert taken == [first, 2 * first, 4 * first, 8 * first, 16 * first, 32 * first, most, most]
-    observe(times, 2, *[80] * (LEARN + 1), on_loop=True)
+    observe(times, 2, *[80] * (LEARN_RUNS + 1), on_loop=True)
     assert doubts_until_forgotten(times, 2) == first
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from despina.scheduling.outcome import Outcome
 from despina.scheduling.own_process import OwnProcess
-from despina.scheduling.run_times import RunTimes
+from despina.scheduling.run_times import LEARN_RUNS
 from despina.scheduling.runner import InstanceRunner
 from despina_backends.base import BackendError, Batch, Execution
 
@@ -118,7 +118,7 @@ class Driver:
 
     def get_process(self, size: int = 1) -> None:
         """Be so busy with batches of a size that the instance gets its process."""
-        self.run(size, RunTimes.LEARN_RUNS + OwnProcess.BUSY_RUNS)
+        self.run(size, LEARN_RUNS + OwnProcess.BUSY_RUNS)
         while not self.runner.overlaps:
             self.clock.wait()
 
@@ -142,7 +142,7 @@ def make_driver():
 
 def test_a_short_model_runs_on_the_loop_once_its_time_is_known(make_driver) -> None:
     driver = make_driver()
-    driver.run(times=RunTimes.LEARN_RUNS)
+    driver.run(times=LEARN_RUNS)
     assert HERE() not in driver.instance.threads
     driver.run()
     assert driver.ran_here
@@ -150,26 +150,26 @@ def test_a_short_model_runs_on_the_loop_once_its_time_is_known(make_driver) -> N
 
 def test_a_model_whose_time_depends_on_values_never_runs_on_the_loop(make_driver) -> None:
     driver = make_driver(steady=False)
-    driver.run(times=3 * RunTimes.LEARN_RUNS)
+    driver.run(times=3 * LEARN_RUNS)
     assert HERE() not in driver.instance.threads
 
 
 def test_a_long_model_never_runs_on_the_loop(make_driver) -> None:
     driver = make_driver()
     driver.instance.time_us = InstanceRunner.TRIED * 200 + 1
-    driver.run(times=3 * RunTimes.LEARN_RUNS)
+    driver.run(times=3 * LEARN_RUNS)
     assert HERE() not in driver.instance.threads
 
 
 def test_with_a_limit_of_0_nothing_runs_on_the_loop(make_driver) -> None:
     driver = make_driver(limit_us=0)
-    driver.run(times=3 * RunTimes.LEARN_RUNS)
+    driver.run(times=3 * LEARN_RUNS)
     assert HERE() not in driver.instance.threads
 
 
 def test_a_size_that_was_not_seen_yet_runs_on_the_thread(make_driver) -> None:
     driver = make_driver()
-    driver.run(times=RunTimes.LEARN_RUNS)
+    driver.run(times=LEARN_RUNS)
     driver.run(size=64)
     assert not driver.ran_here
     driver.run(size=1)
@@ -178,7 +178,7 @@ def test_a_size_that_was_not_seen_yet_runs_on_the_thread(make_driver) -> None:
 
 def test_a_model_that_became_slow_goes_back_to_the_thread_after_one_long_run(make_driver) -> None:
     driver = make_driver()
-    driver.run(times=RunTimes.LEARN_RUNS + 1)
+    driver.run(times=LEARN_RUNS + 1)
     driver.instance.time_us = 1000
     driver.run()
     assert driver.ran_here
@@ -263,7 +263,7 @@ def test_batches_that_run_on_the_loop_are_no_reason_for_a_process(make_driver) -
 
 def test_with_a_process_a_small_batch_among_larger_ones_does_not_run_on_the_loop(make_driver) -> None:
     driver = make_driver(limit_us=100, offers=True)
-    driver.run(size=1, times=RunTimes.LEARN_RUNS)
+    driver.run(size=1, times=LEARN_RUNS)
     driver.instance.time_us = 300
     driver.get_process(size=16)
     driver.instance.time_us = 50
@@ -278,7 +278,7 @@ def test_with_a_process_a_small_batch_among_larger_ones_does_not_run_on_the_loop
 
 def test_nothing_runs_on_the_loop_beside_a_batch_that_is_under_way(make_driver) -> None:
     driver = make_driver(limit_us=100, offers=True)
-    driver.run(size=1, times=RunTimes.LEARN_RUNS)
+    driver.run(size=1, times=LEARN_RUNS)
     driver.instance.time_us = 300
     driver.get_process(size=16)
     driver.run(size=1, times=2)
@@ -297,7 +297,7 @@ def test_what_runs_on_the_loop_in_time_is_no_longer_handed_over_early(make_drive
     driver.get_process(size=16)
     assert driver.runner.overlaps
     driver.instance.time_us = 50
-    driver.run(size=1, times=RunTimes.LEARN_RUNS + InstanceRunner.REMEMBERED)
+    driver.run(size=1, times=LEARN_RUNS + InstanceRunner.REMEMBERED)
     assert not driver.runner.overlaps
     driver.run(size=1)
     assert driver.ran_here
@@ -307,7 +307,7 @@ def test_two_batches_that_run_at_the_same_time_count_as_one(make_driver) -> None
     driver = make_driver(limit_us=100, offers=True)
     driver.instance.time_us = 300
     driver.get_process(size=16)
-    driver.run(size=8, times=RunTimes.LEARN_RUNS)
+    driver.run(size=8, times=LEARN_RUNS)
     driver.instance.time_us = 50
     for _ in range(2 * InstanceRunner.REMEMBERED):
         driver.runner.run(BATCH, 8, driver.outcomes.append)

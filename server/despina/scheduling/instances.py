@@ -74,10 +74,14 @@ class Instances:
     def _look(self) -> None:
         if self._overlapping:
             self._with_process = [runner for runner in self._under_way if runner.overlaps]
-            self.enough = self._enough()
+            self.enough = self._enough() if self._with_process else maxsize
 
     def _enough(self) -> int:
-        places = [self._under_way[runner] for runner in self._with_process]
-        if any(not batches for batches in places):
-            return max(2, self._half)
-        return max([self._half, min((batches[0] for batches in places if len(batches) == 1), default=maxsize)])
+        least = maxsize
+        for runner in self._with_process:
+            batches = self._under_way[runner]
+            if not batches:
+                return max(2, self._half)
+            if len(batches) == 1 and batches[0] < least:
+                least = batches[0]
+        return max(self._half, least)

@@ -5,77 +5,95 @@ asleep starts with cold caches. So what was measured there is only a bound, unti
 the loop. The first of those find cold caches, too: it is the shortest of them that counts.
 """
 
+from dataclasses import dataclass
+
 from despina.scheduling.outcome import Outcome
+
+LEARN_RUNS = 8
+"""Executions of a size class that must have been timed before its time is known, and on the loop before it is known for
+the loop."""
+DOUBTS = 200
+"""So many batches kept off the loop because of a time on it, and that time counts for no more than a bound. Each time
+that was in vain it takes twice as many, up to MOST_DOUBTS."""
+MOST_DOUBTS = 12_800
 
 
 class RunTimes:
     """Measured run times per size class, as a moving average that follows slow-downs at once. Sizes up to 8 have
     classes of their own, above that they share one between two powers of two."""
 
-    LEARN_RUNS = 8
-    """Executions of a size class that must have been timed before its time is known, and on the loop before it is known
-    for the loop."""
-    DOUBTS = 200
-    """So many batches kept off the loop because of a time on it, and that time counts for no more than a bound. Each
-    time that was in vain it takes twice as many, up to MOST_DOUBTS."""
-    MOST_DOUBTS = 12_800
-
     def __init__(self) -> None:
-        self._average_ns: dict[int, float] = {}
-        self._runs: dict[int, int] = {}
-        self._shortest_ns: dict[int, int] = {}
-        self._on_loop: dict[int, int] = {}
-        self._doubts: dict[int, int] = {}
-        self._doubts_needed: dict[int, int] = {}
+        self._classes: dict[int, _ClassTimes] = {}
 
     def expected_ns(self, size: int) -> int:
         """Expected run time, or 0 while too little is known. A class that was seldom seen takes no longer than the next
         one."""
         size_class = _size_class(size)
-        if self._runs.get(size_class, 0) >= self.LEARN_RUNS:
-            return int(self._average_ns[size_class])
-        larger = [each for each, runs in self._runs.items() if each > size_class and runs >= self.LEARN_RUNS]
-        return int(self._average_ns[min(larger)]) if larger else 0
+        times = self._classes.get(size_class)
+        if times is not None and times.runs >= LEARN_RUNS:
+            return int(times.average_ns)
+        larger = [each for each, times in self._classes.items() if each > size_class and times.runs >= LEARN_RUNS]
+        return int(self._classes[min(larger)].average_ns) if larger else 0
 
     def known_on_loop(self, size: int) -> bool:
         """Whether the expected time is that on the loop's thread, and no bound for it."""
-        return self._on_loop.get(_size_class(size), 0) >= self.LEARN_RUNS
+        times = self._classes.get(_size_class(size))
+        return times is not None and times.on_loop >= LEARN_RUNS
 
     def doubt(self, size: int) -> None:
-        """A batch of this size runs elsewhere because of its time on the loop, which may have been a bad moment."""
-        size_class = _size_class(size)
-        doubts = self._doubts[size_class] = self._doubts.get(size_class, 0) + 1
-        needed = self._doubts_needed.get(size_class, self.DOUBTS)
-        if doubts >= needed:
-            self._doubts[size_class] = 0
-            self._doubts_needed[size_class] = min(2 * needed, self.MOST_DOUBTS)
-            self._on_loop[size_class] = 0
+        """A batch of this size, whose time on the loop is known, runs elsewhere because of it: that may have been a bad
+        moment."""
+        times = self._classes[_size_class(size)]
+        times.doubts += 1
+        if times.doubts >= times.doubts_needed:
+            times.doubts = 0
+            times.doubts_needed = min(2 * times.doubts_needed, MOST_DOUBTS)
+            times.on_loop = 0
 
     def observe(self, size: int, outcome: Outcome, on_loop: bool = False) -> None:
         if outcome.execution is None:
             return
         taken = outcome.execution.infer_end_ns - outcome.started_ns
         size_class = _size_class(size)
-        self._runs[size_class] = self._runs.get(size_class, 0) + 1
-        if on_loop and not self.known_on_loop(size) and taken <= 4 * self._average_ns.get(size_class, taken):
-            self._learn_on_loop(size_class, taken)
+        times = self._classes.get(size_class)
+        if times is None:
+            times = self._classes[size_class] = _ClassTimes()
+        times.observe(taken, on_loop)
+
+
+@dataclass(slots=True)
+class _ClassTimes:
+    """The times of one class: how many were measured, their average (0 while there is none), how many of the first on
+    the loop and the shortest of those."""
+
+    runs: int = 0
+    average_ns: float = 0.0
+    on_loop: int = 0
+    shortest_ns: int = 0
+    doubts: int = 0
+    doubts_needed: int = DOUBTS
+
+    def observe(self, taken: int, on_loop: bool) -> None:
+        self.runs += 1
+        known_on_loop = self.on_loop >= LEARN_RUNS
+        if on_loop and not known_on_loop and (not self.average_ns or taken <= 4 * self.average_ns):
+            self._learn_on_loop(taken)
         else:
-            self._follow(size_class, taken, on_loop or not self.known_on_loop(size))
+            self._follow(taken, on_loop or not known_on_loop)
             if on_loop:
-                self._doubts_needed.pop(size_class, None)
+                self.doubts_needed = DOUBTS
 
-    def _learn_on_loop(self, size_class: int, taken: int) -> None:
-        runs = self._on_loop[size_class] = self._on_loop.get(size_class, 0) + 1
-        shortest = taken if runs == 1 else min(taken, self._shortest_ns[size_class])
-        self._shortest_ns[size_class] = shortest
-        if runs == self.LEARN_RUNS:
-            self._average_ns[size_class] = shortest
+    def _learn_on_loop(self, taken: int) -> None:
+        self.on_loop += 1
+        self.shortest_ns = taken if self.on_loop == 1 else min(taken, self.shortest_ns)
+        if self.on_loop == LEARN_RUNS:
+            self.average_ns = self.shortest_ns
 
-    def _follow(self, size_class: int, taken: int, up: bool) -> None:
-        average = self._average_ns.setdefault(size_class, float(taken))
+    def _follow(self, taken: int, up: bool) -> None:
+        average = self.average_ns or float(taken)
         if up or taken < average:
-            weight = 0.5 if taken > 4 * average else 0.1
-            self._average_ns[size_class] = average + weight * (taken - average)
+            average += (0.5 if taken > 4 * average else 0.1) * (taken - average)
+        self.average_ns = average
 
 
 def _size_class(size: int) -> int:
