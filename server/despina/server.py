@@ -46,16 +46,13 @@ from despina.shared_memory.regions import Regions
 from despina.shared_memory.window import Window
 from despina.telemetry.logging import LogSettings, escapes_messages, log_table
 from despina.telemetry.trace_settings import TraceSettings
+from despina_backends.cores import usable_cores
 
 _log = logging.getLogger(__name__)
 
 SWITCH_INTERVAL_S = 0.0002
 """How long a thread may keep the GIL while another wants it. Python's 5 ms would make the loop's thread and the
 instance threads wait for each other far longer than a small model runs."""
-
-INLINE_LIMIT_NS = 180_000
-"""Batches expected to run no longer than this run on the loop's thread: below it, handing over to a thread costs more
-than it gains."""
 
 
 class Server:
@@ -122,7 +119,7 @@ def log_settings(settings: Settings) -> LogSettings:
 def scheduling_options(settings: Settings) -> SchedulingOptions:
     return SchedulingOptions(
         QueueLimits(settings.max_queue_rows, settings.max_queue_bytes),
-        INLINE_LIMIT_NS,
+        usable_cores(),
         environment_count("TRITONSERVER_DELAY_SCHEDULER"),
         environment_count("TRITONSERVER_BACKLOG_DELAY_SCHEDULER"),
         rate_limiter(settings),

@@ -40,6 +40,16 @@ def test_a_size_that_was_seldom_seen_takes_no_longer_than_the_next() -> None:
     assert times.expected_ns(64) == 0
 
 
+def test_no_larger_size_can_be_shorter() -> None:
+    times = RunTimes()
+    assert times.shortest_from_ns(4) == 0
+    observe(times, 4, *[400] * LEARN_RUNS)
+    observe(times, 5, *[100] * (LEARN_RUNS - 1))
+    observe(times, 8, *[300] * LEARN_RUNS)
+    observe(times, 16, *[700] * LEARN_RUNS)
+    assert [times.shortest_from_ns(size) for size in (1, 4, 8, 9, 16, 64)] == [300, 300, 300, 700, 700, 0]
+
+
 def test_the_shortest_of_the_first_runs_on_the_loop_counts() -> None:
     times = RunTimes()
     observe(times, 2, *[200] * LEARN_RUNS)

@@ -8,7 +8,7 @@ import pytest
 from despina.scheduling.outcome import Outcome
 from despina.scheduling.own_process import OwnProcess
 from despina.scheduling.run_times import LEARN_RUNS
-from despina.scheduling.runner import InstanceRunner
+from despina.scheduling.runner import InstanceRunner, Return
 from despina_backends.base import BackendError, Batch, Execution
 
 US = 1_000
@@ -272,7 +272,7 @@ def test_with_a_process_a_small_batch_among_larger_ones_does_not_run_on_the_loop
     driver.run(size=1)
     assert len(driver.offer.process.sent) == sent + 1
     assert not driver.ran_here
-    driver.run(size=1, times=InstanceRunner.REMEMBERED)
+    driver.run(size=1, times=Return.LEAST)
     assert driver.ran_here
 
 
@@ -281,7 +281,8 @@ def test_nothing_runs_on_the_loop_beside_a_batch_that_is_under_way(make_driver) 
     driver.run(size=1, times=LEARN_RUNS)
     driver.instance.time_us = 300
     driver.get_process(size=16)
-    driver.run(size=1, times=2)
+    driver.instance.time_us = 50
+    driver.run(size=1, times=Return.LEAST)
     assert driver.ran_here
     driver.runner.run(BATCH, 16, driver.outcomes.append)
     driver.runner.run(BATCH, 1, driver.outcomes.append)
@@ -297,7 +298,7 @@ def test_what_runs_on_the_loop_in_time_is_no_longer_handed_over_early(make_drive
     driver.get_process(size=16)
     assert driver.runner.overlaps
     driver.instance.time_us = 50
-    driver.run(size=1, times=LEARN_RUNS + InstanceRunner.REMEMBERED)
+    driver.run(size=1, times=LEARN_RUNS + Return.LEAST)
     assert not driver.runner.overlaps
     driver.run(size=1)
     assert driver.ran_here
@@ -309,9 +310,52 @@ def test_two_batches_that_run_at_the_same_time_count_as_one(make_driver) -> None
     driver.get_process(size=16)
     driver.run(size=8, times=LEARN_RUNS)
     driver.instance.time_us = 50
-    for _ in range(2 * InstanceRunner.REMEMBERED):
+    for _ in range(2 * Return.LEAST):
         driver.runner.run(BATCH, 8, driver.outcomes.append)
         driver.runner.run(BATCH, 8, driver.outcomes.append)
         driver.wait()
         driver.wait()
     assert driver.runner.overlaps
+
+
+def test_from_a_process_batches_come_back_only_when_they_are_well_below_the_limit(make_driver) -> None:
+    driver = make_driver(limit_us=100, offers=True)
+    driver.instance.time_us = 300
+    driver.get_process(size=16)
+    driver.instance.time_us = 90
+    driver.run(size=1, times=LEARN_RUNS + Return.LEAST + LEARN_RUNS)  # not known on the loop: tried there
+    assert driver.ran_here
+    driver.run(size=16)
+    sent = len(driver.offer.process.sent)
+    driver.run(size=1, times=3 * Return.LEAST)
+    assert len(driver.offer.process.sent) == sent + 3 * Return.LEAST
+
+
+def test_batches_that_come_back_and_do_not_stay_take_longer_to_come_back_again() -> None:
+    returning = Return()
+
+    def shorts_needed() -> int:
+        returning.allows(False)
+        return next(count for count in range(1, 10_000) if returning.allows(True))
+
+    assert [shorts_needed() for _ in range(3)] == [Return.LEAST, 2 * Return.LEAST, 4 * Return.LEAST]
+    for _ in range(4 * Return.LEAST):
+        returning.allows(True)
+    assert shorts_needed() == Return.LEAST
+    assert [shorts_needed() for _ in range(12)][-1] == Return.MOST
+
+
+def test_a_few_short_batches_among_longer_ones_do_not_come_back() -> None:
+    returning = Return()
+    assert not any(returning.allows(number % Return.LEAST != 0) for number in range(10 * Return.LEAST))
+
+
+def test_one_bad_moment_of_a_rare_size_does_not_keep_it_from_the_loop(make_driver) -> None:
+    driver = make_driver(limit_us=100)
+    for size in (8, 4):
+        driver.run(size, times=2 * LEARN_RUNS + 1)
+    driver.instance.time_us = 10_000
+    driver.run(size=4)
+    driver.instance.time_us = 50
+    driver.run(size=4)
+    assert driver.ran_here

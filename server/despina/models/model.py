@@ -18,6 +18,7 @@ from despina.models.warmup import WarmupExecution
 from despina.protocol.messages import InferRequest
 from despina.scheduling.clock import Clock
 from despina.scheduling.ensemble_step import StepRequest
+from despina.scheduling.inline_limit import inline_limit_ns
 from despina.scheduling.pending import Array, Pending
 from despina.scheduling.runner import InstanceRunner
 from despina.telemetry.statistics import ModelStatistics
@@ -54,13 +55,14 @@ class Model:
         self._backend = loaded.backend
         steady = loaded.backend is not None and loaded.backend.steady
         places = tuple(placed for placed in loaded.instances if not placed.passive)
+        limit_ns = inline_limit_ns(options.cores, len(places)) if options.cores else 0
         self._runners = [
             InstanceRunner(
                 placed.name,
                 placed.instance,
                 clock,
                 steady,
-                options.inline_limit_ns,
+                limit_ns,
                 process_offer(loaded, placed, options),
             )
             for placed in places

@@ -43,14 +43,14 @@ _QUEUE_POLICY: Any = model_config_pb2.ModelQueuePolicy
 
 @dataclass(frozen=True, slots=True)
 class SchedulingOptions:
-    """What of the server's settings concerns scheduling. `inline_limit_ns` bounds the expected run time of a batch that
-    may run on the event loop's thread; `hold_requests` and `hold_backlog` are TRITONSERVER_DELAY_SCHEDULER and
+    """What of the server's settings concerns scheduling. `cores` is how many there are, 0 when no batch may run on
+    the event loop's thread; `hold_requests` and `hold_backlog` are TRITONSERVER_DELAY_SCHEDULER and
     TRITONSERVER_BACKLOG_DELAY_SCHEDULER; `rate_limiter` is the server's, None when rates are not limited, and so is
     `cache`. `processes` is how many instances may get a process of their own, None for no such thing. `find_model` is
     where ensembles find their steps."""
 
     queue_limits: QueueLimits = field(default_factory=QueueLimits)
-    inline_limit_ns: int = 0
+    cores: int = 0
     hold_requests: int = 0
     hold_backlog: int = 0
     rate_limiter: RateLimiter | None = None

@@ -32,8 +32,19 @@ class RunTimes:
         times = self._classes.get(size_class)
         if times is not None and times.runs >= LEARN_RUNS:
             return int(times.average_ns)
-        larger = [each for each, times in self._classes.items() if each > size_class and times.runs >= LEARN_RUNS]
-        return int(self._classes[min(larger)].average_ns) if larger else 0
+        larger = self._known_from(size_class)
+        return int(larger[min(larger)]) if larger else 0
+
+    def shortest_from_ns(self, size: int) -> int:
+        """The shortest of the times that are expected of this size and of larger ones, or 0 while none is known."""
+        return int(min(self._known_from(_size_class(size)).values(), default=0))
+
+    def _known_from(self, size_class: int) -> dict[int, float]:
+        return {
+            each: times.average_ns
+            for each, times in self._classes.items()
+            if each >= size_class and times.runs >= LEARN_RUNS
+        }
 
     def known_on_loop(self, size: int) -> bool:
         """Whether the expected time is that on the loop's thread, and no bound for it."""

@@ -26,14 +26,37 @@ from despina_backends.base import BackendError, Batch, Instance
 _log = logging.getLogger(__name__)
 
 
+class Return:
+    """When batches come back from a process to the loop's thread: after so many in a row that were short enough for it.
+    One that is short among longer ones is the rest of those. If they do not stay, it takes twice as many next time."""
+
+    LEAST = 32
+    MOST = 1024
+
+    def __init__(self) -> None:
+        self._needed = self.LEAST
+        self._in_a_row = 0
+
+    def allows(self, short: bool) -> bool:
+        """Whether a batch may run on the loop's thread, given that it is short enough, or not."""
+        if short:
+            self._in_a_row += 1
+            return self._in_a_row >= self._needed
+        if self._in_a_row >= self._needed:
+            stayed = self._in_a_row >= 2 * self._needed
+            self._needed = self.LEAST if stayed else min(2 * self._needed, self.MOST)
+        self._in_a_row = 0
+        return False
+
+
 class InstanceRunner:
     """Executes batches on one instance, in order. `run` returns at once unless the batch is short enough for the loop's
     thread, in which case `done` has been called when it returns."""
 
     TRIED = 2
     """Batches that take up to so many times the limit elsewhere are tried on the loop's thread."""
-    REMEMBERED = 8
-    """With a process, so many batches must have been short enough for the loop's thread, one after the other."""
+    COME_BACK = 0.75
+    """From a process batches come back to the loop's thread when they take no more than this part of the limit."""
     PROCESS_UP_TO_NS = 1_000_000
     """Longer batches are no reason for a process: beside them, what the threads wait for each other is little."""
 
@@ -52,7 +75,7 @@ class InstanceRunner:
         self._inline_limit_ns = inline_limit_ns if steady else 0
         self._times = RunTimes()
         self._under_way: deque[int] = deque()
-        self._recent: deque[bool] = deque(maxlen=self.REMEMBERED)
+        self._return = Return()
         self._small = False
         self._process = OwnProcess(name, offer, clock, self._run_on_thread) if steady and offer is not None else None
         self._work: SimpleQueue[tuple[Batch, Done] | None] = SimpleQueue()
@@ -93,22 +116,25 @@ class InstanceRunner:
     def _runs_inline(self, size: int) -> bool:
         small = self._fits_loop(size)
         if self._process is not None and self._process.ready:
-            # One that is small among larger ones is the rest of those.
-            self._recent.append(small)
-            small = all(self._recent)
+            small = self._return.allows(small)
         self._small = small
         return small and not self._under_way
 
     def _fits_loop(self, size: int) -> bool:
         """Whether this batch and those under way, which would be one on the loop's thread, are short enough for it."""
-        times, limit_ns = self._times, self._inline_limit_ns
+        times, limit_ns = self._times, float(self._inline_limit_ns)
         together = size + sum(self._under_way)
         expected_ns = times.expected_ns(together) or self._apart_ns(size)
-        if times.known_on_loop(together):
-            if expected_ns > limit_ns:
-                times.doubt(together)
-        else:
+        known = times.known_on_loop(together)
+        if self.overlaps:
+            limit_ns *= self.COME_BACK
+        if not known:
             limit_ns *= self.TRIED
+        if expected_ns > limit_ns:
+            # A size that is rare remembers one bad moment for long.
+            expected_ns = times.shortest_from_ns(together)
+            if known and expected_ns > limit_ns:
+                times.doubt(together)
         return 0 < expected_ns <= limit_ns
 
     def _apart_ns(self, size: int) -> int:
