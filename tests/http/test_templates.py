@@ -12,8 +12,9 @@ import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from despina.http.fixed_text import holds_the_inputs, split_at_data, split_like
 from despina.http.infer import InferExchange, InferReply
-from despina.http.templates import Templates, holds_the_inputs, split_at_data
+from despina.http.templates import Templates
 from despina.scheduling.clock import LoopClock
 from despina.server import Server, load_models
 from despina.settings import Settings
@@ -257,7 +258,7 @@ def test_requests_that_differ_in_their_ids_are_one_kind(exchanges: Exchanges, sp
     ],
 )
 def test_what_only_looks_like_a_request_that_was_seen(exchanges: Exchanges, first: bytes, second: bytes) -> None:
-    bodies: list[Body] = [(first, None), (second, None)]
+    bodies: list[Body] = [(first, None), (first, None), (second, None)]
     assert exchanges.answers("identity_int32", bodies, keep=True) == exchanges.answers(
         "identity_int32", bodies, keep=False
     )
@@ -290,3 +291,34 @@ def test_only_the_data_of_the_inputs_is_cut_out(text: bytes, holds: bool) -> Non
     parts = split_at_data(text)
     assert parts is not None
     assert holds_the_inputs(parts) is holds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"inputs":[{"data":[1]},{"data": [2]}],"x":1}',
+        b'{"inputs":[{"data":[[1],[2]]},{"data": [[3]]}],"x":1}',
+    ],
+)
+def test_a_text_like_one_that_was_cut_is_cut_the_same_way(text: bytes) -> None:
+    parts = split_at_data(b'{"inputs":[{"data":[5,6]},{"data": [7]}],"x":1}')
+    assert parts is not None
+    assert split_like(text, parts.fixed) == split_at_data(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"inputs":[{"data":[1]},{"data": [2]}],"x":2}',
+        b'{"inputs":[{"data":[1]},{"date": [2]}],"x":1}',
+        b'{ "inputs":[{"data":[1]},{"data": [2]}],"x":1}',
+        b'{"inputs":[{"data":},{"data": }],"x":',
+        b'{"inputs":[{"data":[1]},{"data": ],"x":1}',
+        b"",
+    ],
+)
+def test_a_text_with_other_pieces_is_not_cut_like_this(text: bytes) -> None:
+    parts = split_at_data(b'{"inputs":[{"data":[5,6]},{"data": [7]}],"x":1}')
+    assert parts is not None
+    assert split_like(text, parts.fixed) is None
+    assert split_like(text, ()) is None

@@ -4,9 +4,9 @@ from despina.scheduling.batch_policy import BatchPolicy
 
 
 def overlapping(make_stage, usual: int, **options: object):
-    """A stage whose instance has a process, after two batches of the usual size."""
+    """A stage whose instance has a process, after three batches of the usual size."""
     stage = make_stage(BatchPolicy(64), **options)
-    for overlaps in (False, True):
+    for overlaps in (False, True, True):
         for _ in range(usual):
             stage.submit(settle=False)
         stage.clock.settle()

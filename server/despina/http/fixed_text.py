@@ -59,6 +59,26 @@ def split_at_data(text: bytes) -> JsonParts | None:
     return JsonParts(tuple(fixed), tuple(spans)) if spans else None
 
 
+def split_like(text: bytes, fixed: tuple[bytes, ...]) -> JsonParts | None:
+    """Cut a text whose `fixed` pieces may be those of an earlier one; None when they are not. Whether a span really is
+    an array is for the JSON parser to say: if all of them are, they are the data."""
+    if not fixed or not text.startswith(fixed[0]):
+        return None
+    start = len(fixed[0])
+    spans: list[tuple[int, int]] = []
+    for piece in fixed[1:-1]:
+        end = text.find(piece, start)
+        if end < 0:
+            return None
+        spans.append((start, end))
+        start = end + len(piece)
+    end = len(text) - len(fixed[-1])
+    if end < start or not text.endswith(fixed[-1]):
+        return None
+    spans.append((start, end))
+    return JsonParts(fixed, tuple(spans))
+
+
 def holds_the_inputs(parts: JsonParts) -> bool:
     """Whether the pieces that were cut out are the data of the inputs, all of them, in order, and nothing else:
     `"data":` may stand anywhere, a key may be there twice or be written differently, and a piece may end too early.

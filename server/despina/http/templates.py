@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 
 from despina.errors import DespinaError
-from despina.http.fixed_text import holds_the_inputs, split_at_data, tells_its_id_once, without_id
+from despina.http.fixed_text import holds_the_inputs, split_at_data, split_like, tells_its_id_once, without_id
 from despina.protocol import tensor_data
 from despina.protocol.encode import Buffer, encode_output, json_data, response_frame
 from despina.protocol.messages import Array, InferRequest, OutputTensor
@@ -90,6 +90,8 @@ class Templates:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._known: dict[tuple[bytes, ...], RequestTemplate] = {}
+        self._last: tuple[bytes, ...] = ()
+        """The pieces of the last JSON request: the next one is likely to have the same."""
 
     # ----------------------------------------------------------------------------------------------- binary requests
 
@@ -128,14 +130,14 @@ class Templates:
         with it is for the full decoding to say."""
         if not self._known:
             return None
-        text = bytes(body)
-        parts = split_at_data(text)
+        request_id, text = without_id(bytes(body))
+        parts = split_like(text, self._last) or split_at_data(text)
         if parts is None:
             return None
-        request_id, first = without_id(parts.fixed[0])
-        template = self._known.get((first, *parts.fixed[1:]))
+        template = self._known.get(parts.fixed)
         if template is None:
             return None
+        self._last = parts.fixed
         inputs: dict[str, Array] = {}
         try:
             for item, (start, end) in zip(template.inputs, parts.spans, strict=True):

@@ -7,6 +7,7 @@ tensors stay views of the body. What needs the model (names, datatypes, shapes) 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from despina.errors import AlreadyExists, Internal, InvalidArgument, NotFound
 from despina.protocol.fields import cut_at_nul, read_field, read_member
@@ -39,6 +40,7 @@ class Context:
     find_region: FindRegion
 
 
+@lru_cache(maxsize=256)
 def header_length(value: str | None, body_size: int) -> int:
     """Length of the JSON part from `Inference-Header-Content-Length`; the whole body without that header."""
     if value is None:

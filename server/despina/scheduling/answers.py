@@ -55,7 +55,8 @@ class Answers:
         outputs = execution.outputs
         now = self._clock.now_ns()
         single = len(batch.requests) == 1
-        answered = 0
+        request_ns: list[int] = []
+        queue_ns: list[int] = []
         offset = 0
         for pending in batch.requests:
             pending.started_ns = started_ns
@@ -67,16 +68,20 @@ class Answers:
                 continue
             finally:
                 offset += pending.rows
-            answered += 1
-            statistics.record_success(now - pending.accepted_ns, started_ns - pending.queued_ns)
+            request_ns.append(now - pending.accepted_ns)
+            queue_ns.append(started_ns - pending.queued_ns)
             # For traces, and for ensembles, which add up what their steps took.
             pending.input_end_ns, pending.infer_end_ns = execution.input_end_ns, execution.infer_end_ns
             if pending.parameters and pending.parameters.get(EXPLAIN) is True:
                 explain(pending, batch, execution)
             pending.succeed(results)
-        if answered:
+        if request_ns:
+            if single:
+                statistics.record_success(request_ns[0], queue_ns[0])
+            else:
+                statistics.record_successes(request_ns, queue_ns)
             statistics.record_execution(
-                answered,
+                len(request_ns),
                 batch.rows,
                 execution.input_end_ns - started_ns,
                 execution.infer_end_ns - execution.input_end_ns,

@@ -69,7 +69,8 @@ class Instances:
         batches.popleft()
         if not batches:
             self.idle.append(runner)
-        self._look()
+        if self._with_process:
+            self._look()
 
     def _look(self) -> None:
         if self._overlapping:

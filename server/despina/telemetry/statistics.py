@@ -6,6 +6,7 @@ writes.
 """
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from despina.telemetry.recent import RecentLatencies
@@ -51,6 +52,12 @@ class Histogram:
         self.counts[bisect_left(LATENCY_BUCKETS_NS, ns)] += times
         self.total_ns += ns * times
 
+    def observe_all(self, times_ns: Sequence[int]) -> None:
+        counts = self.counts
+        for ns in times_ns:
+            counts[bisect_left(LATENCY_BUCKETS_NS, ns)] += 1
+        self.total_ns += sum(times_ns)
+
 
 @dataclass(slots=True)
 class ModelStatistics:
@@ -92,6 +99,18 @@ class ModelStatistics:
         if self.recent is not None:
             self.recent.request.observe(request_ns)
             self.recent.queue.observe(queue_ns)
+
+    def record_successes(self, request_ns: Sequence[int], queue_ns: Sequence[int]) -> None:
+        """Requests answered well, of which these are the times."""
+        self.success.add(len(request_ns), sum(request_ns))
+        self.queue.add(len(queue_ns), sum(queue_ns))
+        self.request_latency.observe_all(request_ns)
+        self.queue_latency.observe_all(queue_ns)
+        if self.recent is not None:
+            for ns in request_ns:
+                self.recent.request.observe(ns)
+            for ns in queue_ns:
+                self.recent.queue.observe(ns)
 
     def record_failure(self, request_ns: int, reason: str) -> None:
         """One accepted request that failed; `reason` is one of FAILURE_REASONS."""
