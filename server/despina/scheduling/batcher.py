@@ -24,10 +24,10 @@ from despina.scheduling.batch_policy import ALONE, NO_BATCH, Decision, OpenBatch
 from despina.scheduling.clock import Clock, Timer
 from despina.scheduling.formed_batch import FormedBatch, gather
 from despina.scheduling.instances import Instances
+from despina.scheduling.next_round import NextRound
 from despina.scheduling.outcome import Outcome
 from despina.scheduling.pace import BatchObserver, DrainRate
 from despina.scheduling.pending import Pending
-from despina.scheduling.regroup import Regroup
 from despina.scheduling.request_queue import QueueFull, RequestQueue, TooLate
 from despina.scheduling.runner import InstanceRunner
 from despina.scheduling.turns import Turns
@@ -76,7 +76,7 @@ class Batcher:
         self._queue = queue
         self._decide = decide
         self._instances = Instances(runners, options.prefetch)
-        self._regroup = Regroup()
+        self._next_round = NextRound()
         self._clock = clock
         self._statistics = statistics
         self._answers = answers
@@ -161,7 +161,7 @@ class Batcher:
             self._hold_requests = 0
         if self._someone_gone:
             self._drop_cancelled()
-        if self._regroup.waits(self._statistics.pending, self._clock.now_ns()):
+        if not self._idle_callbacks and self._next_round.waits(self._statistics.pending, self._clock.now_ns()):
             self.ask_turn()
             return
         self._set_timer(self._fill())
@@ -285,7 +285,7 @@ class Batcher:
         idle_before = len(self._instances.idle)
         runner.run(gather(batch, self._options.batches_rows), size, partial(self._finish, batch, runner))
         has_run = len(self._instances.idle) > idle_before
-        self._regroup.ran(requests if has_run else 0)
+        self._next_round.ran(requests if has_run else 0)
         return has_run
 
     def _finish(self, batch: FormedBatch, runner: InstanceRunner, outcome: Outcome) -> None:

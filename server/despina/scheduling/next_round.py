@@ -1,0 +1,70 @@
+"""Waiting for the clients of a short model that have just been answered: they are likely to ask again at once.
+
+- Until the first of them does, the loop stays awake. Going to sleep and being woken up takes longer than the way to a
+  client and back, and a good part of what such a model takes itself.
+- From then on the next batch waits for the others. While one batch runs on the loop's thread, some ask; they would run
+  next, while those just answered ask again, and so on in two groups. For models so short that they run on the loop, a
+  batch of all clients takes hardly longer than one of half of them.
+
+Either lasts no longer than the way to a client and back takes, and is left out for some batches after it was in vain.
+"""
+
+AWAKE_NS = 100_000
+WAIT_NS = 60_000
+SKIPPED = 32
+"""So many batches without a wait after one that was in vain."""
+
+
+class NextRound:
+    """Whether a batch should wait a moment for its clients."""
+
+    def __init__(self) -> None:
+        self._ran = 0
+        self._expected = 0
+        self._first = _Wait(AWAKE_NS)
+        self._others = _Wait(WAIT_NS)
+
+    def ran(self, requests: int) -> None:
+        """A batch of so many requests has run on the loop's thread; 0 for one that runs elsewhere. Those who asked in
+        the meantime are seen at the next turn."""
+        self._ran = requests
+        self._expected = 0
+
+    def waits(self, pending: int, now_ns: int) -> bool:
+        """Whether to wait for more than the requests that are pending, and be asked about it again at once."""
+        if self._ran:
+            self._expected = self._ran + pending
+            self._ran = 0
+            self._first.until_ns = self._others.until_ns = 0
+        if pending >= self._expected:
+            return False
+        return (self._others if pending else self._first).lasts(pending, now_ns)
+
+
+class _Wait:
+    """One wait a round. `until_ns` is when it ends, 0 before it has begun, negative when it is over."""
+
+    __slots__ = ("_before", "_limit_ns", "_skip", "until_ns")
+
+    def __init__(self, limit_ns: int) -> None:
+        self.until_ns = 0
+        self._limit_ns = limit_ns
+        self._before = 0
+        self._skip = 0
+
+    def lasts(self, pending: int, now_ns: int) -> bool:
+        if now_ns < self.until_ns:
+            return True
+        if self.until_ns < 0:
+            return False
+        if self.until_ns:
+            if pending == self._before:
+                self._skip = SKIPPED
+        elif self._skip:
+            self._skip -= 1
+        else:
+            self.until_ns = now_ns + self._limit_ns
+            self._before = pending
+            return True
+        self.until_ns = -1
+        return False

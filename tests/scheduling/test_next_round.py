@@ -1,0 +1,102 @@
+import pytest
+
+from despina.scheduling.next_round import AWAKE_NS, SKIPPED, WAIT_NS, NextRound
+
+US = 1_000
+LONG = 10 * (WAIT_NS + AWAKE_NS)
+
+
+@pytest.fixture
+def rounds() -> NextRound:
+    return NextRound()
+
+
+def test_without_a_batch_on_the_loop_nobody_waits(rounds) -> None:
+    assert not rounds.waits(0, 0)
+    assert not rounds.waits(1, 0)
+    rounds.ran(4)
+    rounds.ran(0)
+    assert not rounds.waits(0, 0)
+    assert not rounds.waits(1, 0)
+
+
+def test_the_loop_stays_awake_until_a_client_asks_again(rounds) -> None:
+    for now in range(0, 10 * LONG, LONG):
+        rounds.ran(1)
+        assert rounds.waits(0, now)
+        assert rounds.waits(0, now + 49 * US)
+        assert not rounds.waits(1, now + 50 * US)
+
+
+def test_it_does_not_stay_awake_for_long(rounds) -> None:
+    rounds.ran(2)
+    assert rounds.waits(0, LONG)
+    assert rounds.waits(0, LONG + AWAKE_NS - 1)
+    assert not rounds.waits(0, LONG + AWAKE_NS)
+    assert not rounds.waits(0, LONG + AWAKE_NS + 1)
+    assert rounds.waits(1, 2 * LONG)  # late, but there may be another one
+
+
+def test_after_having_stayed_awake_in_vain_it_does_not_for_some_batches(rounds) -> None:
+    now = 0
+
+    def stays_awake() -> bool:
+        nonlocal now
+        now += LONG
+        rounds.ran(1)
+        if not rounds.waits(0, now):
+            return False
+        assert not rounds.waits(0, now + AWAKE_NS)
+        return True
+
+    assert stays_awake()
+    assert [stays_awake() for _ in range(SKIPPED)] == [False] * SKIPPED
+    assert stays_awake()
+
+
+def test_two_groups_become_one(rounds) -> None:
+    rounds.ran(2)
+    assert rounds.waits(2, 0)  # two asked while it ran
+    assert rounds.waits(3, 20 * US)
+    assert not rounds.waits(4, 40 * US)
+    rounds.ran(4)
+    assert rounds.waits(0, 100 * US)
+    assert rounds.waits(1, 150 * US)
+    assert not rounds.waits(4, 160 * US)
+
+
+def test_who_does_not_come_back_is_waited_for_once_and_not_long(rounds) -> None:
+    rounds.ran(4)
+    assert rounds.waits(3, LONG)
+    assert rounds.waits(3, LONG + WAIT_NS - 1)
+    assert not rounds.waits(3, LONG + WAIT_NS)
+    rounds.ran(3)
+    assert rounds.waits(0, 2 * LONG)
+    assert not rounds.waits(3, 2 * LONG)
+
+
+def test_after_waiting_in_vain_some_batches_do_not_wait(rounds) -> None:
+    now = 0
+
+    def meet() -> bool:
+        """One asks while another one's batch runs; whether that one is waited for, in vain."""
+        nonlocal now
+        now += LONG
+        rounds.ran(1)
+        if not rounds.waits(1, now):
+            return False
+        assert not rounds.waits(1, now + WAIT_NS)
+        return True
+
+    assert meet()
+    assert [meet() for _ in range(SKIPPED)] == [False] * SKIPPED
+    assert meet()
+
+
+def test_a_wait_in_which_somebody_came_was_not_in_vain(rounds) -> None:
+    rounds.ran(4)
+    assert rounds.waits(2, 0)
+    assert rounds.waits(3, 1)
+    assert not rounds.waits(3, WAIT_NS)
+    rounds.ran(3)
+    assert rounds.waits(1, LONG)
