@@ -220,6 +220,14 @@ def test_a_request_that_was_seen_before_is_known(exchanges: Exchanges) -> None:
     assert not exchanges.is_known("identity_int32", two_inputs('"data":[8,9,1]', '"data":[7,7,7]'))
 
 
+def test_a_request_is_known_after_one_that_begins_and_ends_the_same_way(exchanges: Exchanges) -> None:
+    one = two_inputs('"data":[1,2]', '"data":[1,2,3]')
+    other = one[:-1] + b',"outputs":[{"name":"X"}]}'
+    exchanges.answers("identity_int32", [(one, None), (other, None), (one, None)], keep=True)
+    assert exchanges.is_known("identity_int32", one)
+    assert exchanges.is_known("identity_int32", other)
+
+
 @pytest.mark.parametrize(("space", "known"), [("", True), (" ", True), ("  ", False)])
 def test_requests_that_differ_in_their_ids_are_one_kind(exchanges: Exchanges, space: str, known: bool) -> None:
     data = '"data":[1,2]', '"data":[1,2,3]'

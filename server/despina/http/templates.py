@@ -16,7 +16,14 @@ import numpy as np
 import orjson
 
 from despina.errors import DespinaError
-from despina.http.fixed_text import holds_the_inputs, split_at_data, split_like, tells_its_id_once, without_id
+from despina.http.fixed_text import (
+    JsonParts,
+    holds_the_inputs,
+    split_at_data,
+    split_like,
+    tells_its_id_once,
+    without_id,
+)
 from despina.protocol import tensor_data
 from despina.protocol.encode import Buffer, encode_output, json_data, response_frame
 from despina.protocol.messages import Array, InferRequest, OutputTensor
@@ -131,19 +138,21 @@ class Templates:
         if not self._known:
             return None
         request_id, text = without_id(bytes(body))
-        parts = split_like(text, self._last) or split_at_data(text)
-        if parts is None:
+        return self._read_json(request_id, text, split_like(text, self._last)) or self._read_json(
+            request_id, text, split_at_data(text)
+        )
+
+    def _read_json(self, request_id: str, text: bytes, parts: JsonParts | None) -> KnownRequest | None:
+        template = self._known.get(parts.fixed) if parts is not None else None
+        if parts is None or template is None:
             return None
-        template = self._known.get(parts.fixed)
-        if template is None:
-            return None
-        self._last = parts.fixed
         inputs: dict[str, Array] = {}
         try:
             for item, (start, end) in zip(template.inputs, parts.spans, strict=True):
                 inputs[item.name] = item.read(text[start:end])
         except (orjson.JSONDecodeError, DespinaError):
             return None
+        self._last = parts.fixed
         return KnownRequest(template, request_id, inputs)
 
     def keep_json(self, body: memoryview, request: InferRequest, pending: Pending) -> None:
