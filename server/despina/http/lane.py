@@ -129,9 +129,7 @@ class InferLane(CollectingConnection):
 
     def _replied(self, reply: InferReply) -> None:
         if not self._encoding or reply.status != 200:
-            self._exchange = None
-            if not self.transport.is_closing():
-                self._send(reply)
+            self._finish(reply)
         elif reply.size < IN_THREAD_SIZE:
             self._finish(compressed(reply, self._encoding))
         else:

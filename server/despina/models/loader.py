@@ -91,13 +91,13 @@ def load_version(
     try:
         with ExitStack() as opened:
             loaded = _load(candidate, version, settings, gpus or usable_gpus, opened, start)
+            created = explain_created(loaded.config, len(loaded.instances))
+            decisions = [*explain(candidate.written, loaded.config), *created]
+            _log.info("'%s' version %d: %s", loaded.name, version, " | ".join(decisions))
             opened.pop_all()
+            return loaded
     except BackendError as error:
         raise BACKEND_ERRORS[error.code](error.message) from None
-    created = explain_created(loaded.config, len(loaded.instances))
-    decisions = [*explain(candidate.written, loaded.config), *created]
-    _log.info("'%s' version %d: %s", loaded.name, version, " | ".join(decisions))
-    return loaded
 
 
 def _load(

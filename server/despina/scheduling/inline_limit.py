@@ -1,7 +1,7 @@
 """How long a batch may take that runs on the event loop's thread.
 
 Where a thread or a process can run it at the same time on a core of its own, only what would take longer to hand over.
-On a core or two, which the clients of a small server often need as well, nothing is gained by running at the same time
+On a core or two, which the clients of a small server often need as well, little is gained by running at the same time
 until batches are so long that a busy loop keeps everybody waiting: each hand-over wakes somebody up, and batches are
 smaller because the requests are in two places.
 """

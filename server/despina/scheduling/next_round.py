@@ -1,7 +1,7 @@
 """Waiting for the clients of a short model that have just been answered: they are likely to ask again at once.
 
-- Until the first of them does, the loop stays awake. Going to sleep and being woken up takes longer than the way to a
-  client and back, and a good part of what such a model takes itself.
+- Until the first of them does, the loop stays awake. Going to sleep and being woken up takes a good part of
+  what such a model takes itself.
 - From then on the next batch waits for the others. While one batch runs on the loop's thread, some ask; they would run
   next, while those just answered ask again, and so on in two groups. For models so short that they run on the loop, a
   batch of all clients takes hardly longer than one of half of them.

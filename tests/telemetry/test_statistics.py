@@ -1,0 +1,22 @@
+"""Requests that are counted together count as if each had been counted alone."""
+
+import numpy as np
+
+from despina.telemetry.recent import RecentLatencies
+from despina.telemetry.statistics import ModelStatistics
+
+
+def test_successes_counted_together_are_those_counted_alone() -> None:
+    request_ns, queue_ns = [90_000, 300_000, 300_000, 9_000_000_000], [0, 1_000, 120_000, 7_000_000]
+    together, alone = (ModelStatistics(recent=RecentLatencies()) for _ in range(2))
+    together.record_successes(request_ns, queue_ns)
+    for times in zip(request_ns, queue_ns, strict=True):
+        alone.record_success(*times)
+    assert together.success == alone.success
+    assert together.queue == alone.queue
+    assert together.request_latency == alone.request_latency
+    assert together.queue_latency == alone.queue_latency
+    for name in ("request", "queue"):
+        windows = [getattr(statistics.recent, name) for statistics in (together, alone)]
+        assert np.array_equal(*(window.quantiles([0.1, 0.5, 0.9]) for window in windows))
+        assert not np.isnan(windows[0].quantiles([0.5])).any()
