@@ -32,7 +32,7 @@ class Answering:
         self._reply = reply
         return self
 
-    def start(self, body: memoryview, header_length: str | None, received_ns: int) -> None:
+    def start(self, body: memoryview, header_length: str | None, received_ns: int = 0) -> None:
         self._reply(InferReply(200, [self._body]))
 
     def abandon(self) -> None:

@@ -1,6 +1,7 @@
 """The infer lane over real sockets: framing, pipelining, switching between lane and application, hang-ups."""
 
 import gzip
+import http.client
 import json
 import socket
 import zlib
@@ -92,6 +93,27 @@ def test_requests_on_one_connection_get_their_own_answers(connection: socket.soc
     for number in range(5):
         connection.sendall(request([number, 1.0]))
         assert reader.values() == [number, 1.0]
+
+
+def test_a_connection_outlives_the_model_it_asked(connection: socket.socket, port: int) -> None:
+    reader = Reader(connection)
+
+    def ask_for(action: str) -> None:
+        answer = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        answer.request("POST", f"/v2/repository/models/identity_fp32/{action}")
+        assert answer.getresponse().status == 200
+        answer.close()
+
+    for number in range(3):
+        connection.sendall(request([number]))
+        assert reader.values() == [number]
+    ask_for("unload")
+    connection.sendall(request([3.0]))
+    assert reader.response()[0] == 404
+    ask_for("load")
+    for number in range(4, 7):
+        connection.sendall(request([number]))
+        assert reader.values() == [number]
 
 
 def test_pipelined_requests_are_answered_in_order(connection: socket.socket) -> None:

@@ -28,9 +28,10 @@ def tells_its_id_once(text: bytes) -> bool:
     return not text.startswith(_ID_STARTS) or (text.count(b'"id"') == 1 and b"\\" not in text)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class JsonParts:
-    """A JSON text cut into its `data` arrays, at `spans`, and what is `fixed` before, between and after them."""
+    """A JSON text cut into its `data` arrays, at `spans`, and what is `fixed` before, between and after them. One per
+    request: frozen, it would take 0.3 µs more."""
 
     fixed: tuple[bytes, ...]
     spans: tuple[tuple[int, int], ...]

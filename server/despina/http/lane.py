@@ -31,6 +31,8 @@ from despina.http.reply_head import reply_head
 from despina.http.request_head import InferHead, RequestHeads, without_upgrade
 
 if TYPE_CHECKING:
+    from despina.http.templates import RequestTemplate
+    from despina.models.model import Model
     from despina.server import Server
 
 _log = logging.getLogger(__name__)
@@ -39,6 +41,17 @@ JOIN_LIMIT = 64 * 1024
 """Replies up to this size are joined and written at once; in larger ones the tensors are written as they are."""
 
 _HEAD_END = b"\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    """All that came before the tensors of a request without an id, and what it came to. `size` is that of all of it."""
+
+    text: bytes
+    size: int
+    head: InferHead
+    model: Model
+    template: RequestTemplate
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,7 @@ class InferLane(CollectingConnection):
         self._backlog = b""
         self._closing = False
         self._encoding = ""
+        self._last: _Beginning | None = None
 
     # ----------------------------------------------------------------------------------------------- what arrives
 
@@ -85,21 +99,29 @@ class InferLane(CollectingConnection):
         if self.flow.write_paused:
             self._keep(data)
             return
+        last = self._last
+        if last is not None and len(data) == last.size and data.startswith(last.text):
+            self._exchange_like(last, data)
+            return
         end = data.find(_HEAD_END)
         head = self._lane.heads.find(data[: end + 4]) if end >= 0 else None
         if head is None:
             super().data_received(without_upgrade(data[:end]) + data[end:] if end >= 0 else data)
             return
-        if self.timeout_keep_alive_task is not None:
-            self._unset_keepalive_if_required()
-        self._encoding = head.encoding
+        self._take_up(head)
         body_end = head.size + head.content_length
         if len(data) < body_end:
             self._expect(head, data)
             return
         if len(data) > body_end:
             self._keep(data[body_end:])
-        self._exchange_body(head, memoryview(data)[head.size : body_end])
+        self._exchange_whole(head, data[:body_end])
+
+    def _take_up(self, head: InferHead) -> None:
+        """A request has begun."""
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
+        self._encoding = head.encoding
 
     def _keep(self, data: bytes) -> None:
         self._backlog += data
@@ -115,17 +137,45 @@ class InferLane(CollectingConnection):
 
     # --------------------------------------------------------------------------------------------------- exchanges
 
+    def _exchange_like(self, last: _Beginning, data: bytes) -> None:
+        """Exchange a request that begins like an earlier one."""
+        self._take_up(last.head)
+        exchange = self._open(last.head)
+        if exchange is None:
+            return
+        if exchange.model is last.model:
+            exchange.start_like(last.template, data, len(last.text))
+        else:
+            self._last = None
+            exchange.start(memoryview(data)[last.head.size :], last.head.header_length)
+
+    def _exchange_whole(self, head: InferHead, data: bytes) -> None:
+        """Exchange a request that came in one piece."""
+        exchange = self._open(head)
+        if exchange is None:
+            return
+        template = exchange.start(memoryview(data)[head.size :], head.header_length)
+        if template is not None:
+            text = data[: len(data) - template.binary_size]
+            self._last = _Beginning(text, len(data), head, exchange.model, template)
+
     def _exchange_body(self, head: InferHead, body: memoryview) -> None:
+        exchange = self._open(head, body)
+        if exchange is not None:
+            exchange.start(body, head.header_length, self._received_ns)
+        self._received_ns = 0
+
+    def _open(self, head: InferHead, body: memoryview | None = None) -> InferExchange | None:
+        """The exchange of a request, or None when it has gone elsewhere. `body` if that came in more pieces."""
         _log.debug("HTTP request: POST /v2/models/%s/infer", head.model)
         server = self._lane.server
         try:
             model = server.models.get(head.model, head.version)
         except DespinaError as error:
             self._send(error_reply(error))
-            return
+            return None
         self._exchange = exchange = InferExchange(server, model, self._replied)
-        exchange.start(body, head.header_length, self._received_ns)
-        self._received_ns = 0
+        return exchange
 
     def _replied(self, reply: InferReply) -> None:
         if not self._encoding or reply.status != 200:

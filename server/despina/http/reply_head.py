@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,12 +14,7 @@ _REASONS = {200: b"OK", 400: b"Bad Request", 404: b"Not Found", 408: b"Request T
 def reply_head(reply: InferReply, size: int, closing: bool) -> bytes:
     """Status line and headers of a reply."""
     if reply.status == 200 and not closing and not reply.encoding:
-        if reply.header_length:
-            return (
-                b"HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\n"
-                b"inference-header-content-length: %d\r\ncontent-length: %d\r\n\r\n" % (reply.header_length, size)
-            )
-        return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % size
+        return _usual_head(reply.header_length, size)
     lines = [b"HTTP/1.1 %d %s" % (reply.status, _REASONS.get(reply.status, b""))]
     lines.append(b"content-type: application/" + (b"octet-stream" if reply.header_length else b"json"))
     if reply.header_length:
@@ -31,3 +27,14 @@ def reply_head(reply: InferReply, size: int, closing: bool) -> bytes:
         lines.append(b"connection: close")
     lines.append(b"content-length: %d\r\n\r\n" % size)
     return b"\r\n".join(lines)
+
+
+@lru_cache(maxsize=1024)
+def _usual_head(header_length: int, size: int) -> bytes:
+    """Of an answer to an inference that is not compressed, on a connection that stays."""
+    if not header_length:
+        return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % size
+    return (
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\n"
+        b"inference-header-content-length: %d\r\ncontent-length: %d\r\n\r\n" % (header_length, size)
+    )

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 MAX_TEMPLATES = 128
 MAX_FIXED_BYTES = 4096
+SMALL_DATA = 4096
+"""Bytes of a reply's tensors that are copied rather than passed on as views."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -65,7 +67,7 @@ class InputTemplate:
 class RequestTemplate:
     """What a kind of request came to. `outputs` are the wanted ones in the order of the reply, `requested` what the
     scheduler is told of them; `binary` says for each whether it comes back as binary data; empty when replies of this
-    kind are not kept. `frames` maps the shapes of the outputs to the JSON around their data."""
+    kind are not kept. `frames` maps the shapes of the outputs to what is around their data."""
 
     binary_size: int
     inputs: tuple[InputTemplate, ...]
@@ -78,7 +80,23 @@ class RequestTemplate:
     request: InferRequest
     outputs: tuple[tuple[str, str], ...]
     binary: tuple[bool, ...]
-    frames: dict[tuple[tuple[int, ...], ...], tuple[bytes, ...]] = field(default_factory=dict)
+    frames: dict[tuple[tuple[int, ...], ...], ReplyFrame] = field(default_factory=dict)
+
+    def views(self, data: bytes | memoryview, start: int) -> dict[str, Array]:
+        """The binary inputs, which begin at `start`."""
+        inputs: dict[str, Array] = {}
+        for item in self.inputs:
+            inputs[item.name] = np.ndarray(item.shape, item.dtype, data, start + item.offset)
+        return inputs
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFrame:
+    """The JSON around the data of a reply, in `pieces`. The data of `small` ones is copied: that takes less than
+    handling a view of it."""
+
+    pieces: tuple[bytes, ...]
+    small: bool
 
 
 @dataclass(slots=True)
@@ -108,11 +126,7 @@ class Templates:
         template = self._known.get((text,))
         if template is None or template.binary_size != len(body) - length:
             return None
-        return KnownRequest(
-            template,
-            request_id,
-            {item.name: np.ndarray(item.shape, item.dtype, body, length + item.offset) for item in template.inputs},
-        )
+        return KnownRequest(template, request_id, template.views(body, length))
 
     def keep_binary(self, body: memoryview, length: int, request: InferRequest, pending: Pending) -> None:
         """Remember a request that was just admitted, if its JSON says all there is to say about the next one."""
@@ -209,47 +223,51 @@ class Templates:
         assert results is not None
         if not template.binary or pending.response_parameters or len(results) < len(template.outputs):
             return None
-        arrays = [results[name] for name, _ in template.outputs]
-        shapes = tuple([array.shape for array in arrays])
+        arrays: list[Array] = []
+        shapes: tuple[tuple[int, ...], ...] = ()
+        for name, _ in template.outputs:
+            array = results[name]
+            arrays.append(array)
+            shapes += (array.shape,)
         frame = template.frames.get(shapes)
         if frame is None:
             frame = self._frame(template, arrays)
             if frame is None:
                 return None
             _keep(template.frames, shapes, frame)
-        return _fill(_with_id(pending.id, frame) if pending.id else frame, template, arrays)
+        return _fill(frame, template, arrays, pending.id)
 
-    def _frame(self, template: RequestTemplate, arrays: list[Array]) -> tuple[bytes, ...] | None:
+    def _frame(self, template: RequestTemplate, arrays: list[Array]) -> ReplyFrame | None:
         if any(array.ndim == 0 or not array.size or not array.flags.c_contiguous for array in arrays):
             return None
         described = [
             encode_output(OutputTensor(name, datatype, array), binary)
             for (name, datatype), array, binary in zip(template.outputs, arrays, template.binary, strict=True)
         ]
-        return response_frame(self._model.name, self._model.version, "", described)
+        pieces = response_frame(self._model.name, self._model.version, "", described)
+        return ReplyFrame(pieces, sum(array.nbytes for array in arrays) <= SMALL_DATA)
 
 
-def _with_id(request_id: str, frame: tuple[bytes, ...]) -> tuple[bytes, ...]:
-    return b'{"id":%b,%b' % (orjson.dumps(request_id), frame[0][1:]), *frame[1:]
-
-
-def _fill(frame: tuple[bytes, ...], template: RequestTemplate, arrays: list[Array]) -> tuple[list[Buffer], int] | None:
-    if len(frame) == 1:
+def _fill(
+    frame: ReplyFrame, template: RequestTemplate, arrays: list[Array], request_id: str
+) -> tuple[list[Buffer], int] | None:
+    if not frame.small and not all(array.flags.c_contiguous for array in arrays):
+        return None
+    pieces = frame.pieces
+    head = b'{"id":%b,%b' % (orjson.dumps(request_id), pieces[0][1:]) if request_id else pieces[0]
+    buffers: list[Buffer] = [head]
+    if len(pieces) == 1:
         for array in arrays:
-            if not array.flags.c_contiguous:
-                return None
-        return [frame[0], *[array.data for array in arrays]], len(frame[0])
-    pieces = [frame[0]]
-    blobs: list[Buffer] = []
+            buffers.append(array.tobytes() if frame.small else array.data)
+        return buffers, len(head)
+    text = [head]
     for (name, datatype), array, binary in zip(template.outputs, arrays, template.binary, strict=True):
-        if not array.flags.c_contiguous:
-            return None
         if binary:
-            blobs.append(array.data)
+            buffers.append(array.tobytes() if frame.small else array.data)
         else:
-            pieces += (json_data(OutputTensor(name, datatype, array)), frame[(len(pieces) + 1) // 2])
-    head = b"".join(pieces)
-    return [head, *blobs], len(head) if blobs else 0
+            text += (json_data(OutputTensor(name, datatype, array)), pieces[(len(text) + 1) // 2])
+    buffers[0] = head = b"".join(text)
+    return buffers, len(head) if len(buffers) > 1 else 0
 
 
 def _key(pieces: tuple[bytes, ...], request: InferRequest) -> tuple[bytes, ...] | None:

@@ -70,6 +70,8 @@ class Model:
         self._clock = clock
         parts = Parts(loaded.config, self._runners, places, clock, statistics, options, loaded.sequences, loaded.layout)
         self._scheduler = make_scheduler(parts)
+        self.schedule = self._scheduler.submit
+        """Hand an admitted request to the scheduler."""
         self._find_model = options.find_model
 
     def submit(self, request: InferRequest, on_done: Callable[[Pending], None], trace: Trace | None = None) -> Pending:
@@ -102,12 +104,12 @@ class Model:
             request.id,
             request.priority,
             request.timeout_us,
+            admitted.byte_size,
+            request.parameters,
+            trace,
             request.correlation_id,
             request.sequence_start,
             request.sequence_end,
-            admitted.byte_size,
-            request.parameters,
-            trace=trace,
         )
         self._scheduler.submit(pending)
         return pending
@@ -137,10 +139,6 @@ class Model:
             return self._labels
         inherited = step_labels(ensemble_graph(self.config), lambda name, version: find_model(name, version).labels)
         return {**inherited, **self._labels}
-
-    def schedule(self, pending: Pending) -> None:
-        """Hand an admitted request to the scheduler."""
-        self._scheduler.submit(pending)
 
     def request_gone(self, pending: Pending) -> None:
         """The client of a submitted request hung up."""

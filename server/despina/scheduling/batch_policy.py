@@ -56,9 +56,10 @@ class OpenBatch:
 NO_BATCH = OpenBatch()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decision:
-    """Move `take` requests into the batch and close it if `closed`; or, with `take` 0, look again at `wake_ns`."""
+    """Move `take` requests into the batch and close it if `closed`; or, with `take` 0, look again at `wake_ns`. One per
+    batch: frozen, it would take 0.3 µs more."""
 
     take: int
     closed: bool = False

@@ -126,7 +126,9 @@ class Batcher:
         if not self._turn_asked:
             self._turn_began_ns = pending.queued_ns
             self.ask_turn()
-        self._hurry()
+        # What is enough for an instance need not wait for the turn.
+        if self._statistics.pending >= self._instances.enough and not self._filling and not self._options.delays:
+            self._fill()
 
     def request_gone(self, pending: Pending) -> None:
         """The client of a queued request hung up."""
@@ -144,11 +146,6 @@ class Batcher:
         """The model is gone; nothing taken is unanswered."""
         if self._turns is not None:
             self._turns.leave()
-
-    def _hurry(self) -> None:
-        """Start what is enough for an instance without waiting for the turn that has been asked for."""
-        if self._statistics.pending >= self._instances.enough and not self._filling and not self._options.delays:
-            self._fill()
 
     def _turn(self) -> None:
         self._turn_asked = False

@@ -77,7 +77,7 @@ def rows_of(outputs: Mapping[str, Array], pending: Pending, offset: int) -> dict
     for name, array in outputs.items():
         if wanted is not None and name not in wanted:
             continue
-        got = array.shape[0] if array.ndim else 0
+        got = len(array) if array.ndim else 0
         if got < end:
             raise Unsupported(
                 f"failed to split the output tensor '{name}' in responses: expected batch size of at least {end} in "

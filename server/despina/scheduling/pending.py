@@ -39,11 +39,12 @@ class Pending:
     id: str = ""
     priority: int = 0
     timeout_us: int = 0
+    byte_size: int = 0
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    trace: Trace | None = None
     correlation_id: int | str = 0
     sequence_start: bool = False
     sequence_end: bool = False
-    byte_size: int = 0
-    parameters: Mapping[str, Parameter] = field(default_factory=dict)
     accepted_ns: int = field(default_factory=monotonic_ns)
     queued_ns: int = 0
     started_ns: int = 0
@@ -54,7 +55,6 @@ class Pending:
     cancelled: bool = False
     results: Mapping[str, Array] | None = None
     error: Exception | None = None
-    trace: Trace | None = None
     response_parameters: dict[str, Parameter] | None = None
 
     @property

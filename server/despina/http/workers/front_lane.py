@@ -78,24 +78,26 @@ class FrontLane(InferLane):
         except Unavailable:
             return super()._room(size)
 
-    def _exchange_body(self, head: InferHead, body: memoryview) -> None:
-        elsewhere = partial(self._hand_over, self._begun[: head.size], body)
-        self._begun = b""
-        self._received_ns = 0
+    def _open(self, head: InferHead, body: memoryview | None = None) -> InferExchange | None:
+        begun, self._begun = self._begun, b""
+        if body is None:
+            elsewhere = partial(self._hand_over, begun[: head.size + head.content_length])
+        else:
+            elsewhere = partial(self._hand_over, begun[: head.size], body)
         model = self._channel.model(head.model, head.version)
         if model is None:
             elsewhere()
-            return
+            return None
         _log.debug("HTTP request: POST /v2/models/%s/infer", head.model)
         self._exchange = exchange = FrontExchange(self._lane.server, model, self._replied, elsewhere)
-        exchange.start(body, head.header_length)
+        return exchange
 
-    def _hand_over(self, head: bytes, body: memoryview) -> None:
+    def _hand_over(self, *request: bytes | memoryview) -> None:
         """Let the application have a request that this lane took, and what came after it."""
         self._exchange = None
         if self.transport.is_closing():
             return
-        data = b"".join((head, body, self._backlog))
+        data = b"".join((*request, self._backlog))
         self._backlog = b""
         self.flow.resume_reading()
         ApplicationConnection.data_received(self, data)

@@ -1,0 +1,124 @@
+"""Requests that begin like the last one of their connection: which way they take through the lane."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from despina.errors import NotFound
+from despina.http.infer import InferReply
+from despina.http.lane import InferLane, Lane
+from despina.http.request_head import LaneRules, RequestHeads
+
+JSON = b'{"inputs":[]}'
+TENSOR = b"0123456789abcdef"
+TEMPLATE = SimpleNamespace(binary_size=len(TENSOR))
+
+
+def request(tensor: bytes = TENSOR, text: bytes = JSON, model: str = "m") -> bytes:
+    head = f"POST /v2/models/{model}/infer HTTP/1.1\r\nInference-Header-Content-Length: {len(text)}\r\n"
+    return f"{head}Content-Length: {len(text) + len(tensor)}\r\n\r\n".encode() + text + tensor
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    raise AssertionError("not needed here")
+
+
+class Wire:
+    """A connection without a socket. `taken` tells of every request which way it took and with which tensors; every
+    model knows the requests that it is sent, unless `known` is false."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.models: dict[str, object] = {"m": object(), "n": object()}
+        self.known = True
+        self._loop = loop
+        self.taken: list[tuple[str, bytes]] = []
+        self.written: list[bytes] = []
+        config = uvicorn.Config(application, lifespan="off", log_config=None)
+        config.load()
+        server: Any = SimpleNamespace(models=SimpleNamespace(get=self._model))
+        lane = Lane(server, RequestHeads(LaneRules()))
+        self._connection = InferLane(config, ServerState(), {}, loop, lane=lane)
+        transport: Any = SimpleNamespace(write=self.written.append, is_closing=bool, get_extra_info=lambda *_: None)
+        transport.pause_reading = transport.resume_reading = lambda: None
+        self._connection.connection_made(transport)
+
+    def _model(self, name: str, version: int | None) -> object:
+        try:
+            return self.models[name]
+        except KeyError:
+            raise NotFound(f"no model {name}") from None
+
+    def exchange(self, server: Any, model: object, reply: Callable[[InferReply], None]) -> Any:
+        def start(body: memoryview, header_length: str) -> object:
+            self.taken.append(("in full", bytes(body[int(header_length) :])))
+            reply(InferReply(200, [b"{}"]))
+            return TEMPLATE if self.known else None
+
+        def start_like(template: object, data: bytes, start: int) -> None:
+            assert template is TEMPLATE
+            self.taken.append(("short", data[start:]))
+            reply(InferReply(200, [b"{}"]))
+
+        return SimpleNamespace(model=model, start=start, start_like=start_like)
+
+    def send(self, *requests: bytes) -> list[tuple[str, bytes]]:
+        """Which ways these took."""
+        del self.taken[:]
+        for each in requests:
+            self._connection.data_received(each)
+            self._loop.run_until_complete(asyncio.sleep(0))
+        return list(self.taken)
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
+    loop = asyncio.new_event_loop()
+    wire = Wire(loop)
+    monkeypatch.setattr("despina.http.lane.InferExchange", wire.exchange)
+    yield wire
+    loop.close()
+
+
+def test_only_the_tensors_of_a_request_that_begins_the_same_are_looked_at(wire: Wire) -> None:
+    others = [bytes([number]) * len(TENSOR) for number in range(3)]
+    assert wire.send(request()) == [("in full", TENSOR)]
+    assert wire.send(*map(request, others)) == [("short", tensor) for tensor in others]
+    assert len(wire.written) == 4
+
+
+def test_a_request_that_nobody_knows_takes_the_full_way_each_time(wire: Wire) -> None:
+    wire.known = False
+    assert wire.send(request(), request()) == [("in full", TENSOR)] * 2
+
+
+@pytest.mark.parametrize(
+    "other", [request(text=b'{"input":[] }'), request(TENSOR + b"0123"), request(TENSOR[1:]), request(model="n")]
+)
+def test_a_request_that_begins_otherwise_takes_the_full_way(wire: Wire, other: bytes) -> None:
+    wire.send(request())
+    assert [way for way, _ in wire.send(other, other, request())] == ["in full", "short", "in full"]
+
+
+def test_what_follows_on_the_heels_of_such_a_request_is_not_lost(wire: Wire) -> None:
+    wire.send(request())
+    assert wire.send(request() + request(b"f" * 16)) == [("in full", TENSOR), ("short", b"f" * 16)]
+
+
+def test_a_new_version_of_the_model_learns_for_itself(wire: Wire) -> None:
+    wire.send(request())
+    wire.models["m"] = object()
+    assert [way for way, _ in wire.send(request(), request(), request())] == ["in full", "in full", "short"]
+
+
+def test_a_model_that_is_gone_is_an_error_until_it_is_back(wire: Wire) -> None:
+    wire.send(request())
+    model = wire.models.pop("m")
+    assert wire.send(request()) == []
+    assert wire.written[-1].startswith(b"HTTP/1.1 404 ")
+    wire.models["m"] = model
+    assert wire.send(request()) == [("short", TENSOR)]
