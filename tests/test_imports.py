@@ -32,6 +32,7 @@ ALLOWED = {
         "despina.shared_memory",
         BASE,
         "despina_backends.cgroups",
+        "despina_backends.interpreter",
     },
     "despina.tuning": LEAVES
     | {"despina.models", "despina.config", "despina.repository", "despina.protocol.datatypes", BASE},

@@ -5,7 +5,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
-from threading import Semaphore
+from threading import Semaphore, get_ident
 from time import time_ns
 
 import numpy as np
@@ -26,6 +26,7 @@ from despina.scheduling.shape_buckets import ShapeBucket
 from despina.settings import Settings
 from despina.telemetry.statistics import ModelStatistics
 from despina.telemetry.trace_settings import TraceSettings
+from despina_backends.base import Batch, Execution
 
 CONFIG = """backend: "identity" max_batch_size: 8 dynamic_batching {}
 input { name: "IN" data_type: TYPE_FP32 dims: 2 } output { name: "OUT" data_type: TYPE_FP32 dims: 2 }
@@ -82,6 +83,42 @@ def test_a_process_leaves_a_core_to_the_server_and_divides_the_others_as_configu
     options = offer.recipe.options
     assert (options.spare_cores, options.cpu_instances_asked) == (1, True)
     loaded.close()
+
+
+@pytest.mark.parametrize(("cores", "asked", "threads"), [(2, [(2, 1)], 1), (0, [], 2)])
+def test_short_batches_run_on_the_loop_if_the_cores_allow(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cores: int,
+    asked: list[tuple[int, int]],
+    threads: int,
+) -> None:
+    questions: list[tuple[int, int]] = []
+    ran_on: list[int] = []
+
+    def limit_ns(cores: int, instances: int) -> int:
+        questions.append((cores, instances))
+        return 1_000_000_000
+
+    async def scenario() -> None:
+        loaded = load(tmp_path)
+        instance = loaded.instances[0].instance
+        execute = instance.execute
+
+        def watched(batch: Batch) -> Execution:
+            ran_on.append(get_ident())
+            return execute(batch)
+
+        monkeypatch.setattr(instance, "execute", watched)
+        model = make_model(loaded, cores=cores, processes=None)
+        await Load(model).run(400)
+        await model.drain()
+        await asyncio.to_thread(model.close)
+
+    monkeypatch.setattr("despina.models.model.inline_limit_ns", limit_ns)
+    asyncio.run(scenario())
+    assert questions == asked
+    assert len({get_ident(), *ran_on[-8:]}) == threads
 
 
 async def until_process(load: Load, caplog: pytest.LogCaptureFixture) -> int:

@@ -3,7 +3,6 @@
 import os
 import pickle
 import subprocess
-import sys
 from collections import deque
 from contextlib import ExitStack, suppress
 from mmap import mmap
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from despina_backends import interpreter
 from despina_backends.base import BackendError, Batch, Execution
 from despina_backends.process.messages import RAN, RUN
 from despina_backends.process.places import PLACES
@@ -103,12 +103,11 @@ def start_instance(recipe: Recipe) -> InstanceProcess:
 
 
 def _start(recipe: Recipe, descriptors: tuple[int, int, int]) -> "subprocess.Popen[bytes]":
-    """It imports what this process would import: `-m` alone would look in the working directory first."""
     process: subprocess.Popen[Any] = subprocess.Popen(
-        [sys.executable, "-P", "-m", "despina_backends.process", *map(str, descriptors)],
+        interpreter.command("despina_backends.process", *descriptors),
         stdin=subprocess.PIPE,
         pass_fds=descriptors,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=interpreter.environment(),
     )
     assert process.stdin is not None
     with suppress(BrokenPipeError), process.stdin as recipe_pipe:

@@ -8,6 +8,7 @@ connection is not read until there is.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from time import monotonic_ns
 from typing import Any
 
@@ -25,7 +26,7 @@ LARGE_BODY = 64 * 1024
 """Bodies with at least so many bytes still to come are received by a BodyReceiver."""
 
 
-class CollectingConnection(ApplicationConnection):
+class CollectingConnection(ApplicationConnection, ABC):
     """One connection. Implements `Sender`. While a body is arriving, `_body` is what came through here of it."""
 
     def __init__(
@@ -48,17 +49,17 @@ class CollectingConnection(ApplicationConnection):
 
     # ------------------------------------------------------------------------------- what a subclass does with a body
 
+    @abstractmethod
     def _exchange_body(self, head: InferHead, body: memoryview) -> None:
         """The body is whole."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _keep(self, data: bytes) -> None:
         """This came behind the body."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _send_last(self, error: DespinaError) -> None:
         """Answer, and hang up."""
-        raise NotImplementedError
 
     # ----------------------------------------------------------------------------------------------------- collecting
 

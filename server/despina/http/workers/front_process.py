@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import socket
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from despina.http.workers.arena import Arena, create_arena
 from despina.http.workers.patience import BEAT_S
+from despina_backends import interpreter
 
 if TYPE_CHECKING:
     from despina.http.workers.owner import OwnerChannel
@@ -49,13 +49,12 @@ def open_ends(mine: ExitStack, inherited: ExitStack) -> Ends:
 
 
 async def start_process(descriptors: Sequence[int]) -> asyncio.subprocess.Process:
-    """A front end that inherits `descriptors`, and imports what this process would import: `-m` alone would look in the
-    working directory first. Raises OSError."""
+    """A front end that inherits `descriptors`. Raises OSError."""
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "despina.http.workers", *map(str, descriptors)),
+        *interpreter.command("despina.http.workers", *descriptors),
         stdin=asyncio.subprocess.PIPE,
         pass_fds=descriptors,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=interpreter.environment(),
     )
 
 
