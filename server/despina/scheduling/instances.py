@@ -61,7 +61,8 @@ class Instances:
         batches.append(requests)
         self._half = (2 * (requests + self._last) + 2) // 3
         self._last = requests
-        self._look()
+        if self._with_process or runner.overlaps:
+            self._look()
 
     def finished(self, runner: InstanceRunner) -> None:
         """The first batch of an instance has run."""

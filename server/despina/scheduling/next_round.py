@@ -45,7 +45,7 @@ class NextRound:
 
 
 class _Wait:
-    """One wait a round. `_until_ns` is when it ends, 0 before it has begun, negative when it was in vain or left out."""
+    """One wait a round. `_until_ns` is when it ends, 0 before it has begun, negative if it was in vain or left out."""
 
     __slots__ = ("_before", "_limit_ns", "_next_skip", "_skip", "_until_ns")
 

@@ -84,7 +84,7 @@ class InstanceRunner:
     @property
     def overlaps(self) -> bool:
         """Whether a batch should be handed over while another one runs, so that nothing is lost between the two."""
-        return self._process is not None and self._process.ready and not self._small
+        return not self._small and self._process is not None and self._process.ready
 
     def run(self, batch: Batch, size: int, done: Done) -> None:
         """Execute `batch`; `size` classes batches that should take about equally long (rows or bytes)."""
