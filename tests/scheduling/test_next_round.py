@@ -1,6 +1,6 @@
 import pytest
 
-from despina.scheduling.next_round import AWAKE_NS, MOST_SKIPPED, SKIPPED, WAIT_NS, NextRound
+from despina.scheduling.next_round import AWAKE_NS, SKIPPED, WAIT_NS, NextRound
 
 US = 1_000
 LONG = 10 * (WAIT_NS + AWAKE_NS)
@@ -91,29 +91,6 @@ def test_after_waiting_in_vain_some_batches_do_not_wait(rounds) -> None:
     assert meet()
     assert [meet() for _ in range(SKIPPED)] == [False] * SKIPPED
     assert meet()
-
-
-def test_each_time_in_vain_leaves_out_more_batches_until_somebody_comes(rounds) -> None:
-    now = 0
-
-    def left_out(comes: bool) -> int:
-        """Batches that do not wait before the next one that does."""
-        nonlocal now
-        for count in range(2 * MOST_SKIPPED):
-            now += LONG
-            rounds.ran(2)
-            if rounds.waits(1, now):
-                assert not (rounds.waits(3, now + 1) if comes else rounds.waits(1, now + WAIT_NS))
-                return count
-        raise AssertionError("never again")
-
-    assert left_out(comes=False) == 0
-    in_vain = [left_out(comes=False) for _ in range(8)]
-    assert in_vain[:3] == [SKIPPED, 2 * SKIPPED, 4 * SKIPPED]
-    assert in_vain[-2:] == [MOST_SKIPPED] * 2
-    assert left_out(comes=True) == MOST_SKIPPED
-    assert left_out(comes=False) == 0
-    assert left_out(comes=False) == SKIPPED
 
 
 def test_a_wait_in_which_somebody_came_was_not_in_vain(rounds) -> None:

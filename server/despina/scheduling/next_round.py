@@ -11,10 +11,8 @@ Either lasts no longer than the way to a client and back takes, and is left out 
 
 AWAKE_NS = 100_000
 WAIT_NS = 60_000
-SKIPPED = 2
-MOST_SKIPPED = 32
-"""So many batches without a wait after one that was in vain: the first of these numbers, and twice as many each time
-until one was not."""
+SKIPPED = 32
+"""So many batches without a wait after one that was in vain."""
 
 
 class NextRound:
@@ -37,46 +35,36 @@ class NextRound:
         if self._ran:
             self._expected = self._ran + pending
             self._ran = 0
-            self._first.begin_round()
-            self._others.begin_round()
+            self._first.until_ns = self._others.until_ns = 0
         if pending >= self._expected:
             return False
         return (self._others if pending else self._first).lasts(pending, now_ns)
 
 
 class _Wait:
-    """One wait a round. `_until_ns` is when it ends, 0 before it has begun, negative if it was in vain or left out."""
+    """One wait a round. `until_ns` is when it ends, 0 before it has begun, negative when it is over."""
 
-    __slots__ = ("_before", "_limit_ns", "_next_skip", "_skip", "_until_ns")
+    __slots__ = ("_before", "_limit_ns", "_skip", "until_ns")
 
     def __init__(self, limit_ns: int) -> None:
-        self._until_ns = 0
+        self.until_ns = 0
         self._limit_ns = limit_ns
         self._before = 0
         self._skip = 0
-        self._next_skip = SKIPPED
-
-    def begin_round(self) -> None:
-        if self._until_ns > 0:
-            self._next_skip = SKIPPED
-        self._until_ns = 0
 
     def lasts(self, pending: int, now_ns: int) -> bool:
-        """Whether to wait on."""
-        if self._until_ns < 0:
-            return False
-        if now_ns < self._until_ns:
+        if now_ns < self.until_ns:
             return True
-        if self._until_ns:
-            if pending > self._before:
-                return False
-            self._skip = self._next_skip
-            self._next_skip = min(2 * self._next_skip, MOST_SKIPPED)
+        if self.until_ns < 0:
+            return False
+        if self.until_ns:
+            if pending == self._before:
+                self._skip = SKIPPED
         elif self._skip:
             self._skip -= 1
         else:
-            self._until_ns = now_ns + self._limit_ns
+            self.until_ns = now_ns + self._limit_ns
             self._before = pending
             return True
-        self._until_ns = -1
+        self.until_ns = -1
         return False
