@@ -1,6 +1,6 @@
 import pytest
 
-from despina.scheduling.next_round import AWAKE_NS, SKIPPED, WAIT_NS, NextRound
+from despina.scheduling.next_round import AWAKE_NS, MOST_SKIPPED, SKIPPED, WAIT_NS, NextRound
 
 US = 1_000
 LONG = 10 * (WAIT_NS + AWAKE_NS)
@@ -91,6 +91,49 @@ def test_after_waiting_in_vain_some_batches_do_not_wait(rounds) -> None:
     assert meet()
     assert [meet() for _ in range(SKIPPED)] == [False] * SKIPPED
     assert meet()
+
+
+class Client:
+    """Asks while another one's batch runs, so that this one is waited for."""
+
+    def __init__(self, rounds: NextRound) -> None:
+        self._rounds = rounds
+        self._now = 0
+
+    def left_out(self, comes: bool) -> int:
+        """Batches that do not wait before one does, in vain unless the other one `comes`."""
+        for count in range(2 * MOST_SKIPPED):
+            self._now += LONG
+            self._rounds.ran(1)
+            if self._rounds.waits(1, self._now):
+                assert not self._rounds.waits(2 if comes else 1, self._now + (1 if comes else WAIT_NS))
+                return count
+        raise AssertionError("never again")
+
+
+def test_each_time_in_vain_leaves_out_twice_as_many_batches(rounds) -> None:
+    client = Client(rounds)
+    in_vain = [client.left_out(comes=False) for _ in range(9)]
+    assert in_vain[:4] == [0, SKIPPED, 2 * SKIPPED, 4 * SKIPPED]
+    assert in_vain[-2:] == [MOST_SKIPPED] * 2
+
+
+def test_each_time_that_all_come_leaves_out_one_less_the_next_time(rounds) -> None:
+    client = Client(rounds)
+    for _ in range(3):
+        client.left_out(comes=False)
+    client.left_out(comes=True)
+    assert [client.left_out(comes=True) for _ in range(3)] == [0] * 3
+    client.left_out(comes=False)
+    assert client.left_out(comes=True) == 8 * SKIPPED - 4
+
+
+def test_no_luck_makes_it_less_than_the_least(rounds) -> None:
+    client = Client(rounds)
+    for _ in range(40):
+        assert client.left_out(comes=True) == 0
+    client.left_out(comes=False)
+    assert client.left_out(comes=True) == SKIPPED
 
 
 def test_a_wait_in_which_somebody_came_was_not_in_vain(rounds) -> None:

@@ -11,8 +11,10 @@ Either lasts no longer than the way to a client and back takes, and is left out 
 
 AWAKE_NS = 100_000
 WAIT_NS = 60_000
-SKIPPED = 32
-"""So many batches without a wait after one that was in vain."""
+SKIPPED = 2
+MOST_SKIPPED = 32
+"""So many batches without a wait after one that was in vain: twice as many each time, and one less each time that
+everybody came. Clients that ask again at once are hardly ever waited for in vain, those that come at random often."""
 
 
 class NextRound:
@@ -35,36 +37,45 @@ class NextRound:
         if self._ran:
             self._expected = self._ran + pending
             self._ran = 0
-            self._first.until_ns = self._others.until_ns = 0
+            self._first.begin_round()
+            self._others.begin_round()
         if pending >= self._expected:
             return False
         return (self._others if pending else self._first).lasts(pending, now_ns)
 
 
 class _Wait:
-    """One wait a round. `until_ns` is when it ends, 0 before it has begun, negative when it is over."""
+    """One wait a round. `_until_ns` is when it ends, 0 before it has begun, negative if it was in vain or left out."""
 
-    __slots__ = ("_before", "_limit_ns", "_skip", "until_ns")
+    __slots__ = ("_before", "_limit_ns", "_next_skip", "_skip", "_until_ns")
 
     def __init__(self, limit_ns: int) -> None:
-        self.until_ns = 0
+        self._until_ns = 0
         self._limit_ns = limit_ns
+        self._next_skip = SKIPPED
         self._before = 0
         self._skip = 0
 
+    def begin_round(self) -> None:
+        if self._until_ns > 0:
+            self._next_skip = max(SKIPPED, self._next_skip - 1)
+        self._until_ns = 0
+
     def lasts(self, pending: int, now_ns: int) -> bool:
-        if now_ns < self.until_ns:
+        """Whether to wait on."""
+        if now_ns < self._until_ns:
             return True
-        if self.until_ns < 0:
+        if self._until_ns < 0:
             return False
-        if self.until_ns:
+        if self._until_ns:
             if pending == self._before:
-                self._skip = SKIPPED
+                self._skip = self._next_skip
+                self._next_skip = min(2 * self._next_skip, MOST_SKIPPED)
         elif self._skip:
             self._skip -= 1
         else:
-            self.until_ns = now_ns + self._limit_ns
+            self._until_ns = now_ns + self._limit_ns
             self._before = pending
             return True
-        self.until_ns = -1
+        self._until_ns = -1
         return False
