@@ -145,6 +145,15 @@ def test_bodies_of_all_sizes_come_back_whole(connection: socket.socket, count: i
     assert reader.values() == [7.0]
 
 
+@pytest.mark.parametrize("count", [1, 1_024, 1_025, 5_000, 20_000])
+def test_each_of_many_like_requests_gets_its_own_data(connection: socket.socket, count: int) -> None:
+    reader = Reader(connection)
+    for number in range(4):
+        values = np.arange(number, number + count, dtype="<f4")
+        connection.sendall(request(values.tolist()))
+        assert np.array_equal(reader.values(), values)
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_answers_are_compressed_where_that_is_accepted_and_keep_their_order(
     connection: socket.socket, encoding: str

@@ -75,24 +75,6 @@ def test_who_does_not_come_back_is_waited_for_once_and_not_long(rounds) -> None:
     assert not rounds.waits(3, 2 * LONG)
 
 
-def test_after_waiting_in_vain_some_batches_do_not_wait(rounds) -> None:
-    now = 0
-
-    def meet() -> bool:
-        """One asks while another one's batch runs; whether that one is waited for, in vain."""
-        nonlocal now
-        now += LONG
-        rounds.ran(1)
-        if not rounds.waits(1, now):
-            return False
-        assert not rounds.waits(1, now + WAIT_NS)
-        return True
-
-    assert meet()
-    assert [meet() for _ in range(SKIPPED)] == [False] * SKIPPED
-    assert meet()
-
-
 class Client:
     """Asks while another one's batch runs, so that this one is waited for."""
 

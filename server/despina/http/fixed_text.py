@@ -31,7 +31,7 @@ def tells_its_id_once(text: bytes) -> bool:
 @dataclass(slots=True)
 class JsonParts:
     """A JSON text cut into its `data` arrays, at `spans`, and what is `fixed` before, between and after them. One per
-    request: frozen, it would take 0.3 µs more."""
+    request: frozen, it would take 0.2 µs more."""
 
     fixed: tuple[bytes, ...]
     spans: tuple[tuple[int, int], ...]

@@ -156,7 +156,7 @@ class InferExchange:
         """Submit a request of a kind that was seen before."""
         self._template = template
         self._request = template.request
-        # Naming the arguments would cost a quarter of a microsecond.
+        # Naming the arguments would cost 0.2 µs.
         self.pending = pending = Pending(
             inputs,
             template.rows,

@@ -13,8 +13,8 @@ AWAKE_NS = 100_000
 WAIT_NS = 60_000
 SKIPPED = 2
 MOST_SKIPPED = 32
-"""So many batches without a wait after one that was in vain: twice as many each time, and one less each time that
-everybody came. Clients that ask again at once are hardly ever waited for in vain, those that come at random often."""
+"""So many batches without a wait after one that was in vain: twice as many each time, and one less each time that those
+came who were waited for. Clients that ask again at once hardly ever stay away, those that come at random often do."""
 
 
 class NextRound:
