@@ -1,18 +1,22 @@
 """The quick reading of JSON numbers gives what the thorough one gives, or nothing."""
 
+import numpy as np
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from despina.protocol.tensor_data import PlainNumbers, from_json
+from despina.protocol.messages import Array
+from despina.protocol.plain_numbers import KEPT_SIZE, PlainNumbers
+from despina.protocol.tensor_data import MAX_DEPTH, from_json
 
 NUMBERS = ["FP32", "FP64", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"]
-PLAIN = ["[1,2,3]", "[[1,2],[3]]", "[[[1,2,3]]]", "[ 0 ,127,\n0]"]
+PLAIN = ["[1,2,3]", "[[1,2],[3]]", "[[[1,2,3]]]", "[1,[2],3]", "[[],[1,2,3]]", "[ 0 ,127,\n0]"]
 UNUSUAL = [
     "[1,2]",
     "[1,2,3,4]",
     "[]",
     "[[],1,2]",
-    "[1,[2],3]",
     "[true,2,3]",
     "[1,false,3]",
     '["1","2","3"]',
@@ -24,6 +28,16 @@ UNUSUAL = [
     "[1,2,1e999]",
     "7",
     "{}",
+    " [1,2,3]",
+    "\ufeff[1,2,3]",
+    "[1,2,3]\0",
+    "[1,2,3] 4",
+    "[1,2,03]",
+    "[1,2,3.]",
+    "[1,2,NaN]",
+    "[1,2,]",
+    "[1,2,3]]",
+    "[[1,2,3]",
 ]
 FLOATS = [
     "[1,2,18446744073709551616]",
@@ -36,12 +50,7 @@ FLOATS = [
 @pytest.mark.parametrize("datatype", NUMBERS)
 @pytest.mark.parametrize("text", [*PLAIN, *UNUSUAL, *FLOATS, "[-1,2,3]", "[300,2,3]", "[1e39,2,3]", "[1.0,2,3]"])
 def test_it_reads_what_the_thorough_way_reads_or_nothing(datatype: str, text: str) -> None:
-    numbers = PlainNumbers.of(datatype, 3)
-    assert numbers is not None
-    quick = numbers.read(text.encode())
-    if quick is not None:
-        thorough = from_json(orjson.loads(text), "x", datatype, 3)
-        assert (quick.dtype, quick.tobytes()) == (thorough.dtype, thorough.tobytes())
+    same_or_nothing(datatype, text)
 
 
 @pytest.mark.parametrize("datatype", NUMBERS)
@@ -60,12 +69,60 @@ def test_anything_else_is_not(text: str) -> None:
         assert numbers.read(text.encode()) is None
 
 
-def test_deep_nesting_is_left_to_the_thorough_way() -> None:
+@pytest.mark.parametrize("depth", [1, 8, MAX_DEPTH - 1])
+def test_nested_numbers_are_read_as_deep_as_allowed(depth: int) -> None:
+    read = nested(depth)
+    assert read is not None
+    assert read.tolist() == [1.0]
+
+
+@pytest.mark.parametrize("depth", [MAX_DEPTH, 2000])
+def test_deeper_nesting_is_left_to_the_thorough_way(depth: int) -> None:
+    assert nested(depth) is None
+
+
+def nested(depth: int) -> Array | None:
     numbers = PlainNumbers.of("FP32", 1)
     assert numbers is not None
-    for depth, expected in ((1, [1.0]), (8, [1.0]), (20, None)):
-        read = numbers.read(b"[" * depth + b"1" + b"]" * depth)
-        assert (None if read is None else read.tolist()) == expected
+    return numbers.read(b"[" * depth + b"1" + b"]" * depth)
+
+
+def test_texts_beyond_the_size_that_a_parser_keeps_are_read() -> None:
+    count = KEPT_SIZE // 8
+    numbers = PlainNumbers.of("FP64", count)
+    assert numbers is not None
+    expected = np.arange(count) / 7
+    text = orjson.dumps(expected.tolist())
+    assert len(text) > KEPT_SIZE
+    read = numbers.read(text)
+    assert read is not None
+    assert np.array_equal(read, expected)
+
+
+json_numbers = st.recursive(
+    st.one_of(
+        st.integers(-(2**64), 2**65).map(str),
+        st.floats(allow_nan=False, allow_infinity=False).map(repr),
+        st.sampled_from(["true", "null", '"1"', "-", "1e5", "-0", "1E+400", "0x1"]),
+    ),
+    lambda inner: st.lists(inner, max_size=4).map(lambda items: f"[{', '.join(items)}]"),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize("datatype", NUMBERS)
+@given(items=st.lists(json_numbers, min_size=3, max_size=3))
+def test_whatever_is_read_is_what_the_thorough_way_reads(datatype: str, items: list[str]) -> None:
+    same_or_nothing(datatype, f"[{','.join(items)}]")
+
+
+def same_or_nothing(datatype: str, text: str) -> None:
+    numbers = PlainNumbers.of(datatype, 3)
+    assert numbers is not None
+    quick = numbers.read(text.encode())
+    if quick is not None:
+        thorough = from_json(orjson.loads(text), "x", datatype, 3)
+        assert (quick.dtype, quick.tobytes()) == (thorough.dtype, thorough.tobytes())
 
 
 @pytest.mark.parametrize("datatype", ["BOOL", "BYTES", "FP16", "BF16", "FP8"])

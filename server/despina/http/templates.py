@@ -9,6 +9,7 @@ way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,17 +18,16 @@ import orjson
 
 from despina.errors import DespinaError
 from despina.http.fixed_text import (
-    JsonParts,
     holds_the_inputs,
+    spans_like,
     split_at_data,
-    split_like,
     tells_its_id_once,
     without_id,
 )
 from despina.protocol import tensor_data
 from despina.protocol.encode import Buffer, encode_output, json_data, response_frame
 from despina.protocol.messages import Array, InferRequest, OutputTensor
-from despina.protocol.tensor_data import PlainNumbers
+from despina.protocol.plain_numbers import PlainNumbers
 from despina.scheduling.pending import Pending
 
 if TYPE_CHECKING:
@@ -152,21 +152,26 @@ class Templates:
         if not self._known:
             return None
         request_id, text = without_id(bytes(body))
-        return self._read_json(request_id, text, split_like(text, self._last)) or self._read_json(
-            request_id, text, split_at_data(text)
-        )
+        spans = spans_like(text, self._last)
+        found = self._read_json(request_id, text, self._last, spans) if spans else None
+        if found is not None:
+            return found
+        parts = split_at_data(text)
+        return self._read_json(request_id, text, parts.fixed, parts.spans) if parts is not None else None
 
-    def _read_json(self, request_id: str, text: bytes, parts: JsonParts | None) -> KnownRequest | None:
-        template = self._known.get(parts.fixed) if parts is not None else None
-        if parts is None or template is None:
+    def _read_json(
+        self, request_id: str, text: bytes, fixed: tuple[bytes, ...], spans: Sequence[tuple[int, int]]
+    ) -> KnownRequest | None:
+        template = self._known.get(fixed)
+        if template is None:
             return None
         inputs: dict[str, Array] = {}
         try:
-            for item, (start, end) in zip(template.inputs, parts.spans, strict=True):
+            for item, (start, end) in zip(template.inputs, spans, strict=True):
                 inputs[item.name] = item.read(text[start:end])
         except (orjson.JSONDecodeError, DespinaError):
             return None
-        self._last = parts.fixed
+        self._last = fixed
         return KnownRequest(template, request_id, inputs)
 
     def keep_json(self, body: memoryview, request: InferRequest, pending: Pending) -> None:
@@ -261,11 +266,11 @@ def _fill(
             buffers.append(array.tobytes() if frame.small else array.data)
         return buffers, len(head)
     text = [head]
-    for (name, datatype), array, binary in zip(template.outputs, arrays, template.binary, strict=True):
+    for (_, datatype), array, binary in zip(template.outputs, arrays, template.binary, strict=True):
         if binary:
             buffers.append(array.tobytes() if frame.small else array.data)
         else:
-            text += (json_data(OutputTensor(name, datatype, array)), pieces[(len(text) + 1) // 2])
+            text += (json_data(datatype, array), pieces[(len(text) + 1) // 2])
     buffers[0] = head = b"".join(text)
     return buffers, len(head) if len(buffers) > 1 else 0
 

@@ -9,7 +9,7 @@ import orjson
 from despina.errors import InvalidArgument
 from despina.protocol import bytes_tensor
 from despina.protocol.json import dumps
-from despina.protocol.messages import OutputTensor, Parameter
+from despina.protocol.messages import Array, OutputTensor, Parameter
 
 Buffer = bytes | memoryview
 
@@ -43,7 +43,7 @@ def encode_output(tensor: OutputTensor, binary: bool) -> EncodedOutput:
     """Raises InvalidArgument for datatypes JSON cannot carry."""
     if binary:
         return EncodedOutput(tensor, binary=binary_data(tensor))
-    return EncodedOutput(tensor, data=json_data(tensor))
+    return EncodedOutput(tensor, data=json_data(tensor.datatype, tensor.array))
 
 
 def binary_data(tensor: OutputTensor) -> Buffer:
@@ -58,10 +58,8 @@ def binary_data(tensor: OutputTensor) -> Buffer:
     return array.reshape(-1).view(np.uint8).data
 
 
-def json_data(tensor: OutputTensor) -> bytes:
-    """The tensor's elements as a flat JSON array; FP32 is widened to double first, as the real server prints it."""
-    datatype = tensor.datatype
-    array = tensor.array
+def json_data(datatype: str, array: Array) -> bytes:
+    """A tensor's elements as a flat JSON array; FP32 is widened to double first, as the real server prints it."""
     if datatype in ("FP16", "BF16"):
         raise InvalidArgument(
             f"sending {datatype} data via JSON is not supported. Please use the binary data format for output"

@@ -175,7 +175,7 @@ def encode_response(
 
 
 def _value(output: OutputTensor) -> bytes:
-    data = json_data(output)
+    data = json_data(output.datatype, output.array)
     return data[1:-1] if np.size(output.array) == 1 else data
 
 

@@ -4,17 +4,17 @@ Nesting is not compared with the shape, only the number of elements is. Integers
 do; floats are never taken for integers, booleans never for numbers.
 """
 
-import struct
 from itertools import chain
 
 import numpy as np
-import orjson
-from numpy.typing import NDArray
 
 from despina.errors import Internal, InvalidArgument
 from despina.protocol.datatypes import DATATYPES, Datatype
 from despina.protocol.json import Json, encode_string
 from despina.protocol.messages import Array
+
+_PARSED = {"bool": np.bool_, "unsigned": np.uint64, "signed": np.int64, "float": np.float64}
+"""What numbers in JSON are before they become those of a datatype."""
 
 MAX_DEPTH = 100
 MISMATCH = "Unable to parse 'data': Shape does not match true shape of 'data' field"
@@ -47,40 +47,6 @@ def from_json(data: Json, name: str, datatype_name: str, count: int) -> Array:
     return _number_array(flat, types, datatype, count)
 
 
-class PlainNumbers:
-    """Reads the text of an array that holds nothing but `count` numbers of one datatype, all of them in range: three
-    times as fast as `from_json`, which has to find out what else there might be."""
-
-    _MAX_DEPTH = 8
-
-    @classmethod
-    def of(cls, datatype_name: str, count: int) -> "PlainNumbers | None":
-        """None for datatypes that are not numbers or not sent as JSON."""
-        datatype = DATATYPES.get(datatype_name)
-        if datatype is None or datatype.kind not in ("float", "signed", "unsigned"):
-            return None
-        # numpy's characters for these are struct's, with the same sizes.
-        return cls(struct.Struct(f"{count}{datatype.dtype.char}"), datatype.dtype)
-
-    def __init__(self, packing: struct.Struct, dtype: np.dtype[np.generic]) -> None:
-        self._packing = packing
-        self._dtype = dtype
-
-    def read(self, text: bytes) -> Array | None:
-        """The flat array, read-only; None when `text` is anything else, which is for `from_json` to judge."""
-        if b"t" in text or b"f" in text:
-            return None  # struct takes true and false for numbers
-        try:
-            data = orjson.loads(text)
-            for _ in range(self._MAX_DEPTH):
-                if type(data[0]) is not list:
-                    break
-                data = list(chain.from_iterable(data))
-            return np.frombuffer(self._packing.pack(*data), self._dtype)
-        except (struct.error, ValueError, TypeError, LookupError, OverflowError):
-            return None
-
-
 def flatten(data: list[Json], prefix: str) -> tuple[list[Json], set[type]]:
     """The elements of arbitrarily nested lists, in order, and the types among them. Raises InvalidArgument beyond
     MAX_DEPTH levels; its text begins with `prefix`."""
@@ -103,7 +69,7 @@ def _number_array(flat: list[Json], types: set[type], datatype: Datatype, count:
     if len(flat) > count:
         raise Internal(MISMATCH)
     try:
-        array = _convert(flat, datatype)
+        array = c_cast(np.array(flat, _PARSED[datatype.kind]), datatype.dtype)
     except OverflowError:
         raise Internal(f"Unable to parse 'data': attempt to access JSON {complaint}") from None
     if len(flat) < count:
@@ -111,20 +77,10 @@ def _number_array(flat: list[Json], types: set[type], datatype: Datatype, count:
     return array
 
 
-def _convert(flat: list[Json], datatype: Datatype) -> Array:
-    if datatype.kind == "unsigned":
-        return np.array(flat, np.uint64).astype(datatype.dtype)
-    if datatype.kind == "signed":
-        return np.array(flat, np.int64).astype(datatype.dtype)
-    if datatype.name == "FP32":
-        return _narrow(np.array(flat, np.float64))
-    return np.array(flat, datatype.dtype)
-
-
-def _narrow(doubles: NDArray[np.float64]) -> NDArray[np.float32]:
-    """What a C cast makes of doubles: infinity where a float has no such number."""
-    with np.errstate(over="ignore"):
-        return doubles.astype(np.float32)
+@np.errstate(over="ignore")
+def c_cast(numbers: Array, dtype: np.dtype[np.generic]) -> Array:
+    """What C makes of numbers in a narrower type: integers wrap, and what a float cannot hold becomes infinity."""
+    return numbers.astype(dtype, copy=False)
 
 
 def _bytes_array(flat: list[Json]) -> Array:
