@@ -28,7 +28,7 @@ class Answering:
     def __init__(self, body: bytes) -> None:
         self._body = body
 
-    def __call__(self, server: Any, model: Any, reply: Callable[[InferReply], None]) -> "Answering":
+    def __call__(self, server: Any, model: Any, reply: Callable[[InferReply], None], client: object) -> "Answering":
         self._reply = reply
         return self
 

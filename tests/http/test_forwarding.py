@@ -65,7 +65,7 @@ class RecordingModel:
         self.templates = Templates(self)  # type: ignore[arg-type]
         self.requests: list[InferRequest] = []
 
-    def submit(self, request: InferRequest, on_done: object, trace: object = None) -> None:
+    def submit(self, request: InferRequest, on_done: object, trace: object, client: object) -> None:
         self.requests.append(request)
         raise InvalidArgument("seen")
 

@@ -13,12 +13,16 @@ def test_a_request_that_cannot_be_remembered_is_answered_once(caplog: pytest.Log
     def fail(*_: object) -> None:
         raise MemoryError("no room for one more")
 
+    def submit(request: object, on_done: Any, trace: object, client: object) -> Any:
+        submitted.append(on_done)
+        return SimpleNamespace(error=KeyError("late"))
+
     submitted: list[Any] = []
     model: Any = SimpleNamespace(
         name="m",
         trace=SimpleNamespace(active=False),
         templates=SimpleNamespace(find_json=lambda body: None, keep_json=fail),
-        submit=lambda request, on_done, trace: submitted.append(on_done) or SimpleNamespace(error=KeyError("late")),
+        submit=submit,
     )
     server: Any = SimpleNamespace(limits=Limits(), find_region=no_shared_memory)
     replies: list[InferReply] = []

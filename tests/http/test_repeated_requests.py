@@ -37,15 +37,16 @@ class Wire:
         self.known = True
         self._loop = loop
         self.taken: list[tuple[str, bytes]] = []
+        self.clients: list[object] = []
         self.written: list[bytes] = []
         config = uvicorn.Config(application, lifespan="off", log_config=None)
         config.load()
         server: Any = SimpleNamespace(models=SimpleNamespace(get=self._model))
         lane = Lane(server, RequestHeads(LaneRules()))
-        self._connection = InferLane(config, ServerState(), {}, loop, lane=lane)
+        self.connection = InferLane(config, ServerState(), {}, loop, lane=lane)
         transport: Any = SimpleNamespace(write=self.written.append, is_closing=bool, get_extra_info=lambda *_: None)
         transport.pause_reading = transport.resume_reading = lambda: None
-        self._connection.connection_made(transport)
+        self.connection.connection_made(transport)
 
     def _model(self, name: str, version: int | None) -> object:
         try:
@@ -53,7 +54,9 @@ class Wire:
         except KeyError:
             raise NotFound(f"no model {name}") from None
 
-    def exchange(self, server: Any, model: object, reply: Callable[[InferReply], None]) -> Any:
+    def exchange(self, server: Any, model: object, reply: Callable[[InferReply], None], client: object) -> Any:
+        self.clients.append(client)
+
         def start(body: memoryview, header_length: str) -> object:
             self.taken.append(("in full", bytes(body[int(header_length) :])))
             reply(InferReply(200, [b"{}"]))
@@ -70,7 +73,7 @@ class Wire:
         """Which ways these took."""
         del self.taken[:]
         for each in requests:
-            self._connection.data_received(each)
+            self.connection.data_received(each)
             self._loop.run_until_complete(asyncio.sleep(0))
         return list(self.taken)
 
@@ -89,6 +92,12 @@ def test_only_the_tensors_of_a_request_that_begins_the_same_are_looked_at(wire: 
     assert wire.send(request()) == [("in full", TENSOR)]
     assert wire.send(*map(request, others)) == [("short", tensor) for tensor in others]
     assert len(wire.written) == 4
+
+
+def test_all_requests_of_a_connection_are_those_of_one_client(wire: Wire) -> None:
+    wire.send(request(), request(), request(model="n"))
+    assert len(wire.clients) == 3
+    assert set(wire.clients) == {wire.connection}
 
 
 def test_a_request_that_nobody_knows_takes_the_full_way_each_time(wire: Wire) -> None:

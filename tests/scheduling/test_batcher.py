@@ -412,6 +412,17 @@ def test_two_groups_of_clients_of_a_short_model_become_one(make_stage, clock) ->
     assert stage.ran == [2, 4]
 
 
+def test_clients_that_are_all_back_at_once_are_not_waited_for(make_stage, clock) -> None:
+    stage = make_stage()
+    clock.round_ns = 10_000
+    stage.inline = True
+    for round_number in range(1, 4):
+        for client in "abcd":
+            stage.submit(settle=False, client=client)
+        clock.settle_once()
+        assert stage.ran == [4] * round_number
+
+
 def test_the_first_group_is_not_waited_for_any_longer_than_a_moment(make_stage, clock) -> None:
     stage = make_stage()
     start_ns = clock.now_ns()

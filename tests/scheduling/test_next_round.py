@@ -1,14 +1,38 @@
+from collections.abc import Iterable
+
 import pytest
 
 from despina.scheduling.next_round import AWAKE_NS, MOST_SKIPPED, SKIPPED, WAIT_NS, NextRound
+from despina.scheduling.pending import Pending
 
 US = 1_000
 LONG = 10 * (WAIT_NS + AWAKE_NS)
 
 
+def requests(clients: Iterable[object]) -> list[Pending]:
+    return [Pending({}, 1, lambda pending: None, client=client) for client in clients]
+
+
+class Rounds:
+    """A NextRound for requests whose clients are known by letters, or not at all where there is but a number."""
+
+    def __init__(self) -> None:
+        self._rounds = NextRound()
+
+    def ran(self, clients: str | int) -> None:
+        self._rounds.ran(self._requests(clients))
+
+    def waits(self, clients: str | int, now_ns: int) -> bool:
+        pending = self._requests(clients)
+        return self._rounds.waits(pending, len(pending), now_ns)
+
+    def _requests(self, clients: str | int) -> list[Pending]:
+        return requests(clients if isinstance(clients, str) else [None] * clients)
+
+
 @pytest.fixture
-def rounds() -> NextRound:
-    return NextRound()
+def rounds() -> Rounds:
+    return Rounds()
 
 
 def test_without_a_batch_on_the_loop_nobody_waits(rounds) -> None:
@@ -65,6 +89,30 @@ def test_two_groups_become_one(rounds) -> None:
     assert not rounds.waits(4, 160 * US)
 
 
+@pytest.mark.parametrize("back", ["a", "ab", "abc"])
+def test_who_is_back_already_is_not_expected_once_more(rounds, back) -> None:
+    for now in range(0, 10 * LONG, LONG):
+        rounds.ran("abcd")
+        assert rounds.waits(back, now)
+        assert not rounds.waits("abcd", now + 10 * US)
+        rounds.ran("abcd")
+        assert not rounds.waits("abcd", now + 20 * US)
+
+
+def test_who_asked_in_the_meantime_is_expected_beside_those_who_were_answered(rounds) -> None:
+    rounds.ran("ab")
+    assert rounds.waits("ca", 0)
+    assert not rounds.waits("cab", 10 * US)
+
+
+def test_who_was_answered_earlier_has_asked_in_the_meantime(rounds) -> None:
+    rounds.ran("ab")
+    assert rounds.waits("c", 0)
+    rounds.ran("c")
+    assert rounds.waits("ab", 0)
+    assert not rounds.waits("abc", 10 * US)
+
+
 def test_who_does_not_come_back_is_waited_for_once_and_not_long(rounds) -> None:
     rounds.ran(4)
     assert rounds.waits(3, LONG)
@@ -78,7 +126,7 @@ def test_who_does_not_come_back_is_waited_for_once_and_not_long(rounds) -> None:
 class Client:
     """Asks while another one's batch runs, so that this one is waited for."""
 
-    def __init__(self, rounds: NextRound) -> None:
+    def __init__(self, rounds: Rounds) -> None:
         self._rounds = rounds
         self._now = 0
 

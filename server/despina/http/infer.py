@@ -70,7 +70,7 @@ def compressed(reply: InferReply, encoding: str) -> InferReply:
 class InferExchange:
     """One request and its reply. `reply` is called exactly once, perhaps before `start` returns."""
 
-    __slots__ = ("_amend", "_reply", "_request", "_server", "_template", "_trace", "model", "pending")
+    __slots__ = ("_amend", "_client", "_reply", "_request", "_server", "_template", "_trace", "model", "pending")
 
     def __init__(
         self,
@@ -78,12 +78,14 @@ class InferExchange:
         model: Model,
         reply: Callable[[InferReply], None],
         amend: Callable[[InferRequest], None] | None = None,
+        client: object = None,
     ) -> None:
-        """`amend` may change the decoded request before the model checks it."""
+        """`amend` may change the decoded request before the model checks it; `client` is that of `Pending`."""
         self._server = server
         self._amend = amend
         self.model = model
         self._reply = reply
+        self._client = client
         self._template: RequestTemplate | None = None
         self._request: InferRequest | None = None
         self._trace: Trace | None = None
@@ -146,7 +148,7 @@ class InferExchange:
         self._request = request = decode.decode_request(body, length, context)
         if self._amend is not None:
             self._amend(request)
-        self.pending = self.model.submit(request, self._done, self._trace)
+        self.pending = self.model.submit(request, self._done, self._trace, self._client)
 
     def _find(self, body: memoryview, length: int) -> KnownRequest | None:
         templates: Templates = self.model.templates
@@ -169,6 +171,7 @@ class InferExchange:
             template.byte_size,
             template.request.parameters,
             self._trace,
+            self._client,
         )
         self.model.schedule(pending)
 

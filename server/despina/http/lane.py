@@ -174,7 +174,7 @@ class InferLane(CollectingConnection):
         except DespinaError as error:
             self._send(error_reply(error))
             return None
-        self._exchange = exchange = InferExchange(server, model, self._replied)
+        self._exchange = exchange = InferExchange(server, model, self._replied, client=self)
         return exchange
 
     def _replied(self, reply: InferReply) -> None:

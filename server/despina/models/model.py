@@ -74,18 +74,24 @@ class Model:
         """Hand an admitted request to the scheduler."""
         self._find_model = options.find_model
 
-    def submit(self, request: InferRequest, on_done: Callable[[Pending], None], trace: Trace | None = None) -> Pending:
+    def submit(
+        self,
+        request: InferRequest,
+        on_done: Callable[[Pending], None],
+        trace: Trace | None = None,
+        client: object = None,
+    ) -> Pending:
         """Check a request against the model and hand it to the scheduler; `on_done` is called once with the answer.
         Raises DespinaError when it does not fit or cannot be taken."""
         admitted = self.signature.admit(request)
         outputs = tuple(sorted(output.name for output in request.outputs)) or None
-        return self._submit(request, admitted, outputs, on_done, trace)
+        return self._submit(request, admitted, outputs, on_done, trace, client)
 
     def submit_step(self, request: StepRequest, on_done: Callable[[Pending], None]) -> Pending:
         """As `submit`, for a request of an ensemble: its tensors are arrays already, and they are not copied."""
         admitted = self.signature.admit_arrays(request.inputs, request.id)
         on_done = on_done if request.trace is None else self._traced(request.trace, on_done)
-        return self._submit(request, admitted, request.outputs, on_done, request.trace)
+        return self._submit(request, admitted, request.outputs, on_done, request.trace, None)
 
     def _submit(
         self,
@@ -94,6 +100,7 @@ class Model:
         outputs: tuple[str, ...] | None,
         on_done: Callable[[Pending], None],
         trace: Trace | None,
+        client: object,
     ) -> Pending:
         pending = Pending(
             admitted.inputs,
@@ -107,6 +114,7 @@ class Model:
             admitted.byte_size,
             request.parameters,
             trace,
+            client,
             request.correlation_id,
             request.sequence_start,
             request.sequence_end,

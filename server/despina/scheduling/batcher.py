@@ -158,7 +158,8 @@ class Batcher:
             self._hold_requests = 0
         if self._someone_gone:
             self._drop_cancelled()
-        if not self._idle_callbacks and self._next_round.waits(self._statistics.pending, self._clock.now_ns()):
+        pending, now = self._statistics.pending, self._clock.now_ns()
+        if not self._idle_callbacks and self._next_round.waits(self._queue, pending, now):
             self.ask_turn()
             return
         self._set_timer(self._fill())
@@ -282,7 +283,7 @@ class Batcher:
         idle_before = len(self._instances.idle)
         runner.run(gather(batch, self._options.batches_rows), size, partial(self._finish, batch, runner))
         has_run = len(self._instances.idle) > idle_before
-        self._next_round.ran(requests if has_run else 0)
+        self._next_round.ran(batch.requests if has_run else ())
         return has_run
 
     def _finish(self, batch: FormedBatch, runner: InstanceRunner, outcome: Outcome) -> None:

@@ -9,6 +9,10 @@
 Either lasts no longer than the way to a client and back takes, and is left out for some batches after it was in vain.
 """
 
+from collections.abc import Iterable, Sequence
+
+from despina.scheduling.pending import Pending
+
 AWAKE_NS = 100_000
 WAIT_NS = 60_000
 SKIPPED = 2
@@ -22,21 +26,26 @@ class NextRound:
 
     def __init__(self) -> None:
         self._ran = 0
+        self._answered: set[object] = set()
         self._expected = 0
         self._first = _Wait(AWAKE_NS)
         self._others = _Wait(WAIT_NS)
 
-    def ran(self, requests: int) -> None:
-        """A batch of so many requests has run on the loop's thread; 0 for one that runs elsewhere. Those who asked in
-        the meantime are seen at the next turn."""
-        self._ran = requests
+    def ran(self, requests: Sequence[Pending]) -> None:
+        """A batch of these requests has run on the loop's thread; none for one that runs elsewhere. At the next turn
+        those are seen who asked in the meantime, and those who were answered first and have asked again already."""
+        self._ran = len(requests)
+        self._answered = {pending.client for pending in requests if pending.client is not None}
         self._expected = 0
 
-    def waits(self, pending: int, now_ns: int) -> bool:
-        """Whether to wait for more than the requests that are pending, and be asked about it again at once."""
+    def waits(self, queue: Iterable[Pending], pending: int, now_ns: int) -> bool:
+        """Whether to wait for more than the requests that are `pending`, those in the `queue` among them, and be asked
+        about it again at once."""
         if self._ran:
-            self._expected = self._ran + pending
+            again = sum([each.client in self._answered for each in queue])
+            self._expected = self._ran + pending - again
             self._ran = 0
+            self._answered.clear()
             self._first.begin_round()
             self._others.begin_round()
         if pending >= self._expected:

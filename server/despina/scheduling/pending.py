@@ -27,7 +27,8 @@ class Pending:
     `inputs` have the shape the model takes (batch dimension first when it batches); `rows` is that first dimension, or
     1 for models that do not batch. `shape_key` tells requests apart that must not share a batch; None when every
     request of the model has the same shapes. `outputs` names the wanted outputs, None for all. `on_done` is called
-    exactly once, on the event loop's thread, when `results` or `error` is set. Times are `time.monotonic_ns`;
+    exactly once, on the event loop's thread, when `results` or `error` is set. `client` is who asks, one request at a
+    time, as far as that is known. Times are `time.monotonic_ns`;
     `compute_ns` is what the steps of an ensemble took together, to gather inputs, to compute and to place outputs.
     """
 
@@ -42,6 +43,7 @@ class Pending:
     byte_size: int = 0
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     trace: Trace | None = None
+    client: object = None
     correlation_id: int | str = 0
     sequence_start: bool = False
     sequence_end: bool = False

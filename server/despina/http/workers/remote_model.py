@@ -68,7 +68,13 @@ class RemoteModel:
         self._sender = sender
         self._kinds: dict[object, tuple[bytes, Layout]] = {}
 
-    def submit(self, request: InferRequest, on_done: Callable[[Pending], None], trace: Trace | None = None) -> Pending:
+    def submit(
+        self,
+        request: InferRequest,
+        on_done: Callable[[Pending], None],
+        trace: Trace | None = None,
+        client: object = None,
+    ) -> Pending:
         """As `Model.submit`. Raises Elsewhere for requests that say more than is sent to the owner."""
         if not _is_plain(request):
             raise Elsewhere
