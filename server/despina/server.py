@@ -38,6 +38,7 @@ from despina.protocol.decode import Limits
 from despina.protocol.messages import SharedMemory
 from despina.repository.bare import as_repositories
 from despina.scheduling.clock import LoopClock
+from despina.scheduling.outbox import Outbox
 from despina.scheduling.rate_limiter import RateLimiter, Resource
 from despina.scheduling.request_queue import QueueLimits
 from despina.scheduling.response_cache import open_cache
@@ -71,7 +72,10 @@ class Server:
         check_tls(settings)
         self._clock = clock
         self.cache = open_cache(settings.cache_config)
-        self._scheduling = replace(scheduling_options(settings), cache=self.cache, find_model=self._find_model)
+        self.outbox = Outbox()
+        self._scheduling = replace(
+            scheduling_options(settings), cache=self.cache, find_model=self._find_model, outbox=self.outbox
+        )
         self.models: Models[Model] = Models(settings, self._make_model)
         self.metrics = open_metrics(self)
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvicorn
@@ -13,6 +13,7 @@ from despina.errors import NotFound
 from despina.http.infer import InferReply
 from despina.http.lane import InferLane, Lane
 from despina.http.request_head import LaneRules, RequestHeads
+from despina.scheduling.outbox import Outbox
 
 JSON = b'{"inputs":[]}'
 TENSOR = b"0123456789abcdef"
@@ -42,11 +43,13 @@ class Wire:
         config = uvicorn.Config(application, lifespan="off", log_config=None)
         config.load()
         server: Any = SimpleNamespace(models=SimpleNamespace(get=self._model))
-        lane = Lane(server, RequestHeads(LaneRules()))
+        self.outbox = Outbox()
+        lane = Lane(server, RequestHeads(LaneRules()), outbox=self.outbox)
         self.connection = InferLane(config, ServerState(), {}, loop, lane=lane)
-        transport: Any = SimpleNamespace(write=self.written.append, is_closing=bool, get_extra_info=lambda *_: None)
+        self.transport = transport = SimpleNamespace(is_closing=bool, get_extra_info=lambda *_: None)
+        transport.write, transport.writelines = self.written.append, self.written.extend
         transport.pause_reading = transport.resume_reading = lambda: None
-        self.connection.connection_made(transport)
+        self.connection.connection_made(cast("Any", transport))
 
     def _model(self, name: str, version: int | None) -> object:
         try:
@@ -131,3 +134,13 @@ def test_a_model_that_is_gone_is_an_error_until_it_is_back(wire: Wire) -> None:
     assert wire.written[-1].startswith(b"HTTP/1.1 404 ")
     wire.models["m"] = model
     assert wire.send(request()) == [("short", TENSOR)]
+
+
+def test_the_last_answer_of_a_connection_is_written_before_that_is_closed(wire: Wire) -> None:
+    written_before: list[int] = []
+    wire.transport.close = lambda: written_before.append(len(wire.written))
+    wire.transport.abort = lambda: None
+    with wire.outbox.together():
+        wire.connection.send_400_response("Invalid HTTP request received.")
+    assert b"connection: close" in wire.written[0]
+    assert written_before == [2]

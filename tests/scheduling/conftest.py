@@ -10,6 +10,7 @@ from despina.errors import DespinaError
 from despina.scheduling.answers import Answers, OrderedAnswers
 from despina.scheduling.batch_policy import BatchPolicy, next_batch
 from despina.scheduling.batcher import Batcher, BatcherOptions, one_at_a_time
+from despina.scheduling.outbox import Outbox
 from despina.scheduling.outcome import Outcome
 from despina.scheduling.pace import FastestBatch
 from despina.scheduling.pending import Pending
@@ -181,7 +182,7 @@ def clock() -> VirtualClock:
 @pytest.fixture
 def make_stage(clock: VirtualClock) -> Callable[..., Stage]:
     def make(
-        policy: BatchPolicy | None = EIGHT,
+        policy: BatchPolicy | int | None = EIGHT,
         *,
         instances: int = 1,
         rules: QueueRules | None = None,
@@ -189,13 +190,15 @@ def make_stage(clock: VirtualClock) -> Callable[..., Stage]:
         ordered: bool = False,
         estimate: bool = False,
         slo_ms: float = 0,
+        outbox: Outbox | None = None,
         **options: object,
     ) -> Stage:
         stage = Stage(clock, ModelStatistics())
+        policy = BatchPolicy(policy) if isinstance(policy, int) else policy
         runners = stage.runners = [FakeRunner(f"instance_{number}", stage) for number in range(instances)]
         fastest = FastestBatch(policy.max_batch_size if policy else 1, instances) if estimate else None
         queue = FifoQueue(limits) if rules is None else PolicyQueue(rules, limits, fastest and fastest.wait_ns)
-        answers = (OrderedAnswers if ordered else Answers)(clock, stage.statistics)
+        answers = (OrderedAnswers if ordered else Answers)(clock, stage.statistics, outbox or Outbox())
         decide = one_at_a_time if policy is None else lambda q, now, batch: next_batch(q, now, policy, batch)
         settings = BatcherOptions(**{"prefetch": rules is None and not slo_ms, **options})
         if slo_ms:

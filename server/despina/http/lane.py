@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.config import Config
@@ -29,6 +29,7 @@ from despina.http.compression import IN_THREAD_SIZE
 from despina.http.infer import InferExchange, InferReply, compressed, error_reply
 from despina.http.reply_head import reply_head
 from despina.http.request_head import InferHead, RequestHeads, without_upgrade
+from despina.scheduling.outbox import Outbox
 
 if TYPE_CHECKING:
     from despina.http.templates import RequestTemplate
@@ -56,11 +57,13 @@ class _Beginning:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """What all connections share. Without a budget, bodies take what memory they like."""
+    """What all connections share. Without a budget, bodies take what memory they like. Small replies leave by the
+    `outbox`."""
 
     server: Server
     heads: RequestHeads
     budget: BodyBudget | None = None
+    outbox: Outbox = field(default_factory=Outbox)
 
 
 class InferLane(CollectingConnection):
@@ -204,8 +207,8 @@ class InferLane(CollectingConnection):
         self.server_state.total_requests += 1
         size = reply.size
         head = reply_head(reply, size, self._closing)
-        if size <= JOIN_LIMIT:
-            self.transport.write(b"".join((head, *reply.buffers)))
+        if size <= JOIN_LIMIT and not self._closing:
+            self._lane.outbox.put(self.transport, b"".join((head, *reply.buffers)))
         else:
             self.transport.writelines([head, *(memoryview(buffer).cast("B") for buffer in reply.buffers)])
         if self._closing:

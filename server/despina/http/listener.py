@@ -114,7 +114,8 @@ def application_listener(server: Server, sock: socket.socket | None, tls: TlsOpt
     """The lane, and behind it the application, behind a gate when there are API keys."""
     settings = server.settings
     budget = body_budget(settings)
-    protocol = functools.partial(InferLane, lane=Lane(server, RequestHeads(lane_rules(settings)), budget))
+    lane = Lane(server, RequestHeads(lane_rules(settings)), budget, server.outbox)
+    protocol = functools.partial(InferLane, lane=lane)
     app: ASGIApp = make_app(server, endpoints(settings))
     if budget is not None:
         app = BodyGate(app, budget)

@@ -23,6 +23,7 @@ from despina.scheduling.batcher import Batcher, BatcherOptions, Decide, one_at_a
 from despina.scheduling.clock import Clock
 from despina.scheduling.ensemble import EnsembleScheduler
 from despina.scheduling.ensemble_step import FindModel
+from despina.scheduling.outbox import Outbox
 from despina.scheduling.oversize import Oversize
 from despina.scheduling.pace import BatchObserver, FastestBatch
 from despina.scheduling.pending import Pending
@@ -47,7 +48,7 @@ class SchedulingOptions:
     the event loop's thread; `hold_requests` and `hold_backlog` are TRITONSERVER_DELAY_SCHEDULER and
     TRITONSERVER_BACKLOG_DELAY_SCHEDULER; `rate_limiter` is the server's, None when rates are not limited, and so is
     `cache`. `processes` is how many instances may get a process of their own, None for no such thing. `find_model` is
-    where ensembles find their steps."""
+    where ensembles find their steps, `outbox` where answers leave."""
 
     queue_limits: QueueLimits = field(default_factory=QueueLimits)
     cores: int = 0
@@ -57,6 +58,7 @@ class SchedulingOptions:
     cache: ResponseCache | None = None
     processes: Semaphore | None = None
     find_model: FindModel | None = None
+    outbox: Outbox = field(default_factory=Outbox)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,7 @@ def _batcher(
     parts: Parts, queue: RequestQueue, decide: Decide, options: BatcherOptions, observer: BatchObserver | None = None
 ) -> Batcher:
     ordered = parts.config.dynamic_batching.preserve_ordering
-    answers = (OrderedAnswers if ordered else Answers)(parts.clock, parts.statistics)
+    answers = (OrderedAnswers if ordered else Answers)(parts.clock, parts.statistics, parts.options.outbox)
     return Batcher(queue, decide, list(parts.runners), parts.clock, parts.statistics, answers, options, observer)
 
 

@@ -8,9 +8,13 @@ from despina.errors import DespinaError, Unsupported
 from despina.scheduling.clock import Clock
 from despina.scheduling.explanation import EXPLAIN, explain
 from despina.scheduling.formed_batch import FormedBatch, rows_of
+from despina.scheduling.outbox import Outbox
 from despina.scheduling.outcome import Outcome
 from despina.telemetry.statistics import ModelStatistics
 from despina_backends.base import Execution
+
+TOGETHER = 12
+"""Answers to so many requests leave together. In smaller batches the first ones lose more than the others gain."""
 
 
 class AnswerOrder(Protocol):
@@ -28,9 +32,10 @@ class AnswerOrder(Protocol):
 class Answers:
     """Answers every batch as soon as it has run."""
 
-    def __init__(self, clock: Clock, statistics: ModelStatistics) -> None:
+    def __init__(self, clock: Clock, statistics: ModelStatistics, outbox: Outbox) -> None:
         self._clock = clock
         self._statistics = statistics
+        self._outbox = outbox
 
     def started(self, batch: FormedBatch) -> None:
         """There is nothing to remember."""
@@ -40,8 +45,11 @@ class Answers:
         if outcome.execution is None:
             assert outcome.error is not None
             self._fail(batch, outcome.error, outcome.started_ns)
-        else:
+        elif len(batch.requests) < TOGETHER:
             self._succeed(batch, outcome.execution, outcome.started_ns, held_ns)
+        else:
+            with self._outbox.together():
+                self._succeed(batch, outcome.execution, outcome.started_ns, held_ns)
 
     def _fail(self, batch: FormedBatch, error: DespinaError, started_ns: int) -> None:
         now = self._clock.now_ns()
@@ -108,9 +116,9 @@ class OrderedAnswers:
     Requests that never start have no slot and are refused at once.
     """
 
-    def __init__(self, clock: Clock, statistics: ModelStatistics) -> None:
+    def __init__(self, clock: Clock, statistics: ModelStatistics, outbox: Outbox) -> None:
         self._clock = clock
-        self._answers = Answers(clock, statistics)
+        self._answers = Answers(clock, statistics, outbox)
         self._slots: deque[_Slot] = deque()
 
     def started(self, batch: FormedBatch) -> None:
