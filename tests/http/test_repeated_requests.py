@@ -29,6 +29,29 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     raise AssertionError("not needed here")
 
 
+class Transport:
+    """Keeps what is written; `closed_after` is how much of it was there when it was closed."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.write, self.writelines = self.written.append, self.written.extend
+        self.closed_after: int | None = None
+
+    def is_closing(self) -> bool:
+        return self.closed_after is not None
+
+    def close(self) -> None:
+        self.closed_after = len(self.written)
+
+    def get_extra_info(self, name: str) -> None:
+        """There is no socket to tell of."""
+
+    def pause_reading(self) -> None:
+        """Nothing is read from here."""
+
+    resume_reading = pause_reading
+
+
 class Wire:
     """A connection without a socket. `taken` tells of every request which way it took and with which tensors; every
     model knows the requests that it is sent, unless `known` is false."""
@@ -39,17 +62,14 @@ class Wire:
         self._loop = loop
         self.taken: list[tuple[str, bytes]] = []
         self.clients: list[object] = []
-        self.written: list[bytes] = []
         config = uvicorn.Config(application, lifespan="off", log_config=None)
         config.load()
         server: Any = SimpleNamespace(models=SimpleNamespace(get=self._model))
         self.outbox = Outbox()
         lane = Lane(server, RequestHeads(LaneRules()), outbox=self.outbox)
         self.connection = InferLane(config, ServerState(), {}, loop, lane=lane)
-        self.transport = transport = SimpleNamespace(is_closing=bool, get_extra_info=lambda *_: None)
-        transport.write, transport.writelines = self.written.append, self.written.extend
-        transport.pause_reading = transport.resume_reading = lambda: None
-        self.connection.connection_made(cast("Any", transport))
+        self.transport = Transport()
+        self.connection.connection_made(cast("Any", self.transport))
 
     def _model(self, name: str, version: int | None) -> object:
         try:
@@ -94,7 +114,7 @@ def test_only_the_tensors_of_a_request_that_begins_the_same_are_looked_at(wire: 
     others = [bytes([number]) * len(TENSOR) for number in range(3)]
     assert wire.send(request()) == [("in full", TENSOR)]
     assert wire.send(*map(request, others)) == [("short", tensor) for tensor in others]
-    assert len(wire.written) == 4
+    assert len(wire.transport.written) == 4
 
 
 def test_all_requests_of_a_connection_are_those_of_one_client(wire: Wire) -> None:
@@ -131,16 +151,14 @@ def test_a_model_that_is_gone_is_an_error_until_it_is_back(wire: Wire) -> None:
     wire.send(request())
     model = wire.models.pop("m")
     assert wire.send(request()) == []
-    assert wire.written[-1].startswith(b"HTTP/1.1 404 ")
+    assert wire.transport.written[-1].startswith(b"HTTP/1.1 404 ")
     wire.models["m"] = model
     assert wire.send(request()) == [("short", TENSOR)]
 
 
 def test_the_last_answer_of_a_connection_is_written_before_that_is_closed(wire: Wire) -> None:
-    written_before: list[int] = []
-    wire.transport.close = lambda: written_before.append(len(wire.written))
-    wire.transport.abort = lambda: None
     with wire.outbox.together():
         wire.connection.send_400_response("Invalid HTTP request received.")
-    assert b"connection: close" in wire.written[0]
-    assert written_before == [2]
+    head, _ = wire.transport.written
+    assert b"connection: close" in head
+    assert wire.transport.closed_after == 2
