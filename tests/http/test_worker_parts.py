@@ -35,6 +35,7 @@ from despina.models.signature import Signature
 from despina.protocol.decode import Limits
 from despina.protocol.json import dumps, loads
 from despina.protocol.messages import InferInput, InferRequest
+from despina.scheduling.outbox import Outbox
 from despina.scheduling.pending import Pending
 from despina.settings import Settings
 from despina.telemetry.logging import LogSettings
@@ -335,7 +336,7 @@ class Pair:
 
     def __init__(self, model: FakeModel, requests: Arena, results: Arena) -> None:
         self.serving: FakeModel | None = model
-        server: Any = SimpleNamespace(models=SimpleNamespace(get=self._get))
+        server: Any = SimpleNamespace(models=SimpleNamespace(get=self._get), outbox=Outbox())
         # In two processes each side has an object of its own; slots are handed out by one side only.
         self.owner = OwnerChannel(server, requests, results, lambda: None)
         self.front = FrontChannel(requests, results, LogSettings())

@@ -25,6 +25,7 @@ from despina.http.workers.front_process import start_process
 from despina.http.workers.held_port import share_port
 from despina.http.workers.supervisor import WorkerListener, reserve_port
 from despina.protocol import bytes_tensor
+from despina.scheduling.outbox import Outbox
 from despina.settings import Settings
 from despina.telemetry.logging import LogSettings
 
@@ -399,7 +400,7 @@ def test_a_front_end_that_hangs_does_not_keep_the_server_from_exiting(repository
 
 def test_a_front_end_that_starts_while_the_server_stops_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(model_repository=(), http_address="127.0.0.1", http_port=free_port(), http_workers=2)
-    server: Any = SimpleNamespace(settings=settings, logging=LogSettings())
+    server: Any = SimpleNamespace(settings=settings, logging=LogSettings(), outbox=Outbox())
     application: Any = None
 
     async def run(reserved: socket.socket) -> str:

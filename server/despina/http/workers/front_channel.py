@@ -18,6 +18,7 @@ from despina.http.workers.messages import Frame, FrameReader, frame
 from despina.http.workers.remote_model import Elsewhere, Outgoing, RemoteModel
 from despina.protocol.json import dumps, loads
 from despina.protocol.messages import Array
+from despina.scheduling.outbox import Outbox
 from despina.scheduling.pending import Pending
 from despina.telemetry.logging import LogSettings
 
@@ -44,6 +45,7 @@ class FrontChannel(asyncio.Protocol):
         self._requests = requests
         self._results = results
         self._log = log
+        self.outbox = Outbox()
         self._reader = FrameReader()
         self._numbers = itertools.count()
         self._under_way: dict[int, _Sent] = {}
@@ -67,9 +69,13 @@ class FrontChannel(asyncio.Protocol):
 
     def _write(self, kind: int, number: int = 0, offset: int = 0, extra: bytes = b"", body: bytes = b"") -> None:
         assert self._transport is not None
-        self._transport.write(frame(kind, number, offset, extra, body))
+        self.outbox.put(self._transport, frame(kind, number, offset, extra, body))
 
     def data_received(self, data: bytes) -> None:
+        with self.outbox.together():
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
         for arrived in self._reader.feed(data):
             if arrived.kind == messages.RESULT:
                 self._result(arrived)
@@ -155,14 +161,12 @@ class FrontChannel(asyncio.Protocol):
             layout = remember(self._layouts, answer.body, read_layout(loads(answer.body)))
         if answer.extra:
             pending.response_parameters = loads(answer.extra)
-        pending.succeed(self._take_results(layout, answer.offset))
-
-    def _take_results(self, layout: Layout, offset: int) -> dict[str, Array]:
-        if layout.size <= COPIED_SIZE:
-            results = layout.read(self._results.memory[offset : offset + layout.size], 0)
+        offset, size = answer.offset, layout.size
+        if size <= COPIED_SIZE:
+            pending.succeed(layout.read(self._results.memory[offset : offset + size], 0))
             self._release(offset)
-            return results
-        return layout.read(self._results.view(offset, layout.size, self._release), 0)
+        else:
+            pending.succeed(layout.read(self._results.view(offset, size, self._release), 0))
 
     def _release(self, offset: int) -> None:
         self._write(messages.RELEASE, offset=offset)

@@ -67,6 +67,6 @@ def front_listener(settings: Settings, channel: FrontChannel, door: Door) -> Lis
     """The inference port of this process."""
     sock = bind(settings.http_address, settings.http_port, True, "HTTP")
     server: Any = FrontServer(Limits(settings.http_max_input_size))
-    lane = Lane(server, RequestHeads(lane_rules(settings)), body_budget(settings))
+    lane = Lane(server, RequestHeads(lane_rules(settings)), body_budget(settings), channel.outbox)
     protocol: Any = partial(FrontLane, lane=lane, channel=channel)
     return Listener(sock, uvicorn_config(Relay(door), settings, protocol, tls_options(settings)))

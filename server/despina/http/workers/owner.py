@@ -90,9 +90,8 @@ class OwnerChannel(asyncio.Protocol):
         self._write(messages.LOG, body=dumps(settings.switches))
 
     def _write(self, kind: int, number: int = 0, offset: int = 0, extra: bytes = b"", body: bytes = b"") -> None:
-        # The loop collects what is written in one of its turns into one system call.
         if self._transport is not None:
-            self._transport.write(frame(kind, number, offset, extra, body))
+            self._server.outbox.put(self._transport, frame(kind, number, offset, extra, body))
 
     def data_received(self, data: bytes) -> None:
         for arrived in self._reader.feed(data):
