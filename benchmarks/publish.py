@@ -22,7 +22,7 @@ def publish(taken: record.Record, name: str, save: str, against: Sequence[str]) 
     disturbed = max((each.other_cores for series in taken.series for each in series.rounds), default=0.0)
     if disturbed > NOISY_CORES:
         print(f"Others kept up to {disturbed:.2f} cores busy: these numbers prove nothing.", file=sys.stderr)
-    print(f"written to {target.relative_to(HERE.parent)}.json and .md", file=sys.stderr)
+    print(f"written to {target}.json and .md", file=sys.stderr)
 
 
 def write_page(taken: record.Record, target: Path, against: Sequence[str]) -> None:
