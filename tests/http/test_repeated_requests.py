@@ -17,7 +17,7 @@ from despina.scheduling.outbox import Outbox
 
 JSON = b'{"inputs":[]}'
 TENSOR = b"0123456789abcdef"
-TEMPLATE = SimpleNamespace(binary_size=len(TENSOR))
+TEMPLATE = SimpleNamespace(fixed=(JSON,))
 
 
 def request(tensor: bytes = TENSOR, text: bytes = JSON, model: str = "m") -> bytes:
@@ -54,11 +54,12 @@ class Transport:
 
 class Wire:
     """A connection without a socket. `taken` tells of every request which way it took and with which tensors; every
-    model knows the requests that it is sent, unless `known` is false."""
+    model knows the requests that it is sent, unless `known` is false, and can read their tensors if `readable`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.models: dict[str, object] = {"m": object(), "n": object()}
         self.known = True
+        self.readable = True
         self._loop = loop
         self.taken: list[tuple[str, bytes]] = []
         self.clients: list[object] = []
@@ -85,10 +86,12 @@ class Wire:
             reply(InferReply(200, [b"{}"]))
             return TEMPLATE if self.known else None
 
-        def start_like(template: object, data: bytes, start: int) -> None:
+        def start_like(template: object, data: bytes, start: int) -> bool:
             assert template is TEMPLATE
-            self.taken.append(("short", data[start:]))
-            reply(InferReply(200, [b"{}"]))
+            if self.readable:
+                self.taken.append(("short", data[start:]))
+                reply(InferReply(200, [b"{}"]))
+            return self.readable
 
         return SimpleNamespace(model=model, start=start, start_like=start_like)
 
@@ -123,6 +126,14 @@ def test_all_requests_of_a_connection_are_those_of_one_client(wire: Wire) -> Non
     assert set(wire.clients) == {wire.connection}
 
 
+def test_a_request_whose_tensors_cannot_be_read_the_short_way_takes_the_full_one(wire: Wire) -> None:
+    wire.send(request())
+    wire.readable = False
+    assert wire.send(request(), request()) == [("in full", TENSOR)] * 2
+    wire.readable = True
+    assert wire.send(request()) == [("short", TENSOR)]
+
+
 def test_a_request_that_nobody_knows_takes_the_full_way_each_time(wire: Wire) -> None:
     wire.known = False
     assert wire.send(request(), request()) == [("in full", TENSOR)] * 2
@@ -144,7 +155,7 @@ def test_what_follows_on_the_heels_of_such_a_request_is_not_lost(wire: Wire) -> 
 def test_a_new_version_of_the_model_learns_for_itself(wire: Wire) -> None:
     wire.send(request())
     wire.models["m"] = object()
-    assert [way for way, _ in wire.send(request(), request(), request())] == ["in full", "in full", "short"]
+    assert [way for way, _ in wire.send(request(), request(), request())] == ["in full", "short", "short"]
 
 
 def test_a_model_that_is_gone_is_an_error_until_it_is_back(wire: Wire) -> None:

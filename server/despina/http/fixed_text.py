@@ -59,12 +59,12 @@ def split_at_data(text: bytes) -> JsonParts | None:
     return JsonParts(tuple(fixed), tuple(spans)) if spans else None
 
 
-def spans_like(text: bytes, fixed: tuple[bytes, ...]) -> list[tuple[int, int]]:
-    """The spans of a text whose `fixed` pieces may be those of an earlier one; none when they are not. Whether a span
-    really is an array is for the JSON parser to say: if all of them are, they are the data."""
-    if not fixed or not text.startswith(fixed[0]) or not text.endswith(fixed[-1]):
+def spans_like(text: bytes, start: int, fixed: tuple[bytes, ...]) -> list[tuple[int, int]]:
+    """The spans of a text whose `fixed` pieces may be those of an earlier one; none when they are not. The first piece
+    has been seen to end at `start`. Whether a span really is an array is for the JSON parser to say: if all of them
+    are, they are the data."""
+    if not text.endswith(fixed[-1]):
         return []
-    start = len(fixed[0])
     spans: list[tuple[int, int]] = []
     for piece in fixed[1:-1]:
         end = text.find(piece, start)

@@ -101,7 +101,7 @@ class InferExchange:
         """Decode, check and submit the request. The memory of `body` must stay untouched until the reply.
 
         `received_ns` is when the request began to arrive (now, if 0), `carrier` its W3C trace context headers. Returns
-        the template of a request that was known by every byte before its tensors.
+        the template of a request without an id that was known.
         """
         if self.model.trace.active:
             self._start_trace(received_ns, carrier)
@@ -111,7 +111,7 @@ class InferExchange:
             found = self._find(body, length) if repeatable else None
             if found is not None:
                 self._submit(found.template, found.inputs, found.id)
-                return found.template if length < len(body) and not found.id else None
+                return found.template if not found.id else None
             self._start_decoding(body, length)
         except Exception as error:
             self._refuse(error)
@@ -120,14 +120,19 @@ class InferExchange:
             self._keep_template(body, length)
         return None
 
-    def start_like(self, template: RequestTemplate, data: bytes, start: int) -> None:
-        """Submit a request that differs from an earlier one only in its tensors, which begin at `start`."""
+    def start_like(self, template: RequestTemplate, data: bytes, start: int) -> bool:
+        """Submit a request that differs from an earlier one only in its tensors, the first of which begins at `start`.
+        False, with nothing done, when it has to be decoded or is to be traced."""
         if self.model.trace.active:
-            self._start_trace(0, None)
+            return False
         try:
-            self._submit(template, template.views(data, start), "")
+            inputs = template.read(data, start)
+            if inputs is None:
+                return False
+            self._submit(template, inputs, "")
         except Exception as error:
             self._refuse(error)
+        return True
 
     def _refuse(self, error: Exception) -> None:
         self._send(error_reply(error))

@@ -46,7 +46,7 @@ _HEAD_END = b"\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class _Beginning:
-    """All that came before the tensors of a request without an id, and what it came to. `size` is that of all of it."""
+    """The `text` before the tensors of a request without an id, and what it came to. `size` is that of the request."""
 
     text: bytes
     size: int
@@ -146,20 +146,20 @@ class InferLane(CollectingConnection):
         exchange = self._open(last.head)
         if exchange is None:
             return
-        if exchange.model is last.model:
-            exchange.start_like(last.template, data, len(last.text))
-        else:
+        if exchange.model is not last.model or not exchange.start_like(last.template, data, len(last.text)):
             self._last = None
-            exchange.start(memoryview(data)[last.head.size :], last.head.header_length)
+            self._start(exchange, last.head, data)
 
     def _exchange_whole(self, head: InferHead, data: bytes) -> None:
         """Exchange a request that came in one piece."""
         exchange = self._open(head)
-        if exchange is None:
-            return
+        if exchange is not None:
+            self._start(exchange, head, data)
+
+    def _start(self, exchange: InferExchange, head: InferHead, data: bytes) -> None:
         template = exchange.start(memoryview(data)[head.size :], head.header_length)
         if template is not None:
-            text = data[: len(data) - template.binary_size]
+            text = data[: head.size + len(template.fixed[0])]
             self._last = _Beginning(text, len(data), head, exchange.model, template)
 
     def _exchange_body(self, head: InferHead, body: memoryview) -> None:

@@ -9,7 +9,6 @@ way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -65,10 +64,12 @@ class InputTemplate:
 
 @dataclass(frozen=True, slots=True)
 class RequestTemplate:
-    """What a kind of request came to. `outputs` are the wanted ones in the order of the reply, `requested` what the
-    scheduler is told of them; `binary` says for each whether it comes back as binary data; empty when replies of this
-    kind are not kept. `frames` maps the shapes of the outputs to what is around their data."""
+    """What a kind of request came to. `fixed` is its JSON without the id's characters and the data. `outputs` are the
+    wanted ones in the order of the reply, `requested` what the scheduler is told of them; `binary` says for each
+    whether it comes back as binary data; empty when replies of this kind are not kept. `frames` maps the shapes of the
+    outputs to what is around their data."""
 
+    fixed: tuple[bytes, ...]
     binary_size: int
     inputs: tuple[InputTemplate, ...]
     rows: int
@@ -82,12 +83,25 @@ class RequestTemplate:
     binary: tuple[bool, ...]
     frames: dict[tuple[tuple[int, ...], ...], ReplyFrame] = field(default_factory=dict)
 
-    def views(self, data: bytes | memoryview, start: int) -> dict[str, Array]:
-        """The binary inputs, which begin at `start`."""
+    def read(self, data: bytes | memoryview, start: int) -> dict[str, Array] | None:
+        """The inputs, of which the first begins at `start`, right behind the first fixed piece. None when the data of
+        JSON ones is not as it should be."""
+        if len(self.fixed) > 1:
+            return self._arrays(bytes(data), start)
         inputs: dict[str, Array] = {}
         for item in self.inputs:
             inputs[item.name] = np.ndarray(item.shape, item.dtype, data, start + item.offset)
         return inputs
+
+    def _arrays(self, text: bytes, start: int) -> dict[str, Array] | None:
+        spans = spans_like(text, start, self.fixed)
+        inputs: dict[str, Array] = {}
+        try:
+            for item, (begin, end) in zip(self.inputs, spans, strict=False):
+                inputs[item.name] = item.read(text[begin:end])
+        except (orjson.JSONDecodeError, DespinaError):
+            return None
+        return inputs if spans else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +129,8 @@ class Templates:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._known: dict[tuple[bytes, ...], RequestTemplate] = {}
-        self._last: tuple[bytes, ...] = ()
-        """The pieces of the last JSON request: the next one is likely to have the same."""
+        self._last: RequestTemplate | None = None
+        """That of the last JSON request: the next one is likely to be of the same kind."""
 
     # ----------------------------------------------------------------------------------------------- binary requests
 
@@ -126,7 +140,7 @@ class Templates:
         template = self._known.get((text,))
         if template is None or template.binary_size != len(body) - length:
             return None
-        return KnownRequest(template, request_id, template.views(body, length))
+        return _known_request(template, request_id, body, length)
 
     def keep_binary(self, body: memoryview, length: int, request: InferRequest, pending: Pending) -> None:
         """Remember a request that was just admitted, if its JSON says all there is to say about the next one."""
@@ -142,7 +156,7 @@ class Templates:
             inputs.append(InputTemplate(item.name, array.dtype, array.shape, offset, item.datatype, array.size))
             offset += item.data.nbytes
         if offset == len(body) - length:
-            _keep(self._known, key, self._template(offset, inputs, request, pending))
+            _keep(self._known, key, self._template(key, offset, inputs, request, pending))
 
     # ------------------------------------------------------------------------------------------------- JSON requests
 
@@ -152,27 +166,19 @@ class Templates:
         if not self._known:
             return None
         request_id, text = without_id(bytes(body))
-        spans = spans_like(text, self._last)
-        found = self._read_json(request_id, text, self._last, spans) if spans else None
-        if found is not None:
-            return found
+        last = self._last
+        if last is not None and text.startswith(last.fixed[0]):
+            found = _known_request(last, request_id, text, len(last.fixed[0]))
+            if found is not None:
+                return found
         parts = split_at_data(text)
-        return self._read_json(request_id, text, parts.fixed, parts.spans) if parts is not None else None
-
-    def _read_json(
-        self, request_id: str, text: bytes, fixed: tuple[bytes, ...], spans: Sequence[tuple[int, int]]
-    ) -> KnownRequest | None:
-        template = self._known.get(fixed)
+        template = self._known.get(parts.fixed) if parts is not None else None
         if template is None:
             return None
-        inputs: dict[str, Array] = {}
-        try:
-            for item, (start, end) in zip(template.inputs, spans, strict=True):
-                inputs[item.name] = item.read(text[start:end])
-        except (orjson.JSONDecodeError, DespinaError):
-            return None
-        self._last = fixed
-        return KnownRequest(template, request_id, inputs)
+        found = _known_request(template, request_id, text, len(template.fixed[0]))
+        if found is not None:
+            self._last = template
+        return found
 
     def keep_json(self, body: memoryview, request: InferRequest, pending: Pending) -> None:
         """Remember a request that was just admitted, if only its data will differ the next time."""
@@ -187,15 +193,21 @@ class Templates:
                 return
             numbers = PlainNumbers.of(item.datatype, array.size)
             inputs.append(InputTemplate(item.name, array.dtype, array.shape, 0, item.datatype, array.size, numbers))
-        _keep(self._known, key, self._template(0, inputs, request, pending))
+        _keep(self._known, key, self._template(key, 0, inputs, request, pending))
 
     # ------------------------------------------------------------------------------------------------------- replies
 
     def _template(
-        self, binary_size: int, inputs: list[InputTemplate], request: InferRequest, pending: Pending
+        self,
+        fixed: tuple[bytes, ...],
+        binary_size: int,
+        inputs: list[InputTemplate],
+        request: InferRequest,
+        pending: Pending,
     ) -> RequestTemplate:
         outputs, binary = self._reply_outputs(request)
         return RequestTemplate(
+            fixed,
             binary_size,
             tuple(inputs),
             pending.rows,
@@ -251,6 +263,13 @@ class Templates:
         ]
         pieces = response_frame(self._model.name, self._model.version, "", described)
         return ReplyFrame(pieces, sum(array.nbytes for array in arrays) <= SMALL_DATA)
+
+
+def _known_request(
+    template: RequestTemplate, request_id: str, data: bytes | memoryview, start: int
+) -> KnownRequest | None:
+    inputs = template.read(data, start)
+    return KnownRequest(template, request_id, inputs) if inputs is not None else None
 
 
 def _fill(
