@@ -1,5 +1,5 @@
 from despina.scheduling.outcome import Outcome
-from despina.scheduling.run_times import DOUBTS, LEARN_RUNS, MOST_DOUBTS, RunTimes
+from despina.scheduling.run_times import DOUBTS, LEARN_RUNS, MOST_DOUBTS, SLOW_RUNS, RunTimes
 from despina_backends.base import Execution
 
 
@@ -26,9 +26,10 @@ def test_failed_runs_teach_nothing() -> None:
 
 def test_sizes_up_to_8_have_times_of_their_own_and_larger_ones_share_them() -> None:
     times = RunTimes()
-    for size in (7, 8, 9, 16):
+    for size in (7, 8, 9, 12, 16, 24, 32):
         observe(times, size, *[size] * LEARN_RUNS)
-    assert [times.expected_ns(size) for size in (7, 8, 9, 15, 16, 31)] == [7, 8, 9, 9, 16, 16]
+    sizes = (7, 8, 9, 11, 12, 15, 16, 23, 24, 31, 32, 47)
+    assert [times.expected_ns(size) for size in sizes] == [7, 8, 9, 9, 12, 12, 16, 16, 24, 24, 32, 32]
 
 
 def test_a_size_that_was_seldom_seen_takes_no_longer_than_the_next() -> None:
@@ -67,11 +68,31 @@ def test_what_is_known_on_the_loop_is_not_raised_by_runs_elsewhere() -> None:
     assert 30 <= times.expected_ns(2) < 35
 
 
-def test_one_long_run_on_the_loop_counts_at_once() -> None:
+def test_a_run_that_was_disturbed_hardly_counts() -> None:
+    times = RunTimes()
+    observe(times, 2, *[100] * LEARN_RUNS, on_loop=True)
+    observe(times, 2, 10_000, on_loop=True)
+    assert times.expected_ns(2) == 101
+    observe(times, 2, *[100, 10_000] * 10, on_loop=True)
+    assert times.expected_ns(2) < 110
+
+
+def test_a_while_in_which_everything_takes_twice_as_long_is_waited_out() -> None:
+    times = RunTimes()
+    observe(times, 2, *[100] * LEARN_RUNS, on_loop=True)
+    observe(times, 2, *[200] * 50, on_loop=True)
+    assert times.expected_ns(2) < 150
+    observe(times, 2, *[200] * 1000, on_loop=True)
+    assert times.expected_ns(2) == 199
+
+
+def test_a_model_that_has_become_slow_is_known_after_a_few_runs() -> None:
     times = RunTimes()
     observe(times, 2, *[70] * LEARN_RUNS, on_loop=True)
+    observe(times, 2, *[1000] * (SLOW_RUNS - 1), on_loop=True)
+    assert times.expected_ns(2) < 80
     observe(times, 2, 1000, on_loop=True)
-    assert times.expected_ns(2) == 535
+    assert times.expected_ns(2) > 500
 
 
 def test_what_keeps_batches_off_the_loop_is_doubted_in_the_end() -> None:

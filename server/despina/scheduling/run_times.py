@@ -16,11 +16,16 @@ DOUBTS = 200
 """So many batches kept off the loop because of a time on it, and that time counts for no more than a bound. Each time
 that was in vain it takes twice as many, up to MOST_DOUBTS."""
 MOST_DOUBTS = 12_800
+DOWN, UP = 0.1, 0.01
+"""Weights of a time below the average and of one above it."""
+SLOW, SLOW_RUNS, AT_ONCE = 4, 4, 0.5
+"""From the fourth run in a row on that takes more than four times the average, such times have this weight."""
 
 
 class RunTimes:
-    """Measured run times per size class, as a moving average that follows slow-downs at once. Sizes up to 8 have
-    classes of their own, above that they share one between two powers of two."""
+    """Run times per size class, as they are while nothing disturbs: where others use the same cores a run may take
+    twice as long for a while, and so would everything else then. Sizes up to 8 have classes of their own, above that
+    there are two classes between two powers of two."""
 
     def __init__(self) -> None:
         self._classes: dict[int, _ClassTimes] = {}
@@ -81,6 +86,7 @@ class _ClassTimes:
     average_ns: float = 0.0
     on_loop: int = 0
     shortest_ns: int = 0
+    slow_runs: int = 0
     doubts: int = 0
     doubts_needed: int = DOUBTS
 
@@ -101,11 +107,22 @@ class _ClassTimes:
             self.average_ns = self.shortest_ns
 
     def _follow(self, taken: int, up: bool) -> None:
+        """Shorter times count ten times as much as longer ones, and those no more than twice the average. Unless a few
+        of many times the average follow each other: then the model has become slow, and that counts at once."""
         average = self.average_ns or float(taken)
-        if up or taken < average:
-            average += (0.5 if taken > 4 * average else 0.1) * (taken - average)
+        if taken < average:
+            self.slow_runs = 0
+            average += DOWN * (taken - average)
+        elif up:
+            self.slow_runs = self.slow_runs + 1 if taken > SLOW * average else 0
+            at_once = self.slow_runs >= SLOW_RUNS
+            average += AT_ONCE * (taken - average) if at_once else UP * min(taken - average, average)
         self.average_ns = average
 
 
 def _size_class(size: int) -> int:
-    return size if size <= 8 else 8 + size.bit_length()
+    if size <= 8:
+        return size
+    bits = size.bit_length()
+    in_upper_half = size >> (bits - 2) & 1
+    return 2 * bits + 1 + in_upper_half
