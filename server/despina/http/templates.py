@@ -106,10 +106,12 @@ class RequestTemplate:
 
 @dataclass(frozen=True, slots=True)
 class ReplyFrame:
-    """The JSON around the data of a reply, in `pieces`. The data of `small` ones is copied: that takes less than
-    handling a view of it."""
+    """The JSON around the data of a reply: what is `before` all of it, and for each output its datatype and what comes
+    `after` its data, None where that is binary. The data of `small` ones is copied: that takes less than handling a
+    view of it."""
 
-    pieces: tuple[bytes, ...]
+    before: bytes
+    outputs: tuple[tuple[str, bytes | None], ...]
     small: bool
 
 
@@ -252,7 +254,7 @@ class Templates:
             if frame is None:
                 return None
             _keep(template.frames, shapes, frame)
-        return _fill(frame, template, arrays, pending.id)
+        return _fill(frame, arrays, pending.id)
 
     def _frame(self, template: RequestTemplate, arrays: list[Array]) -> ReplyFrame | None:
         if any(array.ndim == 0 or not array.size or not array.flags.c_contiguous for array in arrays):
@@ -261,8 +263,13 @@ class Templates:
             encode_output(OutputTensor(name, datatype, array), binary)
             for (name, datatype), array, binary in zip(template.outputs, arrays, template.binary, strict=True)
         ]
-        pieces = response_frame(self._model.name, self._model.version, "", described)
-        return ReplyFrame(pieces, sum(array.nbytes for array in arrays) <= SMALL_DATA)
+        before, *after = response_frame(self._model.name, self._model.version, "", described)
+        ends = iter(after)
+        outputs = [
+            (datatype, None if binary else next(ends))
+            for (_, datatype), binary in zip(template.outputs, template.binary, strict=True)
+        ]
+        return ReplyFrame(before, tuple(outputs), sum(array.nbytes for array in arrays) <= SMALL_DATA)
 
 
 def _known_request(
@@ -272,26 +279,22 @@ def _known_request(
     return KnownRequest(template, request_id, inputs) if inputs is not None else None
 
 
-def _fill(
-    frame: ReplyFrame, template: RequestTemplate, arrays: list[Array], request_id: str
-) -> tuple[list[Buffer], int] | None:
-    if not frame.small and not all(array.flags.c_contiguous for array in arrays):
+def _fill(frame: ReplyFrame, arrays: list[Array], request_id: str) -> tuple[list[Buffer], int] | None:
+    small = frame.small
+    if not small and not all(array.flags.c_contiguous for array in arrays):
         return None
-    pieces = frame.pieces
-    head = b'{"id":%b,%b' % (orjson.dumps(request_id), pieces[0][1:]) if request_id else pieces[0]
-    buffers: list[Buffer] = [head]
-    if len(pieces) == 1:
-        for array in arrays:
-            buffers.append(array.tobytes() if frame.small else array.data)
-        return buffers, len(head)
-    text = [head]
-    for (_, datatype), array, binary in zip(template.outputs, arrays, template.binary, strict=True):
-        if binary:
-            buffers.append(array.tobytes() if frame.small else array.data)
+    before = frame.before
+    if request_id:
+        before = b'{"id":%b,%b' % (orjson.dumps(request_id), before[1:])
+    text = before
+    buffers: list[Buffer] = []
+    for number, array in enumerate(arrays):
+        datatype, after = frame.outputs[number]
+        if after is None:
+            buffers.append(array.tobytes() if small else array.data)
         else:
-            text += (json_data(datatype, array), pieces[(len(text) + 1) // 2])
-    buffers[0] = head = b"".join(text)
-    return buffers, len(head) if len(buffers) > 1 else 0
+            text = b"".join((text, json_data(datatype, array), after))
+    return [text, *buffers], len(text) if buffers else 0
 
 
 def _key(pieces: tuple[bytes, ...], request: InferRequest) -> tuple[bytes, ...] | None:

@@ -13,6 +13,8 @@ from despina.protocol.messages import Array, OutputTensor, Parameter
 
 Buffer = bytes | memoryview
 
+_N = ord("n")
+
 _SHORT = 32
 """Up to so many elements, a list of numbers is faster than what orjson needs to look into an array."""
 
@@ -74,7 +76,7 @@ def json_data(datatype: str, array: Array) -> bytes:
         flat = flat.astype(np.float64, copy=False) if datatype == "FP32" else flat
         text = orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)
     # What is no number in JSON has become null.
-    return dumps(flat.tolist()) if b"n" in text else text
+    return dumps(flat.tolist()) if _N in text else text
 
 
 def encode_response(

@@ -48,7 +48,7 @@ class PlainNumbers:
 
     def read(self, text: bytes) -> Array | None:
         """The flat array; None when `text` is anything else, which is for `from_json` to judge."""
-        if not text.startswith(b"[") or (text.find(b"[", 1) > 0 and _is_deep(text)):
+        if text.rfind(b"[") and (not text.startswith(b"[") or _is_deep(text)):
             return None
         parser = _parser if len(text) <= KEPT_SIZE else simdjson.Parser()
         try:
