@@ -10,7 +10,7 @@ from despina.scheduling.inline_limit import FEW_CORES_NS, HAND_OVER_NS, inline_l
     [
         (1, 1, FEW_CORES_NS),
         (2, 1, FEW_CORES_NS),
-        (2, 2, HAND_OVER_NS),
+        (2, 2, FEW_CORES_NS // 2),
         (2, 100, HAND_OVER_NS),
         (2, 0, FEW_CORES_NS),
         (3, 1, HAND_OVER_NS),

@@ -84,9 +84,9 @@ class Stage:
         self.instead = []
         self.own = OwnProcess("m_0", self.offer, self.clock, lambda *run: self.instead.append(run))
 
-    def busy(self, runs: int = RUNS) -> None:
+    def busy(self, runs: int = RUNS, run_ns: int = 1000) -> None:
         for _ in range(runs):
-            self.own.count_short_run()
+            self.own.count_short_run(run_ns)
 
     def start(self) -> None:
         self.busy()
@@ -110,9 +110,16 @@ def test_an_instance_that_is_busy_with_short_batches_gets_a_process(stage) -> No
     assert outcomes[0].execution is not None
 
 
+def test_longer_batches_count_more_than_once(stage) -> None:
+    stage.busy(RUNS // 3, 2 * OwnProcess.UNIT_NS)
+    assert stage.offer.room == 1
+    stage.busy(1, 2 * OwnProcess.UNIT_NS)
+    assert stage.offer.room == 0
+
+
 def test_the_same_number_of_batches_in_a_longer_time_is_not_busy(stage) -> None:
     for _ in range(3 * RUNS):
-        stage.own.count_short_run()
+        stage.own.count_short_run(1000)
         stage.clock.now += OwnProcess.BUSY_NS // (RUNS // 2)
     assert stage.offer.room == 1
 

@@ -72,17 +72,16 @@ def test_a_run_that_was_disturbed_hardly_counts() -> None:
     times = RunTimes()
     observe(times, 2, *[100] * LEARN_RUNS, on_loop=True)
     observe(times, 2, 10_000, on_loop=True)
-    assert times.expected_ns(2) == 101
-    observe(times, 2, *[100, 10_000] * 10, on_loop=True)
-    assert times.expected_ns(2) < 110
+    observe(times, 2, *[100, 10_000] * 100, on_loop=True)
+    assert times.expected_ns(2) < 105
 
 
 def test_a_while_in_which_everything_takes_twice_as_long_is_waited_out() -> None:
     times = RunTimes()
     observe(times, 2, *[100] * LEARN_RUNS, on_loop=True)
-    observe(times, 2, *[200] * 50, on_loop=True)
+    observe(times, 2, *[200] * 250, on_loop=True)
     assert times.expected_ns(2) < 150
-    observe(times, 2, *[200] * 1000, on_loop=True)
+    observe(times, 2, *[200] * 5000, on_loop=True)
     assert times.expected_ns(2) == 199
 
 

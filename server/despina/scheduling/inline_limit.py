@@ -8,7 +8,7 @@ smaller because the requests are in two places.
 
 HAND_OVER_NS = 180_000
 FEW_CORES = 2
-FEW_CORES_NS = 350_000
+FEW_CORES_NS = 420_000
 """Shared by the instances of a model: each of them could run as long."""
 
 

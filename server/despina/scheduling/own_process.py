@@ -1,8 +1,9 @@
 """When an instance gets a process of its own.
 
 A thread that runs short batches and the thread that serves HTTP hold each other up: at the end of every batch one has
-to wait until the other lets go of the interpreter. A process has an interpreter for itself, and can have the next batch
-already while one runs, but costs memory and the time to load the model once more. So it is started for an instance
+to wait until the other lets go of the interpreter, and between two batches the instance waits while the loop answers
+the first one. A process has an interpreter for itself, and can have the next batch already while one runs, but costs
+memory and the time to load the model once more. So it is started for an instance
 whose batches are short, when it has been busy for a while, and as long as the server has cores to spare.
 """
 
@@ -39,8 +40,10 @@ class OwnProcess:
     """The process of one instance, once it has one. `instead` runs what the process does not."""
 
     BUSY_RUNS = 100
-    """So many short batches within BUSY_NS, and the process is started."""
+    """So many short batches within BUSY_NS, and the process is started. One counts once more for each UNIT_NS that it
+    takes."""
     BUSY_NS = 500_000_000
+    UNIT_NS = 500_000
 
     def __init__(self, name: str, offer: ProcessOffer, clock: Clock, instead: Callable[[Batch, Done], None]) -> None:
         self._name = name
@@ -63,16 +66,17 @@ class OwnProcess:
         assert self._runs is not None
         self._runs.run(batch, done)
 
-    def count_short_run(self) -> None:
-        """A short batch has to run on the thread, because there is no process."""
+    def count_short_run(self, run_ns: int) -> None:
+        """A short batch, which takes about `run_ns`, has to run on the thread, because there is no process."""
         if self._thread is not None:
             return
         now = self._clock.now_ns()
         if now - self._counted_since_ns > self.BUSY_NS:
             self._counted = 0
             self._counted_since_ns = now
-        self._counted += 1
-        if self._counted == self.BUSY_RUNS and self._offer.take():
+        before = self._counted
+        self._counted += 1 + run_ns // self.UNIT_NS
+        if before < self.BUSY_RUNS <= self._counted and self._offer.take():
             self._threaded(self._start, "start")
 
     def _start(self) -> None:

@@ -16,7 +16,7 @@ DOUBTS = 200
 """So many batches kept off the loop because of a time on it, and that time counts for no more than a bound. Each time
 that was in vain it takes twice as many, up to MOST_DOUBTS."""
 MOST_DOUBTS = 12_800
-DOWN, UP = 0.1, 0.01
+DOWN, UP = 0.1, 0.002
 """Weights of a time below the average and of one above it."""
 SLOW, SLOW_RUNS, AT_ONCE = 4, 4, 0.5
 """From the fourth run in a row on that takes more than four times the average, such times have this weight."""
@@ -107,8 +107,8 @@ class _ClassTimes:
             self.average_ns = self.shortest_ns
 
     def _follow(self, taken: int, up: bool) -> None:
-        """Shorter times count ten times as much as longer ones, and those no more than twice the average. Unless a few
-        of many times the average follow each other: then the model has become slow, and that counts at once."""
+        """Longer times hardly count, and those of more than twice the average no more than those. Unless a few of many
+        times the average follow each other: then the model has become slow, and that counts at once."""
         average = self.average_ns or float(taken)
         if taken < average:
             self.slow_runs = 0

@@ -6,7 +6,7 @@ depends on nothing but the shapes of their inputs (`steady`): one with a loop in
 everybody.
 
 - A batch of a few dozen microseconds runs on the loop's thread: handing it over would cost more than the run itself.
-- An instance that is busy with batches up to a millisecond gets a process (`own_process`).
+- An instance that is busy with batches of up to 5 ms gets a process (`own_process`).
 """
 
 import logging
@@ -55,9 +55,9 @@ class InstanceRunner:
 
     TRIED = 2
     """Batches that take up to so many times the limit elsewhere are tried on the loop's thread."""
-    COME_BACK = 0.75
+    COME_BACK = 0.85
     """From a process batches come back to the loop's thread when they take no more than this part of the limit."""
-    PROCESS_UP_TO_NS = 1_000_000
+    PROCESS_UP_TO_NS = 5_000_000
     """Longer batches are no reason for a process: beside them, what the threads wait for each other is little."""
 
     def __init__(
@@ -99,8 +99,9 @@ class InstanceRunner:
             if self._process.ready:
                 self._process.run(batch, done)
                 return
-            if 0 < self._times.expected_ns(size) <= self.PROCESS_UP_TO_NS:
-                self._process.count_short_run()
+            expected_ns = self._times.expected_ns(size)
+            if 0 < expected_ns <= self.PROCESS_UP_TO_NS:
+                self._process.count_short_run(expected_ns)
         self._run_on_thread(batch, done)
 
     def close(self) -> None:
