@@ -1,6 +1,7 @@
 """`python -m benchmarks`: measures, and writes what it measured to benchmarks/out, or where it is committed from."""
 
 import functools
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -277,5 +278,11 @@ def with_command(arguments: Sequence[str]) -> list[str]:
     return list(arguments) if named else ["closed", *arguments]
 
 
+def _terminated(number: int, _: object) -> None:
+    """End as an interruption would: servers that were started are stopped."""
+    sys.exit(128 + number)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _terminated)
     main(with_command(sys.argv[1:]), prog_name="python -m benchmarks")

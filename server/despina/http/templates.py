@@ -95,13 +95,15 @@ class RequestTemplate:
 
     def _arrays(self, text: bytes, start: int) -> dict[str, Array] | None:
         spans = spans_like(text, start, self.fixed)
+        if not spans:
+            return None
         inputs: dict[str, Array] = {}
         try:
-            for item, (begin, end) in zip(self.inputs, spans, strict=False):
+            for item, (begin, end) in zip(self.inputs, spans, strict=True):
                 inputs[item.name] = item.read(text[begin:end])
         except (orjson.JSONDecodeError, DespinaError):
             return None
-        return inputs if spans else None
+        return inputs
 
 
 @dataclass(frozen=True, slots=True)

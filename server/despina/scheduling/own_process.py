@@ -3,8 +3,8 @@
 A thread that runs short batches and the thread that serves HTTP hold each other up: at the end of every batch one has
 to wait until the other lets go of the interpreter, and between two batches the instance waits while the loop answers
 the first one. A process has an interpreter for itself, and can have the next batch already while one runs, but costs
-memory and the time to load the model once more. So it is started for an instance
-whose batches are short, when it has been busy for a while, and as long as the server has cores to spare.
+memory and the time to load the model once more. So it is started for an instance whose batches are short, when it has
+been busy for a while, and as long as the server has cores to spare.
 """
 
 import logging

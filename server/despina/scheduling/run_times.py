@@ -23,9 +23,9 @@ SLOW, SLOW_RUNS, AT_ONCE = 4, 4, 0.5
 
 
 class RunTimes:
-    """Run times per size class, as they are while nothing disturbs: where others use the same cores a run may take
-    twice as long for a while, and so would everything else then. Sizes up to 8 have classes of their own, above that
-    there are two classes between two powers of two."""
+    """Run times per size class, as they are while nothing disturbs: when others use the same cores a run takes longer
+    for a while, and so would everything else. Sizes up to 8 have classes of their own, above that there are two classes
+    between two powers of two."""
 
     def __init__(self) -> None:
         self._classes: dict[int, _ClassTimes] = {}
@@ -107,8 +107,8 @@ class _ClassTimes:
             self.average_ns = self.shortest_ns
 
     def _follow(self, taken: int, up: bool) -> None:
-        """Longer times hardly count, and those of more than twice the average no more than those. Unless a few of many
-        times the average follow each other: then the model has become slow, and that counts at once."""
+        """Longer times hardly count, none of them as more than twice the average. When a few of many times the average
+        follow each other, though, the model has become slow, and that counts at once."""
         average = self.average_ns or float(taken)
         if taken < average:
             self.slow_runs = 0
