@@ -7,6 +7,20 @@ import pytest
 
 from despina.http.infer import InferExchange, InferReply
 from despina.protocol.decode import Limits, no_shared_memory
+from despina.protocol.messages import InferRequest
+
+
+class Template:
+    """A kind of request whose tensors are `inputs`."""
+
+    rows, shape_key, requested, priority, timeout_us, byte_size = 1, None, None, 0, 0, 0
+    request = InferRequest()
+
+    def __init__(self, inputs: dict[str, Any] | None) -> None:
+        self._inputs = inputs
+
+    def read(self, data: bytes, start: int) -> dict[str, Any] | None:
+        return self._inputs
 
 
 def test_a_request_that_cannot_be_remembered_is_answered_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -32,3 +46,16 @@ def test_a_request_that_cannot_be_remembered_is_answered_once(caplog: pytest.Log
     assert not replies
     submitted[0](exchange.pending)
     assert [reply.status for reply in replies] == [500]
+
+
+@pytest.mark.parametrize(("traced", "inputs", "taken"), [(False, {}, True), (False, None, False), (True, {}, False)])
+def test_only_what_can_be_read_and_is_not_traced_goes_the_short_way(traced: bool, inputs: Any, taken: bool) -> None:
+    submitted: list[Any] = []
+    model: Any = SimpleNamespace(name="m", trace=SimpleNamespace(active=traced), schedule=submitted.append)
+    template: Any = Template(inputs)
+    replies: list[InferReply] = []
+    server: Any = SimpleNamespace()
+    exchange = InferExchange(server, model, replies.append)
+    assert exchange.start_like(template, b"{}", 2) is taken
+    assert len(submitted) == taken
+    assert not replies

@@ -240,6 +240,13 @@ def test_a_request_is_known_after_one_that_begins_and_ends_the_same_way(exchange
     assert exchanges.is_known("identity_int32", other)
 
 
+def test_a_request_that_only_begins_otherwise_is_not_known(exchanges: Exchanges) -> None:
+    one = two_inputs('"data":[1,2]', '"data":[1,2,3]')
+    exchanges.answers("identity_int32", [(one, None), (one, None)], keep=True)
+    assert exchanges.is_known("identity_int32", one)
+    assert not exchanges.is_known("identity_int32", one.replace(b'"name":"A"', b'"name":"C"'))
+
+
 @pytest.mark.parametrize(("space", "known"), [("", True), (" ", True), ("  ", False)])
 def test_requests_that_differ_in_their_ids_are_one_kind(exchanges: Exchanges, space: str, known: bool) -> None:
     data = '"data":[1,2]', '"data":[1,2,3]'
