@@ -13,9 +13,10 @@ def test_plain_documents_are_parsed() -> None:
 
 
 def test_non_finite_literals_are_accepted() -> None:
-    value = json.loads(b"[NaN, Infinity, -Infinity, Inf, -Inf]")
+    value = json.loads(b"[NaN, -NaN, Infinity, -Infinity, Inf, -Inf]")
     assert math.isnan(value[0])
-    assert value[1:] == [math.inf, -math.inf, math.inf, -math.inf]
+    assert math.isnan(value[1])
+    assert value[2:] == [math.inf, -math.inf, math.inf, -math.inf]
 
 
 def test_inf_inside_a_string_is_left_alone() -> None:
@@ -32,9 +33,10 @@ def test_the_first_of_duplicate_keys_wins_where_the_lenient_parser_reads() -> No
     assert json.loads(b'{"a":NaN,"b":1,"b":2}')["b"] == 1
 
 
-def test_bom_before_and_nul_after_are_accepted() -> None:
+def test_a_bom_is_skipped_and_a_nul_is_the_end() -> None:
     assert json.loads(b'\xef\xbb\xbf{"a":1}') == {"a": 1}
     assert json.loads(b'{"a":1}\x00') == {"a": 1}
+    assert json.loads(b'{"a":1}\x00\xff"]') == {"a": 1}
 
 
 def test_a_very_deep_document_is_parsed_without_recursion_errors() -> None:
@@ -64,12 +66,46 @@ def test_what_stands_beside_a_very_deep_value_is_read_as_ever() -> None:
         (b'{"a":1} x', "The document root must not be followed by other values."),
         (b'{"a":+1}', "Invalid value."),
         (b"[" * 3000, "Invalid value."),
+        (b"\x00{}", "The document is empty."),
+        (b'{"a\x00b":1}', "Missing a closing quotation mark in string."),
+        (b"[1\x00]", "Missing a comma or ] after an array element."),
+        (b'["\t"]', "Invalid escape character in string."),
+        (b'["\\a"]', "Invalid escape character in string."),
+        (b'["\\', "Invalid escape character in string."),
+        (b'["a\\\\', "Missing a closing quotation mark in string."),
+        (b'["\\u12x4"]', "Incorrect hex digit after \\u escape in string."),
+        (b'["\\ud800"]', "The surrogate pair in string is invalid."),
+        (b'["\\ud800\\uZZZZ"]', "Incorrect hex digit after \\u escape in string."),
+        (b"[1.]", "Miss fraction part in number."),
+        (b"[1.5e]", "Miss exponent in number."),
+        (b"[1.5.5]", "Missing a comma or ] after an array element."),
+        (b"[1e5e]", "Missing a comma or ] after an array element."),
+        (b"[Infinit]", "Invalid value."),
+        (b"[InfInf]", "Missing a comma or ] after an array element."),
+        (b"[NaN, Inf x]", "Missing a comma or ] after an array element."),
+        (b"{NaN:1}", "Missing a name for object member."),
     ],
 )
 def test_malformed_documents_are_refused_with_the_parsers_reason(body: bytes, reason: str) -> None:
     with pytest.raises(Internal, match="failed to parse the request JSON buffer: ") as caught:
         json.loads(body)
     assert reason in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (b'[1e999,"\\ud800",}', 1),
+        (b'["\\ud800",1e999,}', 2),
+        (b'[},1e999,"\\ud800"', 1),
+        (b'{"a"\\ud800:1}', 4),
+        (b"[Inf,-Inf,-NaN,}", 15),
+    ],
+)
+def test_the_first_thing_wrong_is_what_is_named(body: bytes, place: int) -> None:
+    with pytest.raises(Internal) as caught:
+        json.loads(body)
+    assert caught.value.message.endswith(f" at {place}")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ type, which are Internal (500), not InvalidArgument.
 """
 
 import json
+import math
 import re
 from typing import Any
 
@@ -18,14 +19,21 @@ from despina.protocol.json_reasons import (
     STRING_OR_BRACKET,
     not_json,
     refuse,
-    refuse_huge_numbers,
-    refuse_lone_surrogates,
+    refuse_what_the_parser_lets_pass,
 )
 
 Json = Any
 
-_BARE_INF = re.compile(r"(?<![\w\"])-?Inf(?!inity)\b")
-_STRING = re.compile(f"({STRING})", re.DOTALL)
+_STRING_OR_CONSTANT = re.compile(f"{STRING}|(?P<constant>-?NaN|-?Inf(?:inity|(?!i)))", re.DOTALL)
+_CONSTANTS = {
+    "NaN": math.nan,
+    "-NaN": math.nan,
+    "Inf": math.inf,
+    "-Inf": -math.inf,
+    "Infinity": math.inf,
+    "-Infinity": -math.inf,
+}
+_ONLY_TRITONS = ("Inf", "-Inf", "-NaN")
 _CUT = 200
 
 
@@ -34,23 +42,18 @@ def loads(body: bytes | bytearray | memoryview) -> Json:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return _loads_leniently(bytes(body))
-
-
-def _loads_leniently(body: bytes) -> Json:
-    if not body.strip(b" \t\r\n"):
-        raise not_json("The document is empty.", len(body))
-    text = body.removeprefix(b"\xef\xbb\xbf").rstrip(b"\x00").decode("utf-8", "surrogateescape")
-    if "\\u" in text:
-        refuse_lone_surrogates(text)
-    value = _parse(text)
-    refuse_huge_numbers(text)
-    return value
+        return loads_first_wins(body)
 
 
 def loads_first_wins(body: bytes | bytearray | memoryview) -> Json:
-    """Parse a document that has a key more than once: the first one counts, as it does in the real server."""
-    return _loads_leniently(bytes(body))
+    """Parse a document that may have a key more than once: the first one counts, as it does in the real server, for
+    which the first NUL is the end."""
+    text = bytes(body).partition(b"\0")[0].removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+    if not text.strip(" \t\r\n"):
+        raise not_json("The document is empty.", len(text))
+    value = _parse(text)
+    refuse_what_the_parser_lets_pass(text)
+    return value
 
 
 def _parse(text: str) -> Json:
@@ -58,19 +61,33 @@ def _parse(text: str) -> Json:
         return json.loads(text, object_pairs_hook=_first_wins)
     except RecursionError:
         return _loads_deep(text)
+    except json.JSONDecodeError as error:
+        if text.startswith(_ONLY_TRITONS, error.pos):
+            return _parse_all_constants(text)
+        refuse(text, error)
     except ValueError as error:
-        if "Inf" not in text:
-            refuse(text, error)
-        return _parse_bare_infinity(text, error)
+        refuse(text, error)
 
 
-def _parse_bare_infinity(text: str, error: ValueError) -> Json:
-    """`Inf` outside of strings, a spelling only Triton's own parser knows."""
-    pieces = _STRING.split(text)
-    pieces[::2] = [_BARE_INF.sub(lambda m: m.group().replace("Inf", "Infinity"), piece) for piece in pieces[::2]]
+def _parse_all_constants(text: str) -> Json:
+    """With the spellings only Triton's own parser knows. They are given others of the same length, so that the place
+    of an error remains what it is, and their values in the order in which they come."""
+    values: list[float] = []
+
+    def spell(match: re.Match[str]) -> str:
+        constant = match["constant"]
+        if constant is None:
+            return match.group()
+        values.append(_CONSTANTS[constant])
+        return "NaN".rjust(len(constant)) if constant in _ONLY_TRITONS else constant
+
+    spelled = _STRING_OR_CONSTANT.sub(spell, text)
+    constants = iter(values)
     try:
-        return json.loads("".join(pieces), object_pairs_hook=_first_wins)
-    except (ValueError, RecursionError):
+        return json.loads(spelled, object_pairs_hook=_first_wins, parse_constant=lambda _: next(constants))
+    except RecursionError:
+        return _loads_deep(text)
+    except ValueError as error:
         refuse(text, error)
 
 
