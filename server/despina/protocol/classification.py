@@ -12,8 +12,8 @@ UNSUPPORTED = frozenset({"BOOL", "FP16", "BF16", "BYTES"})
 def classify(array: Array, datatype: str, count: int, labels: list[str], batches: bool) -> Array:
     """The `count` best classes of every batch entry as an object array of `bytes`, shape [batch, k] or [k].
 
-    Each is `value:index` or `value:index:label`, best first; k is `count` or the number of elements per entry if that
-    is smaller. Raises InvalidArgument for datatypes that cannot be ranked.
+    Each is `value:index` or `value:index:label`, best first, of equal ones the first; k is `count` or the number of
+    elements per entry if that is smaller. Raises InvalidArgument for datatypes that cannot be ranked.
     """
     if datatype in UNSUPPORTED:
         raise InvalidArgument(f"class result not available for output due to unsupported type '{datatype}'")
@@ -21,7 +21,7 @@ def classify(array: Array, datatype: str, count: int, labels: list[str], batches
     entries = array.reshape(array.shape[0], -1) if batched else array.reshape(1, -1)
     if entries.shape[1] > MAX_CLASSES:
         raise InvalidArgument("classification output tensor too large")
-    best = np.argsort(entries, axis=1, kind="stable")[:, ::-1][:, :count]
+    best = entries.shape[1] - 1 - np.argsort(entries[:, ::-1], axis=1, kind="stable")[:, ::-1][:, :count]
     result = np.empty(best.shape, object)
     for row, indices in enumerate(best):
         result[row] = [_class(entries[row, index], int(index), labels) for index in indices]

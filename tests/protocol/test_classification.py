@@ -1,0 +1,28 @@
+import numpy as np
+import pytest
+
+from despina.errors import InvalidArgument
+from despina.protocol.classification import classify
+
+
+@pytest.mark.parametrize(
+    ("values", "count", "expected"),
+    [
+        ([1, 3, 2], 2, [b"3:1:b", b"2:2"]),
+        ([1, 3, 2], 9, [b"3:1:b", b"2:2", b"1:0:a"]),
+        ([0, 2, 0, 2], 4, [b"2:1:b", b"2:3", b"0:0:a", b"0:2"]),
+    ],
+)
+def test_the_best_come_first_and_of_equal_ones_the_first(values: list[int], count: int, expected: list[bytes]) -> None:
+    array = np.array(values, np.uint8)
+    assert classify(array, "UINT8", count, ["a", "b"], batches=False).tolist() == expected
+
+
+def test_every_row_of_a_batch_has_classes_of_its_own() -> None:
+    scores = np.array([[0.5, 0.25], [1, 2]], np.float32)
+    assert classify(scores, "FP32", 1, [], batches=True).tolist() == [[b"0.500000:0"], [b"2.000000:1"]]
+
+
+def test_strings_have_no_order() -> None:
+    with pytest.raises(InvalidArgument, match="unsupported type 'BYTES'"):
+        classify(np.array([b"a"], object), "BYTES", 1, [], batches=False)
