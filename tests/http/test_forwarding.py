@@ -73,7 +73,7 @@ class RecordingModel:
 def ask(body: bytes, headers: list[tuple[bytes, bytes]], pattern: str) -> tuple[bytes, RecordingModel]:
     model = RecordingModel()
     server = SimpleNamespace(
-        models=SimpleNamespace(get=lambda name, version: model),
+        models=SimpleNamespace(get=lambda name, version: model, versions=lambda name: [1]),
         limits=Limits(),
         find_region=no_shared_memory,
         forwarding=HeaderForwarding(pattern) if pattern else None,

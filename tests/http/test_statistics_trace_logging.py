@@ -151,6 +151,34 @@ def test_trace_settings_are_answered_after_the_change() -> None:
     )
 
 
+@pytest.mark.parametrize("body", [b"[]", b"false", b"{}", b'{"other":1}'])
+def test_a_body_without_settings_changes_none(body: bytes) -> None:
+    server = fake_server()
+    assert ask(server, "POST", TRACE, body) == (200, TraceSettings().render())
+    assert ask(server, "POST", "/v2/logging", body) == (200, LOGGING)
+
+
+def test_of_a_setting_that_comes_twice_the_first_counts() -> None:
+    server = fake_server()
+    _, changed = ask(server, "POST", TRACE, b'{"trace_rate":"7","trace_rate":5}')
+    assert changed["trace_rate"] == "7"
+    _, changed = ask(server, "POST", "/v2/logging", b'{"log_info":false,"log_info":null}')
+    assert changed["log_info"] is False
+
+
+@pytest.mark.parametrize(("given", "level"), [((1 << 31) - 1, (1 << 31) - 1), (1 << 31, 0), (1 << 32, 0)])
+def test_a_log_level_has_32_bits(given: int, level: int) -> None:
+    _, changed = ask(fake_server(), "POST", "/v2/logging", b'{"log_verbose_level":%d}' % given)
+    assert changed["log_verbose_level"] == level
+
+
+def test_texts_end_at_a_nul() -> None:
+    server = fake_server()
+    status, answer = ask(server, "POST", TRACE, b'{"trace_rate":"many\\u0000x"}')
+    assert (status, answer["error"]) == (400, "Unable to parse 'trace_rate', got: many")
+    assert ask(server, "POST", "/v2/logging", b'{"log_format":"ISO8601\\u0000"}')[0] == 200
+
+
 def test_log_settings_change_and_null_leaves_them() -> None:
     server = fake_server()
     body = b'{"log_warning":false,"log_info":null,"log_file":null,"log_verbose_level":2,"log_format":"ISO8601"}'

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -19,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from despina.errors import DespinaError, Forbidden, Internal, MethodNotAllowed, NotFound, RequestTimeout, Unavailable
 from despina.http.endpoint import Endpoint
+from despina.http.paths import ReceivedPath
 from despina.protocol.json import dumps
 
 if TYPE_CHECKING:
@@ -99,6 +101,6 @@ def make_app(server: Server, endpoints: Iterable[Endpoint]) -> Starlette:
     for endpoint in endpoints:
         by_path.setdefault(endpoint.path, []).append(endpoint)
     routes: list[BaseRoute] = [Route(path, _Path(server, group)) for path, group in by_path.items()]
-    app = Starlette(routes=routes, exception_handlers={404: _not_found})
+    app = Starlette(routes=routes, middleware=[Middleware(ReceivedPath)], exception_handlers={404: _not_found})
     app.router.redirect_slashes = False
     return app

@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
 
 from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from despina.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from despina.models.model import Model
     from despina.server import Server
+
+
+class ReceivedPath:
+    """Paths are matched as they were received, as the real server does it (protocol §0.6)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if b"%" in scope.get("raw_path", b""):
+            scope["path"] = scope["raw_path"].decode("latin-1")
+        await self._app(scope, receive, send)
+
+
+def unquoted(name: str) -> str:
+    """The name that Triton's clients quoted to put it into a path, which the real server takes for another one. What
+    they would not quote like this stays as it is."""
+    meant = unquote(name)
+    return meant if quote(meant, safe="") == name else name
 
 
 def path_version(request: Request) -> int | None:
@@ -26,6 +47,16 @@ def path_version(request: Request) -> int | None:
     return int(text)
 
 
+def path_name(request: Request, server: Server) -> str | None:
+    """The model in the path, None where there is none: a name as it was received, unless a model has the one meant."""
+    name: str | None = request.path_params.get("model")
+    if name is None or not server.models.versions(unquoted(name)):
+        return name
+    return unquoted(name)
+
+
 def path_model(request: Request, server: Server) -> Model:
     """The model version the path names. Raises NotFound or Unavailable as protocol §0.7 says."""
-    return server.models.get(request.path_params["model"], path_version(request))
+    name = path_name(request, server)
+    assert name is not None
+    return server.models.get(name, path_version(request))

@@ -10,7 +10,8 @@ from starlette.responses import Response
 from despina.errors import Unavailable, Unsupported
 from despina.http.body import read_json_body
 from despina.http.endpoint import Endpoint
-from despina.protocol.json import Json, as_bool, as_object, as_string, as_unsigned, dumps, loads
+from despina.protocol.fields import cut_at_nul
+from despina.protocol.json import Json, as_bool, as_string, as_unsigned, dumps, loads_first_wins
 
 if TYPE_CHECKING:
     from despina.server import Server
@@ -27,9 +28,10 @@ async def read_logging(request: Request, server: Server) -> Response:
 
 async def update_logging(request: Request, server: Server) -> Response:
     """Change what the server logs; answers with the settings that are in force then."""
-    document = as_object(loads(await read_json_body(request, server)))
+    document = loads_first_wins(await read_json_body(request, server))
+    fields = document if isinstance(document, dict) else {}
     try:
-        change(server.logging, {key: value for key, value in document.items() if value is not None})
+        change(server.logging, {key: value for key, value in fields.items() if value is not None})
     finally:
         server.logging.apply()
     return _rendered(server.logging)
@@ -44,12 +46,18 @@ def change(settings: LogSettings, document: Json) -> None:
         if flag in document:
             setattr(settings, flag, as_bool(document[flag]))
     if "log_verbose_level" in document:
-        settings.log_verbose_level = as_unsigned(document["log_verbose_level"])
+        settings.log_verbose_level = _as_level(as_unsigned(document["log_verbose_level"]))
     if "log_format" in document:
-        log_format = as_string(document["log_format"])
+        log_format = cut_at_nul(as_string(document["log_format"]))
         if log_format not in _FORMATS:
             raise Unavailable(f"invalid argument for --log_format, got: {log_format}")
         settings.log_format = log_format
+
+
+def _as_level(number: int) -> int:
+    """What a level of 32 bits makes of a number; one below 0 is 0."""
+    level = number % (1 << 32)
+    return level if level < 1 << 31 else 0
 
 
 def _rendered(settings: LogSettings) -> Response:

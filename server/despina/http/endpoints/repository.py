@@ -12,8 +12,10 @@ from starlette.responses import Response
 from despina.errors import Internal, InvalidArgument, Unsupported
 from despina.http.body import read_json_body
 from despina.http.endpoint import Endpoint
+from despina.http.paths import unquoted
 from despina.models.override import FILE_PREFIX
-from despina.protocol.json import Json, as_string, dumps, loads
+from despina.protocol.fields import cut_at_nul
+from despina.protocol.json import Json, as_string, dumps, loads, loads_first_wins
 
 if TYPE_CHECKING:
     from despina.server import Server
@@ -28,7 +30,7 @@ async def index(request: Request, server: Server) -> Response:
     """Every model of the repositories, with the state of its versions. A body of {"ready": true} leaves out what is not
     ready."""
     body = await read_json_body(request, server)
-    document = loads(body) if body else {}
+    document = loads_first_wins(body) if body else {}
     ready = document.get("ready", False) if isinstance(document, dict) else False
     if not isinstance(ready, bool):
         raise InvalidArgument("Invalid value for 'ready': expected a boolean")
@@ -39,7 +41,7 @@ async def load(request: Request, server: Server) -> Response:
     """Load or reload a model and wait until it is ready. Parameters may carry a configuration and files."""
     _refuse_repository_name(request)
     parameters = read_load_parameters(await read_json_body(request, server))
-    await server.models.load(request.path_params["model"], parameters)
+    await server.models.load(unquoted(request.path_params["model"]), parameters)
     return Response(media_type=JSON)
 
 
@@ -47,7 +49,7 @@ async def unload(request: Request, server: Server) -> Response:
     """Stop serving a model. The parameter unload_dependents takes the steps of an ensemble along."""
     _refuse_repository_name(request)
     unload_dependents = read_unload_dependents(await read_json_body(request, server))
-    await server.models.unload(request.path_params["model"], unload_dependents)
+    await server.models.unload(unquoted(request.path_params["model"]), unload_dependents)
     return Response(media_type=JSON)
 
 
@@ -68,7 +70,7 @@ def read_load_parameters(body: bytes) -> dict[str, str | bytes]:
 
 def _load_parameter(name: str, value: str) -> str | bytes:
     if name == "config":
-        return value
+        return cut_at_nul(value)
     if name.startswith(FILE_PREFIX):
         return decode_base64(value)
     raise Internal("unexpected error on creating Triton parameter")

@@ -11,7 +11,8 @@ from despina.errors import InvalidArgument, Unsupported
 from despina.http.body import read_json_body
 from despina.http.endpoint import Endpoint
 from despina.http.endpoints.repository import decode_base64
-from despina.protocol.json import Json, as_string, as_unsigned, dumps, loads, member
+from despina.http.paths import unquoted
+from despina.protocol.json import Json, as_string, as_unsigned, dumps, loads_first_wins, member
 from despina.shared_memory.regions import Kind
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def _status(kind: Kind, request: Request, server: Server) -> Response:
 
 def _region(request: Request) -> str | None:
     region: str | None = request.path_params.get("region")
-    return region
+    return None if region is None else unquoted(region)
 
 
 async def register_system(request: Request, server: Server) -> Response:
@@ -46,7 +47,7 @@ async def register_system(request: Request, server: Server) -> Response:
     name = _region(request)
     if name is None:
         raise InvalidArgument("'region name' is necessary to register system shared memory region")
-    document = loads(await read_json_body(request, server))
+    document = loads_first_wins(await read_json_body(request, server))
     key = as_string(_required(document, "key"))
     offset = as_unsigned(document.get("offset", 0))
     server.shared_memory.register_system(name, key, offset, as_unsigned(_required(document, "byte_size")))
@@ -60,7 +61,7 @@ async def register_cuda(request: Request, server: Server) -> Response:
     name = _region(request)
     if name is None:
         raise InvalidArgument("'region name' is necessary to register cuda shared memory region")
-    document = loads(await read_json_body(request, server))
+    document = loads_first_wins(await read_json_body(request, server))
     handle = as_string(member(_required(document, "raw_handle"), "b64"))
     byte_size = as_unsigned(member(document, "byte_size"))
     device_id = as_unsigned(member(document, "device_id"))

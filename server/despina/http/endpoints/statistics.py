@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from despina.http.endpoint import Endpoint
-from despina.http.paths import path_version
+from despina.http.paths import path_name, path_version
 from despina.protocol.json import dumps
 from despina.telemetry.statistics_json import render
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 async def model_statistics(request: Request, server: Server) -> Response:
     """Counters of every ready version, sorted by name and version. InvalidArgument where there is none, unlike
     elsewhere."""
-    models = server.models.statistics_of(request.path_params.get("model"), path_version(request))
+    models = server.models.statistics_of(path_name(request, server), path_version(request))
     rendered = [render(model.name, model.version, model.statistics) for model in models]
     return Response(dumps({"model_stats": rendered}), media_type="application/json")
 

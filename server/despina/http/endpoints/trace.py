@@ -10,7 +10,9 @@ from starlette.responses import Response
 from despina.errors import InvalidArgument, Unsupported
 from despina.http.body import read_json_body
 from despina.http.endpoint import Endpoint
-from despina.protocol.json import Json, as_array, as_object, as_string, dumps, loads
+from despina.http.paths import path_name
+from despina.protocol.fields import cut_at_nul
+from despina.protocol.json import Json, as_array, as_string, dumps, loads_first_wins
 from despina.telemetry.trace_values import Changes, as_count, as_levels, as_natural
 
 if TYPE_CHECKING:
@@ -26,14 +28,14 @@ async def read_settings(request: Request, server: Server) -> Response:
 async def update_settings(request: Request, server: Server) -> Response:
     """Change which requests are traced; null goes back to the setting inherited."""
     model = _model(request, server)
-    server.trace.update(read_changes(loads(await read_json_body(request, server))), model)
+    server.trace.update(read_changes(loads_first_wins(await read_json_body(request, server))), model)
     return Response(dumps(server.trace.render(model)), media_type="application/json")
 
 
 def read_changes(document: Json) -> Changes:
-    """What the body of a request changes; null means that the field is inherited again. Raises Internal for JSON of the
-    wrong type, InvalidArgument, and Unsupported when the file is to be changed."""
-    body = as_object(document)
+    """What the body of a request changes: nothing if it is no object, and null means that the field is inherited again.
+    Raises Internal for JSON of the wrong type, InvalidArgument, and Unsupported when the file is to be changed."""
+    body = document if isinstance(document, dict) else {}
     if "trace_file" in body:
         raise Unsupported("trace file location can not be updated through network protocol")
     changes: dict[str, Any] = {}
@@ -43,7 +45,7 @@ def read_changes(document: Json) -> Changes:
     for key, setting in (("rate", "trace_rate"), ("count", "trace_count"), ("log_frequency", "log_frequency")):
         if setting in body:
             text = body[setting]
-            changes[key] = None if text is None else _as_number(setting, as_string(text))
+            changes[key] = None if text is None else _as_number(setting, cut_at_nul(as_string(text)))
     return changes
 
 
@@ -54,7 +56,7 @@ def _as_number(setting: str, text: str) -> int:
 def _model(request: Request, server: Server) -> str | None:
     """The model in the path. Raises InvalidArgument, not NotFound, when it has no version ready: clients' tests expect
     this text with the space before the colon."""
-    name: str | None = request.path_params.get("model")
+    name = path_name(request, server)
     if name is not None and not server.models.versions(name):
         raise InvalidArgument(f"Request for unknown model : {name}")
     return name
