@@ -5,7 +5,7 @@ from google.protobuf import text_format
 from despina.config.proto import ModelConfig
 from despina.errors import InvalidArgument
 from despina.models.signature import Signature
-from despina.protocol.messages import InferInput, InferRequest
+from despina.protocol.messages import InferInput, InferRequest, RequestedOutput
 
 
 def signature(inputs: str, max_batch_size: int = 4) -> Signature:
@@ -47,3 +47,42 @@ def test_a_shape_no_array_can_have_is_the_clients_error(
 def test_a_batch_of_no_rows_with_the_elements_of_one_is_refused_for_strings_too() -> None:
     with pytest.raises(InvalidArgument, match="Expected a shape that 2 elements fill, got \\[0,2\\]"):
         signature("data_type: TYPE_STRING dims: [ 2 ]").admit(request((0, 2), b"\1\0\0\0a\0\0\0\0", "BYTES"))
+
+
+def two(first: tuple[int, ...], second: tuple[int, ...], names: tuple[str, str] = ("x", "y")) -> InferRequest:
+    return InferRequest(
+        inputs=[
+            InferInput(name, "FP32", shape, memoryview(bytes(4 * max(1, shape[0]))))
+            for name, shape in zip(names, (first, second), strict=True)
+        ]
+    )
+
+
+PAIR = 'data_type: TYPE_FP32 dims: 1 } input { name: "y" data_type: TYPE_FP32 dims: 1'
+
+
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        (two((1, 1), (1, 1), ("a", "b")), "unexpected inference input 'b' for model 'm'"),
+        (two((1, 2), (1, 3)), "unexpected shape for input 'y' for model 'm'"),
+        (two((1, 1), (2, 1)), "input 'x' batch size does not match other inputs for 'm'"),
+        (two((0, 1), (2, 1)), "input 'x' batch size does not match other inputs for 'm'"),
+    ],
+)
+def test_the_last_input_is_looked_at_first(asked: InferRequest, text: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        signature(PAIR).admit(asked)
+    assert text in caught.value.message
+
+
+def test_an_input_without_rows_before_others_have_some_counts_as_having_theirs() -> None:
+    admitted = signature(PAIR).admit(two((1, 1), (0, 1)))
+    assert (admitted.rows, admitted.inputs["y"].shape, list(admitted.inputs)) == (1, (1, 1), ["x", "y"])
+
+
+def test_of_unknown_outputs_the_first_by_name_is_named() -> None:
+    asked = request((1, 1), bytes(4))
+    asked.outputs = [RequestedOutput("b"), RequestedOutput("a")]
+    with pytest.raises(InvalidArgument, match="unexpected inference output 'a' for model 'm'"):
+        signature("data_type: TYPE_FP32 dims: 1").admit(asked)

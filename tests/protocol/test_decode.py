@@ -7,6 +7,7 @@ import pytest
 
 from despina.errors import DespinaError, NotFound
 from despina.protocol.decode import Context, Limits, content_length, decode_request, header_length, no_shared_memory
+from despina.protocol.json_input import json_input
 from despina.protocol.messages import InferRequest, RequestedOutput, SharedMemory
 from despina.shared_memory.window import Window
 
@@ -89,6 +90,27 @@ def test_requested_outputs_default_to_json() -> None:
         "outputs": [{"name": "a"}, {"name": "b", "parameters": {"binary_data": True, "classification": 3}}],
     }
     assert decode(document).outputs == [RequestedOutput("a"), RequestedOutput("b", True, 3)]
+
+
+def test_a_number_of_classes_has_32_bits() -> None:
+    document = {"inputs": [], "outputs": [{"name": "a", "parameters": {"classification": (1 << 32) + 2}}]}
+    assert decode(document).outputs == [RequestedOutput("a", False, 2)]
+
+
+@pytest.mark.parametrize(("limit", "refused"), [(11, True), (12, False)])
+def test_strings_count_with_their_lengths_against_the_limit(limit: int, refused: bool) -> None:
+    def read() -> None:
+        json_input(["ab", "cd"], "x", "BYTES", (2,), limit)
+
+    if not refused:
+        read()
+        return
+    with pytest.raises(DespinaError) as error:
+        read()
+    assert error.value.message == (
+        "JSON input 'x' has a byte_size (12 bytes) that exceeds the maximum allowed value of 11 bytes. "
+        "Use --http-max-input-size to increase the limit."
+    )
 
 
 def test_the_whole_body_of_a_raw_request_is_its_input() -> None:
@@ -222,6 +244,49 @@ def nested(depth: int) -> list[Any]:
             b"",
             500,
             "Unable to parse 'data': Shape does not match true shape of 'data' field",
+        ),
+        (
+            {"inputs": [tensor(shape=[1], datatype="INT64", data=[1 << 63, 1])]},
+            b"",
+            500,
+            "Unable to parse 'data': attempt to access JSON non-signed-integer as signed-integer",
+        ),
+        (
+            {"inputs": [tensor(datatype="NONE", data={})]},
+            b"",
+            500,
+            "Unable to parse 'data': attempt to access JSON non-array as array",
+        ),
+        (
+            {"inputs": [tensor(shape=[1 << 30], data=None)]},
+            b"",
+            500,
+            "Unable to parse 'data': attempt to access JSON non-array as array",
+        ),
+        (
+            {"inputs": [tensor(data=[1, 2], parameters={"shared_memory_offset": "x"})]},
+            b"",
+            500,
+            "Unable to parse 'shared_memory_offset': attempt to access JSON non-unsigned-integer as unsigned-integer",
+        ),
+        (
+            {"inputs": [], "outputs": [{"name": "y", "parameters": {"shared_memory_byte_size": 1.5}}]},
+            b"",
+            500,
+            "Unable to parse 'shared_memory_byte_size': attempt to access JSON non-unsigned-integer as "
+            "unsigned-integer",
+        ),
+        (
+            {"inputs": [], "outputs": [{"name": 5, "parameters": {"shared_memory_region": "r", "classification": 0}}]},
+            b"",
+            400,
+            "Output can't set both 'shared_memory_region' and 'classification'",
+        ),
+        (
+            {"inputs": [], "outputs": [{"name": "y", "parameters": {"shared_memory_region": "r", "binary_data": 1}}]},
+            b"",
+            500,
+            "Unable to set 'binary_data': attempt to access JSON non-boolean as boolean",
         ),
         ({"inputs": [tensor(data=[1])]}, b"", 500, "Failed to parse 'data' field: shape does not match true shape"),
         (

@@ -39,6 +39,11 @@ def test_members_of_parameters_count_like_those_outside() -> None:
     assert request.parameters == {"top_k": 5}
 
 
+def test_of_a_parameter_that_comes_twice_the_first_counts() -> None:
+    assert read('{"top_k":5,"top_k":[1]}').parameters == {"top_k": 5}
+    assert read('{"parameters":{"a":1},"parameters":7}').parameters == {"a": 1}
+
+
 def test_the_id_is_a_parameter_too() -> None:
     request = read('{"id":"7","text":"a"}')
     assert (request.id, request.parameters) == ("7", {"id": "7"})
@@ -87,6 +92,17 @@ def test_an_empty_list_is_a_tensor_without_elements() -> None:
             '{"text":"a","text":"b"}',
             400,
             "[request id: <id_unknown>] input 'text' already exists in request",
+        ),
+        (
+            '{"text":"a","text":5}',
+            400,
+            "[request id: <id_unknown>] input 'text' already exists in request",
+        ),
+        ('{"id":5,"id":"a"}', 500, "Unable to parse 'id': attempt to access JSON non-string as string"),
+        (
+            '{"half":[]}',
+            400,
+            "receiving FP16 data via JSON is not supported. Please use the binary data format for input half",
         ),
         (
             '{"id":"7","text":"a","parameters":{"text":"b"}}',

@@ -1,7 +1,8 @@
 """What a model version takes and gives, precomputed from its configuration, and the admission of requests to it.
 
 Admission is the second half of validation: names, datatypes, shapes and sizes against the model, in the order and with
-the texts of the real server (protocol §2.7). What passes is a set of arrays in the shapes the backend takes.
+the texts of the real server (protocol §2.7), which looks at the last input first. What passes is a set of arrays in the
+shapes the backend takes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -70,18 +71,18 @@ class Signature:
         """Check a decoded request against the model. Raises InvalidArgument."""
         if request.raw:
             describe_raw(request, self.model, self.inputs, batches=self.max_batch_size > 0)
-        for output in request.outputs:
-            if output.name not in self.outputs:
-                raise InvalidArgument(f"unexpected inference output '{output.name}' for model '{self.model}'")
+        if unknown := [output.name for output in request.outputs if output.name not in self.outputs]:
+            raise InvalidArgument(f"unexpected inference output '{min(unknown)}' for model '{self.model}'")
         self._check_names(request)
         rows = self._rows(request)
         arrays: dict[str, Array] = {}
         byte_size = 0
-        for item in request.inputs:
+        for item in reversed(request.inputs):
             array = self._array(item, request, rows)
             arrays[item.name] = array
             byte_size += array.nbytes
-        return Admitted(arrays, rows or 1, self.shape_key(arrays), byte_size)
+        in_order = dict(reversed(arrays.items()))
+        return Admitted(in_order, rows or 1, self.shape_key(arrays), byte_size)
 
     def admit_arrays(self, inputs: Mapping[str, Array], request_id: str = "") -> Admitted:
         """Check tensors that are arrays already, in the shapes clients would send; a batch dimension of 1 may be
@@ -123,7 +124,7 @@ class Signature:
         got = [item.name for item in request.inputs]
         if not len(self.required) <= len(got) <= len(self.inputs):
             raise InvalidArgument(request.label + self._count_text(got))
-        for name in got:
+        for name in reversed(got):
             if name not in self.inputs:
                 raise InvalidArgument(f"unexpected inference input '{name}' for model '{self.model}'")
 
@@ -142,14 +143,14 @@ class Signature:
         """The batch size of a request, 0 for models without a batch dimension."""
         if not self.max_batch_size:
             return 0
-        rows = -1
-        for item in request.inputs:
+        rows = 0
+        for item in reversed(request.inputs):
             if not item.shape:
                 raise InvalidArgument(
                     f"{request.label}input '{item.name}' has no shape but model requires batch dimension for "
                     f"'{self.model}'"
                 )
-            if rows not in (-1, item.shape[0]):
+            if rows and item.shape[0] != rows:
                 raise InvalidArgument(
                     f"{request.label}input '{item.name}' batch size does not match other inputs for '{self.model}'"
                 )

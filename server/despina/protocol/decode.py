@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 from despina.errors import AlreadyExists, Internal, InvalidArgument, NotFound
 from despina.protocol.fields import cut_at_nul, read_field, read_member
@@ -18,7 +19,10 @@ from despina.protocol.parameters import read_parameters
 from despina.protocol.request_document import parse_document
 from despina.shared_memory.window import Window
 
+UINT32_MAX = (1 << 32) - 1
 INT32_RANGE = (-(1 << 31), (1 << 31) - 1)
+
+T = TypeVar("T")
 
 FindRegion = Callable[[SharedMemory], Window]
 
@@ -133,9 +137,8 @@ def _read_inputs(document: Json, blob: memoryview, request: InferRequest, contex
             data: memoryview = blob[position : position + size]
             position += size
             request.inputs.append(InferInput(name, datatype, shape, data))
-        elif source == "shared_memory_region":
-            window = context.find_region(read_shared_memory(entry["parameters"]))
-            request.inputs.append(InferInput(name, datatype, shape, window))
+        elif (place := _shared_memory(_parameters(entry))) is not None:
+            request.inputs.append(InferInput(name, datatype, shape, context.find_region(place)))
         else:
             request.inputs.append(json_input(entry["data"], name, datatype, shape, context.limits.max_input_size))
     if position != len(blob):
@@ -165,12 +168,18 @@ def _describe(entry: Json) -> tuple[str, str, tuple[int, ...]]:
     return name, datatype, tuple(read_field("shape", as_unsigned, dim) for dim in shape)
 
 
-def read_shared_memory(parameters: Json) -> SharedMemory:
-    """`shared_memory_region`, `_offset` and `_byte_size` of an input or output."""
-    region = read_member("shared_memory_region", as_string, parameters)
+def _parameters(entry: Json) -> dict[str, Json]:
+    """Of an input or output; what is no object has none."""
+    parameters = entry.get("parameters") if isinstance(entry, dict) else None
+    return parameters if isinstance(parameters, dict) else {}
+
+
+def _shared_memory(parameters: dict[str, Json]) -> SharedMemory | None:
+    """`shared_memory_region`, `_offset` and `_byte_size`; the numbers have to be some even without a region."""
+    region = read_field("shared_memory_region", as_string, parameters.get("shared_memory_region", ""))
     offset = read_field("shared_memory_offset", as_unsigned, parameters.get("shared_memory_offset", 0))
     size = read_field("shared_memory_byte_size", as_unsigned, parameters.get("shared_memory_byte_size", 0))
-    return SharedMemory(region, offset, size)
+    return SharedMemory(region, offset, size) if "shared_memory_region" in parameters else None
 
 
 # ------------------------------------------------------------------------------------------------------- outputs
@@ -179,37 +188,39 @@ def read_shared_memory(parameters: Json) -> SharedMemory:
 def _read_outputs(outputs: Json, request: InferRequest, context: Context) -> None:
     names: set[str] = set()
     for entry in read_field("outputs", as_array, outputs):
-        output = _read_output(entry, context)
-        if output.name in names:
-            raise AlreadyExists(f"{request.label}output '{output.name}' already exists in request")
-        names.add(output.name)
-        request.outputs.append(output)
+        parameters = _parameters(entry)
+        _check_output(parameters)
+        name = cut_at_nul(read_member("name", as_string, entry))
+        if name in names:
+            raise AlreadyExists(f"{request.label}output '{name}' already exists in request")
+        names.add(name)
+        request.outputs.append(_read_output(name, parameters, context))
 
 
-def _read_output(entry: Json, context: Context) -> RequestedOutput:
-    name = cut_at_nul(read_member("name", as_string, entry))
-    parameters = entry.get("parameters")
-    if not isinstance(parameters, dict):
-        return RequestedOutput(name)
-    classes = 0
+def _check_output(parameters: dict[str, Json]) -> None:
+    """Raise when shared memory was asked for together with what does not go there."""
+    if "shared_memory_region" not in parameters:
+        return
     if "classification" in parameters:
-        try:
-            classes = as_unsigned(parameters["classification"])
-        except Internal as error:
-            raise Internal(f"Unable to set 'classification': {error.message}") from None
-    if "shared_memory_region" in parameters:
-        return _shared_memory_output(name, parameters, classes, context)
-    binary = read_field("binary_data", as_bool, parameters.get("binary_data", False))
-    return RequestedOutput(name, binary, classes)
-
-
-def _shared_memory_output(name: str, parameters: Json, classes: int, context: Context) -> RequestedOutput:
-    place = read_shared_memory(parameters)
-    if classes:
         raise InvalidArgument("Output can't set both 'shared_memory_region' and 'classification'")
-    if read_field("binary_data", as_bool, parameters.get("binary_data", False)):
+    if _read_setting("binary_data", as_bool, parameters.get("binary_data", False)):
         raise InvalidArgument("Output can't set both 'shared_memory_region' and 'binary_data'")
-    return RequestedOutput(name, shared_memory=context.find_region(place))
+
+
+def _read_output(name: str, parameters: dict[str, Json], context: Context) -> RequestedOutput:
+    classes = _read_setting("classification", as_unsigned, parameters.get("classification", 0))
+    place = _shared_memory(parameters)
+    if place is not None:
+        return RequestedOutput(name, shared_memory=context.find_region(place))
+    binary = read_field("binary_data", as_bool, parameters.get("binary_data", False))
+    return RequestedOutput(name, binary, classes & UINT32_MAX)
+
+
+def _read_setting(name: str, read: Callable[[Json], T], value: Json) -> T:
+    try:
+        return read(value)
+    except Internal as error:
+        raise Internal(f"Unable to set '{name}': {error.message}") from None
 
 
 def no_shared_memory(place: SharedMemory) -> Window:

@@ -13,7 +13,7 @@ from despina.protocol.decode import Limits
 from despina.protocol.encode import json_data
 from despina.protocol.fields import cut_at_nul
 from despina.protocol.json import Json, as_string, dumps, encode_string, loads
-from despina.protocol.messages import Array, InferInput, InferRequest, OutputTensor, Parameter
+from despina.protocol.messages import InferInput, InferRequest, OutputTensor, Parameter
 from despina.protocol.parameters import custom_parameter
 
 _NESTED = "parameters"
@@ -28,7 +28,13 @@ class GenerateInput:
 
 
 class _Pairs(list[tuple[str, Json]]):
-    """A JSON object with every member it was written with: a key that comes twice is an error where it is an input."""
+    """A JSON object with every member it was written with: a key that comes twice is an error where it is an input.
+    Its value is that of the first one, both times."""
+
+    def __init__(self, pairs: Iterable[tuple[str, Json]]) -> None:
+        written = list(pairs)
+        first = dict(reversed(written))
+        super().__init__((key, first[key]) for key, _ in written)
 
 
 def read_request(body: bytes, inputs: Mapping[str, GenerateInput], limits: Limits) -> InferRequest:
@@ -88,26 +94,25 @@ class _Reading:
         if described is None:
             self.request.parameters[key] = custom_parameter(key, value)
             return
-        tensor = self._tensor(key, value, described)
         if any(item.name == key for item in self.request.inputs):
             raise AlreadyExists(f"{self.request.label}input '{key}' already exists in request")
-        self.request.inputs.append(tensor)
+        self.request.inputs.append(self._tensor(key, value, described))
 
     def _tensor(self, name: str, value: Json, described: GenerateInput) -> InferInput:
         elements = value if type(value) is list else [value]
         count = len(elements)
-        shape = deduce_shape(name, count, described.shape)
         datatype = DATATYPES.get(described.datatype)
         if datatype is None:
             raise InvalidArgument(f"input '{name}' has unsupported datatype {described.datatype}")
-        if not count:
-            return InferInput(name, datatype.name, shape, memoryview(b""))
-        # The size is known before anything is converted, except for strings, which are as long as they are.
-        if datatype.size:
+        if datatype.kind == "bytes":
+            array = tensor_data.from_json(elements, name, datatype.name, count)
+            self._count_bytes(name, tensor_data.serialized_size(array))
+            shape = deduce_shape(name, count, described.shape)
+        else:
+            # Numbers are only converted when they are no more than may be.
             self._count_bytes(name, count * datatype.size)
-        array = tensor_data.from_json(elements, name, datatype.name, count)
-        if not datatype.size:
-            self._count_bytes(name, _serialized_size(array))
+            shape = deduce_shape(name, count, described.shape)
+            array = tensor_data.from_json(elements, name, datatype.name, count)
         return InferInput(name, datatype.name, shape, array)
 
     def _count_bytes(self, name: str, size: int) -> None:
@@ -125,10 +130,6 @@ def _identity(value: Json) -> str:
         return as_string(value)
     except Internal as error:
         raise Internal(f"Unable to parse 'id': {error.message}") from None
-
-
-def _serialized_size(array: Array) -> int:
-    return sum(4 + len(element) for element in array.tolist())
 
 
 def deduce_shape(name: str, count: int, shape: tuple[int, ...]) -> tuple[int, ...]:

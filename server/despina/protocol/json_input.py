@@ -14,11 +14,15 @@ def json_input(data: Json, name: str, datatype: str, shape: tuple[int, ...], max
     count = element_count(name, shape)
     if count == 0:
         return InferInput(name, datatype, shape, memoryview(b""))
+    elements = tensor_data.elements_of(data)
     known = DATATYPES.get(datatype)
     size = count * known.size if known else 0
     if size > max_input_size:
-        raise _too_large(data, name, count, size, max_input_size)
-    return InferInput(name, datatype, shape, tensor_data.from_json(data, name, datatype, count))
+        raise _too_large(elements, name, count, size, max_input_size)
+    array = tensor_data.from_json(elements, name, datatype, count)
+    if known and known.kind == "bytes" and (size := tensor_data.serialized_size(array)) > max_input_size:
+        raise _over_the_limit(name, size, max_input_size)
+    return InferInput(name, datatype, shape, array)
 
 
 def element_count(name: str, shape: tuple[int, ...]) -> int:
@@ -40,15 +44,19 @@ def element_count(name: str, shape: tuple[int, ...]) -> int:
     return count
 
 
-def _too_large(data: Json, name: str, count: int, size: int, limit: int) -> InvalidArgument:
+def _too_large(elements: list[Json], name: str, count: int, size: int, limit: int) -> InvalidArgument:
     """Why a JSON tensor whose shape announces `size` bytes is refused: the limit, unless the data is not even there."""
     if size > INT64_MAX:
         return InvalidArgument(
             f"byte size overflow for input '{name}': element count ({count}) * data type size ({size // count}) "
             f"exceeds maximum allowed size ({INT64_MAX})"
         )
-    if isinstance(data, list) and len(tensor_data.flatten(data, "")[0]) != count:
+    if len(tensor_data.flatten(elements, "")[0]) != count:
         return InvalidArgument(tensor_data.MISMATCH)
+    return _over_the_limit(name, size, limit)
+
+
+def _over_the_limit(name: str, size: int, limit: int) -> InvalidArgument:
     return InvalidArgument(
         f"JSON input '{name}' has a byte_size ({size} bytes) that exceeds the maximum allowed value of "
         f"{limit} bytes. Use --http-max-input-size to increase the limit."

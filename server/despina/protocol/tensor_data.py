@@ -10,7 +10,8 @@ import numpy as np
 
 from despina.errors import Internal, InvalidArgument
 from despina.protocol.datatypes import DATATYPES, Datatype
-from despina.protocol.json import Json, encode_string
+from despina.protocol.fields import read_field
+from despina.protocol.json import Json, as_array, encode_string
 from despina.protocol.messages import Array
 
 _PARSED = {"bool": np.bool_, "unsigned": np.uint64, "signed": np.int64, "float": np.float64}
@@ -30,6 +31,7 @@ _WRONG_TYPE = {
 def from_json(data: Json, name: str, datatype_name: str, count: int) -> Array:
     """The flat array of `count` elements that `data` spells. Raises Internal for wrong JSON types or counts,
     InvalidArgument for datatypes that JSON cannot carry. BYTES may come back longer or shorter than `count`."""
+    elements = elements_of(data)
     datatype = DATATYPES.get(datatype_name)
     if datatype is None:
         raise InvalidArgument(f"invalid datatype for input {name}")
@@ -38,13 +40,21 @@ def from_json(data: Json, name: str, datatype_name: str, count: int) -> Array:
             f"receiving {datatype_name} data via JSON is not supported. Please use the binary data format for input "
             f"{name}"
         )
-    if not isinstance(data, list):
-        raise Internal("Unable to parse 'data': attempt to access JSON non-array as array")
     prefix = "" if datatype.kind == "bytes" else "Unable to parse 'data': "
-    flat, types = flatten(data, prefix)
+    flat, types = flatten(elements, prefix)
     if datatype.kind == "bytes":
         return _bytes_array(flat)
     return _number_array(flat, types, datatype, count)
+
+
+def elements_of(data: Json) -> list[Json]:
+    """`data`, which has to be an array. Raises Internal."""
+    return read_field("data", as_array, data)
+
+
+def serialized_size(strings: Array) -> int:
+    """Of a BYTES tensor, in bytes: each element comes after its length in 4 bytes."""
+    return sum([4 + len(element) for element in strings.tolist()])
 
 
 def flatten(data: list[Json], prefix: str) -> tuple[list[Json], set[type]]:
@@ -66,12 +76,12 @@ def _number_array(flat: list[Json], types: set[type], datatype: Datatype, count:
     allowed, complaint = _WRONG_TYPE[datatype.kind]
     if not types <= allowed and not allowed.issuperset(map(type, flat[:count])):
         raise Internal(f"Unable to parse 'data': attempt to access JSON {complaint}")
-    if len(flat) > count:
-        raise Internal(MISMATCH)
     try:
-        array = c_cast(np.array(flat, _PARSED[datatype.kind]), datatype.dtype)
+        array = c_cast(np.array(flat[:count], _PARSED[datatype.kind]), datatype.dtype)
     except OverflowError:
         raise Internal(f"Unable to parse 'data': attempt to access JSON {complaint}") from None
+    if len(flat) > count:
+        raise Internal(MISMATCH)
     if len(flat) < count:
         raise Internal("Failed to parse 'data' field: shape does not match true shape")
     return array
