@@ -197,10 +197,21 @@ def test_optional_inputs_do_not_go_with_batching() -> None:
 
 def test_sequence_control_the_model_lacks_is_internal() -> None:
     with pytest.raises(Internal) as caught:
-        match(BATCH + X + Y + CONTROL, {"x": (-1, 2), "GO": (-1, 1)}, {"y": (-1, 2)})
+        match(BATCH + X + Y + CONTROL, {"x": (-1, 2)}, {"y": (-1, 2)})
     assert caught.value.message == (
         "configuration specified sequence control 'START', but model does not provide that input"
     )
+
+
+def test_bfloat16_where_the_model_has_another_type_is_internal() -> None:
+    with pytest.raises(Internal, match="unsupported datatype TYPE_BF16 for input 'x' for model 'm'"):
+        match(tensor("input", "x", "dims: 2", "BF16") + Y, {"x": (2,)}, {"y": (2,)})
+
+
+def test_strings_of_a_model_are_called_bytes() -> None:
+    strings = {"x": TensorMetadata("x", "BYTES", (2,))}
+    with pytest.raises(InvalidArgument, match=r"configuration expects datatype TYPE_FP32 .*, model provides TYPE_BYTES"):
+        match_model(config(X), strings, {})
 
 
 @pytest.mark.parametrize(("state", "output"), [("q", "y"), ("s", "q")])

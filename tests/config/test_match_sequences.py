@@ -1,6 +1,6 @@
 import pytest
 
-from despina.config.match_sequences import match_sequences
+from despina.config.match_sequences import match_controls, match_states
 from despina.config.read import parse_text
 from despina.errors import InvalidArgument
 from despina_backends.base import TensorMetadata
@@ -11,7 +11,8 @@ STATE = 'state { input_name: "s" output_name: "t" data_type: TYPE_INT32 dims: [ 
 def match(fields: str, *, max_batch_size: int = 4, **tensors: tuple[str, tuple[int, ...]]) -> None:
     config = parse_text(f'name: "m" max_batch_size: {max_batch_size} sequence_batching {{ {fields} }}')
     metadata = {name: TensorMetadata(name, datatype, shape) for name, (datatype, shape) in tensors.items()}
-    match_sequences(config, metadata, metadata)
+    match_controls(config, metadata)
+    match_states(config, metadata, metadata)
 
 
 def control(what: str) -> str:

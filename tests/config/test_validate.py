@@ -19,6 +19,8 @@ def config(text: str) -> ModelConfig:
         PLAIN,
         PLAIN + 'platform: "onnxruntime_onnx" max_batch_size: 4 dynamic_batching { preferred_batch_size: [ 2, 4 ] }',
         'name: "m" backend: "my.package:Backend" platform: "anything"',
+        'name: "m" backend: "python" platform: "onnxruntime_onnx"',
+        PLAIN + "version_policy { }",
         PLAIN + "response_cache { enable: true } dynamic_batching { }",
         PLAIN + "sequence_batching { direct { } }",
         PLAIN + 'model_metrics { metric_control { metric_identifier { family: "f" } '
@@ -47,7 +49,6 @@ CACHE = "Response Cache does not currently support model m with {}. Please disab
             "unexpected 'platform' and 'backend' pair, got:onnxruntim, onnxruntime",
         ),
         (PLAIN + "max_batch_size: -1", "'max_batch_size' must be non-negative value for m"),
-        (PLAIN + "version_policy { }", "must specify 'version policy' for m"),
         (
             PLAIN + "response_cache { enable: true } sequence_batching { direct { } }",
             CACHE.format("sequence batching scheduler"),

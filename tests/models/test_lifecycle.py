@@ -371,7 +371,8 @@ def test_a_change_of_the_version_policy_keeps_the_versions_that_stay(tmp_path):
         await bench.models.load("m", {})
         await settled(bench.models)
         assert bench.models.get("m", 2) is second
-        assert list(second.config.version_policy.specific.versions) == [2, 3]
+        assert second.config.version_policy.WhichOneof("policy_choice") == "all"
+        assert list(bench.models.get("m", 3).config.version_policy.specific.versions) == [2, 3]
         assert bench.models.versions("m") == [2, 3]
         assert bench.closed == [("m", 1)]
         assert bench.attempts == [("m", 1), ("m", 2), ("m", 3)]

@@ -85,7 +85,8 @@ def test_the_model_sees_the_reshaped_tensor(tmp_path):
 def test_where_the_data_comes_from(tmp_path, kind, datatype, content, expected):
     (tmp_path / "warmup").mkdir()
     (tmp_path / "warmup" / "f").write_bytes(content)
-    samples = read_samples(config(f"batch_size: 1 {tensor(kind, datatype)}"), tmp_path)
+    taken = f'input {{ name: "X" data_type: {datatype} dims: [ 2 ] }}'
+    samples = read_samples(config(f"batch_size: 1 {tensor(kind, datatype)}", 8, taken), tmp_path)
     got = samples[0].inputs["X"][0]
     assert got.dtype == expected.dtype
     assert got.tolist() == expected.tolist()
@@ -93,7 +94,8 @@ def test_where_the_data_comes_from(tmp_path, kind, datatype, content, expected):
 
 @pytest.mark.parametrize("datatype", ["TYPE_BOOL", "TYPE_FP16", "TYPE_BF16", "TYPE_UINT64"])
 def test_random_data_has_the_type_asked_for(tmp_path, datatype):
-    samples = read_samples(config(f"batch_size: 1 {tensor('random_data: true', datatype, '100')}"), tmp_path)
+    taken = f'input {{ name: "X" data_type: {datatype} dims: [ 100 ] }}'
+    samples = read_samples(config(f"batch_size: 1 {tensor('random_data: true', datatype, '100')}", 8, taken), tmp_path)
     got = samples[0].inputs["X"]
     assert got.shape == (1, 100)
     assert len(np.unique(got.view(np.uint8))) > 1
@@ -127,6 +129,36 @@ def test_settings_that_give_no_data(tmp_path, kind, datatype, dims, text):
     with pytest.raises(DespinaError) as error:
         read_samples(config(f"batch_size: 1 {tensor(kind, datatype, dims)}"), tmp_path)
     assert text in error.value.message
+
+
+@pytest.mark.parametrize(
+    ("sample", "text"),
+    [
+        ("batch_size: 1", "[request id: <id_unknown>] expected 1 inputs but got 0 inputs for model 'm'"),
+        (
+            f"batch_size: 1 {tensor('zero_data: true', 'TYPE_INT32')}",
+            "inference input 'X' data-type is 'INT32', but model 'm' expects 'FP32'",
+        ),
+        (
+            f"batch_size: 1 {tensor('zero_data: true', dims='3')}",
+            "unexpected shape for input 'X' for model 'm'. Expected [-1,2], got [1,3].",
+        ),
+        (
+            f"batch_size: 9 {tensor('zero_data: true')}",
+            "failed to run warmup sample 's': batch size 9 for 'm', max allowed is 8; ",
+        ),
+    ],
+)
+def test_a_sample_is_what_a_client_could_ask_for(tmp_path, sample, text):
+    with pytest.raises(InvalidArgument) as error:
+        read_samples(config(sample), tmp_path)
+    assert text in error.value.message
+
+
+def test_tensors_that_no_client_sends_are_taken_as_they_are(tmp_path):
+    control = tensor("zero_data: true", "TYPE_INT32", "1").replace('"X"', '"START"')
+    (sample,) = read_samples(config(f"batch_size: 1 {tensor('zero_data: true')} {control}"), tmp_path)
+    assert {name: array.shape for name, array in sample.inputs.items()} == {"X": (1, 2), "START": (1, 1)}
 
 
 def test_a_sample_that_fails_is_named(tmp_path):

@@ -35,6 +35,14 @@ def test_outputs_without_a_file_have_no_labels(tmp_path: Path) -> None:
     assert read_labels(tmp_path, config("")) == {}
 
 
+def test_an_output_has_one_file(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("cat\n")
+    twice = config("labels.txt")
+    twice.output.append(twice.output[0])
+    with pytest.raises(Internal, match="multiple label files for 'y'"):
+        read_labels(tmp_path, twice)
+
+
 def test_path_may_lead_through_the_directory_and_over_links(tmp_path: Path) -> None:
     (tmp_path / "m" / "1").mkdir(parents=True)
     (tmp_path / "elsewhere.txt").write_text("cat\n")

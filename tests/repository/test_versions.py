@@ -69,6 +69,7 @@ def config(policy: str) -> ModelConfig:
         ("version_policy { latest { num_versions: 2 } }", (3, 10)),
         ("version_policy { latest { num_versions: 9 } }", (1, 2, 3, 10)),
         ("version_policy { all { } }", (1, 2, 3, 10)),
+        ("version_policy { }", (1, 2, 3, 10)),
         ("version_policy { specific { versions: [ 3, 1, 3 ] } }", (1, 3)),
     ],
 )

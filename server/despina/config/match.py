@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from despina.config.datatypes import config_name, data_type
 from despina.config.dims import model_dims, shape_text
-from despina.config.match_sequences import match_sequences
+from despina.config.match_sequences import match_controls, match_states
 from despina.config.proto import Message, ModelConfig
 from despina.config.shape_buckets import built_inputs
-from despina.errors import InvalidArgument
+from despina.errors import Internal, InvalidArgument
 from despina_backends.base import TensorMetadata
 
 Tensors = Mapping[str, TensorMetadata]
@@ -18,8 +18,9 @@ def match_model(config: ModelConfig, inputs: Tensors, outputs: Tensors, omissibl
 
     Shapes in `inputs` and `outputs` include the batch dimension, -1 is variable; optional inputs are those the model
     has a value for, and `omissible` those that it does without in batches, too. Raises InvalidArgument, or Internal for
-    a sequence control the model lacks.
+    a sequence control the model lacks and for TYPE_BF16 where the model has another.
     """
+    match_controls(config, inputs)
     _match_count(config, inputs)
     for tensor in config.input:
         _match_input(config, tensor, inputs, omissible)
@@ -32,7 +33,7 @@ def match_model(config: ModelConfig, inputs: Tensors, outputs: Tensors, omissibl
             _match_type(config, tensor, outputs[tensor.name], "output")
         else:
             _match_tensor(config, tensor, outputs[tensor.name], "output")
-    match_sequences(config, inputs, outputs)
+    match_states(config, inputs, outputs)
 
 
 def _match_count(config: ModelConfig, inputs: Tensors) -> None:
@@ -92,12 +93,15 @@ def _match_tensor(config: ModelConfig, tensor: Message, model: TensorMetadata, k
 
 
 def _match_type(config: ModelConfig, tensor: Message, model: TensorMetadata, kind: str) -> None:
-    provided = data_type(model.datatype)
-    if tensor.data_type != provided:
-        raise InvalidArgument(
-            f"unable to load model '{config.name}', configuration expects datatype {config_name(tensor.data_type)} "
-            f"for {kind} '{tensor.name}', model provides {config_name(provided)}"
-        )
+    if tensor.data_type == data_type(model.datatype):
+        return
+    expected = config_name(tensor.data_type)
+    if expected == "TYPE_BF16":
+        raise Internal(f"unsupported datatype {expected} for {kind} '{tensor.name}' for model '{config.name}'")
+    raise InvalidArgument(
+        f"unable to load model '{config.name}', configuration expects datatype {expected} for {kind} "
+        f"'{tensor.name}', model provides TYPE_{model.datatype}"
+    )
 
 
 def _match_scalar(config: ModelConfig, model: TensorMetadata, dims: Sequence[int]) -> None:

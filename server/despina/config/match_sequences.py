@@ -14,12 +14,16 @@ _PAIR_TYPES = {"int32_false_true": "TYPE_INT32", "fp32_false_true": "TYPE_FP32",
 _ONNX_NAMES = {"FP16": "FLOAT16", "FP32": "FLOAT", "FP64": "DOUBLE", "BF16": "BFLOAT16", "BYTES": "STRING"}
 
 
-def match_sequences(config: ModelConfig, inputs: Tensors, outputs: Tensors) -> None:
+def match_controls(config: ModelConfig, inputs: Tensors) -> None:
     """Raises InvalidArgument, or Internal for a control the model lacks."""
     for name, control in _controls(config):
         if name not in inputs:
             raise Internal(f"configuration specified sequence control '{name}', but model does not provide that input")
         _match_control(config, inputs[name], control)
+
+
+def match_states(config: ModelConfig, inputs: Tensors, outputs: Tensors) -> None:
+    """Raises InvalidArgument."""
     for state in config.sequence_batching.state:
         model_input = _find(state.input_name, inputs, "input")
         model_output = _find(state.output_name, outputs, "output")
@@ -66,7 +70,7 @@ def _match_state(config: ModelConfig, state: Message, model: TensorMetadata, kin
     if state.data_type != data_type(model.datatype):
         raise InvalidArgument(
             f"unable to load model '{config.name}', configuration expects datatype {config_name(state.data_type)} for "
-            f"state {kind} '{model.name}', model provides {config_name(data_type(model.datatype))}"
+            f"state {kind} '{model.name}', model provides TYPE_{model.datatype}"
         )
     dims = (-1, *state.dims) if config.max_batch_size > 0 else tuple(state.dims)
     if len(dims) != len(model.shape) or not all(

@@ -8,8 +8,9 @@ from despina.errors import InvalidArgument
 
 _PLATFORMS = {
     backend: {known.platform for known in FORMATS if known.backend == backend} | {""}
-    for backend in {known.backend for known in FORMATS}
+    for backend in {known.backend for known in FORMATS if known.platform}
 }
+"""Of the backends that belong to some; others may have any."""
 _PLATFORMS["pytorch"].add("libtorch")
 
 
@@ -41,8 +42,6 @@ def _validate_identity(config: ModelConfig) -> None:
 def _validate_versions(config: ModelConfig) -> None:
     if config.max_batch_size < 0:
         raise InvalidArgument(f"'max_batch_size' must be non-negative value for {config.name}")
-    if config.version_policy.WhichOneof("policy_choice") is None:
-        raise InvalidArgument(f"must specify 'version policy' for {config.name}")
 
 
 def _validate_cache(config: ModelConfig) -> None:

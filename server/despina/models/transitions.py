@@ -77,10 +77,6 @@ class Transitions(Generic[M]):
     def _swap(self, state: ModelState[M], candidate: Candidate, models: dict[int, M]) -> None:
         kept = [entry for entry in state.ready() if entry.version in candidate.versions and entry.version not in models]
         leaving = [entry for entry in state.ready() if entry not in kept]
-        for entry in kept:
-            assert entry.model is not None
-            # The only field a version may differ in and still be kept.
-            entry.model.config.version_policy.CopyFrom(candidate.config.version_policy)
         for version, model in models.items():
             state.versions[version] = VersionState(version, "READY", model=model)
         temporary = state.candidate.temporary if state.candidate else None

@@ -14,9 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from despina.config.datatypes import protocol_name
 from despina.config.proto import Message, ModelConfig, model_config_pb2
 from despina.errors import Internal, InvalidArgument
+from despina.models.signature import Signature
 from despina.protocol.datatypes import DATATYPES
+from despina.protocol.messages import InferInput, InferRequest
 from despina_backends.base import Array, BackendError, Batch, Instance
 
 _log = logging.getLogger(__name__)
@@ -50,12 +53,9 @@ class Sample:
 
 
 def read_samples(config: ModelConfig, directory: Path) -> list[Sample]:
-    """The samples of `config`; data files lie in `directory`/warmup. Raises InvalidArgument, Internal."""
-    return [
-        _sample(config, setting, directory / "warmup")
-        for setting in config.model_warmup
-        if setting.batch_size > 0 and setting.inputs
-    ]
+    """The samples of `config`; data files lie in `directory`/warmup. Raises Internal, and InvalidArgument: a sample has
+    to be what clients could ask for."""
+    return [_sample(config, setting, directory / "warmup") for setting in config.model_warmup if setting.batch_size > 0]
 
 
 def run_samples(
@@ -98,17 +98,15 @@ def _execute(sample: Sample, instance: Instance) -> WarmupExecution:
 
 def _sample(config: ModelConfig, setting: Message, directory: Path) -> Sample:
     batches = config.max_batch_size > 0
-    reshapes = {tensor.name: tensor for tensor in config.input if tensor.HasField("reshape")}
-    inputs: dict[str, Array] = {}
-    for name in sorted(setting.inputs):
-        described = setting.inputs[name]
-        shape = _model_shape(described.dims, reshapes.get(name))
-        tensor = _tensor(name, described, directory)
-        inputs[name] = tensor.reshape((1, *shape) if batches else shape)
+    if batches and setting.batch_size > config.max_batch_size:
+        raise InvalidArgument(
+            f"failed to run warmup sample '{setting.name}': batch size {setting.batch_size} for '{config.name}', max "
+            f"allowed is {config.max_batch_size}; "
+        )
     # Without a batch dimension nothing can be put together: the sample's requests run one after another.
     return Sample(
         name=setting.name,
-        inputs=inputs,
+        inputs=_inputs(config, setting, directory, batches),
         requests=setting.batch_size if batches else 1,
         batches=batches,
         count=max(1, setting.count),
@@ -116,12 +114,21 @@ def _sample(config: ModelConfig, setting: Message, directory: Path) -> Sample:
     )
 
 
-def _model_shape(dims: Sequence[int], reshaped: Message | None) -> tuple[int, ...]:
-    """The shape the model sees: `reshape` of the configuration, its variable dimensions filled from the request's."""
-    if reshaped is None:
-        return tuple(dims)
-    variable = iter(dim for dim, declared in zip(dims, reshaped.dims, strict=False) if declared < 0)
-    return tuple(next(variable, 1) if dim < 0 else dim for dim in reshaped.reshape.shape)
+def _inputs(config: ModelConfig, setting: Message, directory: Path, batches: bool) -> dict[str, Array]:
+    """Of one request, as the model takes them. Those that clients do not send, controls of sequences, have the shape
+    they are given."""
+    signature = Signature(config)
+    request = InferRequest()
+    others: dict[str, Array] = {}
+    for name in sorted(setting.inputs):
+        described = setting.inputs[name]
+        shape = (1, *described.dims) if batches else tuple(described.dims)
+        tensor = _tensor(name, described, directory)
+        if name in signature.inputs:
+            request.inputs.append(InferInput(name, protocol_name(described.data_type), shape, tensor))
+        else:
+            others[name] = tensor.reshape(shape)
+    return signature.admit(request).inputs | others
 
 
 def _tensor(name: str, described: Message, directory: Path) -> Array:

@@ -10,13 +10,17 @@ from despina.errors import Internal, Unsupported
 def read_labels(directory: Path, config: ModelConfig) -> dict[str, list[str]]:
     """Output name → labels, index = line number, for every output with a label_filename.
 
-    Raises Unsupported for a path that leaves the model directory, Internal for a file that cannot be read.
+    Raises Unsupported for a path that leaves the model directory, Internal for a file that cannot be read and for an
+    output that has two.
     """
-    return {
-        output.name: _read(_label_path(directory, output.label_filename, output.name, config.name))
-        for output in config.output
-        if output.label_filename
-    }
+    labels: dict[str, list[str]] = {}
+    for output in config.output:
+        if output.label_filename:
+            path = _label_path(directory, output.label_filename, output.name, config.name)
+            if output.name in labels:
+                raise Internal(f"multiple label files for '{output.name}'")
+            labels[output.name] = _read(path)
+    return labels
 
 
 def _label_path(directory: Path, filename: str, output: str, model: str) -> Path:

@@ -68,12 +68,13 @@ def _selected(config: ModelConfig, available: list[int]) -> tuple[int, ...]:
     match policy.WhichOneof("policy_choice"):
         case "specific":
             return _specific(config.name, policy.specific.versions, available)
-        case "all":
-            return tuple(available)
         case "latest":
             wanted = policy.latest.num_versions
-        case _:
+        case None if not config.HasField("version_policy"):
             wanted = 1
+        case _:
+            # "all", and a policy that says nothing.
+            return tuple(available)
     return tuple(available[-wanted:]) if wanted else ()
 
 
