@@ -210,7 +210,7 @@ def test_bfloat16_where_the_model_has_another_type_is_internal() -> None:
 
 def test_strings_of_a_model_are_called_bytes() -> None:
     strings = {"x": TensorMetadata("x", "BYTES", (2,))}
-    with pytest.raises(InvalidArgument, match=r"configuration expects datatype TYPE_FP32 .*, model provides TYPE_BYTES"):
+    with pytest.raises(InvalidArgument, match="model provides TYPE_BYTES"):
         match_model(config(X), strings, {})
 
 
