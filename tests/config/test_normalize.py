@@ -44,6 +44,11 @@ def test_ensembles_have_no_memory_to_pin() -> None:
     assert not normalize(config('platform: "ensemble"')).HasField("optimization")
 
 
+def test_ensembles_say_that_they_are_not_decoupled() -> None:
+    assert normalize(config('platform: "ensemble"')).HasField("model_transaction_policy")
+    assert not normalize(config('backend: "onnxruntime"')).HasField("model_transaction_policy")
+
+
 def test_normalizing_twice_changes_nothing_more() -> None:
     once = normalize(config("max_batch_size: 4 dynamic_batching { }"))
     assert normalize(once) == once

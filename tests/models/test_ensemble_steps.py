@@ -25,7 +25,7 @@ CONFIG = text_format.Parse(
 )
 GRAPH = EnsembleGraph(
     "e",
-    ("also", "out"),
+    ("out", "also"),
     (
         Step("a", None, (("X", "in"),), (("Y", "t"),)),
         Step("b", 2, (("P", "t"), ("Q", "in")), (("W", "also"), ("Z", "out"))),

@@ -81,6 +81,13 @@ def test_an_input_without_rows_before_others_have_some_counts_as_having_theirs()
     assert (admitted.rows, admitted.inputs["y"].shape, list(admitted.inputs)) == (1, (1, 1), ["x", "y"])
 
 
+@pytest.mark.parametrize(("platform", "order"), [("", ("a", "b", "c")), ("ensemble", ("b", "a", "c"))])
+def test_outputs_come_by_name_and_those_of_ensembles_backwards(platform: str, order: tuple[str, ...]) -> None:
+    outputs = " ".join(f'output {{ name: "{name}" data_type: TYPE_FP32 dims: 1 }}' for name in "cab")
+    config = text_format.Parse(f'name: "m" platform: "{platform}" {outputs}', ModelConfig())
+    assert Signature(config).output_order == order
+
+
 def test_of_unknown_outputs_the_first_by_name_is_named() -> None:
     asked = request((1, 1), bytes(4))
     asked.outputs = [RequestedOutput("b"), RequestedOutput("a")]

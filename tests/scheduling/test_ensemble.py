@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from despina.errors import Cancelled, DespinaError, InvalidArgument, NotFound, Unavailable
-from despina.scheduling.ensemble import EnsembleScheduler
+from despina.scheduling.ensemble import EnsembleScheduler, add_sequence_parameters
 from despina.scheduling.ensemble_graph import EnsembleGraph, Step
 from despina.scheduling.ensemble_step import StepRequest
 from despina.scheduling.pending import Array, Pending
@@ -155,8 +155,19 @@ def test_what_a_request_says_about_itself_goes_to_every_step(play) -> None:
 
 
 def test_answers_without_a_sequence_say_so(play) -> None:
-    pending = play().submit(correlation_id="")
+    pending = play().submit()
     assert pending.response_parameters == {"sequence_id": 0, "sequence_start": False, "sequence_end": False}
+
+
+@pytest.mark.parametrize(
+    ("given", "answered"), [((1 << 64) - 1, -1), ((1 << 63) - 1, (1 << 63) - 1), ("", ""), ("a", "a")]
+)
+def test_an_answer_has_the_correlation_id_as_64_bits_with_a_sign_or_as_text(
+    given: int | str, answered: int | str
+) -> None:
+    pending = Pending({}, 1, lambda _: None, correlation_id=given)
+    add_sequence_parameters(pending)
+    assert (pending.response_parameters or {})["sequence_id"] == answered
 
 
 def test_an_optional_input_that_was_left_out_is_left_out_of_the_steps(play) -> None:

@@ -15,7 +15,10 @@ def normalize(config: ModelConfig) -> ModelConfig:
         _prefer_max_batch_size(normal.dynamic_batching, normal.max_batch_size)
     if normal.HasField("sequence_batching"):
         _normalize_sequences(normal)
-    if normal.platform != ENSEMBLE:
+    if normal.platform == ENSEMBLE:
+        # Its steps say whether it is decoupled, and none of them can be.
+        normal.model_transaction_policy.SetInParent()
+    else:
         _pin_memory(normal)
     return normal
 

@@ -24,10 +24,9 @@ def ensemble_graph(config: ModelConfig) -> EnsembleGraph:
         )
         for step in scheduling.step
     )
-    outputs = tuple(sorted(output.name for output in config.output))
     return EnsembleGraph(
         config.name,
-        outputs,
+        tuple(output.name for output in config.output),
         steps,
         config.max_batch_size > 0,
         scheduling.max_inflight_requests,

@@ -12,6 +12,7 @@ from math import prod
 import numpy as np
 
 from despina.config.dims import shape_text
+from despina.config.names import ENSEMBLE
 from despina.config.proto import ModelConfig
 from despina.errors import InvalidArgument
 from despina.models.raw_input import describe_raw
@@ -60,7 +61,8 @@ class Signature:
         self._takes_oversize = takes_oversize(config)
         self.inputs: Mapping[str, TensorSpec] = {item.name: input_spec(item) for item in config.input}
         self.outputs: Mapping[str, TensorSpec] = {item.name: output_spec(item) for item in config.output}
-        self.output_order = tuple(sorted(self.outputs))
+        # The orders in which the real server's maps of outputs happen to be read.
+        self.output_order = tuple(reversed(self.outputs) if config.platform == ENSEMBLE else sorted(self.outputs))
         self.required = tuple(name for name, spec in self.inputs.items() if not spec.optional)
         self.has_optional = len(self.required) != len(self.inputs)
         self._needs_shape_key = self.has_optional or any(

@@ -119,9 +119,12 @@ class EnsembleScheduler:
 
 
 def add_sequence_parameters(pending: Pending) -> None:
-    """The answer of an ensemble says which sequence its request belongs to."""
+    """The answer of an ensemble says which sequence its request belongs to, a number of 64 bits with its sign."""
+    sequence_id = pending.correlation_id
+    if isinstance(sequence_id, int) and sequence_id >= 1 << 63:
+        sequence_id -= 1 << 64
     pending.response_parameters = {
-        "sequence_id": pending.correlation_id or 0,
+        "sequence_id": sequence_id,
         "sequence_start": pending.sequence_start,
         "sequence_end": pending.sequence_end,
     }
