@@ -56,3 +56,18 @@ def test_a_body_may_come_in_65536_chunks_and_no_more(port: int, chunks: int, sta
         assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {
             "error": "Chunked request body exceeds maximum of 65536 non-empty chunks. Send fewer or larger HTTP chunks."
         }
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip", "gzip, chunked"])
+def test_a_body_is_chunked_or_has_a_length(port: int, encoding: str) -> None:
+    head = HEAD.replace(b"chunked", encoding.encode()) + b"Content-Length: %d\r\n\r\n" % len(BODY)
+    answer = exchange(port, head + BODY)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {
+        "error": f"Transfer-Encoding '{encoding}' is not supported. Send the body chunked or with its length."
+    }
+
+
+def test_chunked_is_chunked_in_any_spelling(port: int) -> None:
+    request = HEAD.replace(b"chunked", b" Chunked ") + b"Connection: close\r\n\r\n" + chunked(BODY, 10)
+    assert exchange(port, request).startswith(b"HTTP/1.1 200 ")

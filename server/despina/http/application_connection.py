@@ -1,18 +1,20 @@
 """A connection whose requests the application answers: uvicorn's own protocol, which tells when it is done.
 
 It has the connection from the first byte of a request until the response is complete, and no other request is on its
-way to it. And there are two rules for chunked bodies:
+way to it. And there are three rules for chunked bodies:
 
 A body may come in many chunks, but not in any number of them: each costs far more than the few bytes it may hold.
 
 A request that announces its length twice, by Content-Length and as chunked, counts as chunked. What follows it on the
 connection may be the rest of a body in the eyes of a proxy, so the connection closes then (RFC 9112 §6.1).
+
+A body may be chunked and nothing else: of one that was encoded differently nobody could tell where it ends.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 MAX_CHUNKS = 1 << 16
 
 
-class TooManyChunks(Exception):
+class Refused(Exception):
     """Raised inside the parser, which stops and takes the request for malformed."""
 
 
@@ -42,6 +44,7 @@ class ApplicationConnection(HttpToolsProtocol):
         parser: Any = self.parser
         parser.set_dangerous_leniencies(lenient_data_after_close=True, lenient_chunked_length=True)
         self._chunks = 0
+        self._refusal = ""
         self._in_application = False
         self._message_open = False
         self._cycle_under_way: RequestResponseCycle | None = None
@@ -53,16 +56,22 @@ class ApplicationConnection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        encodings = [value for name, value in self.headers if name == b"transfer-encoding"]
+        if encodings and b",".join(encodings).strip().lower() != b"chunked":
+            encoding = b", ".join(encodings).decode("latin-1")
+            self._refuse(f"Transfer-Encoding '{encoding}' is not supported. Send the body chunked or with its length.")
         super().on_headers_complete()
-        names = {name for name, _ in self.headers}
-        if b"transfer-encoding" in names and b"content-length" in names:
+        if encodings and any(name == b"content-length" for name, _ in self.headers):
             self.cycle.keep_alive = False
 
     def on_chunk_header(self) -> None:
         """The empty chunk at the end of a body is announced too."""
         self._chunks += 1
         if self._chunks > MAX_CHUNKS + 1:
-            raise TooManyChunks
+            self._refuse(
+                f"Chunked request body exceeds maximum of {MAX_CHUNKS} non-empty chunks. Send fewer or larger HTTP "
+                "chunks."
+            )
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
@@ -89,10 +98,10 @@ class ApplicationConnection(HttpToolsProtocol):
                 cycle.disconnected = True
                 cycle.message_event.set()
 
+    def _refuse(self, why: str) -> NoReturn:
+        self._refusal = why
+        raise Refused
+
     def why_refused(self, message: str) -> str:
         """`message`, unless the request is fine as far as HTTP goes."""
-        if self._chunks <= MAX_CHUNKS + 1:
-            return message
-        return (
-            f"Chunked request body exceeds maximum of {MAX_CHUNKS} non-empty chunks. Send fewer or larger HTTP chunks."
-        )
+        return self._refusal or message
