@@ -100,6 +100,7 @@ def test_without_a_file_the_configuration_is_empty_unless_it_is_required(tmp_pat
         {"max_batch_size": 8, "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [-1, 2]}]},
         {"maxBatchSize": "8", "input": [{"name": "x", "dataType": "type_fp32", "dims": ["-1", "2"]}]},
         {"max_batch_size": 8.0, "input": [{"name": "x", "data_type": 11, "dims": [-1, 2.0]}]},
+        {"max_batch_size": 8, "input": {"name": "x", "data_type": 11, "dims": [[-1], 2]}},
     ],
 )
 def test_json_spellings_mean_the_same(value: object) -> None:
@@ -118,6 +119,15 @@ def test_json_enums_ignore_case_inside_lists_and_maps_but_strings_keep_theirs() 
     assert dict(config.metric_tags) == {"Team": "Red"}
 
 
+def test_json_may_have_one_value_for_a_list_and_text_for_a_boolean() -> None:
+    config = parse_json('{"input": {"dims": 2, "optional": "true", "allow_ragged_batch": "false"}}')
+    assert (list(config.input[0].dims), config.input[0].optional, config.input[0].allow_ragged_batch) == (
+        [2],
+        True,
+        False,
+    )
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -134,6 +144,10 @@ def test_json_enums_ignore_case_inside_lists_and_maps_but_strings_keep_theirs() 
         '{"max_batch_size": 1, "max_batch_size": 2}',
         '{"instance_group": [{"kind": "KIND_TPU"}]}',
         '{"metric_tags": [1]}',
+        '{"dynamic_batching": []}',
+        '{"parameters": {"a": "b"}}',
+        '{"input": [{"dims": [Infinity]}]}',
+        '{"input": [{"optional": "yes"}]}',
         '{"dynamic_batching": {}, "sequence_batching": {}}',
         "[" * 100_000,
     ],

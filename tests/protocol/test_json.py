@@ -73,6 +73,7 @@ def test_what_stands_beside_a_very_deep_value_is_read_as_ever() -> None:
         (b'["\\a"]', "Invalid escape character in string."),
         (b'["\\', "Invalid escape character in string."),
         (b'["a\\\\', "Missing a closing quotation mark in string."),
+        (b'["\\u0041', "Missing a closing quotation mark in string."),
         (b'["\\u12x4"]', "Incorrect hex digit after \\u escape in string."),
         (b'["\\ud800"]', "The surrogate pair in string is invalid."),
         (b'["\\ud800\\uZZZZ"]', "Incorrect hex digit after \\u escape in string."),

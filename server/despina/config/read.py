@@ -75,15 +75,16 @@ def parse_text(text: str | bytes) -> ModelConfig:
 def parse_json(text: str) -> ModelConfig:
     """Parse the `config` parameter of a load request. Raises InvalidArgument.
 
-    Fields may be spelt in snake_case or camelCase, 64-bit integers as numbers or strings, enum names in any case.
+    Fields may be spelt in snake_case or camelCase, integers and booleans as strings, enum names in any case, and a
+    repeated field that has one value as that value.
     """
     config = ModelConfig()
     try:
         value = json.loads(text, object_pairs_hook=_unique)
         if not isinstance(value, dict):
             raise InvalidArgument("Invalid config override: the configuration must be a JSON object")
-        _json_format.ParseDict(_upper_enums(value, config.DESCRIPTOR), config)
-    except (_json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        _json_format.ParseDict(_as_in_cpp(value, config.DESCRIPTOR), config)
+    except (_json_format.ParseError, ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise InvalidArgument(f"Invalid config override: {error}") from error
     return config
 
@@ -97,20 +98,34 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _upper_enums(value: dict[str, Any], message: Message) -> dict[str, Any]:
-    """A copy in which the enum names are upper case: protobuf's C++ parser ignores their case, Python's does not."""
+def _as_in_cpp(value: dict[str, Any], message: Message) -> dict[str, Any]:
+    """A copy in which Python's parser reads what protobuf's C++ parser would. Raises ValueError."""
     fields = {name: field for field in message.fields for name in (field.name, field.json_name)}
-    return {key: _upper_field(item, fields[key]) if key in fields else item for key, item in value.items()}
+    return {key: _field(item, fields[key]) if key in fields else item for key, item in value.items()}
 
 
-def _upper_field(value: Any, field: Field) -> Any:
-    if isinstance(value, list):
-        return [_upper_field(item, field) for item in value]
-    if field.enum_type is not None:
-        return value.upper() if isinstance(value, str) else value
-    if field.message_type is None or not isinstance(value, dict):
-        return value
-    if field.message_type.GetOptions().map_entry:
+def _field(value: Any, field: Field) -> Any:
+    if value is None:
+        return None
+    if not field.is_repeated:
+        return _single(value, field)
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
         entry = field.message_type.fields_by_name["value"]
-        return {key: _upper_field(item, entry) for key, item in value.items()}
-    return _upper_enums(value, field.message_type)
+        return {key: _field(item, entry) for key, item in value.items()} if isinstance(value, dict) else value
+    return [_single(item, field) for item in _flat(value)]
+
+
+def _flat(value: Any) -> list[Any]:
+    return [each for item in value for each in _flat(item)] if isinstance(value, list) else [value]
+
+
+def _single(value: Any, field: Field) -> Any:
+    if field.message_type is not None:
+        if not isinstance(value, dict):
+            raise ValueError(f"field '{field.name}' must be an object, got {json.dumps(value)[:80]}")
+        return _as_in_cpp(value, field.message_type)
+    if isinstance(value, str) and field.enum_type is not None:
+        return value.upper()
+    if field.type == field.TYPE_BOOL and value in ("true", "false"):
+        return value == "true"
+    return value

@@ -115,20 +115,24 @@ def _load(
     layout = BatchLayout()
     options: LoadOptions | None = None
     files = version_files(directory, version)
-    if settings.strict_model_config or is_complete(config) or config.platform == ENSEMBLE:
+    if config.platform == ENSEMBLE:
         validate_io(config)
-    if config.platform != ENSEMBLE:
+        labels = read_labels(directory, config)
+    else:
         factory = backend_factory(config.backend)
         asked = asks_for_instances(config)
         config = placement_stage(config, gpus(config.backend))
         settings_of_backend = backend_settings(settings, config.backend)
         options = load_options(config, model_file(directory, version, config), settings_of_backend, asked)
+        if settings.strict_model_config or is_complete(config):
+            validate_io(config)
         backend = factory(options)
         opened.callback(backend.close)
         config = _complete(config, backend, settings)
+        labels = read_labels(directory, config)
+        _match(config, backend)
         layout = batch_layout(config, backend.inputs)
         instances = _place(config, backend, layout, opened)
-    labels = read_labels(directory, config)
     sequences = sequence_plan(config, directory)
     samples = with_sequence_inputs(read_samples(config, directory), sequences)
     warmup = run_samples(config.name, samples, [(placed.name, placed.instance) for placed in instances])
@@ -225,13 +229,18 @@ def _accelerators(listed: Sequence[Message]) -> tuple[tuple[str, dict[str, str]]
 
 
 def _complete(config: ModelConfig, backend: Backend, settings: Settings) -> ModelConfig:
-    # Inputs the model has a value for: not every backend knows such a thing.
-    inputs = {**backend.inputs, **getattr(backend, "initializers", {})}
     default = default_max_batch_size(settings.backend_config, config.backend)
-    config = model_stage(config, inputs, backend.outputs, default, strict=settings.strict_model_config)
+    return model_stage(config, _inputs(backend), backend.outputs, default, strict=settings.strict_model_config)
+
+
+def _match(config: ModelConfig, backend: Backend) -> None:
     omissible = frozenset(name for name, tensor in backend.inputs.items() if tensor.optional)
-    match_model(config, inputs, backend.outputs, omissible)
-    return config
+    match_model(config, _inputs(backend), backend.outputs, omissible)
+
+
+def _inputs(backend: Backend) -> dict[str, TensorMetadata]:
+    """With those that the model has a value for: not every backend knows such a thing."""
+    return {**backend.inputs, **getattr(backend, "initializers", {})}
 
 
 def _place(config: ModelConfig, backend: Backend, layout: BatchLayout, opened: ExitStack) -> tuple[PlacedInstance, ...]:

@@ -17,6 +17,7 @@ _ESCAPED_SURROGATES = re.compile(
 
 _NUMBER_AT_THE_END = re.compile(r"(?<![.\deE+-])-?\d+(?P<fraction>\.\d+)?\Z")
 _LONGEST_NUMBER = 400
+_HEX_DIGITS = re.compile("[0-9a-fA-F]{4}")
 
 _REASONS = (
     ("Expecting property name", "Missing a name for object member."),
@@ -42,6 +43,9 @@ def refuse(text: str, error: ValueError) -> NoReturn:
         reason = _after_value(text, position)
     elif message.startswith("Unterminated string") and _ends_in_an_escape(text):
         reason = "Invalid escape character in string."
+    elif message.startswith("Invalid \\u") and _HEX_DIGITS.match(text, position + 1):
+        # The parser wants to see what follows the digits.
+        reason = "Missing a closing quotation mark in string."
     else:
         reason = next((reason for start, reason in _REASONS if message.startswith(start)), "Invalid value.")
     raise not_json(reason, position) from error

@@ -1,0 +1,49 @@
+"""Compare with a real tritonserver: `python -m tests.differential [requests|configurations] [--count 3000] [--seed 1]`.
+
+Both servers get the same damaged requests, or the same changed configurations, one after the other. Prints where the
+answers differ, one example of each kind, most frequent first; the exit status is 1 when one of them has no known reason
+(`known.py`). Needs what `python -m benchmarks.peers.triton_onnxruntime` needs and builds.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.differential.configurations import changed_configurations
+from tests.differential.differences import Differences
+from tests.differential.requests import damaged_requests
+from tests.differential.servers import Pair, both
+
+STEP = 500
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Compare with a real tritonserver.")
+    parser.add_argument("what", nargs="?", choices=("requests", "configurations"), default="requests")
+    parser.add_argument("--count", type=int, default=3000)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    differences = Differences()
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder, both(Path(folder)) as pair:
+        compare(pair, options.what, options.count, options.seed, differences)
+    print(differences.summary())
+    print(f"seed {options.seed}, {time.monotonic() - started:.0f} s")
+    return 1 if differences.unknown else 0
+
+
+def compare(pair: Pair, what: str, count: int, seed: int, differences: Differences) -> None:
+    source = damaged_requests(seed) if what == "requests" else changed_configurations(seed, pair)
+    for number, exchange in zip(range(1, count + 1), source, strict=False):
+        for request in exchange:
+            theirs, ours = pair.ask(request)
+            if not differences.compare(request, theirs, ours):
+                break
+        if number % STEP == 0:
+            print(f"{number} of {count}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

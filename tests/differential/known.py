@@ -1,0 +1,73 @@
+"""Differences that are meant: newer releases answer some requests otherwise than tritonserver 2.51, which is compared
+with, some of its answers are accidents, and some requests ask for what only one of the two has."""
+
+from collections.abc import Mapping
+
+from tests.conformance.replay import Response
+from tests.fuzz.corpus import Good
+
+IN_PLACE = "instance groups are changed by a reload, not in place with the version policy of before"
+
+IN_THEIR_ANSWER: Mapping[str, str] = {
+    "is at READY state": IN_PLACE,
+    "failed to convert": "what a backend reads of its parameters is checked when the model is loaded",
+    "version not ready": "what is not there is 404 or 503 since 2.73, its readiness too",
+}
+IN_OUR_ANSWER: Mapping[str, str] = {
+    "Failed to parse 'data' field: shape does not match": "the text for too few elements is of 2.73",
+    "Unable to parse 'data': Shape does not match": "a shape that is too large for its data is 400 since 2.73",
+    "nesting depth exceeds": "JSON may be nested 100 deep since 2.73",
+    "Unable to parse Inference-Header": "odd values of this header are refused since 2.73",
+    "expected a boolean": "wrong types of index requests are 400 since 2.73",
+    "GPUs not supported": "the tritonserver of this package was built for GPUs",
+    "surrogate pair": "lone halves of surrogate pairs are refused, as they are since 2.73",
+    "Number too big": "numbers just beyond a double are refused",
+    "Expected a shape that": "a batch of no rows has no elements, not those of one row",
+    "which this server does not support": "what is not supported is refused with the reason",
+    "Invalid HTTP request": "what is no HTTP gets an answer",
+}
+IN_THE_BODY: Mapping[bytes, str] = {
+    str(1 << 63).encode(): "dimensions beyond 63 bits are refused at once since 2.73",
+    str((1 << 63) - 1).encode(): "sizes beyond 32 bits end or block a tritonserver",
+    str(1 << 62).encode(): "sizes beyond 32 bits end or block a tritonserver",
+    str(1 << 32).encode(): "sizes beyond 32 bits end or block a tritonserver",
+    str(1 << 31).encode(): "sizes beyond 32 bits end or block a tritonserver",
+    b"TYPE_BF16": "models of this type are served",
+}
+
+
+def why(request: Good, complaint: str, theirs: Response | None, ours: Response | None) -> str | None:
+    """The reason for a difference, None when none is known."""
+    if request.path.endswith("/config") and "version_policy" in complaint:
+        return IN_PLACE
+    their_text, our_text = _text(theirs), _text(ours)
+    for fragment, reason in IN_THEIR_ANSWER.items():
+        if fragment in their_text:
+            return reason
+    for fragment, reason in IN_OUR_ANSWER.items():
+        if fragment in our_text:
+            return reason
+    for bytes_sent, reason in IN_THE_BODY.items():
+        if bytes_sent in request.body:
+            return reason
+    return _of_the_request(request, their_text, our_text)
+
+
+def _of_the_request(request: Good, their_text: str, our_text: str) -> str | None:
+    if request.path.startswith("/v1/"):
+        return "KServe's first protocol is only spoken here"
+    if "output '" in our_text and "already exists in request" in our_text:
+        return "an output may be asked for once since 2.73"
+    if "/generate" in request.path and "onnx runtime error" in their_text:
+        return "what fails in a generate request is 500 since 2.73"
+    if any(name.lower() == "transfer-encoding" for name, _ in request.headers):
+        return "what is chunked and has a length counts as chunked"
+    if any(name.lower() == "content-encoding" and value in ("gzip", "deflate") for name, value in request.headers):
+        return "a tritonserver takes the beginning of a damaged compressed body, here it counts as empty"
+    if not their_text and b"classification" in request.body:
+        return "strings that are classified end a tritonserver"
+    return None
+
+
+def _text(answer: Response | None) -> str:
+    return "" if answer is None else answer.body.decode("utf-8", "replace")

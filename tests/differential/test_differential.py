@@ -1,0 +1,69 @@
+"""What needs no tritonserver: the damage, and how answers are compared."""
+
+from itertools import islice
+
+import pytest
+from tests.conformance.replay import Response
+from tests.differential.differences import Differences
+from tests.differential.requests import damaged_requests
+from tests.fuzz.corpus import Good
+
+ASKED = Good("POST", "/v2/models/m/infer", (), b"{}")
+JSON = {"content-type": "application/json"}
+
+
+def answer(status: int, body: str) -> Response:
+    return Response(status, JSON, body.encode())
+
+
+def test_the_same_seed_damages_in_the_same_way_and_another_does_not() -> None:
+    first, again, other = (list(islice(damaged_requests(seed), 200)) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_a_damaged_request_says_how_long_its_body_is() -> None:
+    for (request,) in islice(damaged_requests(3), 500):
+        said = [value for name, value in request.headers if name == "Content-Length"]
+        assert said == [str(len(request.body))] or (not request.body and request.method not in ("POST", "PUT", "PATCH"))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (answer(200, '{"a":[1.0,NaN]}'), answer(200, '{"a":[1,NaN]}')),
+        (answer(400, '{"error":"no"}'), answer(400, '{"error":"no"}')),
+        (None, None),
+    ],
+)
+def test_answers_that_agree(theirs: Response | None, ours: Response | None) -> None:
+    differences = Differences()
+    assert differences.compare(ASKED, theirs, ours) == (theirs is not None and theirs.status == 200)
+    assert (differences.compared, differences.unknown.total(), differences.known.total()) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (answer(200, '{"a":1}'), answer(200, '{"a":2}')),
+        (answer(400, '{"error":"no"}'), answer(500, '{"error":"no"}')),
+        (answer(400, '{"error":"no"}'), answer(400, '{"error":"never"}')),
+        (answer(200, "{}"), None),
+        (None, answer(200, "{}")),
+    ],
+)
+def test_answers_that_differ_are_shown_once_per_kind(theirs: Response | None, ours: Response | None) -> None:
+    differences = Differences()
+    assert not differences.compare(ASKED, theirs, ours)
+    assert not differences.compare(ASKED, theirs, ours)
+    assert (differences.unknown.total(), len(differences.examples)) == (2, 1)
+    assert "POST /v2/models/m/infer" in differences.summary()
+    assert "differences without a known reason: 2 of 1 kinds" in differences.summary()
+
+
+def test_a_difference_with_a_reason_does_not_count() -> None:
+    differences = Differences()
+    theirs, ours = answer(400, '{"error":"Model version not ready"}'), answer(404, '{"error":"x"}')
+    assert not differences.compare(ASKED, theirs, ours)
+    assert (differences.unknown.total(), differences.known.total()) == (0, 1)
+    assert "known, 1 times" in differences.summary()
