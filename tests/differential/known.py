@@ -10,7 +10,8 @@ IN_PLACE = "instance groups are changed by a reload, not in place with the versi
 
 IN_THEIR_ANSWER: Mapping[str, str] = {
     "is at READY state": IN_PLACE,
-    "failed to convert": "what a backend reads of its parameters is checked when the model is loaded",
+    "Invalid configuration value provided": "what a backend reads of its parameters is checked later",
+    "failed to convert": "what a backend reads of its parameters is checked later",
     "version not ready": "what is not there is 404 or 503 since 2.73, its readiness too",
 }
 IN_OUR_ANSWER: Mapping[str, str] = {

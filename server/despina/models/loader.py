@@ -122,10 +122,10 @@ def _load(
         factory = backend_factory(config.backend)
         asked = asks_for_instances(config)
         config = placement_stage(config, gpus(config.backend))
-        settings_of_backend = backend_settings(settings, config.backend)
-        options = load_options(config, model_file(directory, version, config), settings_of_backend, asked)
         if settings.strict_model_config or is_complete(config):
             validate_io(config)
+        settings_of_backend = backend_settings(settings, config.backend)
+        options = load_options(config, model_file(directory, version, config), settings_of_backend, asked)
         backend = factory(options)
         opened.callback(backend.close)
         config = _complete(config, backend, settings)
