@@ -32,7 +32,9 @@ def test_a_path_with_escapes_is_matched_as_it_was_received(raw: bytes | None, se
     if raw is not None:
         scope["raw_path"] = raw
     asyncio.run(ReceivedPath(app)(scope, nothing, nothing))
-    assert paths == [seen]
+    scope_without: Scope = {"type": "http", "path": "/decoded", "raw_path": None}
+    asyncio.run(ReceivedPath(app)(scope_without, nothing, nothing))
+    assert paths == [seen, "/decoded"]
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,9 @@ class ReceivedPath:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if b"%" in scope.get("raw_path", b""):
-            scope["path"] = scope["raw_path"].decode("latin-1")
+        raw_path: bytes = scope.get("raw_path") or b""  # servers need not tell
+        if b"%" in raw_path:
+            scope["path"] = raw_path.decode("latin-1")
         await self._app(scope, receive, send)
 
 
