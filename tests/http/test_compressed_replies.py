@@ -33,7 +33,7 @@ class Answering:
         return self
 
     def start(self, body: memoryview, header_length: str | None, received_ns: int = 0) -> None:
-        self._reply(InferReply(200, [self._body]))
+        self._reply(InferReply(200, [self._body], len(self._body)))
 
     def abandon(self) -> None:
         pass

@@ -83,14 +83,14 @@ class Wire:
 
         def start(body: memoryview, header_length: str) -> object:
             self.taken.append(("in full", bytes(body[int(header_length) :])))
-            reply(InferReply(200, [b"{}"]))
+            reply(InferReply(200, [b"{}"], 2))
             return TEMPLATE if self.known else None
 
         def start_like(template: object, data: bytes, start: int) -> bool:
             assert template is TEMPLATE
             if self.readable:
                 self.taken.append(("short", data[start:]))
-                reply(InferReply(200, [b"{}"]))
+                reply(InferReply(200, [b"{}"], 2))
             return self.readable
 
         return SimpleNamespace(model=model, start=start, start_like=start_like)

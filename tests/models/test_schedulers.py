@@ -1,3 +1,6 @@
+from random import Random
+from typing import Any
+
 import pytest
 from google.protobuf import text_format
 
@@ -6,8 +9,10 @@ from despina.errors import InvalidArgument, Unsupported
 from despina.models.loader import PlacedInstance
 from despina.models.schedulers import Parts, SchedulingOptions, make_scheduler, queue_rules
 from despina.models.signature import takes_oversize
+from despina.scheduling.batch_policy import BatchPolicy, OpenBatch, next_batch
 from despina.scheduling.batcher import Batcher
 from despina.scheduling.oversize import Oversize
+from despina.scheduling.pending import Pending
 from despina.scheduling.policy_queue import QueuePolicy, QueueRules
 from despina.scheduling.rate_limiter import RateLimiter, Resource
 from despina.telemetry.statistics import ModelStatistics
@@ -63,6 +68,35 @@ def test_the_scheduler_a_configuration_asks_for(text: str, kind: type) -> None:
 def test_batches_may_have_to_wait_only_where_there_is_a_delay(batching: str, delays: bool) -> None:
     scheduler = make_scheduler(parts(f"max_batch_size: 8 dynamic_batching {{ {batching} }}"))
     assert scheduler._options.delays is delays  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dynamic_batching {}",
+        "dynamic_batching { preferred_batch_size: 6 }",
+        "dynamic_batching { preferred_batch_size: [3, 6] }",
+        "dynamic_batching { max_queue_delay_microseconds: 5 }",
+        'input { name: "x" data_type: TYPE_FP32 dims: -1 } dynamic_batching {}',
+    ],
+)
+def test_a_batcher_decides_as_the_rules_say_however_it_comes_to_it(text: str) -> None:
+    made: Any = make_scheduler(parts(f"max_batch_size: 6 {text}"))
+    decide, queue = made._decide, made._queue
+    random = Random(1)
+    policy = policy_of(config(f"max_batch_size: 6 {text}"))
+    for _ in range(300):
+        queue.take(len(queue))
+        for rows in random.choices([1, 1, 2, 4, 6], k=random.randint(1, 4)):
+            key = random.choice("ab") if "dims: -1" in text else None
+            queue.push(Pending({}, rows, lambda _: None, key, queued_ns=random.randint(1, 9)))
+        open_batch = OpenBatch(random.randint(0, 5), "a" if "dims: -1" in text else None)
+        assert decide(queue, 10, open_batch) == next_batch(list(queue), 10, policy, open_batch)
+
+
+def policy_of(of: ModelConfig) -> BatchPolicy:
+    batching = of.dynamic_batching
+    return BatchPolicy(6, tuple(batching.preferred_batch_size), batching.max_queue_delay_microseconds * 1000)
 
 
 def test_a_choice_without_a_scheduler_is_refused_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

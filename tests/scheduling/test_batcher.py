@@ -178,6 +178,30 @@ def test_an_output_with_too_few_rows_fails_the_requests_it_does_not_reach(make_s
     assert (stage.statistics.success.count, stage.statistics.failures["BACKEND"]) == (2, 1)
 
 
+@pytest.mark.parametrize("rows", [(2, 2, 2), (1, 3, 2)], ids=["even", "uneven"])
+def test_every_request_gets_its_own_rows(make_stage, rows) -> None:
+    stage = make_stage()
+    stage.plug()
+    answers = [stage.submit(each) for each in rows]
+    stage.finish()
+    made = np.arange(12.0).reshape(6, 2)
+    stage.finish(outputs={"OUT": made})
+    assert stage.ran == [6]
+    ends = np.cumsum(rows)
+    for answer, end, each in zip(answers, ends, rows, strict=True):
+        assert answer.results is not None
+        assert np.array_equal(answer.results["OUT"], made[end - each : end])
+
+
+def test_rows_beyond_those_of_the_requests_belong_to_nobody(make_stage) -> None:
+    stage = make_stage()
+    stage.plug()
+    answers = [stage.submit(), stage.submit()]
+    stage.finish()
+    stage.finish(outputs={"OUT": np.arange(3.0)})
+    assert [list(answer.results["OUT"]) for answer in answers] == [[0.0], [1.0]]
+
+
 def test_a_failing_execution_fails_every_request_of_its_batch_and_no_other(make_stage) -> None:
     stage = make_stage(BatchPolicy(2))
     stage.plug()
@@ -320,12 +344,11 @@ def test_a_long_queue_of_one_model_does_not_delay_another(make_stage, clock) -> 
         busy.submit(settle=False)
     clock.settle()
     scanned: list[int] = []
-    requests = busy.batcher._queue._requests
     queue_type = type(busy.batcher._queue)
 
     class Counting(queue_type):
         def __iter__(self):
-            for pending in requests:
+            for pending in super().__iter__():
                 scanned.append(1)
                 yield pending
 

@@ -19,6 +19,16 @@ def test_first_in_first_out() -> None:
     assert (names(queue), len(queue), queue.rows) == ("a b c", 3, 6)
     assert names(queue.take(2)) == "a b"
     assert (names(queue), queue.rows) == ("c", 2)
+    assert names(queue.take(1)) == "c"
+    assert (names(queue), len(queue), queue.rows) == ("", 0, 0)
+
+
+def test_taking_all_makes_room_for_all() -> None:
+    queue = FifoQueue(QueueLimits(rows=2, byte_size=20))
+    for _ in range(2):
+        for name in "ab":
+            queue.push(request(name, 1, 10))
+        assert names(queue.take(2)) == "a b"
 
 
 @pytest.mark.parametrize("limits", [QueueLimits(rows=4), QueueLimits(byte_size=40)], ids=["rows", "bytes"])

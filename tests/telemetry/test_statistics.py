@@ -3,7 +3,7 @@
 import numpy as np
 
 from despina.telemetry.recent import RecentLatencies
-from despina.telemetry.statistics import ModelStatistics
+from despina.telemetry.statistics import LATENCY_BUCKETS_NS, Histogram, ModelStatistics
 
 
 def test_successes_counted_together_are_those_counted_alone() -> None:
@@ -20,3 +20,13 @@ def test_successes_counted_together_are_those_counted_alone() -> None:
         windows = [getattr(statistics.recent, name) for statistics in (together, alone)]
         assert np.array_equal(*(window.quantiles([0.1, 0.5, 0.9]) for window in windows))
         assert not np.isnan(windows[0].quantiles([0.5])).any()
+
+
+def test_times_on_the_edges_of_buckets_are_counted_together_as_alone() -> None:
+    together, alone = Histogram(), Histogram()
+    times_ns = [bound + step for bound in reversed(LATENCY_BUCKETS_NS) for step in (1, -1, 0)]
+    together.observe_all(times_ns)
+    for ns in times_ns:
+        alone.observe(ns)
+    assert together == alone
+    assert sum(together.counts) == len(times_ns)

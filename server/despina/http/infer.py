@@ -31,21 +31,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class InferReply:
-    """What goes back. `header_length` is the length of the JSON when binary data follows, else 0; `encoding` is what
-    both together are compressed as, if they are."""
+    """What goes back: `buffers`, of `size` bytes together. `header_length` is the length of the JSON when binary data
+    follows, else 0; `encoding` is what both together are compressed as, if they are."""
 
     status: int
     buffers: Sequence[Buffer]
+    size: int
     header_length: int = 0
     retry_after: float | None = None
     encoding: str = ""
-
-    @property
-    def size(self) -> int:
-        size = 0
-        for buffer in self.buffers:
-            size += len(buffer) if isinstance(buffer, bytes) else buffer.nbytes
-        return size
 
 
 def error_reply(error: Exception) -> InferReply:
@@ -55,14 +49,16 @@ def error_reply(error: Exception) -> InferReply:
         error = Internal(f"unexpected failure: {error}")
     _log.debug("Infer failed: %s", error.message)
     retry_after = error.retry_after if isinstance(error, Unavailable) else None
-    return InferReply(error.status, [dumps({"error": error.message})], retry_after=retry_after)
+    text = dumps({"error": error.message})
+    return InferReply(error.status, [text], len(text), retry_after=retry_after)
 
 
 def compressed(reply: InferReply, encoding: str) -> InferReply:
     """The same as `gzip` or `deflate`, or what is answered when that fails: whoever waits for a thread to do this must
     not wait for ever."""
     try:
-        return replace(reply, buffers=[compress(b"".join(reply.buffers), encoding)], encoding=encoding)
+        data = compress(b"".join(reply.buffers), encoding)
+        return replace(reply, buffers=[data], size=len(data), encoding=encoding)
     except Exception as error:
         return error_reply(error)
 
@@ -226,7 +222,8 @@ class InferExchange:
         model = self.model
         outputs = encode_outputs(model, request, pending, self._server)
         response = encode.encode_response(model.name, model.version, pending.id, outputs, pending.response_parameters)
-        return InferReply(200, response.buffers, response.header_length)
+        size = sum(memoryview(buffer).nbytes for buffer in response.buffers)
+        return InferReply(200, response.buffers, size, response.header_length)
 
 
 def encode_outputs(model: Model, request: InferRequest, pending: Pending, server: Server) -> list[EncodedOutput]:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from despina.server import Server
 
 _log = logging.getLogger(__name__)
+_package_log = logging.getLogger("despina")
+"""Asking its level takes a fifth of what asking `_log` takes."""
 
 JOIN_LIMIT = 64 * 1024
 """Replies up to this size are joined and written at once; in larger ones the tensors are written as they are."""
@@ -104,7 +106,13 @@ class InferLane(CollectingConnection):
             return
         last = self._last
         if last is not None and len(data) == last.size and data.startswith(last.text):
-            self._exchange_like(last, data)
+            self._take_up(last.head)
+            exchange = self._open(last.head)
+            if exchange is not None and (
+                exchange.model is not last.model or not exchange.start_like(last.template, data, len(last.text))
+            ):
+                self._last = None
+                self._start(exchange, last.head, data)
             return
         end = data.find(_HEAD_END)
         head = self._lane.heads.find(data[: end + 4]) if end >= 0 else None
@@ -140,16 +148,6 @@ class InferLane(CollectingConnection):
 
     # --------------------------------------------------------------------------------------------------- exchanges
 
-    def _exchange_like(self, last: _Beginning, data: bytes) -> None:
-        """Exchange a request that begins like an earlier one."""
-        self._take_up(last.head)
-        exchange = self._open(last.head)
-        if exchange is None:
-            return
-        if exchange.model is not last.model or not exchange.start_like(last.template, data, len(last.text)):
-            self._last = None
-            self._start(exchange, last.head, data)
-
     def _exchange_whole(self, head: InferHead, data: bytes) -> None:
         """Exchange a request that came in one piece."""
         exchange = self._open(head)
@@ -170,7 +168,8 @@ class InferLane(CollectingConnection):
 
     def _open(self, head: InferHead, body: memoryview | None = None) -> InferExchange | None:
         """The exchange of a request, or None when it has gone elsewhere. `body` if that came in more pieces."""
-        _log.debug("HTTP request: POST /v2/models/%s/infer", head.model)
+        if _package_log.level <= logging.DEBUG:
+            _log.debug("HTTP request: POST /v2/models/%s/infer", head.model)
         server = self._lane.server
         try:
             model = server.models.get(head.model, head.version)
@@ -181,9 +180,15 @@ class InferLane(CollectingConnection):
         return exchange
 
     def _replied(self, reply: InferReply) -> None:
-        if not self._encoding or reply.status != 200:
-            self._finish(reply)
-        elif reply.size < IN_THREAD_SIZE:
+        if self._encoding and reply.status == 200:
+            self._compress(reply)
+            return
+        self._exchange = None
+        if not self.transport.is_closing():
+            self._send(reply)
+
+    def _compress(self, reply: InferReply) -> None:
+        if reply.size < IN_THREAD_SIZE:
             self._finish(compressed(reply, self._encoding))
         else:
             self._compress_in_thread(reply)
@@ -205,11 +210,10 @@ class InferLane(CollectingConnection):
 
     def _send(self, reply: InferReply) -> None:
         self.server_state.total_requests += 1
-        size = reply.size
-        head = reply_head(reply, size, self._closing)
-        if size <= JOIN_LIMIT and not self._closing:
-            self._lane.outbox.put(self.transport, b"".join((head, *reply.buffers)))
+        if reply.size <= JOIN_LIMIT and not self._closing:
+            self._lane.outbox.put(self.transport, b"".join((reply_head(reply, False), *reply.buffers)))
         else:
+            head = reply_head(reply, self._closing)
             self.transport.writelines([head, *(memoryview(buffer).cast("B") for buffer in reply.buffers)])
         if self._closing:
             self.transport.close()

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 _REASONS = {200: b"OK", 400: b"Bad Request", 404: b"Not Found", 408: b"Request Timeout", 500: b"Internal Server Error"}
 
 
-def reply_head(reply: InferReply, size: int, closing: bool) -> bytes:
+def reply_head(reply: InferReply, closing: bool) -> bytes:
     """Status line and headers of a reply."""
     if reply.status == 200 and not closing and not reply.encoding:
-        return _usual_head(reply.header_length, size)
+        return _usual_head(reply.header_length, reply.size)
     lines = [b"HTTP/1.1 %d %s" % (reply.status, _REASONS.get(reply.status, b""))]
     lines.append(b"content-type: application/" + (b"octet-stream" if reply.header_length else b"json"))
     if reply.header_length:
@@ -25,7 +25,7 @@ def reply_head(reply: InferReply, size: int, closing: bool) -> bytes:
         lines.append(b"retry-after: %d" % max(1, round(reply.retry_after)))
     if closing:
         lines.append(b"connection: close")
-    lines.append(b"content-length: %d\r\n\r\n" % size)
+    lines.append(b"content-length: %d\r\n\r\n" % reply.size)
     return b"\r\n".join(lines)
 
 

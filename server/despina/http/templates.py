@@ -67,7 +67,7 @@ class RequestTemplate:
     """What a kind of request came to. `fixed` is its JSON without the id's characters and the data. `outputs` are the
     wanted ones in the order of the reply, `requested` what the scheduler is told of them; `binary` says for each
     whether it comes back as binary data; empty when replies of this kind are not kept. `frames` maps the shapes of the
-    outputs to what is around their data."""
+    outputs, or that of the only one, to what is around their data."""
 
     fixed: tuple[bytes, ...]
     binary_size: int
@@ -81,7 +81,7 @@ class RequestTemplate:
     request: InferRequest
     outputs: tuple[tuple[str, str], ...]
     binary: tuple[bool, ...]
-    frames: dict[tuple[tuple[int, ...], ...], ReplyFrame] = field(default_factory=dict)
+    frames: dict[tuple[object, ...], ReplyFrame] = field(default_factory=dict)
 
     def read(self, data: bytes | memoryview, start: int) -> dict[str, Array] | None:
         """The inputs, of which the first begins at `start`, right behind the first fixed piece. None when the data of
@@ -109,11 +109,12 @@ class RequestTemplate:
 @dataclass(frozen=True, slots=True)
 class ReplyFrame:
     """The JSON around the data of a reply: what is `before` all of it, and for each output its datatype and what comes
-    `after` its data, None where that is binary. The data of `small` ones is copied: that takes less than handling a
-    view of it."""
+    `after` its data, None where that is binary; `binary_size` is that of all such data. The data of `small` ones is
+    copied: that takes less than handling a view of it."""
 
     before: bytes
     outputs: tuple[tuple[str, bytes | None], ...]
+    binary_size: int
     small: bool
 
 
@@ -238,18 +239,15 @@ class Templates:
         binary = tuple(wanted[name].binary if wanted else request.binary_output for name in names)
         return tuple((spec.name, spec.datatype.name) for spec in specs), binary
 
-    def compose(self, template: RequestTemplate, pending: Pending) -> tuple[list[Buffer], int] | None:
-        """Buffers of the reply and the length of its JSON if binary data follows; None for the full way."""
+    def compose(self, template: RequestTemplate, pending: Pending) -> tuple[list[Buffer], int, int] | None:
+        """Buffers of the reply, their size, and the length of its JSON if binary data follows; None for the full
+        way."""
         results = pending.results
         assert results is not None
         if not template.binary or pending.response_parameters or len(results) < len(template.outputs):
             return None
-        arrays: list[Array] = []
-        shapes: tuple[tuple[int, ...], ...] = ()
-        for name, _ in template.outputs:
-            array = results[name]
-            arrays.append(array)
-            shapes += (array.shape,)
+        arrays = [results[name] for name, _ in template.outputs]
+        shapes = arrays[0].shape if len(arrays) == 1 else tuple([array.shape for array in arrays])
         frame = template.frames.get(shapes)
         if frame is None:
             frame = self._frame(template, arrays)
@@ -271,7 +269,8 @@ class Templates:
             (datatype, None if binary else next(ends))
             for (_, datatype), binary in zip(template.outputs, template.binary, strict=True)
         ]
-        return ReplyFrame(before, tuple(outputs), sum(array.nbytes for array in arrays) <= SMALL_DATA)
+        binary_size = sum(array.nbytes for array, binary in zip(arrays, template.binary, strict=True) if binary)
+        return ReplyFrame(before, tuple(outputs), binary_size, sum(array.nbytes for array in arrays) <= SMALL_DATA)
 
 
 def _known_request(
@@ -281,22 +280,24 @@ def _known_request(
     return KnownRequest(template, request_id, inputs) if inputs is not None else None
 
 
-def _fill(frame: ReplyFrame, arrays: list[Array], request_id: str) -> tuple[list[Buffer], int] | None:
+def _fill(frame: ReplyFrame, arrays: list[Array], request_id: str) -> tuple[list[Buffer], int, int] | None:
     small = frame.small
     if not small and not all(array.flags.c_contiguous for array in arrays):
         return None
-    before = frame.before
+    text = frame.before
     if request_id:
-        before = b'{"id":%b,%b' % (orjson.dumps(request_id), before[1:])
-    text = before
-    buffers: list[Buffer] = []
-    for number, array in enumerate(arrays):
-        datatype, after = frame.outputs[number]
+        text = b'{"id":%b,%b' % (orjson.dumps(request_id), text[1:])
+    if len(arrays) == 1 and small and frame.binary_size:
+        length = len(text)
+        return [text, arrays[0].tobytes()], length + frame.binary_size, length
+    buffers: list[Buffer] = [text]
+    for array, (datatype, after) in zip(arrays, frame.outputs, strict=True):
         if after is None:
             buffers.append(array.tobytes() if small else array.data)
         else:
-            text = b"".join((text, json_data(datatype, array), after))
-    return [text, *buffers], len(text) if buffers else 0
+            text = buffers[0] = b"".join((text, json_data(datatype, array), after))
+    length, binary_size = len(text), frame.binary_size
+    return buffers, length + binary_size, length if binary_size else 0
 
 
 def _key(pieces: tuple[bytes, ...], request: InferRequest) -> tuple[bytes, ...] | None:

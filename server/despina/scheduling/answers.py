@@ -7,9 +7,10 @@ from typing import Protocol
 from despina.errors import DespinaError, Unsupported
 from despina.scheduling.clock import Clock
 from despina.scheduling.explanation import EXPLAIN, explain
-from despina.scheduling.formed_batch import FormedBatch, rows_of
+from despina.scheduling.formed_batch import FormedBatch, split
 from despina.scheduling.outbox import Outbox
 from despina.scheduling.outcome import Outcome
+from despina.scheduling.pending import Pending
 from despina.telemetry.statistics import ModelStatistics
 from despina_backends.base import Execution
 
@@ -60,36 +61,30 @@ class Answers:
 
     def _succeed(self, batch: FormedBatch, execution: Execution, started_ns: int, held_ns: int) -> None:
         statistics = self._statistics
-        outputs = execution.outputs
         now = self._clock.now_ns()
-        single = len(batch.requests) == 1
-        request_ns: list[int] = []
-        queue_ns: list[int] = []
-        offset = 0
-        for pending in batch.requests:
+        answered: list[Pending] = []
+        for pending, results in zip(batch.requests, split(execution.outputs, batch), strict=True):
             pending.started_ns = started_ns
-            try:
-                results = outputs if single else rows_of(outputs, pending, offset)
-            except Unsupported as error:
+            if isinstance(results, Unsupported):
                 statistics.record_failure(now - pending.accepted_ns, "BACKEND")
-                pending.fail(error)
+                pending.fail(results)
                 continue
-            finally:
-                offset += pending.rows
-            request_ns.append(now - pending.accepted_ns)
-            queue_ns.append(started_ns - pending.queued_ns)
             # For traces, and for ensembles, which add up what their steps took.
             pending.input_end_ns, pending.infer_end_ns = execution.input_end_ns, execution.infer_end_ns
             if pending.parameters and pending.parameters.get(EXPLAIN) is True:
                 explain(pending, batch, execution)
+            answered.append(pending)
             pending.succeed(results)
-        if request_ns:
-            if single:
-                statistics.record_success(request_ns[0], queue_ns[0])
-            else:
-                statistics.record_successes(request_ns, queue_ns)
+        if len(answered) == 1:
+            statistics.record_success(now - answered[0].accepted_ns, started_ns - answered[0].queued_ns)
+        elif answered:
+            statistics.record_successes(
+                [now - pending.accepted_ns for pending in answered],
+                [started_ns - pending.queued_ns for pending in answered],
+            )
+        if answered:
             statistics.record_execution(
-                len(request_ns),
+                len(answered),
                 batch.rows,
                 execution.input_end_ns - started_ns,
                 execution.infer_end_ns - execution.input_end_ns,

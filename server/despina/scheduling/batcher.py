@@ -162,7 +162,9 @@ class Batcher:
         if not self._idle_callbacks and self._next_round.waits(self._queue, pending, now):
             self.ask_turn()
             return
-        self._set_timer(self._fill())
+        wake_ns = self._fill()
+        if wake_ns or self._timer_ns or self._queue:
+            self._set_timer(wake_ns)
         if self._turns is not None and not self._waiting and not self._wants_runner:
             self._turns.give_up(self._instances.idle)
         if self._idle_callbacks and not self.busy:
@@ -172,6 +174,9 @@ class Batcher:
 
     def _fill(self) -> int:
         """Form batches and start them while instances take them. Returns when to look again, or 0."""
+        if not self._queue and not self._waiting:
+            self._wants_runner = False
+            return 0
         self._filling = True
         try:
             wake_ns = self._form()

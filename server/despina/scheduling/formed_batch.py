@@ -1,6 +1,6 @@
 """Requests that run together: gathered into one execution, and its outputs cut apart again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from despina.errors import Unsupported
 from despina.scheduling.batch_policy import Decision, Reason
@@ -9,15 +9,17 @@ from despina_backends.base import Batch
 
 
 class FormedBatch:
-    """A batch on its way: open for more requests until `closed` or started. `reason` is what let it go."""
+    """A batch on its way: open for more requests until `closed` or started. `reason` is what let it go. It is `even`
+    once it is known that all its requests have as many rows and want the same outputs."""
 
-    __slots__ = ("closed", "reason", "requests", "rows", "shape_key")
+    __slots__ = ("closed", "even", "reason", "requests", "rows", "shape_key")
 
     def __init__(self) -> None:
         self.requests: list[Pending] = []
         self.rows = 0
         self.shape_key: object = None
         self.closed = False
+        self.even = False
         self.reason: Reason | None = None
 
     def add(self, requests: list[Pending], decision: Decision) -> None:
@@ -53,14 +55,19 @@ def gather(batch: FormedBatch, batches_rows: bool) -> Batch:
     if len(requests) == 1:
         return Batch({name: (array,) for name, array in first.inputs.items()}, rows, first.outputs)
     inputs = {name: [pending.inputs[name] for pending in requests] for name in first.inputs}
-    return Batch(inputs, rows, wanted_outputs(requests))
+    batch.even = _alike(requests)
+    return Batch(inputs, rows, first.outputs if batch.even else _wanted_outputs(requests))
 
 
-def wanted_outputs(requests: list[Pending]) -> tuple[str, ...] | None:
+def _alike(requests: list[Pending]) -> bool:
+    first, count = requests[0], len(requests)
+    return [pending.rows for pending in requests].count(first.rows) == count and [
+        pending.outputs for pending in requests
+    ].count(first.outputs) == count
+
+
+def _wanted_outputs(requests: list[Pending]) -> tuple[str, ...] | None:
     """The outputs that at least one of the requests wants; None for all."""
-    first = requests[0].outputs
-    if all(pending.outputs == first for pending in requests):
-        return first
     names: dict[str, None] = {}
     for pending in requests:
         if pending.outputs is None:
@@ -69,7 +76,40 @@ def wanted_outputs(requests: list[Pending]) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def rows_of(outputs: Mapping[str, Array], pending: Pending, offset: int) -> dict[str, Array]:
+def split(outputs: Mapping[str, Array], batch: FormedBatch) -> Sequence[Mapping[str, Array] | Unsupported]:
+    """What belongs to each request of an executed batch, as views, or why that cannot be told."""
+    if len(batch.requests) == 1:
+        return (outputs,)
+    parts = _even_parts(outputs, batch) if batch.even else None
+    if parts is not None:
+        return parts
+    results: list[Mapping[str, Array] | Unsupported] = []
+    offset = 0
+    for pending in batch.requests:
+        try:
+            results.append(_rows_of(outputs, pending, offset))
+        except Unsupported as error:
+            results.append(error)
+        offset += pending.rows
+    return results
+
+
+def _even_parts(outputs: Mapping[str, Array], batch: FormedBatch) -> list[dict[str, Array]] | None:
+    """What belongs to each request of an even batch, as views; None when an output has another number of rows."""
+    count, wanted = len(batch.requests), batch.requests[0].outputs
+    parts: list[dict[str, Array]] = [{} for _ in range(count)]
+    for name, array in outputs.items():
+        if wanted is not None and name not in wanted:
+            continue
+        shape = array.shape
+        if not shape or shape[0] != batch.rows:
+            return None
+        for part, rows in zip(parts, array.reshape(count, batch.rows // count, *shape[1:]), strict=True):
+            part[name] = rows
+    return parts
+
+
+def _rows_of(outputs: Mapping[str, Array], pending: Pending, offset: int) -> dict[str, Array]:
     """The rows of a batch that belong to one request, as views. Raises Unsupported when an output is too short."""
     end = offset + pending.rows
     wanted = pending.outputs

@@ -70,15 +70,18 @@ class Pending:
 
     def succeed(self, results: Mapping[str, Array]) -> None:
         self.results = results
-        self._answer()
-
-    def fail(self, error: Exception) -> None:
-        self.error = error
-        self._answer()
-
-    def _answer(self) -> None:
         try:
             self.on_done(self)
         except Exception:
-            # One answer that cannot be delivered must not cost the rest of its batch theirs.
-            _log.exception("the answer of a request could not be delivered")
+            self._undelivered()
+
+    def fail(self, error: Exception) -> None:
+        self.error = error
+        try:
+            self.on_done(self)
+        except Exception:
+            self._undelivered()
+
+    def _undelivered(self) -> None:
+        """One answer that cannot be delivered must not cost the rest of its batch theirs."""
+        _log.exception("the answer of a request could not be delivered")

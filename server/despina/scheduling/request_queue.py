@@ -7,6 +7,7 @@ bounded by default, and what does not fit is refused at once.
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from sys import maxsize
 from typing import Protocol
 
 from despina.errors import Unavailable
@@ -69,47 +70,49 @@ def queue_full(pending: Pending) -> QueueFull:
     return QueueFull(f"{pending.label}Exceeds maximum queue size")
 
 
-class FifoQueue:
+class FifoQueue(deque[Pending]):
     """One queue, no timeouts."""
 
     def __init__(self, limits: QueueLimits) -> None:
+        super().__init__()
         self.rows = 0
-        self._limits = limits
-        self._requests: deque[Pending] = deque()
         self._byte_size = 0
+        self._most_rows = limits.rows or maxsize
+        self._most_bytes = limits.byte_size or maxsize
 
     def push(self, pending: Pending) -> None:
         rows = self.rows + pending.rows
         byte_size = self._byte_size + pending.byte_size
         # A request larger than the limit may still run when nothing else waits.
-        if self._requests and self._limits.exceeded_by(rows, byte_size):
+        if (rows > self._most_rows or byte_size > self._most_bytes) and self:
             raise queue_full(pending)
         self.rows = rows
         self._byte_size = byte_size
-        self._requests.append(pending)
-
-    def __iter__(self) -> Iterator[Pending]:
-        return iter(self._requests)
-
-    def __len__(self) -> int:
-        return len(self._requests)
+        self.append(pending)
 
     def take(self, count: int) -> list[Pending]:
-        popleft = self._requests.popleft
-        taken = [popleft() for _ in range(count)]
-        for pending in taken:
-            self.rows -= pending.rows
-            self._byte_size -= pending.byte_size
+        if count == len(self):
+            taken = list(self)
+            self.clear()
+            self.rows = self._byte_size = 0
+            return taken
+        taken = [self.popleft() for _ in range(count)]
+        self._gone(taken)
         return taken
 
     def discard_cancelled(self) -> list[Pending]:
-        gone = [pending for pending in self._requests if pending.cancelled]
+        gone = [pending for pending in self if pending.cancelled]
         if gone:
-            self._requests = deque(pending for pending in self._requests if not pending.cancelled)
-        for pending in gone:
+            kept = [pending for pending in self if not pending.cancelled]
+            self.clear()
+            self.extend(kept)
+            self._gone(gone)
+        return gone
+
+    def _gone(self, requests: list[Pending]) -> None:
+        for pending in requests:
             self.rows -= pending.rows
             self._byte_size -= pending.byte_size
-        return gone
 
     def expire(self, now_ns: int) -> list[Pending]:
         return []

@@ -51,6 +51,11 @@ class RunTimes:
             if each >= size_class and times.runs >= LEARN_RUNS
         }
 
+    def known_to_take(self, size: int, limit_ns: float) -> bool:
+        """Whether it is known that a batch takes no longer than that on the loop's thread."""
+        times = self._classes.get(_size_class(size))
+        return times is not None and times.on_loop >= LEARN_RUNS and times.average_ns <= limit_ns
+
     def known_on_loop(self, size: int) -> bool:
         """Whether the expected time is that on the loop's thread, and no bound for it."""
         times = self._classes.get(_size_class(size))

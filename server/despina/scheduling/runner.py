@@ -125,6 +125,8 @@ class InstanceRunner:
     def _fits_loop(self, size: int) -> bool:
         """Whether this batch and those under way, which would be one on the loop's thread, are short enough for it."""
         times, limit_ns = self._times, float(self._inline_limit_ns)
+        if not self._under_way and not self.overlaps and times.known_to_take(size, limit_ns):
+            return True
         together = size + sum(self._under_way)
         expected_ns = times.expected_ns(together) or self._apart_ns(size)
         known = times.known_on_loop(together)

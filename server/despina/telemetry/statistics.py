@@ -5,9 +5,10 @@ time of the batch; `batches` counts it once per execution. Nothing here takes a 
 writes.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from sys import maxsize
 
 from despina.telemetry.recent import RecentLatencies
 
@@ -16,6 +17,7 @@ LATENCY_BUCKETS_NS = tuple(
     for us in (100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 5_000_000)
 )
 """Upper bounds of the latency histograms; one more bucket holds everything above."""
+_ENDS_NS = (*LATENCY_BUCKETS_NS, maxsize)
 
 FAILURE_REASONS = ("REJECTED", "CANCELED", "BACKEND", "OTHER")
 
@@ -54,9 +56,13 @@ class Histogram:
 
     def observe_all(self, times_ns: Sequence[int]) -> None:
         counts = self.counts
-        for ns in times_ns:
-            counts[bisect_left(LATENCY_BUCKETS_NS, ns)] += 1
-        self.total_ns += sum(times_ns)
+        times = sorted(times_ns)
+        bucket, counted = bisect_left(LATENCY_BUCKETS_NS, times[0]), 0
+        while counted < len(times):
+            end = bisect_right(times, _ENDS_NS[bucket], counted)
+            counts[bucket] += end - counted
+            bucket, counted = bucket + 1, end
+        self.total_ns += sum(times)
 
 
 @dataclass(slots=True)
