@@ -225,7 +225,7 @@ def test_statistics_count_requests_rows_and_executions(make_stage, clock) -> Non
     stage.finish_all()
     statistics = stage.statistics
     assert (statistics.success.count, statistics.inference_count, statistics.execution_count) == (3, 6, 2)
-    assert {size: batch.compute_infer.count for size, batch in statistics.batches.items()} == {3: 2}
+    assert {size: batch.count for size, batch in statistics.batches.items()} == {3: 2}
     assert statistics.queue.ns == 10_000_000
     assert statistics.pending == 0
 
@@ -289,7 +289,7 @@ def test_ordered_answers_wait_for_the_earlier_batch(make_stage, clock) -> None:
     assert stage.batcher.busy
     stage.finish(0)
     assert stage.answered == [slow, fast, next_one]
-    assert stage.statistics.compute_output.ns == 0
+    assert stage.statistics.compute.output.ns == 0
 
 
 def test_a_failure_keeps_its_place_among_ordered_answers(make_stage) -> None:

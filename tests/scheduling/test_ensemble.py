@@ -246,7 +246,7 @@ def test_success_counts_the_request_and_the_time_of_all_steps(play) -> None:
     statistics = it.statistics
     assert (statistics.success.count, statistics.inference_count, statistics.execution_count) == (1, 3, 1)
     assert statistics.queue.count == 1
-    assert (statistics.compute_input.ns, statistics.compute_infer.ns) == (3 * 7, 3 * 13)
+    assert (statistics.compute.input.ns, statistics.compute.infer.ns) == (3 * 7, 3 * 13)
     assert list(statistics.batches) == [3]
     assert it.answered[0].compute_ns == (21, 39, 3 * (it.clock.now_ns() - 120))
 

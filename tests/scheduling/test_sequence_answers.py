@@ -93,4 +93,4 @@ def test_the_moments_of_the_execution_are_noted(clock) -> None:
     clock.advance(5)
     stage.finish()
     assert (pending.started_ns, pending.infer_end_ns) == (started, clock.now_ns())
-    assert stage.statistics.compute_input.ns + stage.statistics.compute_infer.ns == 5_000_000
+    assert stage.statistics.compute.input.ns + stage.statistics.compute.infer.ns == 5_000_000

@@ -65,8 +65,8 @@ def test_statistics_count_all_rows_in_the_batch_size_and_only_requests_as_infere
     stage.finish()
     statistics = stage.statistics
     assert (statistics.success.count, statistics.inference_count, statistics.execution_count) == (3, 3, 2)
-    assert {size: batch.compute_infer.count for size, batch in statistics.batches.items()} == {2: 2}
-    assert statistics.compute_infer.count == 3
+    assert {size: batch.count for size, batch in statistics.batches.items()} == {2: 2}
+    assert statistics.compute.infer.count == 3
 
 
 def test_an_ended_sequence_gives_its_row_to_the_backlog_for_the_next_execution(clock) -> None:

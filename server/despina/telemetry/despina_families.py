@@ -64,7 +64,7 @@ def _latencies(family: Family, models: Labelled, read: Callable[[ModelStatistics
 def _batch_sizes(models: Labelled) -> Metric:
     metric = BATCH_SIZE.metric()
     for labels, model in models:
-        sizes = [(rows, batch.compute_infer.count) for rows, batch in tuple(model.statistics.batches.items())]
+        sizes = [(rows, times.count) for rows, times in tuple(model.statistics.batches.items())]
         counts = [0] * (len(BATCH_SIZE_BOUNDS) + 1)
         for rows, count in sizes:
             counts[sum(rows > bound for bound in BATCH_SIZE_BOUNDS)] += count

@@ -60,9 +60,9 @@ REQUEST = _phase("success", "request", "request", f"Cumulative {_REQUEST}", f"Su
 PHASES = (
     REQUEST,
     _phase("queue", "queue", "queue", f"Cumulative {_QUEUE}", f"Summary of {_QUEUE}"),
-    _phase("compute_input", "compute_input", "compute_input", _INPUT, _INPUT),
-    _phase("compute_infer", "compute_infer", "compute_infer", _INFER, _INFER),
-    _phase("compute_output", "compute_output", "compute_output", _OUTPUT, _OUTPUT),
+    _phase("compute.input", "compute_input", "compute_input", _INPUT, _INPUT),
+    _phase("compute.infer", "compute_infer", "compute_infer", _INFER, _INFER),
+    _phase("compute.output", "compute_output", "compute_output", _OUTPUT, _OUTPUT),
 )
 CACHE_HIT = Phase(
     attrgetter("cache_hit"),

@@ -35,12 +35,32 @@ class Duration:
 
 
 @dataclass(slots=True)
-class BatchStatistics:
-    """Executions of one batch size; each duration counts executions, not requests."""
+class ComputeTimes:
+    """The three parts of executions, which are always counted together."""
 
-    compute_input: Duration = field(default_factory=Duration)
-    compute_infer: Duration = field(default_factory=Duration)
-    compute_output: Duration = field(default_factory=Duration)
+    count: int = 0
+    input_ns: int = 0
+    infer_ns: int = 0
+    output_ns: int = 0
+
+    def add(self, count: int, input_ns: int, infer_ns: int, output_ns: int) -> None:
+        """The same parts for each of `count`."""
+        self.count += count
+        self.input_ns += count * input_ns
+        self.infer_ns += count * infer_ns
+        self.output_ns += count * output_ns
+
+    @property
+    def input(self) -> Duration:
+        return Duration(self.count, self.input_ns)
+
+    @property
+    def infer(self) -> Duration:
+        return Duration(self.count, self.infer_ns)
+
+    @property
+    def output(self) -> Duration:
+        return Duration(self.count, self.output_ns)
 
 
 @dataclass(slots=True)
@@ -72,15 +92,15 @@ class ModelStatistics:
     success: Duration = field(default_factory=Duration)
     fail: Duration = field(default_factory=Duration)
     queue: Duration = field(default_factory=Duration)
-    compute_input: Duration = field(default_factory=Duration)
-    compute_infer: Duration = field(default_factory=Duration)
-    compute_output: Duration = field(default_factory=Duration)
+    compute: ComputeTimes = field(default_factory=ComputeTimes)
+    """Of requests."""
     cache_hit: Duration = field(default_factory=Duration)
     cache_miss: Duration = field(default_factory=Duration)
     inference_count: int = 0
     execution_count: int = 0
     last_inference_ms: int = 0
-    batches: dict[int, BatchStatistics] = field(default_factory=dict)
+    batches: dict[int, ComputeTimes] = field(default_factory=dict)
+    """Of executions, by their rows."""
     failures: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FAILURE_REASONS, 0))
     pending: int = 0
     rejected_queue_full: int = 0
@@ -127,18 +147,14 @@ class ModelStatistics:
         self, requests: int, rows: int, input_ns: int, infer_ns: int, output_ns: int, wall_ms: int
     ) -> None:
         """One execution of `requests` requests with `rows` rows together (1 for models that do not batch)."""
-        self.compute_input.add(requests, input_ns * requests)
-        self.compute_infer.add(requests, infer_ns * requests)
-        self.compute_output.add(requests, output_ns * requests)
+        self.compute.add(requests, input_ns, infer_ns, output_ns)
         self.inference_count += rows
         self.execution_count += 1
         self.last_inference_ms = wall_ms
         batch = self.batches.get(rows)
         if batch is None:
-            batch = self.batches[rows] = BatchStatistics()
-        batch.compute_input.add(1, input_ns)
-        batch.compute_infer.add(1, infer_ns)
-        batch.compute_output.add(1, output_ns)
+            batch = self.batches[rows] = ComputeTimes()
+        batch.add(1, input_ns, infer_ns, output_ns)
         self.compute_latency.observe(infer_ns, requests)
         if self.recent is not None:
             self.recent.compute_input.observe(input_ns, requests)

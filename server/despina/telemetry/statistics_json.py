@@ -2,18 +2,7 @@
 
 from typing import Any
 
-from despina.telemetry.statistics import BatchStatistics, Duration, ModelStatistics
-
-_INFERENCE = (
-    "success",
-    "fail",
-    "queue",
-    "compute_input",
-    "compute_infer",
-    "compute_output",
-    "cache_hit",
-    "cache_miss",
-)
+from despina.telemetry.statistics import ComputeTimes, Duration, ModelStatistics
 
 
 def render(name: str, version: int, statistics: ModelStatistics) -> dict[str, Any]:
@@ -27,9 +16,16 @@ def render(name: str, version: int, statistics: ModelStatistics) -> dict[str, An
         "last_inference": statistics.last_inference_ms,
         "inference_count": statistics.inference_count,
         "execution_count": statistics.execution_count,
-        "inference_stats": {key: _duration(getattr(statistics, key)) for key in _INFERENCE},
+        "inference_stats": {
+            "success": _duration(statistics.success),
+            "fail": _duration(statistics.fail),
+            "queue": _duration(statistics.queue),
+            **_compute(statistics.compute),
+            "cache_hit": _duration(statistics.cache_hit),
+            "cache_miss": _duration(statistics.cache_miss),
+        },
         "response_stats": {},
-        "batch_stats": [_batch(size, batch) for size, batch in sorted(statistics.batches.items())],
+        "batch_stats": [{"batch_size": size, **_compute(times)} for size, times in sorted(statistics.batches.items())],
         "memory_usage": [],
     }
 
@@ -38,10 +34,9 @@ def _duration(duration: Duration) -> dict[str, int]:
     return {"count": duration.count, "ns": duration.ns}
 
 
-def _batch(size: int, batch: BatchStatistics) -> dict[str, Any]:
+def _compute(times: ComputeTimes) -> dict[str, Any]:
     return {
-        "batch_size": size,
-        "compute_input": _duration(batch.compute_input),
-        "compute_infer": _duration(batch.compute_infer),
-        "compute_output": _duration(batch.compute_output),
+        "compute_input": _duration(times.input),
+        "compute_infer": _duration(times.infer),
+        "compute_output": _duration(times.output),
     }
