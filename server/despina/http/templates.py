@@ -94,11 +94,15 @@ class RequestTemplate:
         return inputs
 
     def _arrays(self, text: bytes, start: int) -> dict[str, Array] | None:
-        spans = spans_like(text, start, self.fixed)
-        if not spans:
-            return None
         inputs: dict[str, Array] = {}
         try:
+            if len(self.inputs) == 1 and text.endswith(self.fixed[1]):
+                item, end = self.inputs[0], len(text) - len(self.fixed[1])
+                inputs[item.name] = item.read(text[start:end])
+                return inputs
+            spans = spans_like(text, start, self.fixed)
+            if not spans:
+                return None
             for item, (begin, end) in zip(self.inputs, spans, strict=True):
                 inputs[item.name] = item.read(text[begin:end])
         except (orjson.JSONDecodeError, DespinaError):
