@@ -13,7 +13,7 @@ from benchmarks import loadgen
 from benchmarks.calibration import calibration_ms
 from benchmarks.gpu import GpuWatch
 from benchmarks.measurement import Kind, Load, Point, Round
-from benchmarks.processes import machine_cpu, others, tree_cpu_s
+from benchmarks.processes import machine_cpu, others, process_cpu_s, tree_cpu_s
 from benchmarks.requests import v2_answer, v2_request, write_requests
 from benchmarks.server_process import ServerProcess
 from benchmarks.verify import Answer, verify
@@ -122,10 +122,10 @@ class RunningServer:
         watch = Watch(self.server.pid)
         with GpuWatch() as gpu:
             load = self.generate(self.server.port, point.connections, seconds, files, point.rate)
-        server_cpu_s, other_cores = watch.read(load.cpu_seconds)
+        used = watch.read(load.cpu_seconds)
         sizes = difference(self._batch_sizes(point.model), batches)
         mean = sum(size * count for size, count in sizes.items()) / sum(sizes.values()) if sizes else None
-        return Round(load, server_cpu_s, other_cores, calibration, mean, sizes or None, gpu.use)
+        return Round(load, used.tree, used.other_cores, calibration, mean, sizes or None, gpu.use, used.first)
 
     def _batch_sizes(self, model: str) -> dict[int, int]:
         """Executions so far by rows, from the model's statistics."""
@@ -144,6 +144,16 @@ def difference(after: Mapping[int, int], before: Mapping[int, int]) -> dict[int,
     return {size: count - before.get(size, 0) for size, count in after.items() if count > before.get(size, 0)}
 
 
+@dataclass(frozen=True, slots=True)
+class Used:
+    """CPU seconds of a process tree and of its first process, and cores that anything but tree and generator kept busy
+    or took away."""
+
+    tree: float
+    first: float
+    other_cores: float
+
+
 class Watch:
     """CPU time from its making on: of one process tree, and of everything else."""
 
@@ -153,9 +163,11 @@ class Watch:
         self._machine = machine_cpu()
         self._own = time.process_time()
         self._tree = tree_cpu_s(pid)
+        self._first = process_cpu_s(pid)
 
-    def read(self, generator_cpu_s: float) -> tuple[float, float]:
-        """CPU seconds of the tree; cores that anything but tree and generator kept busy or took away."""
+    def read(self, generator_cpu_s: float) -> Used:
+        """What was used since."""
         tree = tree_cpu_s(self._pid) - self._tree
+        first = process_cpu_s(self._pid) - self._first
         ours = tree + generator_cpu_s + time.process_time() - self._own
-        return tree, others(self._machine, machine_cpu(), ours, time.monotonic() - self._start)
+        return Used(tree, first, others(self._machine, machine_cpu(), ours, time.monotonic() - self._start))

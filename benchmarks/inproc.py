@@ -39,7 +39,7 @@ class Slot:
         self._header_length = str(len(head)) if tail else None
 
     def send(self) -> None:
-        exchange = InferExchange(self._traffic.server, self._traffic.model, self._replied)
+        exchange = InferExchange(self._traffic.server, self._traffic.model, self._replied, client=self)
         exchange.start(memoryview(self._body), self._header_length)
 
     def _replied(self, reply: InferReply) -> None:

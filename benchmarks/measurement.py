@@ -47,7 +47,8 @@ class Round:
 
     `server_cpu_s`: CPU seconds of the server and its children. `other_cores`: cores that anything but server and
     generator kept busy. `calibration_ms`: CPU milliseconds of a fixed piece of work right before. `mean_batch`: rows
-    per execution, `batch_sizes`: executions by rows, as the server counts them, where it does."""
+    per execution, `batch_sizes`: executions by rows, as the server counts them, where it does. `first_cpu_s`: CPU
+    seconds of the server's first process alone, where it was watched."""
 
     load: Load
     server_cpu_s: float
@@ -56,6 +57,11 @@ class Round:
     mean_batch: float | None = None
     batch_sizes: dict[int, int] | None = None
     gpu: GpuUse | None = None
+    first_cpu_s: float | None = None
+
+    @property
+    def first_cpu_per_1000(self) -> float | None:
+        return None if self.first_cpu_s is None else 1000 * self.first_cpu_s / max(1, self.load.answered)
 
     @property
     def server_cpu_per_1000(self) -> float:

@@ -27,6 +27,17 @@ def tree_cpu_s(pid: int) -> float:
     return sum(cpu for child, cpu in used.items() if _descends(child, pid, parents))
 
 
+def process_cpu_s(pid: int) -> float:
+    """CPU seconds used so far by all threads of a process, without its children."""
+    return own_cpu(Path(f"/proc/{pid}/stat").read_text())
+
+
+def own_cpu(stat: str) -> float:
+    """CPU seconds without children, from the text of /proc/PID/stat."""
+    fields = stat.rpartition(")")[2].split()
+    return sum(int(field) for field in fields[11:13]) * TICK
+
+
 def _descends(child: int, ancestor: int, parents: dict[int, int]) -> bool:
     while child > 1:
         if child == ancestor:

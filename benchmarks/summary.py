@@ -19,6 +19,7 @@ class Summary:
     p50_us: float
     p99_us: float
     server_cpu: float
+    first_cpu: float | None
     client_cpu: float
     mean_batch: float | None
     errors: int
@@ -31,6 +32,7 @@ def summarise(rounds: Sequence[Round]) -> Summary:
     """`slowest` and `fastest` are the requests per second of the worst and the best round."""
     speeds = [each.load.per_second for each in rounds]
     batches = [each.mean_batch for each in rounds if each.mean_batch is not None]
+    firsts = [each.first_cpu_per_1000 for each in rounds if each.first_cpu_per_1000 is not None]
     return Summary(
         per_second=median(speeds),
         slowest=min(speeds),
@@ -38,6 +40,7 @@ def summarise(rounds: Sequence[Round]) -> Summary:
         p50_us=median(each.load.latencies.p50 for each in rounds),
         p99_us=median(each.load.latencies.p99 for each in rounds),
         server_cpu=median(each.server_cpu_per_1000 for each in rounds),
+        first_cpu=median(firsts) if firsts else None,
         client_cpu=median(each.client_cpu_per_1000 for each in rounds),
         mean_batch=median(batches) if batches else None,
         errors=sum(each.load.errors for each in rounds),

@@ -127,7 +127,9 @@ def scheduling_options(settings: Settings) -> SchedulingOptions:
         environment_count("TRITONSERVER_DELAY_SCHEDULER"),
         environment_count("TRITONSERVER_BACKLOG_DELAY_SCHEDULER"),
         rate_limiter(settings),
-        processes=Semaphore(spare_cores() if settings.instance_processes is None else settings.instance_processes),
+        processes=Semaphore(
+            spare_cores(settings.http_workers) if settings.instance_processes is None else settings.instance_processes
+        ),
     )
 
 

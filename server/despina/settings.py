@@ -123,6 +123,7 @@ class Settings:
     max_queue_bytes: int = 1024 * 1024 * 1024
     """Bytes of input tensors that may wait per model before a request is answered 503; 0: no limit."""
     instance_processes: int | None = None
-    """Processes that may run instances of short, busy models beside the server's own. None: cores less one."""
+    """Processes that may run instances of short, busy models beside the server's own. None: cores less one, and less
+    those of HTTP where there are several."""
     metrics_on_http: bool = False
     """`/metrics` is answered on the HTTP port too."""

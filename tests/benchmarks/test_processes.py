@@ -1,7 +1,7 @@
 import os
 
 import pytest
-from benchmarks.processes import TICK, MachineCpu, others, parent_and_cpu, read_machine_cpu, tree_cpu_s
+from benchmarks.processes import TICK, MachineCpu, others, own_cpu, parent_and_cpu, read_machine_cpu, tree_cpu_s
 
 
 def test_a_name_with_spaces_and_brackets_does_not_shift_the_fields() -> None:
@@ -9,6 +9,7 @@ def test_a_name_with_spaces_and_brackets_does_not_shift_the_fields() -> None:
     parent, cpu = parent_and_cpu(stat)
     assert parent == 7
     assert cpu == pytest.approx(334 * TICK)
+    assert own_cpu(stat) == pytest.approx(300 * TICK)
 
 
 def test_idle_time_is_not_busy_and_stolen_time_is_told_apart() -> None:

@@ -17,13 +17,13 @@ import pytest
 from serving import free_port
 
 from despina.config.proto import ModelConfig
-from despina.errors import Internal, InvalidArgument, NotFound, Unavailable
+from despina.errors import Internal, InvalidArgument, NotFound, Unavailable, Unsupported
 from despina.http.infer import InferReply
 from despina.http.workers.arena import Arena, create_arena
 from despina.http.workers.front_channel import FrontChannel
 from despina.http.workers.front_lane import FrontExchange
 from despina.http.workers.front_process import kill_when_silent, processor_ticks
-from despina.http.workers.layout import Layout, layout_of, read_layout, wire_form
+from despina.http.workers.layout import GroupLayouts, Layout, layout_of, read_layout, wire_form
 from despina.http.workers.messages import INFER, RELEASE, FrameReader, frame
 from despina.http.workers.owner import OwnerChannel
 from despina.http.workers.patience import BEATS, BEATS_AT_START, BUSY_BEATS, Patience
@@ -34,9 +34,10 @@ from despina.http.workers.supervisor import next_delay, reserve_port
 from despina.models.signature import Signature
 from despina.protocol.decode import Limits
 from despina.protocol.json import dumps, loads
-from despina.protocol.messages import InferInput, InferRequest
+from despina.protocol.messages import InferInput, InferRequest, RequestedOutput
 from despina.scheduling.outbox import Outbox
 from despina.scheduling.pending import Pending
+from despina.scheduling.request_queue import queue_full
 from despina.settings import Settings
 from despina.telemetry.logging import LogSettings
 
@@ -54,7 +55,11 @@ def arena(kept_bytes: int = 1 << 20) -> Iterator[Arena]:
 
 
 def test_frames_come_out_of_any_pieces_as_they_went_in() -> None:
-    sent = [(INFER, 7, 1 << 40, b"id", b"kind"), (RELEASE, 0, 4096, b"", b""), (INFER, 2**32 - 1, 0, b"", b"x" * 500)]
+    sent = [
+        (INFER, 7, 1 << 40, b"id", b"kind", 65535),
+        (RELEASE, 0, 4096, b"", b"", 0),
+        (INFER, 2**32 - 1, 0, b"", b"x" * 500, 1),
+    ]
     stream = b"".join(frame(*each) for each in sent)
     for size in (1, 23, 24, 25, len(stream)):
         reader = FrameReader()
@@ -181,6 +186,17 @@ def test_tensors_of_every_kind_lie_side_by_side() -> None:
         assert read[name].dtype == tensor.dtype
         assert read[name].shape == tensor.shape
         assert read[name].tolist() == tensor.tolist()
+
+
+def test_the_tensors_of_a_group_lie_input_by_input() -> None:
+    requests = [{"a": np.full((2, 3), number, "<f4"), "b": np.full((2,), 10 * number, "<i8")} for number in range(1, 4)]
+    with arena() as slots:
+        layouts = GroupLayouts(layout_of(wire_form(requests[0])[0]))
+        layout = layouts.of(3)
+        read = layout.read(slots.memory, layout.gather(slots, requests))
+    assert read["a"].tolist() == [[1, 1, 1], [1, 1, 1], [2, 2, 2], [2, 2, 2], [3, 3, 3], [3, 3, 3]]
+    assert read["b"].tolist() == [10, 10, 20, 20, 30, 30]
+    assert layouts.of(3) is layout
 
 
 def test_a_kind_of_requests_is_read_as_it_was_written() -> None:
@@ -319,9 +335,10 @@ def config(dims: Sequence[int] = (2,)) -> Any:
 class FakeModel:
     """Keeps what is scheduled."""
 
-    def __init__(self, version: int = 1) -> None:
+    def __init__(self, version: int = 1, group_rows: int = 0) -> None:
         self.name = "m"
         self.version = version
+        self.group_rows = group_rows
         self.config = config()
         self.signature = Signature(self.config)
         self.trace = SimpleNamespace(active=False)
@@ -362,16 +379,19 @@ class Pair:
         return found
 
     async def send(self, model: RemoteModel, values: list[float], **more: Any) -> Pending:
-        data = memoryview(np.array(values, "<f4").tobytes())
-        request = InferRequest(inputs=[InferInput("IN", "FP32", (1, 2), data)], **more)
-        pending = model.submit(request, self.answered.append)
+        pending = self.submit(model, values, **more)
         await self.turn()
         return pending
 
+    def submit(self, model: RemoteModel, values: list[float], **more: Any) -> Pending:
+        data = memoryview(np.array(values, "<f4").tobytes())
+        request = InferRequest(inputs=[InferInput("IN", "FP32", (len(values) // 2, 2), data)], **more)
+        return model.submit(request, self.answered.append)
 
-def with_pair(scenario: Callable[[Pair, FakeModel], Any]) -> None:
+
+def with_pair(scenario: Callable[[Pair, FakeModel], Any], group_rows: int = 0) -> None:
     async def run() -> None:
-        model = FakeModel()
+        model = FakeModel(group_rows=group_rows)
         with arena() as requests, arena() as results:
             pair = Pair(model, requests, results)
             ends = socket.socketpair()
@@ -393,7 +413,7 @@ def test_a_request_crosses_and_its_results_come_back() -> None:
         sent = await pair.send(remote, [1, 2], id="é", priority=3, timeout_us=9)
         (arrived,) = model.scheduled
         assert arrived.inputs["IN"].tolist() == [[1, 2]]
-        assert (arrived.id, arrived.priority, arrived.timeout_us, arrived.rows) == ("é", 3, 9, 1)
+        assert (arrived.id, arrived.priority, arrived.timeout_us, arrived.rows) == ("", 3, 9, 1)
         arrived.response_parameters = {"p": 1}
         arrived.succeed({"OUT": np.array([[3, 4]], "<f4"), "extra": np.zeros(1)})
         await pair.turn()
@@ -467,11 +487,144 @@ def test_errors_cross_with_their_status_and_retry_after() -> None:
     with_pair(scenario)
 
 
-def raising(error: Exception) -> Callable[[Pending], None]:
-    def schedule(pending: Pending) -> None:
+def test_requests_of_one_moment_cross_together_and_get_what_is_theirs() -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        remote = await pair.model()
+        sent = [pair.submit(remote, [number, 2 * number]) for number in range(1, 4)]
+        assert not model.scheduled
+        await pair.turn()
+        (arrived,) = model.scheduled
+        assert (arrived.count, arrived.rows, arrived.byte_size) == (3, 3, 24)
+        assert arrived.inputs["IN"].tolist() == [[1, 2], [2, 4], [3, 6]]
+        arrived.succeed({"OUT": arrived.inputs["IN"] + 10})
+        await pair.turn()
+        assert pair.answered == sent
+        assert [pending.results["OUT"].tolist() for pending in sent if pending.results is not None] == [
+            [[11, 12]],
+            [[12, 14]],
+            [[13, 16]],
+        ]
+        assert pair.requests.taken == pair.results.taken == 0
+
+    with_pair(scenario, group_rows=4)
+
+
+def test_a_group_has_no_more_rows_than_a_batch_and_requests_of_one_kind_only() -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        remote = await pair.model()
+        for _ in range(5):
+            pair.submit(remote, [0, 1])
+        for _ in range(3):
+            pair.submit(remote, [0, 1, 2, 3])
+        pair.submit(remote, [0, 1], outputs=[RequestedOutput("OUT")])
+        await pair.turn()
+        assert [(each.count, each.rows, each.outputs) for each in model.scheduled] == [
+            (4, 4, None),
+            (1, 1, None),
+            (2, 4, None),
+            (1, 2, None),
+            (1, 1, ("OUT",)),
+        ]
+
+    with_pair(scenario, group_rows=4)
+
+
+@pytest.mark.parametrize("group_rows", [0, 4])
+def test_each_request_is_told_its_own_id_when_the_group_fails(group_rows: int) -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        remote = await pair.model()
+        for name in ("a", "b", ""):
+            pair.submit(remote, [1, 2], id=name)
+        await pair.turn()
+        for pending in model.scheduled:
+            pending.fail(queue_full(pending))
+        await pair.turn()
+        said = [pending.error.message for pending in pair.answered if isinstance(pending.error, Unavailable)]
+        assert said == [f"[request id: {name}] Exceeds maximum queue size" for name in ("a", "b", "<id_unknown>")]
+
+    with_pair(scenario, group_rows)
+
+
+def test_an_output_with_other_rows_than_the_group_is_an_error_for_each() -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        remote = await pair.model()
+        for _ in range(2):
+            pair.submit(remote, [1, 2])
+        await pair.turn()
+        model.scheduled[0].succeed({"OUT": np.zeros((1, 2), "<f4")})
+        await pair.turn()
+        first, second = pair.answered
+        assert first.results is not None
+        assert isinstance(second.error, Unsupported)
+        assert "expected batch size of at least 2 in model output, got 1" in second.error.message
+
+    with_pair(scenario, group_rows=4)
+
+
+def test_a_group_is_given_up_when_all_of_its_clients_have_gone() -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        remote = await pair.model()
+        first, second = [pair.submit(remote, [1, 2]) for _ in range(2)]
+        await pair.turn()
+        remote.request_gone(first)
+        await pair.turn()
+        assert not model.gone
+        remote.request_gone(second)
+        await pair.turn()
+        assert model.gone == model.scheduled
+
+    with_pair(scenario, group_rows=4)
+
+
+def test_a_group_for_what_the_model_was_goes_elsewhere() -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        remote = await pair.model()
+        pair.serving = FakeModel()
+        for _ in range(2):
+            pair.submit(remote, [1, 2])
+        await pair.turn()
+        assert [type(pending.error) for pending in pair.answered] == [Elsewhere, Elsewhere]
+        assert not model.scheduled
+        assert pair.requests.taken == 0
+
+    with_pair(scenario, group_rows=4)
+
+
+@pytest.mark.parametrize(("error", "wanted"), [(Unavailable("no room"), Elsewhere), (KeyError("oops"), KeyError)])
+def test_requests_that_cannot_be_gathered_are_answered_all_the_same(error: Exception, wanted: type[Exception]) -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        remote = await pair.model()
+        pair.requests.take = raising(error)  # type: ignore[assignment, method-assign]
+        for _ in range(2):
+            pair.submit(remote, [1, 2])
+        await pair.turn()
+        assert [type(pending.error) for pending in pair.answered] == [wanted] * 2
+
+    with_pair(scenario, group_rows=4)
+
+
+@pytest.mark.parametrize(("datatype", "elements"), [("TYPE_FP32", 20_000), ("TYPE_STRING", 2)])
+def test_texts_and_large_bodies_go_alone(datatype: str, elements: int) -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        model.config = ModelConfig(name="m", max_batch_size=4)
+        model.config.input.add(name="IN", data_type=datatype, dims=[elements])
+        model.signature = Signature(model.config)
+        remote = await pair.model()
+        name = model.signature.inputs["IN"].datatype.name
+        request = InferRequest(inputs=[InferInput("IN", name, (1, elements), memoryview(bytes(4 * elements)))])
+        for _ in range(2):
+            remote.submit(request, pair.answered.append)
+        await pair.turn()
+        assert [each.count for each in model.scheduled] == [1, 1]
+
+    with_pair(scenario, group_rows=4)
+
+
+def raising(error: Exception) -> Callable[[Any], Any]:
+    def fails(argument: Any) -> Any:
         raise error
 
-    return schedule
+    return fails
 
 
 def test_a_front_end_answers_its_owner() -> None:

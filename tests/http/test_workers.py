@@ -41,6 +41,16 @@ instance_group [ { kind: KIND_CPU count: 1 } ]
 parameters { key: "execute_delay_ms" value: { string_value: "%d" } }
 """
 
+BATCHED = """
+name: "batched"
+backend: "identity"
+max_batch_size: 64
+dynamic_batching {}
+input [ { name: "INPUT0" data_type: TYPE_FP32 dims: [ 2 ] } ]
+output [ { name: "OUTPUT0" data_type: TYPE_FP32 dims: [ 2 ] } ]
+instance_group [ { kind: KIND_CPU count: 1 } ]
+"""
+
 IMPATIENT = "import despina.http.workers.front_process as p; p.BEAT_S /= 5; import despina.cli.main as m; m.main()"
 """A server whose patience with silent front ends is a fifth of what it is."""
 
@@ -285,6 +295,33 @@ def test_what_front_ends_answer_counts_in_the_owner(served: Serving) -> None:
             post(connection, "add_sub_int32", as_json(rows))
         connection.close()
     assert counted() == before + 10
+
+
+def test_requests_of_one_moment_run_together_and_each_gets_its_answer(tmp_path: Path) -> None:
+    (tmp_path / "batched" / "1").mkdir(parents=True)
+    (tmp_path / "batched" / "config.pbtxt").write_text(BATCHED)
+    with server(tmp_path, []) as serving:
+        clients = [http.client.HTTPConnection("127.0.0.1", serving.port, timeout=20) for _ in range(12)]
+        for client in clients:
+            post(client, "batched", as_json({"INPUT0": ("FP32", [1, 2], [0.5, 0.5])}))
+        front_ends = serving.front_ends()
+        before = json.loads(serving.ask("GET", "/v2/models/batched/stats")[1])["model_stats"][0]
+        for pid in front_ends:
+            os.kill(pid, signal.SIGSTOP)
+        for number, client in enumerate(clients):
+            body = as_json({"INPUT0": ("FP32", [1, 2], [number + 0.5, -number])}, id=f"client {number}")
+            client.request("POST", "/v2/models/batched/infer", body)
+        for pid in front_ends:
+            os.kill(pid, signal.SIGCONT)
+        for number, client in enumerate(clients):
+            answer = json.loads(client.getresponse().read())
+            assert answer["id"] == f"client {number}"
+            assert answer["outputs"][0]["data"] == [number + 0.5, -number]
+            client.close()
+        after = json.loads(serving.ask("GET", "/v2/models/batched/stats")[1])["model_stats"][0]
+    assert after["inference_stats"]["success"]["count"] - before["inference_stats"]["success"]["count"] == 12
+    assert after["inference_count"] - before["inference_count"] == 12
+    assert after["execution_count"] - before["execution_count"] <= 2 * len(front_ends)
 
 
 def test_front_ends_do_without_onnxruntime(served: Serving) -> None:

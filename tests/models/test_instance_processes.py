@@ -13,7 +13,7 @@ import pytest
 
 from despina.errors import Unavailable
 from despina.models.batch_layout import BatchLayout
-from despina.models.instance_processes import MAX_FILE_BYTES, process_offer
+from despina.models.instance_processes import MAX_FILE_BYTES, process_offer, spare_cores
 from despina.models.loader import LoadedVersion, load_version
 from despina.models.model import Model
 from despina.models.schedulers import SchedulingOptions
@@ -83,6 +83,16 @@ def test_a_process_leaves_a_core_to_the_server_and_divides_the_others_as_configu
     options = offer.recipe.options
     assert (options.spare_cores, options.cpu_instances_asked) == (1, True)
     loaded.close()
+
+
+@pytest.mark.parametrize(
+    ("cores", "http_workers", "spare"), [(1, 1, 0), (2, 1, 1), (8, 1, 7), (2, 2, 0), (4, 2, 1), (4, 8, 0)]
+)
+def test_processes_leave_cores_to_the_loop_and_to_front_ends(
+    monkeypatch: pytest.MonkeyPatch, cores: int, http_workers: int, spare: int
+) -> None:
+    monkeypatch.setattr("despina.models.instance_processes.usable_cores", lambda: cores)
+    assert spare_cores(http_workers) == spare
 
 
 @pytest.mark.parametrize(("cores", "asked", "threads"), [(2, [(2, 1)], 1), (0, [], 2)])

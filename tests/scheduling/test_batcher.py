@@ -422,15 +422,15 @@ def test_two_groups_of_clients_of_a_short_model_become_one(make_stage, clock) ->
     stage = make_stage()
     clock.round_ns = 10_000
     stage.inline = True
-    stage.submit(settle=False)
-    stage.submit(settle=False)
+    for client in "ab":
+        stage.submit(settle=False, client=client)
     clock.settle_once()
     assert stage.ran == [2]
-    for _ in range(2):  # they asked while those ran
-        stage.submit(settle=False)
+    for client in "cd":  # they asked while those ran
+        stage.submit(settle=False, client=client)
     clock.settle_once()
-    for _ in range(2):  # those ask again
-        stage.submit(settle=False)
+    for client in "ab":  # those ask again
+        stage.submit(settle=False, client=client)
     clock.settle()
     assert stage.ran == [2, 4]
 
@@ -451,9 +451,9 @@ def test_the_first_group_is_not_waited_for_any_longer_than_a_moment(make_stage, 
     start_ns = clock.now_ns()
     clock.round_ns = 10_000
     stage.inline = True
-    stage.submit(settle=False)
+    stage.submit(settle=False, client="a")
     clock.settle_once()
-    stage.submit(settle=False)
+    stage.submit(settle=False, client="a")
     while len(stage.ran) < 2:
         clock.settle_once()
     assert stage.ran == [1, 1]
@@ -465,10 +465,10 @@ def test_the_loop_stays_awake_for_a_client_that_was_just_answered(make_stage, cl
     start_ns = clock.now_ns()
     clock.round_ns = 10_000
     stage.inline = True
-    stage.submit(settle=False)
+    stage.submit(settle=False, client="a")
     clock.settle()
     assert start_ns + 100_000 <= clock.now_ns() <= start_ns + 150_000
-    stage.submit(settle=False)
+    stage.submit(settle=False, client="a")
     clock.settle_once()
     assert stage.ran == [1, 1]
 
@@ -477,9 +477,42 @@ def test_who_waits_for_the_last_answer_hears_of_it_at_once(make_stage, clock) ->
     stage = make_stage()
     clock.round_ns = 10_000
     stage.inline = True
-    stage.submit(settle=False)
+    stage.submit(settle=False, client="a")
     clock.settle_once()
     heard: list[bool] = []
     stage.batcher.when_idle(lambda: heard.append(True))
     clock.settle_once()
     assert heard
+
+
+def test_a_group_is_one_execution_and_counts_as_its_requests(make_stage, clock) -> None:
+    stage = make_stage()
+    stage.plug()
+    stage.submit(6, count=3)
+    stage.submit(1)
+    assert stage.statistics.pending == 4
+    stage.finish_all()
+    assert stage.ran == [7]
+    assert stage.statistics.pending == 0
+    assert (stage.statistics.success.count, stage.statistics.queue.count) == (5, 5)
+    assert stage.statistics.compute.count == 5
+    assert (stage.statistics.inference_count, stage.statistics.execution_count) == (8, 2)
+    assert sum(stage.statistics.request_latency.counts) == 5
+
+
+def test_each_request_of_a_group_fails(make_stage, clock) -> None:
+    stage = make_stage(limits=QueueLimits(rows=4))
+    stage.submit(2, count=2)
+    stage.finish(error=Internal("broken"))
+    assert (stage.statistics.fail.count, stage.statistics.failures["BACKEND"]) == (2, 2)
+    stage.plug()
+    for _ in range(2):
+        stage.submit(8)  # formed batches, which wait beside the queue
+    stage.submit(4, count=2)
+    with pytest.raises(Unavailable):
+        stage.submit(3, count=3)
+    assert stage.statistics.rejected_queue_full == 3
+    gone = stage.submit(0, count=2)
+    stage.batcher.request_gone(gone)
+    clock.settle()
+    assert stage.statistics.failures["CANCELED"] == 2

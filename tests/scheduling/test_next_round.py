@@ -14,7 +14,7 @@ def requests(clients: Iterable[object]) -> list[Pending]:
 
 
 class Rounds:
-    """A NextRound for requests whose clients are known by letters, or not at all where there is but a number."""
+    """A NextRound for requests whose clients are known by letters; where there is but a number, each is another one."""
 
     def __init__(self) -> None:
         self._rounds = NextRound()
@@ -27,7 +27,7 @@ class Rounds:
         return self._rounds.waits(pending, len(pending), now_ns)
 
     def _requests(self, clients: str | int) -> list[Pending]:
-        return requests(clients if isinstance(clients, str) else [None] * clients)
+        return requests(clients if isinstance(clients, str) else [object() for _ in range(clients)])
 
 
 @pytest.fixture
@@ -42,6 +42,15 @@ def test_without_a_batch_on_the_loop_nobody_waits(rounds) -> None:
     rounds.ran(0)
     assert not rounds.waits(0, 0)
     assert not rounds.waits(1, 0)
+
+
+def test_nobody_waits_for_clients_who_are_not_known() -> None:
+    rounds = NextRound()
+    rounds.ran(requests([None, None]))
+    assert not rounds.waits([], 0, 0)
+    rounds.ran(requests([None, "a"]))
+    assert rounds.waits([], 0, LONG)
+    assert not rounds.waits(requests(["a"]), 1, LONG + 1)
 
 
 def test_the_loop_stays_awake_until_a_client_asks_again(rounds) -> None:

@@ -30,3 +30,14 @@ def test_times_on_the_edges_of_buckets_are_counted_together_as_alone() -> None:
         alone.observe(ns)
     assert together == alone
     assert sum(together.counts) == len(times_ns)
+
+
+def test_a_group_counts_as_often_as_it_has_requests() -> None:
+    together, alone = ModelStatistics(), ModelStatistics()
+    together.record_success(3_000, 1_000, 3)
+    together.record_failure(5_000, "BACKEND", 2)
+    for _ in range(3):
+        alone.record_success(3_000, 1_000)
+    for _ in range(2):
+        alone.record_failure(5_000, "BACKEND")
+    assert together == alone

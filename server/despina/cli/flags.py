@@ -162,7 +162,7 @@ _OWN = (
         "<integer>",
         v.natural,
         "Processes of their own that instances of short, busy models may get; 0: none.",
-        "cores less one",
+        "cores less one, less --http-workers if more than one",
         own=True,
     ),
     Flag("metrics-on-http", "Despina", "<boolean>", v.boolean, "Answer /metrics on the HTTP port too.", own=True),

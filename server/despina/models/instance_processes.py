@@ -24,9 +24,10 @@ MAX_FILE_BYTES = 256 * 1024 * 1024
 """A process has the weights once more. A model with large tables can be short, too, and must not fill the memory."""
 
 
-def spare_cores() -> int:
-    """How many processes for instances a server has room for: the loop's thread wants a core, too."""
-    return usable_cores() - 1
+def spare_cores(http_workers: int) -> int:
+    """How many processes for instances a server has room for: the loop's thread wants a core, too, and so do front ends
+    where there is more than one process for HTTP."""
+    return max(0, usable_cores() - 1 - (http_workers if http_workers > 1 else 0))
 
 
 def process_offer(loaded: LoadedVersion, placed: PlacedInstance, scheduling: SchedulingOptions) -> ProcessOffer | None:

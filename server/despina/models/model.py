@@ -9,6 +9,7 @@ from time import time_ns
 from typing import Any
 
 from despina.models.ensemble_steps import ensemble_graph, step_labels
+from despina.models.grouping import group_rows
 from despina.models.instance_processes import process_offer
 from despina.models.loader import LoadedVersion
 from despina.models.schedulers import Parts, SchedulingOptions, make_scheduler
@@ -72,6 +73,8 @@ class Model:
         self._scheduler = make_scheduler(parts)
         self.schedule = self._scheduler.submit
         """Hand an admitted request to the scheduler."""
+        self.group_rows = group_rows(loaded.config, options, loaded.layout)
+        """So many rows of requests may be scheduled as one, 0 for none."""
         self._find_model = options.find_model
 
     def submit(

@@ -118,13 +118,28 @@ def dynamic_batching(parts: Parts) -> Scheduler:
     return _finish(parts, _batcher(parts, queue, _decide(config, queue), batching, fastest))
 
 
-def _decide(config: ModelConfig, waiting: RequestQueue) -> Decide:
+def takes_what_fits(config: ModelConfig) -> bool:
+    """Whether batches take from the queue what fits, perhaps after a delay: `dynamic_batching` has no rules about other
+    sizes or single requests, and requests differ in their rows at most."""
+    batches = config.HasField("dynamic_batching") and config.max_batch_size > 0
+    return batches and queue_rules(config.dynamic_batching).are_none and _fits_by_rows(config, _batch_policy(config))
+
+
+def _batch_policy(config: ModelConfig) -> BatchPolicy:
     batching = config.dynamic_batching
-    policy = BatchPolicy(
+    return BatchPolicy(
         max(1, config.max_batch_size),
         tuple(sorted(set(batching.preferred_batch_size))),
         batching.max_queue_delay_microseconds * 1000,
     )
+
+
+def _fits_by_rows(config: ModelConfig, policy: BatchPolicy) -> bool:
+    return policy.stops == (policy.max_batch_size,) and _shapes(config)["fixed_shapes"]
+
+
+def _decide(config: ModelConfig, waiting: RequestQueue) -> Decide:
+    policy = _batch_policy(config)
 
     def decide(queue: Iterable[Pending], now_ns: int, open_batch: OpenBatch) -> Decision:
         return next_batch(queue, now_ns, policy, open_batch)
@@ -135,8 +150,7 @@ def _decide(config: ModelConfig, waiting: RequestQueue) -> Decide:
             return Decision(len(waiting))
         return next_batch(queue, now_ns, policy, open_batch)
 
-    by_rows = policy.stops == (policy.max_batch_size,) and not policy.max_queue_delay_ns
-    return decide_by_rows if by_rows and _shapes(config)["fixed_shapes"] else decide
+    return decide_by_rows if _fits_by_rows(config, policy) and not policy.max_queue_delay_ns else decide
 
 
 SLO_PARAMETER = "slo_p99_ms"

@@ -56,7 +56,7 @@ class Answers:
         now = self._clock.now_ns()
         for pending in batch.requests:
             pending.started_ns = started_ns
-            self._statistics.record_failure(now - pending.accepted_ns, "BACKEND")
+            self._statistics.record_failure(now - pending.accepted_ns, "BACKEND", pending.count)
             pending.fail(error)
 
     def _succeed(self, batch: FormedBatch, execution: Execution, started_ns: int, held_ns: int) -> None:
@@ -66,7 +66,7 @@ class Answers:
         for pending, results in zip(batch.requests, split(execution.outputs, batch), strict=True):
             pending.started_ns = started_ns
             if isinstance(results, Unsupported):
-                statistics.record_failure(now - pending.accepted_ns, "BACKEND")
+                statistics.record_failure(now - pending.accepted_ns, "BACKEND", pending.count)
                 pending.fail(results)
                 continue
             # For traces, and for ensembles, which add up what their steps took.
@@ -75,22 +75,29 @@ class Answers:
                 explain(pending, batch, execution)
             answered.append(pending)
             pending.succeed(results)
+        count = batch.count if len(answered) == len(batch.requests) else sum([each.count for each in answered])
         if len(answered) == 1:
-            statistics.record_success(now - answered[0].accepted_ns, started_ns - answered[0].queued_ns)
+            statistics.record_success(now - answered[0].accepted_ns, started_ns - answered[0].queued_ns, count)
         elif answered:
+            each_request = answered if count == len(answered) else _each_request(answered)
             statistics.record_successes(
-                [now - pending.accepted_ns for pending in answered],
-                [started_ns - pending.queued_ns for pending in answered],
+                [now - pending.accepted_ns for pending in each_request],
+                [started_ns - pending.queued_ns for pending in each_request],
             )
         if answered:
             statistics.record_execution(
-                len(answered),
+                count,
                 batch.rows,
                 execution.input_end_ns - started_ns,
                 execution.infer_end_ns - execution.input_end_ns,
                 self._clock.now_ns() - execution.infer_end_ns - held_ns,
                 time_ns() // 1_000_000,
             )
+
+
+def _each_request(answered: list[Pending]) -> list[Pending]:
+    """As often as each of them counts."""
+    return [pending for pending in answered for _ in range(pending.count)]
 
 
 class _Slot:

@@ -116,13 +116,13 @@ class Batcher:
         try:
             self._queue.push(pending)
         except QueueFull as error:
-            self._statistics.rejected_queue_full += 1
+            self._statistics.rejected_queue_full += pending.count
             error.retry_after = self._drain_rate.seconds_for(self._queue.rows, pending.queued_ns)
             raise
         except TooLate:
-            self._statistics.record_failure(pending.queued_ns - pending.accepted_ns, "REJECTED")
+            self._statistics.record_failure(pending.queued_ns - pending.accepted_ns, "REJECTED", pending.count)
             raise
-        self._statistics.pending += 1
+        self._statistics.pending += pending.count
         if not self._turn_asked:
             self._turn_began_ns = pending.queued_ns
             self.ask_turn()
@@ -248,8 +248,8 @@ class Batcher:
             self._refuse(pending, Cancelled(""), "CANCELED", now)
 
     def _refuse(self, pending: Pending, error: Exception, reason: str, now_ns: int) -> None:
-        self._statistics.pending -= 1
-        self._statistics.record_failure(now_ns - pending.accepted_ns, reason)
+        self._statistics.pending -= pending.count
+        self._statistics.record_failure(now_ns - pending.accepted_ns, reason, pending.count)
         pending.fail(error)
 
     def _set_timer(self, wake_ns: int) -> None:
@@ -276,13 +276,12 @@ class Batcher:
         """The instance that takes the next batch; nothing changes until that starts."""
         if self._turns is not None:
             return self._turns.next(self._instances.idle) if self._instances.idle else None
-        return self._instances.next(len(self._waiting[0].requests) if self._waiting else 0)
+        return self._instances.next(self._waiting[0].count if self._waiting else 0)
 
     def _start(self, batch: FormedBatch, runner: InstanceRunner) -> bool:
         """Start a batch on an instance. True when it has already run, on this thread."""
-        requests = len(batch.requests)
-        self._statistics.pending -= requests
-        self._instances.started(runner, requests)
+        self._statistics.pending -= batch.count
+        self._instances.started(runner, batch.count)
         self._answers.started(batch)
         size = batch.rows if self._options.fixed_shapes else batch.byte_size
         idle_before = len(self._instances.idle)

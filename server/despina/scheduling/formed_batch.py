@@ -10,13 +10,15 @@ from despina_backends.base import Batch
 
 class FormedBatch:
     """A batch on its way: open for more requests until `closed` or started. `reason` is what let it go. It is `even`
-    once it is known that all its requests have as many rows and want the same outputs."""
+    once it is known that all its requests have as many rows and want the same outputs. `count` is how many requests of
+    clients they stand for."""
 
-    __slots__ = ("closed", "even", "reason", "requests", "rows", "shape_key")
+    __slots__ = ("closed", "count", "even", "reason", "requests", "rows", "shape_key")
 
     def __init__(self) -> None:
         self.requests: list[Pending] = []
         self.rows = 0
+        self.count = 0
         self.shape_key: object = None
         self.closed = False
         self.even = False
@@ -28,6 +30,7 @@ class FormedBatch:
         self.requests += requests
         for pending in requests:
             self.rows += pending.rows
+            self.count += pending.count
         self.close_if(decision)
 
     def close_if(self, decision: Decision) -> None:
@@ -40,6 +43,7 @@ class FormedBatch:
         """Take out a request whose client has gone."""
         self.requests.remove(pending)
         self.rows -= pending.rows
+        self.count -= pending.count
 
     @property
     def byte_size(self) -> int:

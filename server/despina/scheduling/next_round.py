@@ -7,6 +7,8 @@
   batch of all clients takes hardly longer than one of half of them.
 
 Either lasts no longer than the way to a client and back takes, and is left out for some batches after it was in vain.
+Nobody waits for clients who are not known, as those of front ends: by themselves they come in groups, and their front
+ends have better use for the core.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,8 +36,8 @@ class NextRound:
     def ran(self, requests: Sequence[Pending]) -> None:
         """A batch of these requests has run on the loop's thread; none for one that runs elsewhere. At the next turn
         those are seen who asked in the meantime, and those who were answered first and have asked again already."""
-        self._ran = len(requests)
         self._answered = {pending.client for pending in requests if pending.client is not None}
+        self._ran = len(self._answered)
         self._expected = 0
 
     def waits(self, queue: Iterable[Pending], pending: int, now_ns: int) -> bool:

@@ -19,6 +19,8 @@ Array = NDArray[np.generic]
 
 _log = logging.getLogger(__name__)
 
+UNKNOWN_LABEL = "[request id: <id_unknown>] "
+
 
 @dataclass(slots=True, eq=False)
 class Pending:
@@ -28,7 +30,8 @@ class Pending:
     1 for models that do not batch. `shape_key` tells requests apart that must not share a batch; None when every
     request of the model has the same shapes. `outputs` names the wanted outputs, None for all. `on_done` is called
     exactly once, on the event loop's thread, when `results` or `error` is set. `client` is who asks, one request at a
-    time, as far as that is known. Times are `time.monotonic_ns`;
+    time, as far as that is known. `count` is how many requests of clients this stands for, with equally many rows each:
+    more than one where front ends send together what came together. Times are `time.monotonic_ns`;
     `compute_ns` is what the steps of an ensemble took together, to gather inputs, to compute and to place outputs.
     """
 
@@ -58,11 +61,12 @@ class Pending:
     results: Mapping[str, Array] | None = None
     error: Exception | None = None
     response_parameters: dict[str, Parameter] | None = None
+    count: int = 1
 
     @property
     def label(self) -> str:
         """The prefix many error texts carry."""
-        return f"[request id: {self.id or '<id_unknown>'}] "
+        return f"[request id: {self.id}] " if self.id else UNKNOWN_LABEL
 
     def cancel(self) -> None:
         """The client is gone. Takes effect while the request is queued; a running execution is not disturbed."""

@@ -114,17 +114,17 @@ class ModelStatistics:
     recent: RecentLatencies | None = None
     """Kept for the summaries of `--metrics-config=summary_latencies=true`; None costs one comparison."""
 
-    def record_success(self, request_ns: int, queue_ns: int) -> None:
-        """One request answered well: from acceptance to answer, and the part of it spent queued."""
-        self.success.count += 1
-        self.success.ns += request_ns
-        self.queue.count += 1
-        self.queue.ns += queue_ns
-        self.request_latency.observe(request_ns)
-        self.queue_latency.observe(queue_ns)
+    def record_success(self, request_ns: int, queue_ns: int, count: int = 1) -> None:
+        """Requests answered well: from acceptance to answer, and the part of it spent queued, the same for all."""
+        self.success.count += count
+        self.success.ns += count * request_ns
+        self.queue.count += count
+        self.queue.ns += count * queue_ns
+        self.request_latency.observe(request_ns, count)
+        self.queue_latency.observe(queue_ns, count)
         if self.recent is not None:
-            self.recent.request.observe(request_ns)
-            self.recent.queue.observe(queue_ns)
+            self.recent.request.observe(request_ns, count)
+            self.recent.queue.observe(queue_ns, count)
 
     def record_successes(self, request_ns: Sequence[int], queue_ns: Sequence[int]) -> None:
         """Requests answered well, of which these are the times."""
@@ -138,10 +138,10 @@ class ModelStatistics:
             for ns in queue_ns:
                 self.recent.queue.observe(ns)
 
-    def record_failure(self, request_ns: int, reason: str) -> None:
-        """One accepted request that failed; `reason` is one of FAILURE_REASONS."""
-        self.fail.add(1, request_ns)
-        self.failures[reason] += 1
+    def record_failure(self, request_ns: int, reason: str, count: int = 1) -> None:
+        """Accepted requests that failed, after the same time; `reason` is one of FAILURE_REASONS."""
+        self.fail.add(count, count * request_ns)
+        self.failures[reason] += count
 
     def record_execution(
         self, requests: int, rows: int, input_ns: int, infer_ns: int, output_ns: int, wall_ms: int

@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from despina.config.proto import ModelConfig
-from despina.errors import DespinaError, Internal
+from despina.errors import DespinaError, Internal, Unavailable, Unsupported
 from despina.http.endpoints.logging import change
 from despina.http.workers import messages
 from despina.http.workers.arena import CAPACITY, Arena
+from despina.http.workers.gathering import Gathering, SentKind, parts_of
 from despina.http.workers.layout import Layout, read_layout, remember
 from despina.http.workers.messages import Frame, FrameReader, frame
 from despina.http.workers.remote_model import Elsewhere, Outgoing, RemoteModel
 from despina.protocol.json import dumps, loads
 from despina.protocol.messages import Array
 from despina.scheduling.outbox import Outbox
-from despina.scheduling.pending import Pending
+from despina.scheduling.pending import UNKNOWN_LABEL, Pending
 from despina.telemetry.logging import LogSettings
 
 COPIED_SIZE = 64 * 1024
@@ -29,11 +31,11 @@ memory; their slot is free when nothing looks at them any more."""
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A request under way, and the slot its inputs were copied to. It keeps its inputs, so if they were received in
-    shared memory, that slot is in use as well."""
+    """A group under way, and the slot its inputs were copied to. Requests keep their inputs, so if they were received
+    in shared memory, that slot is in use as well."""
 
     model: RemoteModel
-    pending: Pending
+    requests: Sequence[Pending]
     slot: int | None
 
 
@@ -52,6 +54,7 @@ class FrontChannel(asyncio.Protocol):
         self._layouts: dict[bytes, Layout] = {}
         self._models: dict[tuple[str, int | None], RemoteModel] = {}
         self._asked: set[tuple[str, int | None]] = set()
+        self._gathering: Gathering | None = None
         self._transport: asyncio.Transport | None = None
         self.stopping = asyncio.Event()
 
@@ -59,6 +62,7 @@ class FrontChannel(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._gathering = Gathering(asyncio.get_running_loop().call_soon, self._send_group)
 
     def connection_lost(self, exc: Exception | None) -> None:
         os._exit(1)
@@ -67,9 +71,9 @@ class FrontChannel(asyncio.Protocol):
         """Tell the owner that the port is open."""
         self._write(messages.LISTENING)
 
-    def _write(self, kind: int, number: int = 0, offset: int = 0, extra: bytes = b"", body: bytes = b"") -> None:
+    def _write(self, kind: int, number: int = 0, offset: int = 0, body: bytes = b"", requests: int = 0) -> None:
         assert self._transport is not None
-        self.outbox.put(self._transport, frame(kind, number, offset, extra, body))
+        self.outbox.put(self._transport, frame(kind, number, offset, b"", body, requests))
 
     def data_received(self, data: bytes) -> None:
         with self.outbox.together():
@@ -80,7 +84,7 @@ class FrontChannel(asyncio.Protocol):
             if arrived.kind == messages.RESULT:
                 self._result(arrived)
             elif arrived.kind == messages.FAILED:
-                self._finished(arrived).pending.fail(read_error(arrived.body))
+                self._failed(arrived)
             elif arrived.kind == messages.ELSEWHERE:
                 self._elsewhere(arrived)
             elif arrived.kind == messages.MODEL:
@@ -105,20 +109,21 @@ class FrontChannel(asyncio.Protocol):
         return model
 
     def _described(self, answer: Frame) -> None:
-        name, requested, epoch, version = loads(answer.body)
+        name, requested, epoch, version, group_rows = loads(answer.body)
         key = (name, requested)
         self._asked.discard(key)
         if epoch is not None:
             config = ModelConfig()
             config.ParseFromString(answer.extra)
-            self._models[key] = RemoteModel(config, version, requested, epoch, self)
+            self._models[key] = RemoteModel(config, version, requested, epoch, self, group_rows)
 
     def _elsewhere(self, answer: Frame) -> None:
         sent = self._finished(answer)
         key = (sent.model.name, sent.model.requested_version)
         if self._models.get(key) is sent.model:
             del self._models[key]
-        sent.pending.fail(Elsewhere())
+        for pending in sent.requests:
+            pending.fail(Elsewhere())
 
     # ------------------------------------------------------------------------------------------------------ requests
 
@@ -133,19 +138,37 @@ class FrontChannel(asyncio.Protocol):
 
     def send(self, outgoing: Outgoing) -> None:
         """Implements `Sender`."""
-        pending, offset, slot = outgoing.pending, outgoing.start, None
+        kind, offset, slot = outgoing.kind, outgoing.start, None
         if offset is None:
-            offset = slot = outgoing.layout.write(self._requests, outgoing.tensors)
+            offset = slot = kind.layouts.of(1).write(self._requests, outgoing.tensors)
+        self._infer(kind, [outgoing.pending], offset, slot)
+
+    def gather(self, kind: SentKind, pending: Pending) -> None:
+        """Implements `Sender`."""
+        assert self._gathering is not None
+        self._gathering.put(kind, pending)
+
+    def _send_group(self, kind: SentKind, requests: list[Pending]) -> None:
+        layout = kind.layouts.of(len(requests))
+        try:
+            slot = layout.gather(self._requests, [pending.inputs for pending in requests])
+        except Unavailable:
+            raise Elsewhere from None
+        self._infer(kind, requests, slot, slot)
+
+    def _infer(self, kind: SentKind, requests: Sequence[Pending], offset: int, slot: int | None) -> None:
         number = next(self._numbers) % messages.NUMBERS
-        self._under_way[number] = _Sent(outgoing.model, pending, slot)
-        identity = pending.id.encode("utf-8", "surrogateescape") if pending.id else b""
-        self._write(messages.INFER, number, offset, identity, outgoing.kind)
+        self._under_way[number] = _Sent(kind.model, requests, slot)
+        self._write(messages.INFER, number, offset, kind.text, len(requests))
 
     def cancel(self, pending: Pending) -> None:
-        """The owner still answers the request, and its slot is in use until then."""
+        """The owner hears of it when nobody of the group is left. It still answers, and the slot is in use until
+        then."""
+        pending.cancel()
         for number, sent in self._under_way.items():
-            if sent.pending is pending:
-                self._write(messages.CANCEL, number)
+            if pending in sent.requests:
+                if all(each.cancelled for each in sent.requests):
+                    self._write(messages.CANCEL, number)
                 return
 
     def _finished(self, answer: Frame) -> _Sent:
@@ -155,28 +178,40 @@ class FrontChannel(asyncio.Protocol):
         return sent
 
     def _result(self, answer: Frame) -> None:
-        pending = self._finished(answer).pending
+        requests = self._finished(answer).requests
         layout = self._layouts.get(answer.body)
         if layout is None:
             layout = remember(self._layouts, answer.body, read_layout(loads(answer.body)))
         if answer.extra:
-            pending.response_parameters = loads(answer.extra)
+            for pending in requests:
+                pending.response_parameters = loads(answer.extra)
         offset, size = answer.offset, layout.size
         if size <= COPIED_SIZE:
-            pending.succeed(layout.read(self._results.memory[offset : offset + size], 0))
+            self._succeed(requests, layout.read(self._results.memory[offset : offset + size], 0))
             self._release(offset)
         else:
-            pending.succeed(layout.read(self._results.view(offset, size, self._release), 0))
+            self._succeed(requests, layout.read(self._results.view(offset, size, self._release), 0))
+
+    def _succeed(self, requests: Sequence[Pending], outputs: dict[str, Array]) -> None:
+        for pending, results in parts_of(outputs, requests):
+            if isinstance(results, Unsupported):
+                pending.fail(results)
+            else:
+                pending.succeed(results)
+
+    def _failed(self, answer: Frame) -> None:
+        for pending in self._finished(answer).requests:
+            pending.fail(read_error(answer.body, pending.label))
 
     def _release(self, offset: int) -> None:
         self._write(messages.RELEASE, offset=offset)
 
 
-def read_error(body: bytes) -> DespinaError:
-    """The error that the owner answers a request with."""
+def read_error(body: bytes, label: str) -> DespinaError:
+    """The error that the owner answers with, for the request with this label: the owner knows no ids."""
     word, message, retry_after = loads(body)
     kind = next((kind for kind in DespinaError.__subclasses__() if kind.word == word), Internal)
-    error = kind(message)
+    error = kind(message.replace(UNKNOWN_LABEL, label))
     if retry_after is not None:
         error.retry_after = retry_after  # type: ignore[attr-defined]
     return error

@@ -44,6 +44,14 @@ class Layout:
             np.ndarray(tensor.shape, tensor.dtype, arena.memory, offset + place.offset)[...] = tensor
         return offset
 
+    def gather(self, arena: Arena, requests: Sequence[Mapping[str, Array]]) -> int:
+        """Copy the tensors of a group, none of them BYTES, to a new slot; its offset. Raises Unavailable."""
+        offset = arena.take(self.size)
+        for place in self.places:
+            target: Array = np.ndarray(place.shape, place.dtype, arena.memory, offset + place.offset)
+            np.concatenate([tensors[place.name] for tensors in requests], out=target)
+        return offset
+
     def read(self, memory: Any, offset: int) -> dict[str, Array]:
         """The tensors at `offset` of a buffer: views of it, except for BYTES."""
         return {
@@ -57,6 +65,27 @@ class Layout:
     def described(self) -> list[list[object]]:
         """As JSON can carry it."""
         return [[place.name, place.dtype.str, place.shape, place.offset, place.byte_size] for place in self.places]
+
+
+class GroupLayouts:
+    """The layouts of groups of requests that all have the layout `one`: input by input, the rows of all of them side by
+    side."""
+
+    def __init__(self, one: Layout) -> None:
+        self._one = one
+        self._known = {1: one}
+
+    def of(self, count: int) -> Layout:
+        """That of so many requests, which have a first dimension if it is more than one."""
+        return self._known.get(count) or remember(self._known, count, self._repeated(count))
+
+    def _repeated(self, count: int) -> Layout:
+        return layout_of(
+            tuple(
+                (place.name, place.dtype, (count * place.shape[0], *place.shape[1:]), count * place.byte_size)
+                for place in self._one.places
+            )
+        )
 
 
 def _elements(place: Place, wire: Array) -> Array:

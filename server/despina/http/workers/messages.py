@@ -3,19 +3,21 @@
 A frame is a fixed head and up to two pieces of bytes behind it. What the fields mean depends on the kind:
 
     kind       number   offset           extra                 body
-    INFER      request  slot of inputs   id of the request     RequestKind (JSON)
-    CANCEL     request
+    INFER      group    slot of inputs                         RequestKind (JSON), that of all `requests`
+    CANCEL     group
     RELEASE             slot of results
     ASK                                                        [name, version or null]
     LISTENING
     PONG                                                                         the answer to PING
-    RESULT     request  slot of results  response parameters   layout of the results (JSON)
-    FAILED     request                                         [word, message, retry after or null]
-    ELSEWHERE  request                                                           the request belongs to the application
+    RESULT     group    slot of results  response parameters   layout of the results (JSON)
+    FAILED     group                                           [word, message, retry after or null]
+    ELSEWHERE  group                                                             its requests belong to the application
     MODEL                                configuration         description (JSON), of a model that was asked for
     LOG                                                        what is logged from now on (JSON)
     PING
     STOP
+
+Requests travel in groups of one or more that run together (`gathering`). Ids of requests do not travel.
 """
 
 from collections.abc import Iterator
@@ -24,11 +26,13 @@ from typing import NamedTuple
 
 INFER, CANCEL, RELEASE, ASK, LISTENING, PONG, RESULT, FAILED, ELSEWHERE, MODEL, LOG, PING, STOP = range(13)
 
-_HEAD = Struct("<IIQIB3x")
-"""Bytes behind the head, number, offset, bytes of `extra`, kind."""
+_HEAD = Struct("<IIQIBxH")
+"""Bytes behind the head, number, offset, bytes of `extra`, kind, requests of a group."""
 
 NUMBERS = 1 << 32
-"""Requests are numbered below this."""
+"""Groups are numbered below this."""
+MAX_GROUP = (1 << 16) - 1
+"""More requests do not fit a group."""
 
 
 class Frame(NamedTuple):
@@ -39,11 +43,14 @@ class Frame(NamedTuple):
     offset: int
     extra: bytes
     body: bytes
+    requests: int
 
 
-def frame(kind: int, number: int = 0, offset: int = 0, extra: bytes = b"", body: bytes = b"") -> bytes:
+def frame(
+    kind: int, number: int = 0, offset: int = 0, extra: bytes = b"", body: bytes = b"", requests: int = 0
+) -> bytes:
     """A frame as it goes on the channel."""
-    return _HEAD.pack(len(extra) + len(body), number, offset, len(extra), kind) + extra + body
+    return _HEAD.pack(len(extra) + len(body), number, offset, len(extra), kind, requests) + extra + body
 
 
 class FrameReader:
@@ -58,10 +65,10 @@ class FrameReader:
             data = self._rest + data
         position, end = 0, len(data)
         while end - position >= _HEAD.size:
-            size, number, offset, extra, kind = _HEAD.unpack_from(data, position)
+            size, number, offset, extra, kind, requests = _HEAD.unpack_from(data, position)
             start = position + _HEAD.size
             if end - start < size:
                 break
             position = start + size
-            yield Frame(kind, number, offset, data[start : start + extra], data[start + extra : position])
+            yield Frame(kind, number, offset, data[start : start + extra], data[start + extra : position], requests)
         self._rest = data[position:]

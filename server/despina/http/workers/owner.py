@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary, ref
 from despina.errors import DespinaError, Internal, Unavailable
 from despina.http.workers import messages
 from despina.http.workers.arena import Arena
-from despina.http.workers.layout import Layout, LayoutKey, layout_of, remember, wire_form
+from despina.http.workers.layout import GroupLayouts, Layout, LayoutKey, layout_of, remember, wire_form
 from despina.http.workers.messages import Frame, FrameReader, frame
 from despina.http.workers.patience import Patience
 from despina.http.workers.request_kind import RequestKind, decode_kind
@@ -29,8 +29,8 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
-class SentRequest(Pending):
-    """A request of a front end; `number` is the front end's for it."""
+class SentGroup(Pending):
+    """Requests of a front end, which go through the scheduler as one; `number` is the front end's for them."""
 
     number: int = 0
 
@@ -40,6 +40,7 @@ class _Known:
     """A kind of request, for as long as `model` lives."""
 
     kind: RequestKind
+    layouts: GroupLayouts
     model: ref[Model]
     name: str
     version: int | None
@@ -61,7 +62,7 @@ class OwnerChannel(asyncio.Protocol):
         self._next_epoch = itertools.count(1)
         self._kinds: dict[bytes, _Known] = {}
         self._layouts: dict[LayoutKey, tuple[Layout, bytes]] = {}
-        self._active: dict[int, tuple[Model, SentRequest]] = {}
+        self._active: dict[int, tuple[Model, SentGroup]] = {}
         self._transport: asyncio.Transport | None = None
 
     # ------------------------------------------------------------------------------------------------ the connection
@@ -119,17 +120,18 @@ class OwnerChannel(asyncio.Protocol):
         if known is None or model is None:
             self._write(messages.ELSEWHERE, sent.number)
             return
-        kind = known.kind
-        pending = SentRequest(
-            inputs or kind.layout.read(self._requests.memory, sent.offset),
-            kind.rows,
+        kind, count = known.kind, sent.requests
+        pending = SentGroup(
+            inputs or known.layouts.of(count).read(self._requests.memory, sent.offset),
+            count * kind.rows,
             self._answered,
             known.shape_key,
             kind.outputs,
-            sent.extra.decode("utf-8", "surrogateescape"),
+            "",
             kind.priority,
             kind.timeout_us,
-            byte_size=known.byte_size,
+            count * known.byte_size,
+            count=count,
             number=sent.number,
         )
         self._active[sent.number] = (model, pending)
@@ -144,14 +146,16 @@ class OwnerChannel(asyncio.Protocol):
         model = self._epochs.get(kind.epoch)
         if model is None:
             return None, None
-        inputs = kind.layout.read(self._requests.memory, sent.offset)
+        layouts = GroupLayouts(kind.layout)
+        inputs = layouts.of(sent.requests).read(self._requests.memory, sent.offset)
         known = _Known(
             kind,
+            layouts,
             ref(model),
             model.name,
             None if kind.latest else model.version,
             model.signature.shape_key(inputs),
-            sum([array.nbytes for array in inputs.values()]),
+            sum([array.nbytes for array in inputs.values()]) // sent.requests,
         )
         return remember(self._kinds, sent.body, known), inputs
 
@@ -172,7 +176,7 @@ class OwnerChannel(asyncio.Protocol):
     # ------------------------------------------------------------------------------------------------------- answers
 
     def _answered(self, pending: Pending) -> None:
-        assert isinstance(pending, SentRequest)
+        assert isinstance(pending, SentGroup)
         model, _ = self._active.pop(pending.number)
         if self._transport is None:
             return
@@ -184,7 +188,7 @@ class OwnerChannel(asyncio.Protocol):
         except Exception as error:
             self._send_error(pending.number, error)
 
-    def _send_results(self, model: Model, pending: SentRequest) -> None:
+    def _send_results(self, model: Model, pending: SentGroup) -> None:
         assert pending.results is not None
         known, wanted = model.signature.outputs, pending.outputs
         results = {
@@ -219,9 +223,9 @@ class OwnerChannel(asyncio.Protocol):
         except DespinaError:
             model = None
         if model is None or model.trace.active:
-            self._write(messages.MODEL, body=dumps([name, version, None, 0]))
+            self._write(messages.MODEL, body=dumps([name, version, None, 0, 0]))
             return
         epoch = next(self._next_epoch)
         self._epochs[epoch] = model
-        description = dumps([name, version, epoch, model.version])
+        description = dumps([name, version, epoch, model.version, model.group_rows])
         self._write(messages.MODEL, extra=model.config.SerializeToString(), body=description)

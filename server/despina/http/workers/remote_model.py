@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from despina.config.proto import ModelConfig
 from despina.http.collecting_connection import LARGE_BODY
 from despina.http.templates import Templates
-from despina.http.workers.layout import Layout, layout_of, remember, wire_form
+from despina.http.workers.gathering import SentKind
+from despina.http.workers.layout import GroupLayouts, Layout, layout_of, remember, wire_form
+from despina.http.workers.messages import MAX_GROUP
 from despina.http.workers.request_kind import RequestKind
 from despina.models.signature import Signature
 from despina.protocol.messages import Array, InferRequest
@@ -26,13 +28,11 @@ class Elsewhere(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A request on its way to the owner: the bytes of its kind, its tensors in wire form and their layout. `start` is
-    where the first tensor lies, or None when they are not in shared memory yet."""
+    """A request on its way to the owner, by itself: its tensors in wire form. `start` is where the first one lies, or
+    None when they are not in shared memory yet."""
 
-    model: RemoteModel
+    kind: SentKind
     pending: Pending
-    kind: bytes
-    layout: Layout
     tensors: list[Array]
     start: int | None
 
@@ -48,14 +48,25 @@ class Sender(Protocol):
         """`on_done` of the request follows. Raises Unavailable when there is no room for the tensors."""
         ...
 
+    def gather(self, kind: SentKind, pending: Pending) -> None:
+        """Send a request together with others of its kind that come in the same moment; `on_done` follows."""
+        ...
+
     def cancel(self, pending: Pending) -> None: ...
 
 
 class RemoteModel:
-    """A model of the owner as the lane uses it. `requested_version` is None where clients name no version."""
+    """A model of the owner as the lane uses it. `requested_version` is None where clients name no version. So many as
+    `group_rows` rows of requests may be sent together."""
 
     def __init__(
-        self, config: ModelConfig, version: int, requested_version: int | None, epoch: int, sender: Sender
+        self,
+        config: ModelConfig,
+        version: int,
+        requested_version: int | None,
+        epoch: int,
+        sender: Sender,
+        group_rows: int = 0,
     ) -> None:
         self.name: str = config.name
         self.version = version
@@ -66,7 +77,9 @@ class RemoteModel:
         self.templates: Any = Templates(self)  # type: ignore[arg-type]
         self._epoch = epoch
         self._sender = sender
-        self._kinds: dict[object, tuple[bytes, Layout]] = {}
+        has_texts = any(spec.datatype.kind == "bytes" for spec in self.signature.inputs.values())
+        self._group_rows = 0 if has_texts else group_rows
+        self._kinds: dict[object, SentKind] = {}
 
     def submit(
         self,
@@ -94,11 +107,20 @@ class RemoteModel:
 
     def schedule(self, pending: Pending) -> None:
         """As `Model.schedule`."""
+        if pending.rows <= self._group_rows and pending.byte_size < LARGE_BODY:
+            # Requests of such a model have the same shapes but for their rows.
+            key: object = (*pending.inputs, pending.rows, pending.outputs, pending.priority, pending.timeout_us)
+            kind = self._kinds.get(key) or self._learn(key, layout_of(wire_form(pending.inputs)[0]), pending)
+            self._sender.gather(kind, pending)
+        else:
+            self._send_alone(pending)
+
+    def _send_alone(self, pending: Pending) -> None:
         layout_key, tensors = wire_form(pending.inputs)
         start, offsets = self._places(tensors) if pending.byte_size >= LARGE_BODY else (None, ())
         key = (layout_key, offsets, pending.outputs, pending.priority, pending.timeout_us)
-        kind, layout = self._kinds.get(key) or self._learn(key, layout_of(layout_key, offsets), pending)
-        self._sender.send(Outgoing(self, pending, kind, layout, tensors, start))
+        kind = self._kinds.get(key) or self._learn(key, layout_of(layout_key, offsets), pending)
+        self._sender.send(Outgoing(kind, pending, tensors, start))
 
     def _places(self, tensors: list[Array]) -> tuple[int | None, tuple[int, ...]]:
         """Where the first tensor lies and the others count from it, if the body was received in shared memory."""
@@ -108,7 +130,7 @@ class RemoteModel:
             return None, ()
         return start, tuple([offset - start for offset in found if offset is not None])
 
-    def _learn(self, key: object, layout: Layout, pending: Pending) -> tuple[bytes, Layout]:
+    def _learn(self, key: object, layout: Layout, pending: Pending) -> SentKind:
         kind = RequestKind(
             self._epoch,
             self.requested_version is None,
@@ -118,7 +140,8 @@ class RemoteModel:
             pending.priority,
             pending.timeout_us,
         )
-        return remember(self._kinds, key, (kind.encode(), layout))
+        most = min(max(1, self._group_rows // pending.rows), MAX_GROUP)
+        return remember(self._kinds, key, SentKind(self, kind.encode(), GroupLayouts(layout), most))
 
     def request_gone(self, pending: Pending) -> None:
         """As `Model.request_gone`."""
