@@ -296,9 +296,9 @@ class Batcher:
             self._fill()
         if self._turns is not None:
             self._turns.finished(runner, again=bool(self._waiting or self._queue))
+        self._answers.finished(batch, outcome)
         if outcome.execution is not None:
             self._measure(batch, outcome.execution.infer_end_ns - outcome.started_ns)
-        self._answers.finished(batch, outcome)
         self.ask_turn()
 
     def _measure(self, batch: FormedBatch, taken_ns: int) -> None:

@@ -91,8 +91,9 @@ class InstanceRunner:
         """Execute `batch`; `size` classes batches that should take about equally long (rows or bytes)."""
         if self._inline_limit_ns and self._runs_inline(size):
             outcome = self._execute(batch)
-            self._times.observe(size, outcome, on_loop=True)
+            # Whoever asked is on the way to the next request while this is still being counted.
             done(outcome)
+            self._times.observe(size, outcome, on_loop=True)
             return
         self._under_way.append(size)
         done = partial(self._finish, size, done)
