@@ -66,12 +66,12 @@ class Target:
 
 
 @contextmanager
-def fuzz_target(folder: Path) -> Iterator[Target]:
-    """A server on the recorded repository; `folder` is for its log and its traces."""
+def fuzz_target(folder: Path, http_workers: int = 1) -> Iterator[Target]:
+    """A server on the recorded repository, with so many HTTP processes; `folder` is for its log and its traces."""
     port = free_port()
     command = [sys.executable, "-m", "despina", "serve", f"--model-repository={REPOSITORY}", f"--http-port={port}"]
     command += ["--http-address=127.0.0.1", "--allow-metrics=false", "--model-control-mode=explicit"]
-    command += ["--allow-client-shm=true", f"--trace-config=triton,file={folder / 'trace'}"]
+    command += [f"--http-workers={http_workers}", "--allow-client-shm=true", f"--trace-config=triton,file={folder / 'trace'}"]
     command += [f"--load-model={name}" for name in MODELS]
     log = folder / "log"
     with log.open("wb") as stream:
