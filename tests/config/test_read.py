@@ -149,6 +149,10 @@ def test_json_may_have_one_value_for_a_list_and_text_for_a_boolean() -> None:
         '{"input": [{"dims": [Infinity]}]}',
         '{"input": [{"optional": "yes"}]}',
         '{"dynamic_batching": {}, "sequence_batching": {}}',
+        '{"max\udcf8": 4}',
+        '{"input": [{"dims\udcf8": 4}]}',
+        '{"parameters": {"a\udcf8": {"string_value": "b"}}}',
+        '{"parameters": {"a": {"string_value": "b\udcf8"}}}',
         "[" * 100_000,
     ],
 )

@@ -71,8 +71,8 @@ def fuzz_target(folder: Path, http_workers: int = 1) -> Iterator[Target]:
     port = free_port()
     command = [sys.executable, "-m", "despina", "serve", f"--model-repository={REPOSITORY}", f"--http-port={port}"]
     command += ["--http-address=127.0.0.1", "--allow-metrics=false", "--model-control-mode=explicit"]
-    command += [f"--http-workers={http_workers}", "--allow-client-shm=true", f"--trace-config=triton,file={folder / 'trace'}"]
-    command += [f"--load-model={name}" for name in MODELS]
+    command += ["--allow-client-shm=true", f"--trace-config=triton,file={folder / 'trace'}"]
+    command += [f"--http-workers={http_workers}", *(f"--load-model={name}" for name in MODELS)]
     log = folder / "log"
     with log.open("wb") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=stream, env=dict(os.environ))

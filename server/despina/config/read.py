@@ -80,7 +80,7 @@ def parse_json(text: str) -> ModelConfig:
     """
     config = ModelConfig()
     try:
-        value = json.loads(text, object_pairs_hook=_unique)
+        value = json.loads(text, object_pairs_hook=_fields)
         if not isinstance(value, dict):
             raise InvalidArgument("Invalid config override: the configuration must be a JSON object")
         _json_format.ParseDict(_as_in_cpp(value, config.DESCRIPTOR), config)
@@ -89,8 +89,11 @@ def parse_json(text: str) -> ModelConfig:
     return config
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
+    if odd := [name for name in result if not name.isascii() and name != name.encode(errors="ignore").decode()]:
+        # protobuf would raise a SystemError.
+        raise ValueError(f"the name of field {ascii(odd[0])} is no UTF-8")
     if len(result) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
