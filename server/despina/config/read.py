@@ -93,7 +93,7 @@ def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if odd := [name for name in result if not name.isascii() and name != name.encode(errors="ignore").decode()]:
         # protobuf would raise a SystemError.
-        raise ValueError(f"the name of field {ascii(odd[0])} is no UTF-8")
+        raise ValueError(f"the name of field {odd[0]!a} is no UTF-8")
     if len(result) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
