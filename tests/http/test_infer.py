@@ -1,10 +1,14 @@
 """The exchange of one request: it is answered once, whatever goes wrong."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 
+from despina.errors import Unavailable
+from despina.http.endpoints.infer import infer
 from despina.http.infer import InferExchange, InferReply
 from despina.protocol.decode import Limits, no_shared_memory
 from despina.protocol.messages import InferRequest
@@ -59,3 +63,27 @@ def test_only_what_can_be_read_and_is_not_traced_goes_the_short_way(traced: bool
     assert exchange.start_like(template, b"{}", 2) is taken
     assert len(submitted) == taken
     assert not replies
+
+
+def test_the_application_tells_who_asks() -> None:
+    clients: list[object] = []
+
+    def submit(request: object, on_done: Any, trace: object, client: object) -> Any:
+        clients.append(client)
+        raise Unavailable("enough")
+
+    templates = SimpleNamespace(find_json=lambda body: None)
+    model = SimpleNamespace(name="m", trace=SimpleNamespace(active=False), templates=templates, submit=submit)
+    settings = SimpleNamespace(response_compression=False)
+    models = SimpleNamespace(get=lambda name, version: model, versions=lambda name: [1])
+    server: Any = SimpleNamespace(
+        models=models, limits=Limits(), find_region=no_shared_memory, forwarding=None, settings=settings
+    )
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "client": ("::1", 5)}
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b'{"inputs":[]}'}
+
+    request = Request({**scope, "path_params": {"model": "m"}}, receive)
+    assert asyncio.run(infer(request, server)).status_code == 503
+    assert clients == [("::1", 5)]

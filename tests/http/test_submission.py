@@ -18,8 +18,8 @@ class SlowModel:
         self.taken: list[Pending] = []
         self.gone: list[Pending] = []
 
-    def submit(self, request: InferRequest, on_done: Callable[[Pending], None]) -> Pending:
-        pending = Pending({}, 1, on_done)
+    def submit(self, request: InferRequest, on_done: Callable[[Pending], None], client: object) -> Pending:
+        pending = Pending({}, 1, on_done, client=client)
         self.taken.append(pending)
         return pending
 
@@ -37,7 +37,7 @@ async def hung_up() -> dict[str, Any]:
 
 
 def submitted(model: Any, receive: Callable[[], Any]) -> asyncio.Task[Pending]:
-    request = Request({"type": "http", "method": "POST", "path": "/", "headers": []}, receive)
+    request = Request({"type": "http", "method": "POST", "path": "/", "headers": [], "client": ("::1", 5)}, receive)
     return asyncio.ensure_future(submit(request, model, InferRequest()))
 
 
@@ -48,6 +48,7 @@ def test_the_answer_comes_back() -> None:
         await asyncio.sleep(0)
         model.taken[0].succeed({})
         assert await task is model.taken[0]
+        assert model.taken[0].client == ("::1", 5)
         assert model.gone == []
 
     asyncio.run(scenario())
@@ -79,7 +80,7 @@ def test_so_is_one_whose_task_is_cancelled() -> None:
 
 def test_a_request_the_model_does_not_take_is_refused() -> None:
     class Full(SlowModel):
-        def submit(self, request: InferRequest, on_done: Callable[[Pending], None]) -> Pending:
+        def submit(self, request: InferRequest, on_done: Callable[[Pending], None], client: object) -> Pending:
             raise Unavailable("full")
 
     async def scenario() -> None:

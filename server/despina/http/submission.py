@@ -23,7 +23,7 @@ async def submit(request: Request, model: Model, infer_request: InferRequest) ->
         if not answer.done():
             answer.set_result(pending)
 
-    pending = model.submit(infer_request, done)
+    pending = model.submit(infer_request, done, client=request.client)
     if answer.done():
         return answer.result()
     gone = asyncio.ensure_future(request.receive())

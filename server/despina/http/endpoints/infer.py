@@ -48,7 +48,7 @@ async def infer(request: Request, server: Server) -> Response:
         if not answer.done():
             answer.set_result(reply)
 
-    exchange = InferExchange(server, model, replied, amend)
+    exchange = InferExchange(server, model, replied, amend, request.client)
     exchange.start(memoryview(body), request.headers.get("inference-header-content-length"))
     try:
         reply = await _while_connected(request, answer)
