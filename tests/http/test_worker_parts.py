@@ -545,7 +545,7 @@ def test_each_request_is_told_its_own_id_when_the_group_fails(group_rows: int) -
     with_pair(scenario, group_rows)
 
 
-def test_an_output_with_other_rows_than_the_group_is_an_error_for_each() -> None:
+def test_who_gets_no_rows_of_an_output_that_is_too_short_is_told_so() -> None:
     async def scenario(pair: Pair, model: FakeModel) -> None:
         remote = await pair.model()
         for _ in range(2):
@@ -591,10 +591,12 @@ def test_a_group_for_what_the_model_was_goes_elsewhere() -> None:
 
 
 @pytest.mark.parametrize(("error", "wanted"), [(Unavailable("no room"), Elsewhere), (KeyError("oops"), KeyError)])
-def test_requests_that_cannot_be_gathered_are_answered_all_the_same(error: Exception, wanted: type[Exception]) -> None:
+def test_requests_that_cannot_be_gathered_are_answered_all_the_same(
+    error: Exception, wanted: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def scenario(pair: Pair, model: FakeModel) -> None:
         remote = await pair.model()
-        pair.requests.take = raising(error)  # type: ignore[assignment, method-assign]
+        monkeypatch.setattr(pair.requests, "take", raising(error))
         for _ in range(2):
             pair.submit(remote, [1, 2])
         await pair.turn()

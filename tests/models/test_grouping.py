@@ -17,31 +17,24 @@ def rows(text: str, options: SchedulingOptions | None = None, layout: BatchLayou
 
 
 @pytest.mark.parametrize(
-    "batching",
+    ("batching", "grouped"),
     [
-        "",
-        "preferred_batch_size: 8",
-        "max_queue_delay_microseconds: 100",
-        "preserve_ordering: true",
-        "default_queue_policy { timeout_action: DELAY }",
+        ("", 8),
+        ("preferred_batch_size: 8", 8),
+        ("max_queue_delay_microseconds: 100", 8),
+        ("preserve_ordering: true", 8),
+        ("default_queue_policy { timeout_action: DELAY }", 8),
+        ("preferred_batch_size: 4", 0),
+        ("priority_levels: 2 default_priority_level: 1", 0),
+        ("default_queue_policy { max_queue_size: 3 }", 0),
+        ("default_queue_policy { default_timeout_microseconds: 9 }", 0),
+        ("default_queue_policy { allow_timeout_override: true }", 0),
     ],
 )
-def test_requests_of_plain_models_may_go_together_up_to_a_full_batch(batching: str) -> None:
-    assert rows(f"{PLAIN} dynamic_batching {{ {batching} }}") == 8
-
-
-@pytest.mark.parametrize(
-    "batching",
-    [
-        "preferred_batch_size: 4",
-        "priority_levels: 2 default_priority_level: 1",
-        "default_queue_policy { max_queue_size: 3 }",
-        "default_queue_policy { default_timeout_microseconds: 9 }",
-        "default_queue_policy { allow_timeout_override: true }",
-    ],
-)
-def test_any_rule_about_single_requests_rules_it_out(batching: str) -> None:
-    assert rows(f"{PLAIN} dynamic_batching {{ {batching} }}") == 0
+def test_requests_go_together_up_to_a_full_batch_unless_a_rule_forbids_it(
+    batching: str, grouped: int
+) -> None:
+    assert rows(f"{PLAIN} dynamic_batching {{ {batching} }}") == grouped
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ class SentKind:
     model: RemoteModel
     text: bytes
     layouts: GroupLayouts
-    most: int = 1
+    most: int
 
 
 class Gathering:

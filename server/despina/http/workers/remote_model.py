@@ -66,7 +66,7 @@ class RemoteModel:
         requested_version: int | None,
         epoch: int,
         sender: Sender,
-        group_rows: int = 0,
+        group_rows: int,
     ) -> None:
         self.name: str = config.name
         self.version = version
