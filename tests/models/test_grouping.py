@@ -31,9 +31,7 @@ def rows(text: str, options: SchedulingOptions | None = None, layout: BatchLayou
         ("default_queue_policy { allow_timeout_override: true }", 0),
     ],
 )
-def test_requests_go_together_up_to_a_full_batch_unless_a_rule_forbids_it(
-    batching: str, grouped: int
-) -> None:
+def test_requests_go_together_up_to_a_full_batch_unless_a_rule_forbids_it(batching: str, grouped: int) -> None:
     assert rows(f"{PLAIN} dynamic_batching {{ {batching} }}") == grouped
 
 
