@@ -37,8 +37,8 @@ def write_page(taken: record.Record, target: Path, against: Sequence[str]) -> No
 
 
 def render(files: Sequence[Path]) -> None:
-    """Markdown and plots from JSON; all committed results when no file is named."""
-    for file in files or sorted(RESULTS.glob("*.json")):
+    """Markdown and plots from JSON; all committed records of runs when no file is named."""
+    for file in files or [file for file in sorted(RESULTS.glob("*.json")) if record.is_record(file)]:
         taken = record.read(file)
         first = taken.series[0].contender if taken.series else ""
         write_page(taken, file.with_suffix(""), [first])

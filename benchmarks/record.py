@@ -38,6 +38,11 @@ def write(record: Record, path: Path) -> None:
     path.write_text(text.replace('"series": null', '"series": [\n  ' + ",\n  ".join(series) + "\n ]", 1) + "\n")
 
 
+def is_record(path: Path) -> bool:
+    """Whether a file of results holds a run; some commands write tables of their own."""
+    return "series" in json.loads(path.read_text())
+
+
 def read(path: Path) -> Record:
     told = json.loads(path.read_text())
     series = tuple(_series(each) for each in told.pop("series"))

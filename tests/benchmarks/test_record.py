@@ -9,7 +9,8 @@ from benchmarks.rounds import Series
 
 def a_record() -> record.Record:
     point = Point("mlp", "json", 16)
-    fast = Round(Load(4000, 4016, 2.0, 0, 0.1, Latencies(1, 2, 3, 4, 5)), 0.5, 0.25, 9.5, 7.5, {8: 500, 1: 3})
+    load = Load(4000, 4016, 2.0, 0, 0.1, Latencies(1, 2, 3, 4, 5))
+    fast = Round(load, 0.5, 0.25, 9.5, 7.5, {8: 500, 1: 3}, first_cpu_s=0.1004)
     slow = Round(Load(1000, 1000, 2.0, 0, 0.0, Latencies()), 0.5, 0.0, 9.5)
     series = (
         Series("despina", point, (fast,)),
@@ -27,12 +28,18 @@ def test_a_record_survives_its_file(tmp_path: Path) -> None:
     assert found.series[2] == told.series[2]
     assert math.isnan(found.series[1].rounds[0].load.latencies.p99)
     assert (found.skipped, found.about) == (told.skipped, told.about)
+    assert record.is_record(tmp_path / "r.json")
+
+
+def test_other_results_are_no_records(tmp_path: Path) -> None:
+    (tmp_path / "goodput.json").write_text('{"target_ms": 100}')
+    assert not record.is_record(tmp_path / "goodput.json")
 
 
 def test_the_page_shows_winners_losers_and_what_failed() -> None:
     page = markdown.page(a_record(), ["despina"])
-    assert "| 16 | despina | 2,000 | 2,000 .. 2,000 |" in page
-    assert "| 16 | other | 500 |" in page
+    assert "| 16 | despina | 2,000 | 2,000 .. 2,000 | 0.001 | 0.003 | 0.125 | 0.025 |" in page
+    assert "| 16 | other | 500 | 500 .. 500 |  |  | 0.5 |  | 0 |" in page
     assert "not measured: row 3 got another / answer" in page
     assert "| 16 | other | 4 |" in page
     assert "- x is missing: no gcc" in page
