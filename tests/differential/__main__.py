@@ -2,7 +2,7 @@
 
 Both servers get the same damaged requests, or the same changed configurations, one after the other. Prints where the
 answers differ, one example of each kind, most frequent first; the exit status is 1 when one of them has no known reason
-(`known.py`). Needs what `python -m benchmarks.peers.triton_onnxruntime` needs and builds.
+(`known.py`). Needs TRITON_BACKEND_DIRECTORY, as the benchmark peer tritonserver-onnxruntime does.
 """
 
 import argparse

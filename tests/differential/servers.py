@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.peers.pytriton_wheel import PyTritonWheel
-from benchmarks.peers.triton_onnxruntime.runtime import Runtime
-from benchmarks.server_process import NotStarted, ServerProcess, free_port, start
+from benchmarks.peers.triton_backends import TritonBackends
+from benchmarks.server_process import ServerProcess, free_port, start
 from tests.conformance import replay
 from tests.fuzz.corpus import REPOSITORY, Good
 
@@ -81,11 +81,9 @@ class Pair:
 @contextmanager
 def both(folder: Path) -> Iterator[Pair]:
     """Raises NotStarted where there is no tritonserver."""
-    runtime = Runtime.installed()
-    if not runtime.is_built:
-        raise NotStarted("its backend is not there; it is built by python -m benchmarks.peers.triton_onnxruntime")
+    backends = TritonBackends.named()
     program = str(PyTritonWheel.install().program)
-    triton = [program, f"--backend-directory={runtime.backends}", "--allow-grpc=false"]
+    triton = [program, f"--backend-directory={backends.directory}", "--allow-grpc=false"]
     despina = [sys.executable, "-m", "despina", "serve", "--allow-client-shm=true"]
     pair = Pair(_contestant("tritonserver", triton, folder), _contestant("despina", despina, folder))
     try:
