@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from despina.errors import DespinaError, NotFound
+from despina.errors import DespinaError, InvalidArgument, NotFound
 from despina.protocol.decode import Context, Limits, content_length, decode_request, header_length, no_shared_memory
 from despina.protocol.json_input import json_input
 from despina.protocol.messages import InferRequest, RequestedOutput, SharedMemory
@@ -460,3 +460,16 @@ def test_a_shape_of_many_dimensions_is_refused_at_once() -> None:
 def test_the_first_of_two_names_or_parameters_counts(fields: str) -> None:
     request = decode(f'{{"inputs":[{{{fields},"datatype":"FP32","data":[1]}}]}}'.encode())
     assert [(item.name, type(item.data)) for item in request.inputs] == [("x", np.ndarray)]
+
+
+def test_many_lists_of_differing_depth_are_read_in_their_order() -> None:
+    rows: list[Any] = [[[3 * row], [[3 * row + 1]], 3 * row + 2] for row in range(2000)]
+    got = decode({"inputs": [tensor(shape=[6000], data=rows)]}).inputs[0].data
+    assert got.tolist() == list(range(6000))  # type: ignore[union-attr]
+
+
+def test_one_list_among_many_that_is_nested_too_deeply_is_found() -> None:
+    rows: list[Any] = [[row] for row in range(1000)]
+    rows[777] = nested(99)
+    with pytest.raises(InvalidArgument, match="nesting depth exceeds maximum allowed limit"):
+        decode({"inputs": [tensor(shape=[1000], data=rows)]})

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from despina.errors import AlreadyExists, Internal, InvalidArgument, NotFound
+from despina.protocol.collector import collector_rests
 from despina.protocol.fields import cut_at_nul, read_field, read_member
 from despina.protocol.json import Json, as_array, as_bool, as_string, as_unsigned
 from despina.protocol.json_input import json_input
@@ -86,6 +87,7 @@ def check_json_size(size: int, limits: Limits) -> None:
         )
 
 
+@collector_rests
 def decode_request(body: memoryview, length: int, context: Context) -> InferRequest:
     """Decode a body whose first `length` bytes are JSON; 0 means a raw request (protocol §2.8), which carries nothing
     but the bytes of its single input. Raises DespinaError."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from despina.errors import AlreadyExists, DespinaError, Internal, InvalidArgument
 from despina.protocol import tensor_data
+from despina.protocol.collector import collector_rests
 from despina.protocol.datatypes import DATATYPES
 from despina.protocol.decode import Limits
 from despina.protocol.encode import json_data
@@ -37,6 +38,7 @@ class _Pairs(list[tuple[str, Json]]):
         super().__init__((key, first[key]) for key, _ in written)
 
 
+@collector_rests
 def read_request(body: bytes, inputs: Mapping[str, GenerateInput], limits: Limits) -> InferRequest:
     """Members named like an input become that input, all others parameters. Raises DespinaError."""
     reading = _Reading(inputs, limits)

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from despina.errors import InvalidArgument
+from despina.protocol.collector import collector_rests
 from despina.protocol.datatypes import DATATYPES, Datatype
 from despina.protocol.json import Json, encode_string, loads
 from despina.protocol.messages import Array, InferInput, InferRequest, OutputTensor
@@ -39,6 +40,7 @@ class V1Request:
     rows: int
 
 
+@collector_rests
 def read_request(body: bytes, model: str, inputs: Mapping[str, V1Input], batches: bool) -> V1Request:
     """Decode a predict request. Raises InvalidArgument, or Internal when it is not JSON."""
     document = loads(body)

@@ -18,6 +18,7 @@ _PARSED = {"bool": np.bool_, "unsigned": np.uint64, "signed": np.int64, "float":
 """What numbers in JSON are before they become those of a datatype."""
 
 MAX_DEPTH = 100
+BLOCK = 256
 MISMATCH = "Unable to parse 'data': Shape does not match true shape of 'data' field"
 
 _WRONG_TYPE = {
@@ -57,10 +58,9 @@ def serialized_size(strings: Array) -> int:
     return sum([4 + len(element) for element in strings.tolist()])
 
 
-def flatten(data: list[Json], prefix: str) -> tuple[list[Json], set[type]]:
+def flatten(data: list[Json], prefix: str, depth: int = 1) -> tuple[list[Json], set[type]]:
     """The elements of arbitrarily nested lists, in order, and the types among them. Raises InvalidArgument beyond
-    MAX_DEPTH levels; its text begins with `prefix`."""
-    depth = 1
+    MAX_DEPTH levels; its text begins with `prefix`. `data` is at level `depth`."""
     while list in (types := set(map(type, data))):
         depth += 1
         if depth >= MAX_DEPTH:
@@ -69,7 +69,21 @@ def flatten(data: list[Json], prefix: str) -> tuple[list[Json], set[type]]:
             data = list(chain.from_iterable(data))
         else:
             data = list(chain.from_iterable(item if type(item) is list else (item,) for item in data))
+        if len(data) > BLOCK:
+            return _flatten_blocks(data, prefix, depth)
     return data, types
+
+
+def _flatten_blocks(data: list[Json], prefix: str, depth: int) -> tuple[list[Json], set[type]]:
+    """Block by block down to the elements: lists within a list lie side by side in memory, and those of a whole level
+    far apart."""
+    flat: list[Json] = []
+    types: set[type] = set()
+    for start in range(0, len(data), BLOCK):
+        elements, among = flatten(data[start : start + BLOCK], prefix, depth)
+        flat += elements
+        types |= among
+    return flat, types
 
 
 def _number_array(flat: list[Json], types: set[type], datatype: Datatype, count: int) -> Array:
