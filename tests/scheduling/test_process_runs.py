@@ -1,7 +1,9 @@
+import struct
 from collections import deque
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from despina.scheduling.outcome import Outcome
 from despina.scheduling.process_runs import ProcessRuns
@@ -108,9 +110,10 @@ def test_a_process_that_is_gone_is_noticed_by_the_next_batch() -> None:
     assert stage.lost == 1
 
 
-def test_a_batch_that_does_not_fit_runs_instead_and_the_process_stays() -> None:
+@pytest.mark.parametrize("error", [TypeError(), struct.error()])
+def test_a_batch_that_does_not_fit_runs_instead_and_the_process_stays(error: Exception) -> None:
     stage = Stage()
-    stage.process.error = TypeError()
+    stage.process.error = error
     batch = stage.run()
     assert [each for each, _ in stage.instead] == [batch]
     assert not stage.lost

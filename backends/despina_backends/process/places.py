@@ -18,6 +18,9 @@ PLACES = 2
 MAX_PLACE_BYTES = 4 * 1024 * 1024
 """Larger batches take so long to run, or to copy, that a process of their own gains nothing."""
 
+MAX_OUTPUTS = 64
+"""A message has one bit for each (`messages.RUN`)."""
+
 _ALIGNMENT = 64
 
 
@@ -67,7 +70,7 @@ def batch_tensors(
 ) -> BatchTensors | None:
     """None when the tensors cannot cross: of unknown size, without a batch dimension, optional, text, or too large."""
     tensors = (*inputs, *outputs)
-    if not rows or any(not _crosses(tensor) for tensor in tensors):
+    if not rows or len(outputs) > MAX_OUTPUTS or any(not _crosses(tensor) for tensor in tensors):
         return None
     found = BatchTensors(tuple(inputs), tuple(outputs), rows)
     return found if found.place_bytes <= MAX_PLACE_BYTES else None

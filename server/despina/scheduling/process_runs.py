@@ -59,12 +59,12 @@ class ProcessRuns:
     def run(self, batch: Batch, done: Done) -> None:
         try:
             self._process.send(batch)
-        except (KeyError, TypeError, ValueError):
-            self._instead(batch, done)  # It is no batch for this model; whoever runs it says why.
-            return
         except OSError:
             self._under_way.append((batch, done))
             self._give_up()
+            return
+        except Exception:
+            self._instead(batch, done)  # It is no batch for this model; whoever runs it says why.
             return
         self._under_way.append((batch, done))
 

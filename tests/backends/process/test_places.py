@@ -1,9 +1,11 @@
+from dataclasses import replace
 from mmap import mmap
 
 import numpy as np
 import pytest
 
 from despina_backends.base import TensorMetadata
+from despina_backends.process.messages import RUN
 from despina_backends.process.places import MAX_PLACE_BYTES, PLACES, batch_tensors
 
 X = TensorMetadata("X", "FP32", (-1, 3))
@@ -51,3 +53,10 @@ def test_what_cannot_cross(other: TensorMetadata) -> None:
 
 def test_a_model_without_a_batch_dimension_cannot_cross() -> None:
     assert batch_tensors([X], [Y], 0) is None
+
+
+@pytest.mark.parametrize(("count", "cross"), [(64, True), (65, False)])
+def test_a_batch_has_no_more_outputs_than_a_message_has_bits(count: int, cross: bool) -> None:
+    outputs = [replace(Y, name=f"Y{number}") for number in range(count)]
+    assert (batch_tensors([X], outputs, 1) is not None) is cross
+    assert RUN.pack(0, 1, (1 << 64) - 1)
