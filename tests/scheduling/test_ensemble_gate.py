@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from functools import partial
 
 from despina.scheduling.ensemble_gate import Gate
 
@@ -35,3 +36,18 @@ def test_without_a_limit_nobody_waits() -> None:
     for name in "abc":
         gate.enter(sender(log, name))
     assert log == ["a", "b", "c"]
+
+
+def test_any_number_may_be_answered_at_once_one_after_another() -> None:
+    gate, log = Gate(1), list[int]()
+
+    def answered_at_once(number: int) -> bool:
+        log.append(number)
+        gate.leave()
+        return True
+
+    gate.enter(sender([], "first"))
+    for number in range(5000):
+        gate.enter(partial(answered_at_once, number))
+    gate.leave()
+    assert log == list(range(5000))

@@ -11,6 +11,7 @@ class Gate:
         self._limit = limit
         self._inside = 0
         self._waiting: deque[Callable[[], bool]] = deque()
+        self._opening = False
 
     def enter(self, send: Callable[[], bool]) -> None:
         """Call `send` when there is room. It returns whether it sent anything that will leave again."""
@@ -22,7 +23,13 @@ class Gate:
         self._open()
 
     def _open(self) -> None:
-        while self._waiting and (not self._limit or self._inside < self._limit):
-            self._inside += 1
-            if not self._waiting.popleft()():
-                self._inside -= 1
+        if self._opening:
+            return  # What is sent may be answered at once and leave: the loop that sent it goes on with the next.
+        self._opening = True
+        try:
+            while self._waiting and (not self._limit or self._inside < self._limit):
+                self._inside += 1
+                if not self._waiting.popleft()():
+                    self._inside -= 1
+        finally:
+            self._opening = False
