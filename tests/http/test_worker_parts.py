@@ -19,7 +19,7 @@ from serving import free_port
 from despina.config.proto import ModelConfig
 from despina.errors import Internal, InvalidArgument, NotFound, Unavailable, Unsupported
 from despina.http.infer import InferReply
-from despina.http.workers.arena import Arena, create_arena
+from despina.http.workers.arena import CAPACITY, Arena, create_arena
 from despina.http.workers.front_channel import FrontChannel
 from despina.http.workers.front_lane import FrontExchange
 from despina.http.workers.front_process import kill_when_silent, processor_ticks
@@ -102,6 +102,20 @@ def test_memory_of_free_slots_is_kept_up_to_a_limit() -> None:
 def test_an_arena_has_an_end() -> None:
     with arena() as slots, pytest.raises(Unavailable, match="no shared memory left"):
         slots.take(1 << 40)
+
+
+def test_an_arena_that_is_used_up_lends_larger_slots_for_smaller_tensors() -> None:
+    with arena() as slots:
+        halves = [slots.take(CAPACITY // 2), slots.take(CAPACITY // 2)]
+        for offset in halves:
+            slots.give(offset)
+        small = [slots.take(100), slots.take(5000)]
+        assert sorted(small) == sorted(halves)
+        with pytest.raises(Unavailable, match="no shared memory left for tensors of 100 bytes"):
+            slots.take(100)
+        for offset in small:
+            slots.give(offset)
+        assert slots.take(CAPACITY // 2) in halves
 
 
 # -------------------------------------------------------------------------------------------------------- patience
@@ -339,6 +353,7 @@ class FakeModel:
         self.name = "m"
         self.version = version
         self.group_rows = group_rows
+        self.answers_early = False
         self.config = config()
         self.signature = Signature(self.config)
         self.trace = SimpleNamespace(active=False)
@@ -527,6 +542,19 @@ def test_a_group_has_no_more_rows_than_a_batch_and_requests_of_one_kind_only() -
         ]
 
     with_pair(scenario, group_rows=4)
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_inputs_are_copied_for_those_who_read_them_after_the_answer(early: bool) -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        model.answers_early = early
+        await pair.send(await pair.model(), [1, 2])
+        (pending,) = model.scheduled
+        shared = 0 <= pair.requests.find(pending.inputs["IN"]) < CAPACITY
+        assert shared is not early
+        assert pending.inputs["IN"].tolist() == [[1, 2]]
+
+    with_pair(scenario)
 
 
 @pytest.mark.parametrize("group_rows", [0, 4])

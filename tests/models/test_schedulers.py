@@ -7,7 +7,7 @@ from google.protobuf import text_format
 from despina.config.proto import ModelConfig
 from despina.errors import InvalidArgument, Unsupported
 from despina.models.loader import PlacedInstance
-from despina.models.schedulers import Parts, SchedulingOptions, make_scheduler, queue_rules
+from despina.models.schedulers import Parts, SchedulingOptions, answers_early, make_scheduler, queue_rules
 from despina.models.signature import takes_oversize
 from despina.scheduling.batch_policy import BatchPolicy, OpenBatch, next_batch
 from despina.scheduling.batcher import Batcher
@@ -172,3 +172,23 @@ def test_closing_leaves_the_limiter() -> None:
     scheduler = make_scheduler(parts(LIMITED, limiter))
     scheduler.close()
     make_scheduler(parts("instance_group { rate_limiter { resources { name: 'G' count: 1 } } }", limiter))
+
+
+@pytest.mark.parametrize(
+    ("text", "early"),
+    [
+        ("max_batch_size: 4 dynamic_batching {}", False),
+        (f"max_batch_size: 4 {OVERSIZE}", True),
+        ('ensemble_scheduling { step { model_name: "a" model_version: -1 } }', True),
+    ],
+)
+def test_those_who_run_in_parts_may_answer_before_all_of_them_have_ended(text: str, early: bool) -> None:
+    assert answers_early(config(text)) is early
+
+
+@pytest.mark.parametrize("value", ["yes", "", "1"])
+def test_what_is_neither_true_nor_false_is_refused(value: str) -> None:
+    with pytest.raises(
+        InvalidArgument, match=f"model 'm': parameter 'allow_oversize_requests': expected true or false, got '{value}'"
+    ):
+        takes_oversize(config(f"max_batch_size: 4 {OVERSIZE.replace('true', value)}"))

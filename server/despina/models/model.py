@@ -12,7 +12,7 @@ from despina.models.ensemble_steps import ensemble_graph, step_labels
 from despina.models.grouping import group_rows
 from despina.models.instance_processes import process_offer
 from despina.models.loader import LoadedVersion
-from despina.models.schedulers import Parts, SchedulingOptions, make_scheduler
+from despina.models.schedulers import Parts, SchedulingOptions, answers_early, make_scheduler
 from despina.models.signature import Admitted, Signature
 from despina.models.tracing import trace_request
 from despina.models.warmup import WarmupExecution
@@ -75,6 +75,8 @@ class Model:
         """Hand an admitted request to the scheduler."""
         self.group_rows = group_rows(loaded.config, options, loaded.layout)
         """So many rows of requests may be scheduled as one, 0 for none."""
+        self.answers_early = answers_early(loaded.config)
+        """Whether a request may be answered while its inputs are still read."""
         self._find_model = options.find_model
 
     def submit(

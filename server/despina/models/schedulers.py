@@ -219,6 +219,11 @@ def _finish(parts: Parts, batcher: Batcher) -> Scheduler:
     return batcher
 
 
+def answers_early(config: ModelConfig) -> bool:
+    """Whether a request is answered as soon as a part of it fails or its client has gone, though another part runs."""
+    return config.HasField("ensemble_scheduling") or takes_oversize(config)
+
+
 # ----------------------------------------------------------------------------------------------------------- sequences
 
 

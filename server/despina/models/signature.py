@@ -222,8 +222,14 @@ class Signature:
 
 
 def takes_oversize(config: ModelConfig) -> bool:
-    """Whether requests may have more rows than `max_batch_size`: they are then split (`scheduling.oversize`)."""
+    """Whether requests may have more rows than `max_batch_size`: they are then split (`scheduling.oversize`). Raises
+    InvalidArgument when the configuration says neither."""
     # Looking a key up in a map of messages would add it.
-    if config.max_batch_size < 1 or OVERSIZE_PARAMETER not in config.parameters:
+    if OVERSIZE_PARAMETER not in config.parameters:
         return False
-    return bool(config.parameters[OVERSIZE_PARAMETER].string_value.lower() == "true")
+    text = config.parameters[OVERSIZE_PARAMETER].string_value
+    if text.lower() not in ("true", "false"):
+        raise InvalidArgument(
+            f"model '{config.name}': parameter '{OVERSIZE_PARAMETER}': expected true or false, got '{text}'"
+        )
+    return text.lower() == "true" and bool(config.max_batch_size > 0)

@@ -134,6 +134,9 @@ class OwnerChannel(asyncio.Protocol):
             count=count,
             number=sent.number,
         )
+        if model.answers_early:
+            # The front end has other use for the slot then, while a step still reads it.
+            pending.inputs = {name: array.copy() for name, array in pending.inputs.items()}
         self._active[sent.number] = (model, pending)
         try:
             model.schedule(pending)
