@@ -179,3 +179,18 @@ def test_closing_while_it_starts_waits_and_ends_it(stage) -> None:
     stage.clock.wait()  # it has started
     stage.clock.wait()  # it is closed
     assert stage.offer.process.closed
+
+
+def test_one_that_is_lost_in_the_moment_it_is_closed_is_counted_once(stage) -> None:
+    stage.start()
+
+    def lose(close) -> None:
+        stage.offer.process.alive = False
+        stage.clock.watched[3]()
+
+    stage.clock.call_threadsafe = lose
+    stage.own.close()
+    stage.own.close()  # waits for the thread that was started in between
+    assert stage.offer.returned.get(timeout=5)
+    assert stage.offer.returned.empty()
+    assert stage.offer.process.reaped.qsize() == 1

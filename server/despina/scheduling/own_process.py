@@ -10,7 +10,7 @@ been busy for a while, and as long as the server has cores to spare.
 import logging
 from collections.abc import Callable
 from functools import partial
-from threading import Thread
+from threading import Lock, Thread
 from typing import Protocol
 
 from despina.errors import DespinaError
@@ -53,6 +53,7 @@ class OwnProcess:
         self._runs: ProcessRuns | None = None
         self._process: InstanceProcess | None = None
         self._thread: Thread | None = None
+        self._burying = Lock()
         self._counted = 0
         self._counted_since_ns = 0
 
@@ -101,10 +102,12 @@ class OwnProcess:
         self._threaded(self._bury, "bury")
 
     def _bury(self) -> None:
-        assert self._process is not None
-        self._process.reap()
-        self._process = None
-        self._offer.give_back()
+        """At most once: the process may be lost in the moment in which `close` ends it."""
+        with self._burying:
+            process, self._process = self._process, None
+        if process is not None:
+            process.reap()
+            self._offer.give_back()
 
     def _threaded(self, work: Callable[[], None], what: str) -> None:
         self._thread = Thread(target=work, name=f"despina-{what}-{self._name}", daemon=True)
