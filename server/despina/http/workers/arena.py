@@ -54,10 +54,17 @@ class Arena:
         else:
             offset = self._top
             if offset + (1 << order) > len(self.memory):
-                raise Unavailable(f"no shared memory left for tensors of {size} bytes")
+                return self._take_larger(order, size)
             self._top += 1 << order
         self._taken[offset] = order
         return offset
+
+    def _take_larger(self, order: int, size: int) -> int:
+        """A free slot of a higher order, as it is. There is nothing else left."""
+        for larger in sorted({*self._free, *self._empty}):
+            if larger > order and (self._free[larger] or self._empty[larger]):
+                return self.take(1 << larger)
+        raise Unavailable(f"no shared memory left for tensors of {size} bytes")
 
     def give(self, offset: int) -> None:
         """Take a slot back."""
