@@ -300,6 +300,19 @@ def test_a_request_for_another_protocol_is_answered_in_this_one(connection: sock
         assert reader.values() == [number + 1]
 
 
+def test_it_is_answered_just_as_well_when_its_head_comes_in_two_pieces(port: int, connection: socket.socket) -> None:
+    whole = request([5.0], headers="Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n")
+    reader = Reader(connection)
+    for cut in range(whole.index(b"Connection"), whole.index(b"\r\n\r\n") + 4, 3):
+        connection.sendall(whole[:cut])
+        # When this one is answered, the first piece has been read.
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as other:
+            other.sendall(request([1.0]))
+            assert Reader(other).values() == [1.0]
+        connection.sendall(whole[cut:])
+        assert reader.values() == [5.0]
+
+
 def test_a_client_that_hangs_up_on_the_application_leaves_no_trace_in_the_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     flags = ["--model-control-mode=explicit", "--load-model=identity_fp32", f"--log-file={log}"]

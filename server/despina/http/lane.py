@@ -28,7 +28,7 @@ from despina.http.collecting_connection import CollectingConnection
 from despina.http.compression import IN_THREAD_SIZE
 from despina.http.infer import InferExchange, InferReply, compressed, error_reply
 from despina.http.reply_head import reply_head
-from despina.http.request_head import InferHead, RequestHeads, without_upgrade
+from despina.http.request_head import HEAD_END, InferHead, RequestHeads, SplitHead
 from despina.scheduling.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -42,8 +42,6 @@ _package_log = logging.getLogger("despina")
 
 JOIN_LIMIT = 64 * 1024
 """Replies up to this size are joined and written at once; in larger ones the tensors are written as they are."""
-
-_HEAD_END = b"\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +85,13 @@ class InferLane(CollectingConnection):
         self._closing = False
         self._encoding = ""
         self._last: _Beginning | None = None
+        self._split_head: SplitHead | None = None
 
     # ----------------------------------------------------------------------------------------------- what arrives
 
     def data_received(self, data: bytes) -> None:
         if self._in_application:
-            super().data_received(data)
+            super().data_received(data if self._split_head is None else self._split_head.feed(data))
         elif self._exchange is not None:
             self._keep(data)
         elif self._body is not None:
@@ -114,10 +113,11 @@ class InferLane(CollectingConnection):
                 self._last = None
                 self._start(exchange, last.head, data)
             return
-        end = data.find(_HEAD_END)
+        end = data.find(HEAD_END)
         head = self._lane.heads.find(data[: end + 4]) if end >= 0 else None
         if head is None:
-            super().data_received(without_upgrade(data[:end]) + data[end:] if end >= 0 else data)
+            self._split_head = SplitHead()
+            super().data_received(self._split_head.feed(data))
             return
         self._take_up(head)
         body_end = head.size + head.content_length
@@ -127,6 +127,10 @@ class InferLane(CollectingConnection):
         if len(data) > body_end:
             self._keep(data[body_end:])
         self._exchange_whole(head, data[:body_end])
+
+    def on_headers_complete(self) -> None:
+        self._split_head = None
+        super().on_headers_complete()
 
     def _take_up(self, head: InferHead) -> None:
         """A request has begun."""

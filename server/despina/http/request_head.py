@@ -14,6 +14,7 @@ from despina.http.auth import ApiKeys
 from despina.http.compression import negotiate
 
 _INFER_PATH = re.compile(rb"/v2/models/([^/%?]+)(?:/versions/([0-9]{1,18}))?/infer(?:\?.*)?")
+HEAD_END = b"\r\n\r\n"
 _UPGRADE = re.compile(rb"(?<=\n)upgrade(?=:)", re.IGNORECASE)
 _DIGITS = re.compile(rb"[0-9]{1,10}")
 _NOT_FOR_THE_LANE = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
@@ -76,6 +77,31 @@ def without_upgrade(head: bytes) -> bytes:
     been asked; the parser would take what follows for the other protocol, the body of the request too. Java's own
     client asks for HTTP/2 this way with the first request of every connection."""
     return _UPGRADE.sub(b"x-upgrade", head)
+
+
+class SplitHead:
+    """The same for a head that comes in pieces. What may be the beginning of the name is held back until more comes."""
+
+    _NAME = b"\nupgrade:"
+
+    def __init__(self) -> None:
+        self._before = b""
+        self._held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """The next piece, and what may already be a part of the body behind it."""
+        # What went on before belongs to the place a line or the head ends at.
+        text = self._before + self._held + data
+        end = text.find(HEAD_END)
+        head, rest = (text, b"") if end < 0 else (text[:end], text[end:])
+        begun = head.rfind(b"\n") if end < 0 else -1
+        if 0 <= begun < len(head) - 1 and self._NAME.startswith(head[begun:].lower()):
+            head, self._held = head[: begun + 1], head[begun + 1 :]
+        else:
+            self._held = b""
+        passed = (without_upgrade(head) + rest)[len(self._before) :]
+        self._before = (self._before + passed)[-3:]
+        return passed
 
 
 class _Collector:

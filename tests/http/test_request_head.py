@@ -1,0 +1,26 @@
+from itertools import combinations, pairwise
+
+import pytest
+
+from despina.http.request_head import SplitHead, without_upgrade
+
+HEAD = b"POST /x HTTP/1.1\r\nUp: 1\r\nUPGRADE: h2c\r\nX-Upgrade: y\r\nupgrade:z\r\nUpgraded: n\r\n\r\n"
+BODY = b"\r\nupgrade: stays\r\n\r\nupgrade:"
+
+
+@pytest.mark.parametrize("pieces", [2, 3])
+def test_a_head_in_pieces_is_what_it_is_as_a_whole(pieces: int) -> None:
+    whole = HEAD + BODY
+    for cuts in combinations(range(1, len(HEAD) + 1), pieces - 1):
+        split = SplitHead()
+        bounds = (0, *cuts, len(whole))
+        passed = [split.feed(whole[begin:end]) for begin, end in pairwise(bounds)]
+        assert b"".join(passed) == without_upgrade(HEAD) + BODY
+
+
+def test_only_what_may_become_the_name_is_held_back() -> None:
+    split = SplitHead()
+    assert split.feed(b"GET / HTTP/1.1\r\nUpgr") == b"GET / HTTP/1.1\r\n"
+    assert split.feed(b"ess: 1\r") == b"Upgress: 1\r"
+    assert split.feed(b"\n\r") == b"\n\r"
+    assert split.feed(b"\nupgrade:") == b"\nupgrade:"
