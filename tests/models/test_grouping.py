@@ -6,6 +6,7 @@ from despina.models.batch_layout import BatchLayout
 from despina.models.grouping import group_rows
 from despina.models.schedulers import SchedulingOptions
 from despina.scheduling.ragged import RaggedLayout
+from despina.scheduling.request_queue import QueueLimits
 from despina.scheduling.response_cache import ResponseCache
 
 PLAIN = 'max_batch_size: 8 input { name: "IN" dims: 4 } '
@@ -49,6 +50,11 @@ def test_requests_go_together_up_to_a_full_batch_unless_a_rule_forbids_it(batchi
 )
 def test_without_dynamic_batching_of_equal_requests_each_goes_by_itself(text: str) -> None:
     assert rows(text) == 0
+
+
+@pytest.mark.parametrize(("limit", "grouped"), [(0, 8), (7, 0), (8, 8)])
+def test_a_queue_with_less_room_than_a_batch_counts_requests_one_by_one(limit: int, grouped: int) -> None:
+    assert rows(f"{PLAIN} dynamic_batching {{}}", SchedulingOptions(queue_limits=QueueLimits(rows=limit))) == grouped
 
 
 def test_requests_that_are_cached_held_back_or_laid_out_go_by_themselves() -> None:

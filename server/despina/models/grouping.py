@@ -14,8 +14,10 @@ from despina.models.signature import takes_oversize
 
 def group_rows(config: ModelConfig, options: SchedulingOptions, layout: BatchLayout) -> int:
     """How many rows of requests may be scheduled together, 0 where each must go by itself."""
+    rows = int(config.max_batch_size)
+    counted = options.hold_requests or 0 < options.queue_limits.rows < rows
     cached = options.cache is not None and config.response_cache.enable
     changed = layout != BatchLayout() or takes_oversize(config)
-    if cached or changed or options.hold_requests or slo_target_ns(config) or not takes_what_fits(config):
+    if counted or cached or changed or slo_target_ns(config) or not takes_what_fits(config):
         return 0
-    return int(config.max_batch_size)
+    return rows
