@@ -168,6 +168,8 @@ async def serve(settings: Settings) -> int:
             server = Server(settings, LoopClock(loop))
             server.logging.apply()
             opened.callback(server.logging.close)
+            if settings.model_name is not None:
+                _log.warning("--model-name has no effect: it names a model file, and the repositories are none")
             bound = bind_ports(settings, opened)
             await load_models(server)
             listeners = await open_ports(server, bound)
@@ -176,13 +178,20 @@ async def serve(settings: Settings) -> int:
     except DespinaError as error:
         sys.stderr.write(f"error: {error.message}\n")
         return 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        sys.stderr.write(f"error: {error.filename}: {error.strerror}\n")
+        return 1
 
 
 def served_settings(settings: Settings, opened: ExitStack) -> Settings:
-    """The settings with repositories in place of bare models, for as long as `opened` is."""
+    """The settings with repositories in place of bare models, for as long as `opened` is. A `model_name` that is still
+    there afterwards named none of them."""
     repositories = opened.enter_context(as_repositories(settings.model_repository, settings.model_name))
-    bare = repositories != settings.model_repository
-    return replace(settings, model_repository=repositories, kserve=settings.kserve or bare)
+    if repositories == settings.model_repository:
+        return settings
+    return replace(settings, model_repository=repositories, model_name=None, kserve=True)
 
 
 def bind_ports(settings: Settings, sockets: ExitStack) -> dict[str, socket.socket]:

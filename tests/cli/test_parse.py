@@ -82,7 +82,10 @@ def test_a_missing_value_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("word", "reason"),
-    [("--log-info=maybe", "invalid value for bool option: maybe"), ("--http-port=x", "Invalid option value. Got x")],
+    [
+        ("--log-info=maybe", "invalid value for bool option: maybe"),
+        ("--http-port=x", "Invalid option value. Got x; expected an integer"),
+    ],
 )
 def test_a_bad_value_names_flag_and_reason(word: str, reason: str) -> None:
     flag = word.partition("=")[0]

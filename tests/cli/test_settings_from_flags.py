@@ -130,7 +130,7 @@ def test_trace_settings_by_mode() -> None:
         ("--cache-config=redis,host=x", "there is no cache 'redis' here"),
         ("--cache-config=local,size=x", "--cache-config=local,size: Invalid option value. Got x"),
         ("--metrics-config=latencies=true", "unknown setting 'latencies'"),
-        ("--metrics-config=summary_quantiles=0.5", "Invalid option value"),
+        ("--metrics-config=summary_quantiles=0.5", "summary_quantiles are <quantile>:<error>,..."),
         ("--metrics-config=summary_quantiles=1.5:0.1", "between 0 and 1"),
         ("--http-header-forward-pattern=(", "not a regular expression"),
         ("--http-max-input-size=0", "Error: --http-max-input-size must be greater than 0."),

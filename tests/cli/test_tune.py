@@ -65,3 +65,21 @@ def test_what_is_refused(repository: Path, words: list[str], text: str) -> None:
     assert result.exit_code != 0
     assert text in result.stderr
     assert not (repository / "digits" / "config.pbtxt.bak").exists()
+
+
+def test_a_model_file_is_measured_too_but_has_no_configuration_to_write_to(repository: Path) -> None:
+    file = repository / "digits" / "1" / "model.onnx"
+    result = run(file, "--budget-seconds=1")
+    assert result.exit_code == 0, result.stderr
+    assert parse_text(result.stdout).max_batch_size >= 1
+    refused = run(file, "--budget-seconds=1", "--write")
+    assert refused.exit_code == 1
+    assert "model.onnx is a model outside of a repository" in refused.stderr
+
+
+def test_a_fixed_number_of_threads_that_is_none_is_refused(repository: Path) -> None:
+    with (repository / "digits" / "config.pbtxt").open("a") as config:
+        config.write('parameters { key: "intra_op_thread_count" value { string_value: "many" } }\n')
+    result = run(repository, "--budget-seconds=1")
+    assert result.exit_code == 1
+    assert "failed to convert 'many' to integral number" in result.stderr

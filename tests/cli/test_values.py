@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_other_words_are_no_booleans(text: str) -> None:
 )
 def test_numbers_out_of_their_range_are_refused(parse: object, text: str) -> None:
     assert callable(parse)
-    with pytest.raises(CommandLineError, match=f"^Invalid option value. Got {text}$"):
+    with pytest.raises(CommandLineError, match=f"^Invalid option value. Got {text}; expected a"):
         parse(text)
 
 
@@ -112,3 +113,12 @@ def test_a_restriction_names_apis_and_a_header() -> None:
 def test_an_unknown_api_is_named() -> None:
     with pytest.raises(CommandLineError, match="unknown restricted api 'helth' "):
         values.restriction("helth:k=v")
+
+
+@pytest.mark.parametrize(
+    ("parse", "expected"),
+    [(values.api_key, "a key that is not empty"), (values.repository, "a directory of models, or a model file")],
+)
+def test_what_is_empty_is_no_value(parse: Callable[[str], object], expected: str) -> None:
+    with pytest.raises(CommandLineError, match=f"^Invalid option value. Got nothing; expected {expected}$"):
+        parse("")

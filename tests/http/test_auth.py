@@ -21,6 +21,12 @@ HEADERS = [
 ]
 
 
+def test_nothing_but_an_empty_key_opens_for_nobody() -> None:
+    keys = ApiKeys([""])
+    assert not keys.admit({})
+    assert not keys.admit({b"x-api-key": b""})
+
+
 def ask(path: str, header: tuple[bytes, bytes]) -> tuple[int, dict[bytes, bytes], bytes]:
     """Status, headers and body from an application behind the gate."""
     gate = KeyGate(PlainTextResponse("in"), ApiKeys(["one", "two"]))

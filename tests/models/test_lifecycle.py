@@ -715,6 +715,29 @@ def test_polling_tries_a_failed_model_again(tmp_path):
     asyncio.run(run())
 
 
+def test_a_repository_that_is_gone_is_a_line_in_the_log_and_comes_back(tmp_path, caplog):
+    async def run():
+        repository = tmp_path / "repository"
+        put(repository, "m")
+        bench = Bench(repository, "poll", repository_poll_secs=0.01)
+        bench.now = 1e12
+        await bench.models.start()
+        repository.rename(tmp_path / "elsewhere")
+        while not caplog.records:
+            await asyncio.sleep(0.01)
+        (tmp_path / "elsewhere").rename(repository)
+        put(repository, "n")
+        while not bench.models.versions("n"):
+            await asyncio.sleep(0.01)
+        assert bench.models.versions("m") == [1]
+        await bench.models.stop(5)
+
+    caplog.set_level("ERROR")
+    asyncio.run(asyncio.wait_for(run(), 10))
+    assert {record.exc_info for record in caplog.records} == {None}
+    assert caplog.messages[0].startswith("failed to poll the model repository: ")
+
+
 def test_the_poll_runs_by_itself_until_stopped(tmp_path):
     async def run():
         bench = Bench(tmp_path, "poll", repository_poll_secs=0.01)

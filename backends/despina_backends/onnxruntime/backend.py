@@ -17,7 +17,7 @@ from despina_backends.onnxruntime.instance import RunInstance
 from despina_backends.onnxruntime.memory import Allocator, PageableMemory
 from despina_backends.onnxruntime.metadata import tensors
 from despina_backends.onnxruntime.options import enough_cpu_instances, run_options, session_options
-from despina_backends.onnxruntime.parameters import boolean
+from despina_backends.onnxruntime.parameters import own_boolean
 from despina_backends.onnxruntime.providers import CUDA, Provider, execution_providers
 from despina_backends.onnxruntime.session import Session
 
@@ -51,7 +51,7 @@ class OnnxRuntimeBackend:
         self.outputs: Mapping[str, TensorMetadata] = tensors(session.get_outputs())
         self.initializers: Mapping[str, TensorMetadata] = tensors(session.get_overridable_initializers(), optional=True)
         self._spare: Session | None = session
-        self._shares = boolean((options.parameters or {}).get(SHARE_SESSION, "false"))
+        self._shares = own_boolean(options.parameters or {}, SHARE_SESSION)
         self._shared: dict[Device, Session] = {}
 
     def instance(self, device: Device) -> Instance:

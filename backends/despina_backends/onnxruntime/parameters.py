@@ -1,5 +1,7 @@
 """Values of configuration parameters, which are all strings."""
 
+from collections.abc import Mapping
+
 from despina_backends.base import BackendError
 
 _BOOLEANS = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
@@ -19,3 +21,12 @@ def integer(text: str) -> int:
         return int(text)
     except ValueError:
         raise BackendError(f"failed to convert '{text}' to integral number", "INVALID_ARG") from None
+
+
+def own_boolean(parameters: Mapping[str, str], name: str) -> bool:
+    """A parameter that tritonserver does not have, false where it is left out. Raises BackendError (INVALID_ARG)."""
+    text = parameters.get(name, "false")
+    try:
+        return boolean(text)
+    except BackendError:
+        raise BackendError(f"parameter '{name}': expected true or false, got '{text}'", "INVALID_ARG") from None

@@ -151,7 +151,7 @@ _OWN = (
     Flag("http-tls-cert", "Despina", "<string>", Path, "Certificate chain (PEM); HTTP becomes HTTPS.", own=True),
     Flag("http-tls-key", "Despina", "<string>", Path, "Key of the certificate (PEM).", own=True),
     Flag("http-tls-client-ca", "Despina", "<string>", Path, "Clients must show a certificate signed by it.", own=True),
-    Flag("api-key", "Despina", "<string>", str, "Key a request must carry; repeatable.", own=True, repeats=True),
+    Flag("api-key", "Despina", "<string>", v.api_key, "Key a request must carry; repeatable.", own=True, repeats=True),
     Flag("response-compression", "Despina", "<boolean>", v.boolean, "Compress responses when asked to.", own=True),
     Flag("kserve", "Despina", "<boolean>", v.boolean, "Answer KServe's paths beyond tritonserver's.", own=True),
     Flag("max-queue-rows", "Despina", "<integer>", v.natural, "Rows that may wait per model; 0: any.", own=True),

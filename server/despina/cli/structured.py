@@ -91,8 +91,11 @@ def metrics_settings(given: Sequence[tuple[str, str]]) -> MetricsConfig:
 
 def _quantiles(text: str) -> tuple[tuple[float, float], ...]:
     pairs = [pair.partition(":") for pair in text.split(",")]
-    quantiles = tuple((v.number(quantile), v.number(error)) for quantile, _, error in pairs)
-    if not all(0 < number < 1 for pair in quantiles for number in pair):
+    try:
+        quantiles = tuple((v.number(quantile), v.number(error)) for quantile, _, error in pairs)
+    except CommandLineError:
+        quantiles = ()
+    if not quantiles or not all(0 < number < 1 for pair in quantiles for number in pair):
         raise CommandLineError(
             f"--metrics-config: summary_quantiles are <quantile>:<error>,... between 0 and 1. Got {text}"
         )

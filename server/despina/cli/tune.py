@@ -14,6 +14,7 @@ from despina.config.proto import ModelConfig
 from despina.errors import InvalidArgument
 from despina.models.candidate import Candidate
 from despina.models.source import Source
+from despina.repository.bare import as_repositories
 from despina.settings import Settings
 from despina.tuning.choose import Choice, apply, choose
 from despina.tuning.curve import fit_all
@@ -53,7 +54,12 @@ def quiet() -> Iterator[None]:
 
 @click.command(short_help="Measure a model and propose its configuration.", context_settings={"show_default": True})
 @click.argument("name")
-@click.option("--model-repository", required=True, type=click.Path(path_type=Path, exists=True), help="As for `serve`.")
+@click.option(
+    "--model-repository",
+    required=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="Directory of models, or a model file.",
+)
 @click.option("--version", type=click.IntRange(min=1), help="Else the highest the version policy selects.")
 @click.option("--slo-p99-ms", default=100.0, type=click.FloatRange(min=0, min_open=True), help="The p99 to keep.")
 @click.option("--budget-seconds", default=45.0, type=click.FloatRange(min=1), help="For all of it, loading included.")
@@ -88,8 +94,13 @@ def tune(
     running. The configuration goes to stdout, everything else to stderr.
     """
     budget = Budget(time.monotonic, time.monotonic() + budget_seconds)
-    settings = Settings(model_repository=(model_repository,))
-    with reported(), quiet():
+    with reported(), quiet(), as_repositories([model_repository], name) as repositories:
+        if written and repositories != (model_repository,):
+            raise InvalidArgument(
+                f"{model_repository} is a model outside of a repository, which has no place for a config.pbtxt: leave "
+                "out --write, or put the model into a repository"
+            )
+        settings = Settings(model_repository=repositories)
         candidate = Source(settings).candidate(name)
         with closing(Stand(candidate, _version(candidate, version), settings, shapes)) as stand:
             looks = stand.look()
@@ -106,7 +117,8 @@ def tune(
 def _version(candidate: Candidate, wanted: int | None) -> int:
     if not candidate.versions or (wanted is not None and wanted not in candidate.versions):
         there = ", ".join(map(str, candidate.versions)) or "none"
-        raise InvalidArgument(f"model '{candidate.name}' has no version {wanted or ''}; those selected are: {there}")
+        version = "version" if wanted is None else f"version {wanted}"
+        raise InvalidArgument(f"model '{candidate.name}' has no {version}; those selected are: {there}")
     return wanted or candidate.versions[-1]
 
 

@@ -44,7 +44,7 @@ def boolean(text: str) -> bool:
 def integer(text: str) -> int:
     """A decimal integer."""
     if not re.fullmatch(r"[+-]?[0-9]{1,19}", text):
-        raise CommandLineError(f"Invalid option value. Got {text}")
+        raise _expected("an integer", text)
     return int(text)
 
 
@@ -52,7 +52,7 @@ def natural(text: str) -> int:
     """An integer that is not negative."""
     value = integer(text)
     if value < 0:
-        raise CommandLineError(f"Invalid option value. Got {text}")
+        raise _expected("an integer from 0 on", text)
     return value
 
 
@@ -67,15 +67,15 @@ def positive(text: str) -> int:
     """An integer above zero."""
     value = integer(text)
     if value < 1:
-        raise CommandLineError(f"Invalid option value. Got {text}")
+        raise _expected("an integer from 1 on", text)
     return value
 
 
 def port(text: str) -> int:
     """A TCP port; 0 lets the system choose."""
-    value = natural(text)
-    if value > 65535:
-        raise CommandLineError(f"Invalid option value. Got {text}")
+    value = integer(text)
+    if not 0 <= value <= 65535:
+        raise _expected("a port from 0 to 65535", text)
     return value
 
 
@@ -86,7 +86,7 @@ def number(text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise CommandLineError(f"Invalid option value. Got {text}")
+        raise _expected("a number", text)
     return value
 
 
@@ -94,7 +94,7 @@ def interval(text: str) -> float:
     """Milliseconds, above zero."""
     value = number(text)
     if value <= 0:
-        raise CommandLineError(f"Invalid option value. Got {text}")
+        raise _expected("a number above 0", text)
     return value
 
 
@@ -104,8 +104,17 @@ def verbosity(text: str) -> int:
     return int(word == "true") if word in ("true", "false") else natural(text)
 
 
+def api_key(text: str) -> str:
+    """A key. An empty one, such as a variable that is not set gives, would open the server to everybody."""
+    if not text:
+        raise CommandLineError("Invalid option value. Got nothing; expected a key that is not empty")
+    return text
+
+
 def repository(text: str) -> Path:
     """A directory of models, or a model file."""
+    if not text:
+        raise CommandLineError("Invalid option value. Got nothing; expected a directory of models, or a model file")
     if re.match(r"(gs|s3|as)://", text):
         raise CommandLineError(
             f"cloud storage is not read here: {text}; copy or mount the repository and give its local path"
@@ -189,6 +198,10 @@ def restriction(text: str) -> tuple[tuple[str, ...], tuple[str, str]]:
         if api not in RESTRICTED_APIS:
             raise CommandLineError(f"unknown restricted api '{api}' ; expected one of {', '.join(RESTRICTED_APIS)}")
     return apis, (header, value)
+
+
+def _expected(what: str, text: str) -> CommandLineError:
+    return CommandLineError(f"Invalid option value. Got {text}; expected {what}")
 
 
 def _format(flag: str, expected: str, text: str) -> CommandLineError:

@@ -16,14 +16,16 @@ _MESSAGE = "a valid API key is required: send it as 'Authorization: Bearer KEY' 
 
 
 class ApiKeys:
-    """The keys that open the server. Without any, everything is open."""
+    """The keys that open the server. Without any, everything is open; with nothing but an empty one, nothing is."""
 
     def __init__(self, keys: Iterable[str] = ()) -> None:
-        self._keys = tuple(key.encode() for key in keys if key)
+        given = tuple(key.encode() for key in keys)
+        self._closed = bool(given)
+        self._keys = tuple(key for key in given if key)
 
     def admit(self, headers: Mapping[bytes, bytes]) -> bool:
         """Whether the headers (names in lower case) carry a key; takes the same time for every wrong one."""
-        if not self._keys:
+        if not self._closed:
             return True
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         offered = (token.strip() if scheme.lower() == b"bearer" else b"", headers.get(b"x-api-key", b""))

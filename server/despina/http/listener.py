@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import socket
 from collections.abc import Callable
@@ -96,8 +97,9 @@ def bind(address: str, port: int, reuse_port: bool, service: str) -> socket.sock
 
 def taken(address: str, port: int, service: str, error: OSError) -> Unavailable:
     """What is said when a port cannot be had."""
+    why = "already in use" if error.errno == errno.EADDRINUSE else "cannot be bound"
     return Unavailable(
-        f"failed to start {service} service: Unavailable - Socket '{address}:{port}' already in use ({error.strerror})"
+        f"failed to start {service} service: Unavailable - Socket '{address}:{port}' {why} ({error.strerror})"
     )
 
 

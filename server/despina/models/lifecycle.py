@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, Generic
 
-from despina.errors import InvalidArgument, Unavailable
+from despina.errors import DespinaError, InvalidArgument, Unavailable
 from despina.models.changes import Changes
 from despina.models.ensemble_fit import check_fit
 from despina.models.ensembles import CheckEnsemble
@@ -155,6 +155,8 @@ class Models(Generic[M]):
             await asyncio.sleep(self._settings.repository_poll_secs)
             try:
                 await self.poll()
+            except DespinaError as error:
+                _log.error("failed to poll the model repository: %s", error.message)
             except Exception:
                 _log.exception("failed to poll the model repository")
 

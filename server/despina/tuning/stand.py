@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from threading import Barrier, BrokenBarrierError, Thread
+from threading import Barrier, BrokenBarrierError, Event
 
 from despina.config.names import ENSEMBLE
 from despina.config.proto import ModelConfig, copy_of, model_config_pb2
@@ -70,12 +71,11 @@ class Stand:
 
     def look(self) -> Looks:
         """Load one instance, look at it, and let it go."""
-        written = self._candidate.config.parameters
-        threads = int(written[THREADS].string_value or 0) if THREADS in written else 0
         loaded = self._load(0, 1)
         try:
             random_row(loaded.config, self._shapes)
-            return Looks(loaded.config.max_batch_size > 0, max(0, threads), loaded.config.instance_group[0].kind)
+            threads = _fixed_threads(self._candidate.config)
+            return Looks(loaded.config.max_batch_size > 0, threads, loaded.config.instance_group[0].kind)
         finally:
             loaded.close()
 
@@ -113,11 +113,16 @@ class Stand:
         return load_version(replace(self._candidate, config=config), self._version, self._settings, self._gpus)
 
 
+def _fixed_threads(config: ModelConfig) -> int:
+    """Of a model that has been loaded, so that the parameter is a number, if it is there and not empty."""
+    return max(0, int(config.parameters[THREADS].string_value or 0)) if THREADS in config.parameters else 0
+
+
 def run_together(
     instances: Sequence[Instance], batch: Batch, seconds: float, clock: Callable[[], float] = time.perf_counter
 ) -> list[float]:
     """Run `batch` on every instance from a thread of its own, once to warm up and then for `seconds`, three times at
-    least. The seconds each run took, in no order. Raises DespinaError.
+    least. The seconds each run took, in no order. Raises DespinaError. After an interrupt no instance runs any more.
 
     An instance that is done goes on until all are, uncounted, so that every counted run had the same company.
     """
@@ -126,6 +131,7 @@ def run_together(
     start = Barrier(len(instances))
     running = len(instances)
     ended: list[None] = []
+    stopped = Event()
 
     def work(instance: Instance) -> None:
         try:
@@ -133,25 +139,32 @@ def run_together(
             start.wait()
             deadline = clock() + seconds
             own: list[float] = []
-            while len(own) < _LEAST_RUNS or clock() < deadline:
+            while not stopped.is_set() and (len(own) < _LEAST_RUNS or clock() < deadline):
                 begin = clock()
                 instance.execute(batch)
                 own.append(clock() - begin)
             taken.extend(own)
             ended.append(None)
-            while len(ended) < running and not failures:
+            while len(ended) < running and not failures and not stopped.is_set():
                 instance.execute(batch)
         except BackendError as error:
             failures.append(error)
             start.abort()
         except BrokenBarrierError:
             pass
+        except BaseException:
+            start.abort()
+            raise
 
-    threads = [Thread(target=work, args=(instance,)) for instance in instances]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    # An interrupted `join` of a thread takes it for ended up to CPython 3.12; to leave a pool waits for its threads.
+    with ThreadPoolExecutor(len(instances)) as threads:
+        try:
+            for working in [threads.submit(work, instance) for instance in instances]:
+                working.result()
+        except BaseException:
+            stopped.set()
+            start.abort()
+            raise
     if failures:
         raise _refused(failures[0], batch)
     return taken

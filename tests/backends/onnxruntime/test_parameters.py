@@ -1,7 +1,7 @@
 import pytest
 
 from despina_backends.base import BackendError
-from despina_backends.onnxruntime.parameters import boolean, integer
+from despina_backends.onnxruntime.parameters import boolean, integer, own_boolean
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,10 @@ def test_other_words_are_refused() -> None:
         boolean("yes")
     with pytest.raises(BackendError, match=r"^failed to convert '1.5' to integral number$"):
         integer("1.5")
+
+
+def test_parameters_of_our_own_are_named_when_they_are_wrong() -> None:
+    assert own_boolean({"share_session": "TRUE"}, "share_session")
+    assert not own_boolean({}, "share_session")
+    with pytest.raises(BackendError, match=r"^parameter 'share_session': expected true or false, got 'maybe'$"):
+        own_boolean({"share_session": "maybe"}, "share_session")
