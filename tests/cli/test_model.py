@@ -98,3 +98,17 @@ def test_show_lists_the_files(folder: Path) -> None:
     invoke("register", "-n", "m", "-p", "models")
     shown = json.loads(invoke("show", "-n", "m", "--version", "1").stdout)
     assert [file["path"] for file in shown["files"]] == ["models/triton/densenet_onnx/1/model.onnx"]
+
+
+@pytest.mark.parametrize("framework", ["Custom", "Multi"])
+def test_home_in_the_registered_folder_is_not_stored(folder: Path, framework: str) -> None:
+    for _ in range(2):
+        assert invoke("register", "-n", "m", "-p", ".", "--model-framework", framework).exit_code == 0
+    shown = json.loads(invoke("show", "-n", "m").stdout)
+    assert [file["path"] for file in shown["files"]] == [f"{folder.name}/models/triton/densenet_onnx/1/model.onnx"]
+
+
+def test_empty_path_is_not_the_current_folder(folder: Path) -> None:
+    result = invoke("register", "-n", "m", "-p", "")
+    assert result.exit_code == 1
+    assert "the model path is empty: name a folder or a file" in result.stderr

@@ -86,3 +86,34 @@ def test_missing_path_and_folder_without_files_are_refused(tmp_path: Path) -> No
     (tmp_path / "models" / "m").mkdir(parents=True)
     with pytest.raises(InvalidArgument, match="holds no files"):
         read_tree(tmp_path / "models")
+
+
+@pytest.mark.parametrize("home", [".despina", "store", "a/.despina"])
+def test_own_folders_are_left_out(tmp_path: Path, home: str) -> None:
+    for name in ("a/1/model.onnx", f"{home}/services/svc/keys.json", "b/.despina/registry.db"):
+        (tmp_path / "models" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "models" / name).write_bytes(b"x")
+    entries = read_tree(tmp_path / "models", home=tmp_path / "models" / home)
+    assert [entry.path for entry in entries if entry.source] == ["models/a/1/model.onnx"]
+
+
+def test_model_below_its_home_is_stored_whole(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "f").write_bytes(b"x")
+    assert [entry.path for entry in read_tree(tmp_path / "models", home=tmp_path)] == ["models/f"]
+
+
+@pytest.mark.parametrize("path", [".despina", "store"])
+def test_own_folder_itself_is_no_model(tmp_path: Path, path: str) -> None:
+    (tmp_path / path).mkdir()
+    (tmp_path / path / "registry.db").write_bytes(b"x")
+    with pytest.raises(InvalidArgument, match="is the folder of Despina's registry, services and keys, not a model"):
+        read_tree(tmp_path / path, home=tmp_path / "store")
+
+
+def test_link_into_an_own_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "models" / ".despina").mkdir(parents=True)
+    (tmp_path / "models" / ".despina" / "keys.json").write_bytes(b"x")
+    (tmp_path / "models" / "link").symlink_to(".despina/keys.json")
+    with pytest.raises(InvalidArgument, match=r"models/link links to .*keys\.json, in Despina's own folder"):
+        read_tree(tmp_path / "models")

@@ -14,7 +14,7 @@ from despina.deploy.home import find_home
 from despina.deploy.materialise import copy_model
 from despina.deploy.record import FRAMEWORKS, ModelDescription, Resources
 from despina.deploy.reference import ModelReference, parse_reference
-from despina.deploy.registration import register_checked
+from despina.deploy.registration import parse_model_path, register_checked
 from despina.deploy.registry import Registry
 from despina.deploy.services import Services
 from despina.errors import InvalidArgument
@@ -39,7 +39,7 @@ model.add_command(deploy)
 
 @model.command()
 @click.option("--name", "-n", required=True, help="Name; registering it again makes the next version.")
-@click.option("--model-path", "-p", required=True, type=click.Path(path_type=Path), help="Folder or file.")
+@click.option("--model-path", "-p", required=True, type=click.Path(), help="Folder or file.")
 @click.option("--model-framework", default="Custom", type=click.Choice(FRAMEWORKS, case_sensitive=False))
 @click.option("--model-framework-version")
 @click.option("--description", "-d", default="")
@@ -62,7 +62,7 @@ model.add_command(deploy)
 )
 def register(
     name: str,
-    model_path: Path,
+    model_path: str,
     model_framework: str,
     model_framework_version: str | None,
     description: str,
@@ -85,7 +85,8 @@ def register(
         resources=Resources(cpu_cores, memory_gb, gpu_cores),
     )
     with reported():
-        record = register_checked(open_registry(create=True), said, model_path, progress=progress)
+        path = parse_model_path(model_path)
+        record = register_checked(open_registry(create=True), said, path, progress=progress)
     progress(f"registered {record.id}")
     if output_metadata_file is not None:
         output_metadata_file.write_text(json.dumps({"modelId": record.id}) + "\n")

@@ -6,7 +6,17 @@ from pathlib import Path
 from despina.deploy.inspect import inspect_repository
 from despina.deploy.record import ModelDescription, ModelRecord
 from despina.deploy.registry import Registry, check_description
-from despina.errors import NotFound
+from despina.errors import InvalidArgument, NotFound
+
+
+def parse_model_path(text: str) -> Path:
+    """
+    Raises:
+        InvalidArgument: it is empty, which as a path would be the current folder.
+    """
+    if not text:
+        raise InvalidArgument("the model path is empty: name a folder or a file, the current folder is '.'")
+    return Path(text)
 
 
 def register_checked(

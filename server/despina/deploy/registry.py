@@ -28,6 +28,7 @@ class Registry:
 
     def __init__(self, home: Home, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.blobs = Blobs(home.blobs)
+        self._directory = home.directory
         self._database = home.database
         self._clock = clock
 
@@ -47,7 +48,7 @@ class Registry:
             NotFound: there is nothing at `path`.
         """
         check_description(description)
-        entries = read_tree(path, child_paths)
+        entries = read_tree(path, child_paths, self._directory)
         with self.blobs.writing():
             files = [self._store(entry, progress) for entry in entries]
             return self._insert(description, files)

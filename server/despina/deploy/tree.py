@@ -2,7 +2,8 @@
 
 A folder keeps its own name as the top of the model and a file its file name, so `-p models` becomes `models/...`.
 Links are followed inside the tree and refused when they leave it: what they point to may not be there, or may change,
-when the model is served.
+when the model is served. Despina's own folders (the home that stores the model, and every `.despina`) are left out:
+they hold the keys of services and the bytes of other models.
 """
 
 import stat
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from despina.deploy.home import FOLDER
 from despina.errors import InvalidArgument, NotFound
 
 
@@ -22,19 +24,26 @@ class TreeEntry:
     executable: bool = False
 
 
-def read_tree(path: Path, child_paths: Sequence[str] = ()) -> list[TreeEntry]:
-    """Everything below `path`, or only what lies in its `child_paths`, sorted by path.
+def read_tree(path: Path, child_paths: Sequence[str] = (), home: Path | None = None) -> list[TreeEntry]:
+    """Everything below `path`, or only what lies in its `child_paths`, sorted by path; without the folder `home`.
 
     Raises:
         NotFound: `path`, or a child path, does not exist.
-        InvalidArgument: it holds no files, or a link that leaves it, or something that is neither file nor folder.
+        InvalidArgument: it is Despina's own folder, or it holds no files, or a link that leaves it, or something that
+            is neither file nor folder.
     """
     if not path.exists():
         raise NotFound(f"model path {path} does not exist")
     root = path.resolve()
+    own = None if home is None else home.resolve()
+    if root.name == FOLDER or root == own:
+        raise InvalidArgument(
+            f"model path {path} is the folder of Despina's registry, services and keys, not a model; "
+            "name the model's folder or file"
+        )
     # `-p .` and `-p models/..` are called what they resolve to; a link is called what the user called it.
     top = root.name if path.name in ("", "..") else path.name
-    entries = sorted(_walk(root, PurePosixPath(top), root, ()), key=lambda entry: entry.path)
+    entries = sorted(_walk(root, PurePosixPath(top), _Bounds(root, own), ()), key=lambda entry: entry.path)
     if child_paths:
         entries = _children(entries, top, child_paths)
     if not any(entry.source for entry in entries):
@@ -42,16 +51,31 @@ def read_tree(path: Path, child_paths: Sequence[str] = ()) -> list[TreeEntry]:
     return entries
 
 
-def _walk(path: Path, name: PurePosixPath, root: Path, above: tuple[Path, ...]) -> Iterator[TreeEntry]:
-    real = _inside(path, name, root)
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """What may be stored: what really lies below `root`, and not in Despina's own folders, of which `home` is one."""
+
+    root: Path
+    home: Path | None
+
+    def is_own(self, real: Path) -> bool:
+        # A home above the root holds the whole model, and is none of its parts.
+        in_home = self.home is not None and self.home.is_relative_to(self.root) and real.is_relative_to(self.home)
+        return in_home or FOLDER in real.relative_to(self.root).parts
+
+
+def _walk(path: Path, name: PurePosixPath, bounds: _Bounds, above: tuple[Path, ...]) -> Iterator[TreeEntry]:
+    real = _inside(path, name, bounds)
     if real in above:
         raise InvalidArgument(f"{name} is a link to a folder that contains it ({real}); remove the link")
     if real.is_dir():
-        children = sorted(path.iterdir())
+        children = [
+            child for child in sorted(path.iterdir()) if child.is_symlink() or not bounds.is_own(real / child.name)
+        ]
         if not children:
             yield TreeEntry(str(name), None)
         for child in children:
-            yield from _walk(child, name / child.name, root, (*above, real))
+            yield from _walk(child, name / child.name, bounds, (*above, real))
         return
     mode = real.stat().st_mode
     if not stat.S_ISREG(mode):
@@ -59,13 +83,15 @@ def _walk(path: Path, name: PurePosixPath, root: Path, above: tuple[Path, ...]) 
     yield TreeEntry(str(name), real, bool(mode & stat.S_IXUSR))
 
 
-def _inside(path: Path, name: PurePosixPath, root: Path) -> Path:
+def _inside(path: Path, name: PurePosixPath, bounds: _Bounds) -> Path:
     try:
         real = path.resolve(strict=True)
     except (FileNotFoundError, RuntimeError, OSError):
         raise InvalidArgument(f"{name} is a link to nothing; remove the link or restore its target") from None
-    if not real.is_relative_to(root):
-        raise InvalidArgument(f"{name} links to {real}, outside {root}; copy the file into the folder")
+    if not real.is_relative_to(bounds.root):
+        raise InvalidArgument(f"{name} links to {real}, outside {bounds.root}; copy the file into the folder")
+    if bounds.is_own(real):
+        raise InvalidArgument(f"{name} links to {real}, in Despina's own folder; copy the file into the model's folder")
     return real
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from despina.deploy.materialise import copy_model
 from despina.deploy.record import ModelDescription, ModelRecord, Resources
 from despina.deploy.reference import ModelReference, parse_reference
-from despina.deploy.registration import register_checked
+from despina.deploy.registration import parse_model_path, register_checked
 from despina.deploy.registry import Filter
 from despina.deploy.score.model_path import get_model_path
 from despina.deploy.sdk.errors import UserErrorException, WebserviceException, translated
@@ -106,9 +106,8 @@ class Model:
         )
         print_line(f"Registering model {model_name}")
         with translated():
-            record = register_checked(
-                workspace.registry, said, Path(model_path), tuple(child_paths or ()), progress=_print_finding
-            )
+            path = parse_model_path(model_path)
+            record = register_checked(workspace.registry, said, path, tuple(child_paths or ()), progress=_print_finding)
         return cls._of(workspace, record)
 
     @staticmethod
