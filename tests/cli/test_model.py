@@ -112,3 +112,35 @@ def test_empty_path_is_not_the_current_folder(folder: Path) -> None:
     result = invoke("register", "-n", "m", "-p", "")
     assert result.exit_code == 1
     assert "the model path is empty: name a folder or a file" in result.stderr
+
+
+def test_file_where_a_folder_belongs_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    invoke("register", "-n", "m", "-p", "models")
+    (folder / "file").touch()
+    result = invoke("download", "-i", "m", "-t", "file/down")
+    assert (result.exit_code, result.stderr) == (1, "Error: file/down/models/triton/densenet_onnx/1: Not a directory\n")
+    monkeypatch.setenv("DESPINA_HOME", str(folder / "file"))
+    result = invoke("list")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f"Error: DESPINA_HOME: expected a folder, and {folder / 'file'} is a file\n",
+    )
+
+
+def test_damaged_registry_is_one_line(folder: Path) -> None:
+    (folder / ".despina").mkdir()
+    (folder / ".despina" / "registry.db").write_bytes(b"garbage" * 100)
+    for words in (["list"], ["register", "-n", "m", "-p", "models"], ["delete", "-i", "m"]):
+        result = invoke(*words)
+        assert result.exit_code == 1
+        assert result.stderr.endswith(f"Error: registry {folder / '.despina/registry.db'}: file is not a database\n")
+
+
+def test_deleted_current_folder_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "gone").mkdir()
+    monkeypatch.chdir(folder / "gone")
+    (folder / "gone").rmdir()
+    for words in (["list"], ["register", "-n", "m", "-p", "."]):
+        result = invoke(*words)
+        assert result.exit_code == 1
+        assert result.stderr == "Error: the current folder was deleted; change to one that exists\n"

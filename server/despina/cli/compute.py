@@ -15,7 +15,7 @@ COLUMNS = ("name", "context", "namespace", "image", "expose")
 
 def open_targets(*, create: bool = False) -> ComputeTargets:
     """The compute targets of `$DESPINA_HOME`, or of the nearest `.despina/`."""
-    return ComputeTargets(find_home(os.environ, Path.cwd(), create=create))
+    return ComputeTargets(find_home(os.environ, Path(), create=create))
 
 
 @click.group()

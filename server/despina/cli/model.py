@@ -26,7 +26,7 @@ id_option = click.option("--model-id", "-i", "identifier", required=True, metava
 
 def open_registry(*, create: bool = False) -> Registry:
     """The registry of `$DESPINA_HOME`, or of the nearest `.despina/`."""
-    return Registry(find_home(os.environ, Path.cwd(), create=create))
+    return Registry(find_home(os.environ, Path(), create=create))
 
 
 @click.group()
@@ -87,9 +87,9 @@ def register(
     with reported():
         path = parse_model_path(model_path)
         record = register_checked(open_registry(create=True), said, path, progress=progress)
-    progress(f"registered {record.id}")
-    if output_metadata_file is not None:
-        output_metadata_file.write_text(json.dumps({"modelId": record.id}) + "\n")
+        progress(f"registered {record.id}")
+        if output_metadata_file is not None:
+            output_metadata_file.write_text(json.dumps({"modelId": record.id}) + "\n")
     show(record.to_json(), output, COLUMNS)
 
 
@@ -182,7 +182,7 @@ def update(
 def delete(identifier: str, output: str) -> None:
     """Delete a version. Its number is never used again; `gc` frees the disk."""
     with reported():
-        home = find_home(os.environ, Path.cwd())
+        home = find_home(os.environ, Path())
         registry = Registry(home)
         record = registry.get(parse_reference(identifier))
         if services := Services(home, registry).using(record.reference):

@@ -43,11 +43,15 @@ def progress(line: str) -> None:
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turns our errors into one line on stderr and exit code 1."""
+    """Turns our errors, and those of the file system, into one line on stderr and exit code 1."""
     try:
         yield
     except DespinaError as error:
         raise click.ClickException(error.message) from None
+    except BrokenPipeError:  # whoever read our output has gone; click ends quietly
+        raise
+    except OSError as error:
+        raise click.ClickException(_reason(error)) from None
 
 
 def show(record: Record, output: str, columns: Sequence[str]) -> None:
@@ -68,6 +72,15 @@ def table(records: Sequence[Record], columns: Sequence[str]) -> str:
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def _reason(error: OSError) -> str:
+    paths = " and ".join(str(path) for path in (error.filename, error.filename2) if path is not None)
+    if paths:
+        return f"{paths}: {error.strerror}"
+    if isinstance(error, FileNotFoundError):  # of all paths only that of the current folder is not named
+        return "the current folder was deleted; change to one that exists"
+    return str(error.strerror or error)
 
 
 def _cell(value: Any) -> str:

@@ -19,7 +19,7 @@ class OpenHome:
     """The services and the name of the workspace, of `$DESPINA_HOME` or the nearest `.despina/`."""
 
     def __init__(self) -> None:
-        home = find_home(os.environ, Path.cwd())
+        home = find_home(os.environ, Path())
         self.home = home
         self.workspace = home.directory.parent.name if home.directory.name == ".despina" else home.directory.name
         self.services = Services(home, Registry(home))

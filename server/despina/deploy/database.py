@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from despina.errors import InvalidArgument
+from despina.errors import Internal, InvalidArgument
 
 SCHEMA_VERSION = 1
 SCHEMA = f"""
@@ -36,14 +36,22 @@ BUSY_SECONDS = 30
 
 @contextmanager
 def connect(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection in autocommit mode, with the tables made."""
-    with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
-        connection.row_factory = sqlite3.Row
-        _prepare(connection, path)
-        # A registration that was reported must survive a power cut; WAL's usual NORMAL may lose the last one.
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA foreign_keys=ON")
-        yield connection
+    """A connection in autocommit mode, with the tables made.
+
+    Raises:
+        Internal: the file, or what is done with it, fails; SQLite's own message does not name the file.
+        InvalidArgument: a newer version wrote it.
+    """
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+            connection.row_factory = sqlite3.Row
+            _prepare(connection, path)
+            # A registration that was reported must survive a power cut; WAL's usual NORMAL may lose the last one.
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA foreign_keys=ON")
+            yield connection
+    except sqlite3.Error as error:
+        raise Internal(f"registry {path}: {error}") from error
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from despina.errors import NotFound
+from despina.errors import InvalidArgument, NotFound
 
 VARIABLE = "DESPINA_HOME"
 FOLDER = ".despina"
@@ -36,10 +36,13 @@ def find_home(environment: Mapping[str, str], start: Path, *, create: bool = Fal
 
     Raises:
         NotFound: there is none and `create` is false.
+        InvalidArgument: `DESPINA_HOME` is not a folder.
     """
     given = environment.get(VARIABLE)
     if given:
         directory = Path(given).expanduser().absolute()
+        if directory.exists() and not directory.is_dir():
+            raise InvalidArgument(f"{VARIABLE}: expected a folder, and {directory} is a file")
         directory.mkdir(parents=True, exist_ok=True)
         return Home(directory)
     start = start.absolute()
