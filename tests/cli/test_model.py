@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from despina.cli.main import cli
 from despina.cli.model import model
 
 
@@ -61,7 +62,7 @@ def test_repository_that_cannot_be_served_is_not_registered(folder: Path) -> Non
     result = invoke("register", "-n", "m", "-p", "models", "--model-framework", "Multi")
     assert result.exit_code == 1
     assert "model densenet_onnx: version 1 has no model.onnx" in result.stderr
-    assert json.loads(invoke("list").stdout) == []
+    assert not (folder / ".despina").exists()
 
 
 def test_cloud_flags_are_accepted_with_one_warning(folder: Path) -> None:
@@ -144,3 +145,30 @@ def test_deleted_current_folder_is_one_line(folder: Path, monkeypatch: pytest.Mo
         result = invoke(*words)
         assert result.exit_code == 1
         assert result.stderr == "Error: the current folder was deleted; change to one that exists\n"
+
+
+@pytest.mark.parametrize("home", [None, "home"])
+def test_registration_that_is_refused_leaves_no_home(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, home: str | None
+) -> None:
+    if home is not None:
+        monkeypatch.setenv("DESPINA_HOME", home)
+    before = sorted(folder.iterdir())
+    for words in (
+        ("m", "typo"),
+        ("m", "models/triton/densenet_onnx", "--model-framework=Multi"),
+        ("not allowed", "models"),
+    ):
+        assert invoke("register", "-n", words[0], "-p", *words[1:]).exit_code == 1
+    (folder / "empty").mkdir()
+    assert "holds no files" in invoke("register", "-n", "m", "-p", "empty").stderr
+    assert sorted(folder.iterdir()) == sorted([*before, folder / "empty"])
+
+
+def test_mistyped_home_is_named_and_not_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DESPINA_HOME", str(folder / "typo"))
+    for words in (["model", "list"], ["model", "gc"], ["service", "list"], ["compute", "list"]):
+        result = CliRunner().invoke(cli, words)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert f"DESPINA_HOME: {folder / 'typo'} does not exist" in result.stderr
+    assert not (folder / "typo").exists()

@@ -6,11 +6,17 @@ from despina.deploy.home import find_home
 from despina.errors import NotFound
 
 
-def test_environment_variable_wins_and_its_folder_is_made(tmp_path: Path) -> None:
+def test_environment_variable_wins(tmp_path: Path) -> None:
     (tmp_path / ".despina").mkdir()
-    home = find_home({"DESPINA_HOME": str(tmp_path / "a" / "b")}, tmp_path)
-    assert home.directory == tmp_path / "a" / "b"
-    assert home.directory.is_dir()
+    (tmp_path / "a").mkdir()
+    assert find_home({"DESPINA_HOME": str(tmp_path / "a")}, tmp_path).directory == tmp_path / "a"
+    assert find_home({"DESPINA_HOME": str(tmp_path / "b")}, tmp_path, create=True).directory == tmp_path / "b"
+
+
+def test_environment_variable_that_names_nothing_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"DESPINA_HOME: .*/typo does not exist"):
+        find_home({"DESPINA_HOME": str(tmp_path / "typo")}, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nearest_folder_upwards_is_found(tmp_path: Path) -> None:
@@ -25,6 +31,6 @@ def test_reading_makes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_create_makes_it_where_one_stands(tmp_path: Path) -> None:
+def test_new_home_is_where_one_stands_and_made_by_whoever_stores_something(tmp_path: Path) -> None:
     assert find_home({}, tmp_path, create=True).directory == tmp_path / ".despina"
-    assert (tmp_path / ".despina").is_dir()
+    assert list(tmp_path.iterdir()) == []

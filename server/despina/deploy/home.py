@@ -32,7 +32,8 @@ class Home:
 def find_home(environment: Mapping[str, str], start: Path, *, create: bool = False) -> Home:
     """The home of `environment["DESPINA_HOME"]`, else the nearest `.despina/` in `start` or a folder above it.
 
-    With neither, `create` makes `.despina/` in `start`.
+    With `create` it may be one that does not exist, with neither of them `.despina/` in `start`: whoever stores
+    something makes the folder, once it is known that there is something to store.
 
     Raises:
         NotFound: there is none and `create` is false.
@@ -43,7 +44,11 @@ def find_home(environment: Mapping[str, str], start: Path, *, create: bool = Fal
         directory = Path(given).expanduser().absolute()
         if directory.exists() and not directory.is_dir():
             raise InvalidArgument(f"{VARIABLE}: expected a folder, and {directory} is a file")
-        directory.mkdir(parents=True, exist_ok=True)
+        if not create and not directory.exists():
+            raise NotFound(
+                f"{VARIABLE}: {directory} does not exist; correct it, or make the folder "
+                "(`despina model register` does)"
+            )
         return Home(directory)
     start = start.absolute()
     for folder in (start, *start.parents):
@@ -54,5 +59,4 @@ def find_home(environment: Mapping[str, str], start: Path, *, create: bool = Fal
             f"no {FOLDER} folder in {start} or above it; "
             f"`despina model register` makes one, or set {VARIABLE} to a folder"
         )
-    (start / FOLDER).mkdir()
     return Home(start / FOLDER)

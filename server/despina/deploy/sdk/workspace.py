@@ -24,7 +24,9 @@ class Workspace:
     def from_config(cls, path: str | os.PathLike[str] | None = None) -> "Workspace":
         """The workspace of `$DESPINA_HOME`, else of the nearest `.despina/` above `path`, else a new one there."""
         with translated():
-            return cls(find_home(os.environ, Path(path or "."), create=True))
+            home = find_home(os.environ, Path(path or "."), create=True)
+        home.directory.mkdir(parents=True, exist_ok=True)
+        return cls(home)
 
     @classmethod
     def create(cls, name: str, exist_ok: bool = True) -> "Workspace":
