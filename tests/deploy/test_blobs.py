@@ -72,5 +72,42 @@ def test_link_shares_the_bytes(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"weights")
     blobs = Blobs(tmp_path / "blobs")
     blob = blobs.put(tmp_path / "a")
-    blobs.link(blob.sha256, tmp_path / "linked")
+    blobs.link(blob, tmp_path / "linked")
     assert os.path.samefile(tmp_path / "linked", blobs.path(blob.sha256))
+
+
+def damage(path: Path, content: bytes) -> None:
+    path.chmod(0o644)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("content", [b"", b"weighty"])
+def test_damaged_content_is_replaced_when_it_is_stored_again(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a").write_bytes(b"weights")
+    blobs = Blobs(tmp_path / "blobs")
+    blob = blobs.put(tmp_path / "a")
+    damage(blobs.path(blob.sha256), content)
+    assert blobs.put(tmp_path / "a") == blob
+    assert blobs.path(blob.sha256).read_bytes() == b"weights"
+
+
+def test_content_that_is_whole_is_kept_for_those_who_link_to_it(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"weights")
+    blobs = Blobs(tmp_path / "blobs")
+    blob = blobs.put(tmp_path / "a")
+    before = blobs.path(blob.sha256).stat().st_ino
+    blobs.put(tmp_path / "a")
+    assert blobs.path(blob.sha256).stat().st_ino == before
+
+
+def test_content_of_another_length_is_not_linked(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"weights")
+    blobs = Blobs(tmp_path / "blobs")
+    blob = blobs.put(tmp_path / "a")
+    damage(blobs.path(blob.sha256), b"weigh")
+    with pytest.raises(Internal, match="is damaged: expected 7 bytes, it has 5; register the same files again"):
+        blobs.link(blob, tmp_path / "linked")
+    assert not (tmp_path / "linked").exists()
+    blobs.path(blob.sha256).unlink()
+    with pytest.raises(Internal, match="is missing; register the same files again"):
+        blobs.link(blob, tmp_path / "linked")

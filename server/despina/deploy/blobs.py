@@ -19,6 +19,7 @@ from typing import BinaryIO
 from despina.errors import Internal
 
 CHUNK = 1 << 20
+REPAIR = "register the same files again, which stores it anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Blobs:
             yield
 
     def put(self, source: Path) -> Blob:
-        """Stores the content of `source`; content that is already here is kept as it is."""
+        """Stores the content of `source`; content that is already here is kept, and replaced where it is damaged."""
         self._temporary.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=self._temporary)
         try:
@@ -64,7 +65,7 @@ class Blobs:
                 copy.flush()
                 os.fsync(copy.fileno())
             target = self.path(blob.sha256)
-            if not target.exists():
+            if not _holds(target, blob):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.rename(name, target)
                 sync_directory(target.parent)
@@ -72,12 +73,19 @@ class Blobs:
             Path(name).unlink(missing_ok=True)
         return blob
 
-    def link(self, sha256: str, target: Path) -> None:
-        """Makes `target` a hard link to the blob, or a copy where the file systems differ."""
+    def link(self, blob: Blob, target: Path) -> None:
+        """Makes `target` a hard link to the blob, or a copy where the file systems differ.
+
+        Raises:
+            Internal: the stored file is missing or has another length. Its content is not read: models are large.
+        """
+        stored = self.path(blob.sha256)
+        if stored.exists() and (size := stored.stat().st_size) != blob.size:
+            raise _damaged(stored, f"expected {blob.size} bytes, it has {size}")
         try:
-            os.link(self.path(sha256), target)
+            os.link(stored, target)
         except OSError:
-            self.copy(sha256, target, mode=0o444)
+            self.copy(blob.sha256, target, mode=0o444)
 
     def copy(self, sha256: str, target: Path, *, mode: int) -> None:
         """Writes the content to `target` in one step, replacing what is there.
@@ -91,7 +99,7 @@ class Blobs:
                 found = copy_hashed(original, copy)
                 os.fchmod(copy.fileno(), mode)
             if found.sha256 != sha256:
-                raise Internal(f"stored file {self.path(sha256)} is damaged: its content now hashes to {found.sha256}")
+                raise _damaged(self.path(sha256), f"its content now hashes to {found.sha256}")
             os.rename(name, target)
         finally:
             Path(name).unlink(missing_ok=True)
@@ -114,7 +122,7 @@ class Blobs:
         try:
             return self.path(sha256).open("rb")
         except FileNotFoundError:
-            raise Internal(f"stored file {self.path(sha256)} is missing") from None
+            raise Internal(f"stored file {self.path(sha256)} is missing; {REPAIR}") from None
 
     @contextmanager
     def _locked(self, mode: int) -> Iterator[None]:
@@ -133,6 +141,18 @@ def copy_hashed(original: BinaryIO, copy: BinaryIO) -> Blob:
         copy.write(chunk)
         size += len(chunk)
     return Blob(digest.hexdigest(), size)
+
+
+def _holds(path: Path, blob: Blob) -> bool:
+    """Whether a stored file still has the content that its name says."""
+    if not path.exists() or path.stat().st_size != blob.size:
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == blob.sha256
+
+
+def _damaged(path: Path, how: str) -> Internal:
+    return Internal(f"stored file {path} is damaged: {how}; {REPAIR}")
 
 
 def sync_directory(path: Path) -> None:

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from despina.deploy.blobs import Blobs
+from despina.deploy.blobs import Blob, Blobs
 from despina.deploy.record import ModelRecord
 from despina.errors import AlreadyExists
 
@@ -69,4 +69,4 @@ def _link(blobs: Blobs, record: ModelRecord, target: Path) -> None:
         if file.executable:
             blobs.copy(file.sha256, place, mode=0o555)
         else:
-            blobs.link(file.sha256, place)
+            blobs.link(Blob(file.sha256, file.size), place)
