@@ -172,3 +172,10 @@ def test_mistyped_home_is_named_and_not_made(folder: Path, monkeypatch: pytest.M
         assert (result.exit_code, result.stdout) == (1, "")
         assert f"DESPINA_HOME: {folder / 'typo'} does not exist" in result.stderr
     assert not (folder / "typo").exists()
+
+
+def test_onnx_is_one_whole_model_file(folder: Path) -> None:
+    for path, words in (("models", "is a folder"), ("models/triton/densenet_onnx/1/model.onnx", "not an ONNX model")):
+        result = invoke("register", "-n", "m", "-p", path, "--model-framework", "Onnx")
+        assert result.exit_code == 1
+        assert words in result.stderr

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from despina.deploy.inspect import inspect_repository
+from despina.deploy.onnx_file import check_onnx_file
 from despina.deploy.record import ModelDescription, ModelRecord
 from despina.deploy.registry import Registry, check_description
 from despina.errors import InvalidArgument, NotFound
@@ -26,10 +27,10 @@ def register_checked(
     child_paths: Sequence[str] = (),
     progress: Callable[[str], None] = lambda line: None,
 ) -> ModelRecord:
-    """Checks a model repository (framework Multi) before a byte is copied, then registers.
+    """Checks a model repository (framework Multi) or file (Onnx) before a byte is copied, then registers.
 
     Raises:
-        InvalidArgument: the description, or the repository, is not right.
+        InvalidArgument: the description, the repository or the file is not right.
         NotFound: there is nothing at `path`.
     """
     check_description(description)
@@ -38,4 +39,6 @@ def register_checked(
     if description.framework == "Multi" and not child_paths:
         for line in inspect_repository(path.resolve()):
             progress(line)
+    if description.framework == "Onnx" and not child_paths:
+        check_onnx_file(path)
     return registry.register(description, path, child_paths, progress=lambda file: progress(f"storing {file}"))
