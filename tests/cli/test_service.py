@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from despina.cli.main import cli
+from despina.deploy.services import Services
 
 pytest.importorskip("gunicorn")
 
@@ -175,3 +176,18 @@ def test_manifests_are_written_and_nothing_is_started(repository: Path) -> None:
     kinds = [json.loads(Path(file).read_text())["kind"] for file in files]
     assert kinds[:4] == ["ConfigMap", "Secret", "Service", "Deployment"]
     assert read(invoke("service", "list")) == []
+
+
+def test_person_who_stops_waiting_is_told_that_the_deployment_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Services, "wait", interrupted)
+    result = invoke(*DEPLOY, "-m", "my_model")
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1] == (
+        "the deployment goes on; see `despina service show -n svc`, end it with `despina service delete -n svc`"
+    )
+    assert read(invoke("service", "show", "-n", "svc"))["state"] in ("deploying", "running")

@@ -1,8 +1,11 @@
 """What the commands about services share."""
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
+
+import click
 
 from despina.cli.records import progress
 from despina.deploy.home import find_home
@@ -11,6 +14,8 @@ from despina.deploy.service import State
 from despina.deploy.service_record import describe
 from despina.deploy.services import Services
 from despina.errors import Unavailable
+
+INTERRUPTED = 128 + signal.SIGINT
 
 COLUMNS = ("name", "state", "mode", "scoringUri", "models")
 
@@ -28,12 +33,20 @@ class OpenHome:
         return describe(*self.services.get(name), self.workspace)
 
     def wait(self, name: str) -> None:
-        """Returns when the service runs as asked.
+        """Returns when the service runs as asked; exits as interrupted programs do when the person stops waiting.
 
         Raises:
             Unavailable: it does not; the log's last lines are on stderr then.
         """
-        state = self.services.wait(name, progress)
+        try:
+            state = self.services.wait(name, progress)
+        except KeyboardInterrupt:
+            # The service has processes of its own, which no key reaches.
+            progress(
+                f"the deployment goes on; see `despina service show -n {name}`, "
+                f"end it with `despina service delete -n {name}`"
+            )
+            raise click.exceptions.Exit(INTERRUPTED) from None
         if state.state is State.RUNNING and state.error is None:
             progress(f"service {name} is running")
             return
