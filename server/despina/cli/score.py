@@ -9,6 +9,7 @@ import click
 from despina.cli.records import progress, reported
 from despina.deploy.score.serve import Listen, serve_score
 from despina.deploy.score.settings import CONFIG_FILE, read_settings
+from despina.errors import NotFound
 
 
 @click.command()
@@ -46,6 +47,8 @@ def score(
     with reported():
         environment = {**os.environ, **{name: value for name, value in given.items() if value is not None}}
         settings = read_settings(environment, Path.cwd())
+        if model_dir is not None and not (settings.app_root / model_dir).is_dir():
+            raise NotFound(f"--model-dir: there is no folder {settings.app_root / model_dir}")
         if settings.model_directory is not None:
             os.environ["AZUREML_MODEL_DIR"] = str(settings.model_directory)  # init() reads it there
         settings = replace(settings, worker_count=worker_count or settings.worker_count)

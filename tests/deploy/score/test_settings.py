@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from despina.deploy.score.settings import ScoreSettings, read_settings
-from despina.errors import InvalidArgument
+from despina.errors import InvalidArgument, NotFound
 
 
 def test_nothing_set_gives_the_defaults(tmp_path: Path) -> None:
@@ -37,4 +37,9 @@ def test_counts_must_be_positive_integers(tmp_path: Path, value: str) -> None:
 def test_broken_settings_file_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "own.json").write_text(content)
     with pytest.raises(InvalidArgument, match=r"settings file .*own\.json is not "):
+        read_settings({"AZUREML_CONFIG_FILE": str(tmp_path / "own.json")}, tmp_path)
+
+
+def test_settings_file_that_is_named_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"settings file .*own\.json does not exist; correct AZUREML_CONFIG_FILE"):
         read_settings({"AZUREML_CONFIG_FILE": str(tmp_path / "own.json")}, tmp_path)

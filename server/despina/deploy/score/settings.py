@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from despina.errors import InvalidArgument
+from despina.errors import InvalidArgument, NotFound
 
 CONFIG_FILE = "AZUREML_CONFIG_FILE"
 
@@ -36,6 +36,7 @@ def read_settings(environment: Mapping[str, str], directory: Path) -> ScoreSetti
     `directory` is the app root where `AML_APP_ROOT` is not set.
 
     Raises:
+        NotFound: a settings file that was named does not exist.
         InvalidArgument: a value that is not what it should be, or a settings file that is not a JSON object.
     """
     app_root = (directory / environment.get("AML_APP_ROOT", ".")).resolve()
@@ -63,6 +64,8 @@ def read_settings(environment: Mapping[str, str], directory: Path) -> ScoreSetti
 
 def _read_file(named: str | None, app_root: Path) -> dict[str, str]:
     path = Path(named) if named else app_root / "config.json"
+    if named and not path.is_file():
+        raise NotFound(f"settings file {path} does not exist; correct {CONFIG_FILE} (--config-file)")
     if not path.is_file() or path.stat().st_size == 0:
         return {}
     try:
