@@ -155,6 +155,16 @@ def test_raising_run_is_reported_without_its_traceback(start: Start) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "async "])
+def test_run_that_exits_is_a_failure_like_others(start: Start, prefix: str) -> None:
+    app = start(f"import sys\ndef init(): pass\n{prefix}def run(data):\n    if data: sys.exit(1)\n    return 'here'\n")
+    answer = ask(app, body=b"x")
+    assert answer.status == 500
+    assert answer.message == "An unexpected error occurred in scoring script. Check the logs for more info."
+    assert answer.header("x-ms-run-function-failed") == "True"
+    assert ask(app).body == b'"here"'
+
+
+@pytest.mark.parametrize("prefix", ["", "async "])
 def test_slow_run_is_cut_off_even_if_it_swallows_exceptions(start: Start, prefix: str) -> None:
     app = start(
         f"calls = []\ndef init(): pass\n{prefix}def run(data):\n"
