@@ -1,7 +1,11 @@
 """The fields of a deployment configuration: where each is in the file, what it is called in Python, what it may be."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
+
+LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+SUBDOMAIN = re.compile(rf"{LABEL}(\.{LABEL})*")
 
 COMPUTE_TYPES = ("local", "aks", "aci", "aksendpoint")
 
@@ -88,3 +92,8 @@ def is_label(text: str) -> bool:
     letters = text.replace("-", "a")
     plain = letters.isascii() and letters.isalnum() and letters == letters.lower()
     return plain and len(text) <= 63 and not text.startswith("-") and not text.endswith("-")
+
+
+def is_subdomain(text: str) -> bool:
+    """A DNS name as Kubernetes means it (RFC 1123): parts like labels, between dots, of any length."""
+    return len(text) <= 253 and SUBDOMAIN.fullmatch(text) is not None

@@ -1,6 +1,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -60,6 +61,39 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
         ComputeTargets(Home(tmp_path)).attach(wrong)
     for part in ("begins with a letter", "two words", "Not_A_Label", "absent does not exist", "ftp://x"):
         assert part in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "what"),
+    [
+        ("model_claim", "Bad Claim", "model claim 'Bad Claim'"),
+        ("model_claim", "", "model claim ''"),
+        ("model_claim", "-a", "model claim '-a'"),
+        ("ingress_host", "http://foo/", "ingress host 'http://foo/'"),
+        ("ingress_host", "a..b", "ingress host 'a..b'"),
+        ("ingress_host", "a" * 254, "ingress host"),
+        ("ingress_class", "Nginx", "ingress class 'Nginx'"),
+        ("tls_secret", "a_b", "TLS secret 'a_b'"),
+        ("pull_secret", "a\n", "pull secret"),
+    ],
+)
+def test_names_in_the_cluster_are_dns_names(tmp_path: Path, field: str, value: str, what: str) -> None:
+    changes: dict[str, Any] = {field: value}
+    with pytest.raises(InvalidArgument, match=f"compute target aks-gpu: {what} .*is not a DNS name"):
+        ComputeTargets(Home(tmp_path)).attach(replace(TARGET, **changes))
+
+
+@pytest.mark.parametrize("host", ["ml.example", "*.ml.example", "1", "a-b.c"])
+def test_hosts_may_have_a_wildcard_in_front(tmp_path: Path, host: str) -> None:
+    ComputeTargets(Home(tmp_path)).attach(replace(TARGET, ingress_host=host, model_claim="a.b-1"))
+
+
+def test_advice_for_an_unknown_name_is_a_command_that_works(tmp_path: Path) -> None:
+    runner = CliRunner(env={"DESPINA_HOME": str(tmp_path)})
+    advice = runner.invoke(cli, ["compute", "show", "aks-gpu"]).stderr
+    command = advice.split("`")[1].replace("IMAGE", "despina:1").replace("CLAIM", "models")
+    attached = runner.invoke(cli, command.split()[1:])
+    assert attached.exit_code == 0, attached.output
 
 
 @pytest.mark.parametrize("target", [replace(TARGET, model_claim=None), replace(TARGET, model_url="https://x")])

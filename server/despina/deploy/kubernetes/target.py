@@ -5,13 +5,13 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from despina.deploy.blobs import sync_directory
-from despina.deploy.deployment_fields import is_label
+from despina.deploy.deployment_fields import is_label, is_subdomain
 from despina.deploy.home import Home
 from despina.errors import AlreadyExists, InvalidArgument, NotFound
 
@@ -128,7 +128,8 @@ class ComputeTargets:
             have = ", ".join(target.name for target in self.all()) or "none"
             raise NotFound(
                 f"compute target {name} is not attached; have {have}. "
-                f"`despina compute attach {name} --image IMAGE` attaches it; leave it out to run on this machine"
+                f"`despina compute attach {name} --image IMAGE --model-claim CLAIM` (or --model-url URL) attaches it; "
+                "deploy without --compute-target to run on this machine"
             )
         return ComputeTarget.from_json(json.loads(path.read_bytes()))
 
@@ -155,6 +156,12 @@ def _problems(target: ComputeTarget) -> list[str]:
         problems.append(f"image {target.image!r} is not the name of an image")
     if not is_label(target.namespace):
         problems.append(f"namespace {target.namespace!r} is not a DNS label")
+    for what, text in _names(target):
+        if text is not None and not is_subdomain(text):
+            problems.append(
+                f"{what} {text!r} is not a DNS name: expected lower-case letters, digits, '-' and '.', "
+                "each part beginning and ending with a letter or digit"
+            )
     if target.kubeconfig is not None and not target.kubeconfig.is_file():
         problems.append(f"kubeconfig {target.kubeconfig} does not exist")
     if (target.model_claim is None) == (target.model_url is None):
@@ -164,3 +171,12 @@ def _problems(target: ComputeTarget) -> list[str]:
     if target.model_url is not None and not target.model_url.startswith(("http://", "https://")):
         problems.append(f"model URL {target.model_url!r} does not begin with https:// or http://")
     return problems
+
+
+def _names(target: ComputeTarget) -> Iterator[tuple[str, str | None]]:
+    """What Kubernetes refuses unless it is a DNS name; of a host the first part may be a wildcard."""
+    yield "model claim", target.model_claim
+    yield "ingress class", target.ingress_class
+    yield "ingress host", None if target.ingress_host is None else target.ingress_host.removeprefix("*.")
+    yield "TLS secret", target.tls_secret
+    yield "pull secret", target.pull_secret
