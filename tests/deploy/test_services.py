@@ -22,7 +22,7 @@ from despina.deploy.home import Home
 from despina.deploy.record import ModelDescription
 from despina.deploy.reference import ModelReference
 from despina.deploy.registry import Registry
-from despina.deploy.running import guard_pid
+from despina.deploy.running import current_state, guard_pid, wait_until_settled
 from despina.deploy.service import ServiceState, State
 from despina.deploy.services import Services
 from despina.errors import AlreadyExists, InvalidArgument, NotFound, Unsupported
@@ -229,6 +229,24 @@ def test_overwrite_may_move_the_service_to_another_port(bench: Bench) -> None:
     bench.deploy(ANSWER.format(answer=2), port=port)
     assert bench.services.get("svc")[0].port == port != before
     assert bench.ask() == (200, 2)
+
+
+def test_who_waits_for_a_service_is_told_that_it_was_deleted(bench: Bench) -> None:
+    source = bench.root / "source"
+    source.mkdir()
+    (source / "score.py").write_text("import time\ndef init(): time.sleep(60)\ndef run(data): pass\n")
+    bench.services.deploy(DeployRequest("svc", ["m"], inference=InferenceSpec("score.py", source)))
+    states: list[ServiceState] = []
+    waiting = threading.Thread(target=lambda: states.append(wait_until_settled(bench.folder())))
+    waiting.start()
+    eventually(lambda: len(processes(bench)) > 2)  # it is under way
+    bench.services.delete("svc")
+    waiting.join(30)
+    assert [(state.state, state.error) for state in states] == [(State.DELETED, "it was deleted meanwhile")]
+
+
+def test_service_whose_folder_is_gone_was_deleted(bench: Bench) -> None:
+    assert current_state(bench.folder("gone")).state is State.DELETED
 
 
 @pytest.mark.parametrize("victim", ["supervisor", "gunicorn", "worker"])

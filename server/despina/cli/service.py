@@ -13,6 +13,8 @@ from despina.cli.records import output_option, parse_pairs, progress, reported, 
 from despina.cli.service_output import COLUMNS, OpenHome
 from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import override
+from despina.deploy.service import Mode
+from despina.deploy.service_record import uri_of_script
 from despina.errors import InvalidArgument, Unavailable
 
 name_option = click.option("--name", "-n", required=True, help="Name of the service.")
@@ -96,12 +98,11 @@ def run(name: str, input_data: str) -> None:
     with reported():
         opened = OpenHome()
         shown = opened.describe(name)
-        if shown["scoringUri"] is None:
-            raise Unavailable(f"service {name} has no address yet: its cluster has not given it one")
+        uri = uri_of_script(name, Mode(shown["mode"]), shown["scoringUri"])
         headers = {"Content-Type": "application/json"}
         if shown["authEnabled"]:
             headers["Authorization"] = f"Bearer {opened.services.keys(name).primary}"
-        click.echo(_post(urllib.request.Request(shown["scoringUri"], input_data.encode(), headers), name))
+        click.echo(_post(urllib.request.Request(uri, input_data.encode(), headers), name))
 
 
 @service.command()

@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 
 from despina.deploy.folder import ServiceFolder
-from despina.deploy.service import ServiceState, State
+from despina.deploy.service import DELETED, ServiceState, State
 from despina.deploy.supervisor.control import ask
 from despina.deploy.supervisor.guard import LOCK
 
@@ -18,8 +18,10 @@ def current_state(folder: ServiceFolder) -> ServiceState:
     answer = ask(folder.path, {"command": "state"}, timeout=5)
     if answer is not None:
         return ServiceState.from_json(answer)
+    if not folder.exists:
+        return ServiceState(State.DELETED, error=DELETED)
     written = folder.read_state()
-    if written.state is State.FAILED:
+    if written.state in (State.FAILED, State.DELETED):
         return written
     if guard_pid(folder) is not None:
         return ServiceState(State.UNKNOWN, written.generation, "the supervisor died and is being started again")

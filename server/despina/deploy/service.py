@@ -15,6 +15,7 @@ from despina.errors import InvalidArgument
 
 NAME = re.compile(r"[a-z]([-a-z0-9]{1,30}[a-z0-9])")
 SERVED = ("Onnx", "Multi")
+DELETED = "it was deleted meanwhile"
 
 
 class Mode(enum.StrEnum):

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from despina.deploy.service import ServiceSpec, ServiceState
+from despina.deploy.service import Mode, ServiceSpec, ServiceState
+from despina.errors import Unavailable, Unsupported
 
 
 def describe(spec: ServiceSpec, state: ServiceState, workspace: str) -> dict[str, Any]:
@@ -33,6 +34,24 @@ def describe(spec: ServiceSpec, state: ServiceState, workspace: str) -> dict[str
         "scoringTimeoutMs": spec.deployment.scoring_timeout_ms,
         "maxConcurrentRequestsPerContainer": spec.deployment.replica_max_concurrent_requests,
     }
+
+
+def uri_of_script(name: str, mode: Mode, scoring_uri: str | None) -> str:
+    """Where the input of a service's entry script is posted.
+
+    Raises:
+        Unavailable: a cluster has not given it an address yet.
+        Unsupported: it has no entry script.
+    """
+    if scoring_uri is None:
+        raise Unavailable(f"service {name} has no address yet: its cluster has not given it one")
+    if mode is Mode.DIRECT:
+        root = scoring_uri.rstrip("/")
+        raise Unsupported(
+            f"service {name} has no entry script that takes plain input: it answers below {root}/v2/, "
+            f"requests for inference at {root}/v2/models/MODEL/infer"
+        )
+    return scoring_uri
 
 
 def _root(spec: ServiceSpec, state: ServiceState) -> str | None:

@@ -36,6 +36,8 @@ class Machine:
 
     def wait(self, say: Say) -> ServiceState:
         state = wait_until_settled(self._folder)
+        if state.state is State.DELETED:
+            return state
         spec = self._folder.read_spec()
         self._forget_old_generations(spec, state)
         for warning in port_warnings(spec, state):

@@ -18,7 +18,7 @@ from despina.deploy.sdk.inference_config import InferenceConfig
 from despina.deploy.sdk.model import Model, print_line
 from despina.deploy.sdk.workspace import Workspace
 from despina.deploy.service import ServiceSpec, State
-from despina.deploy.service_record import describe
+from despina.deploy.service_record import describe, uri_of_script
 from despina.deploy.services import Services
 
 
@@ -101,15 +101,15 @@ class Webservice:
         """Posts to the scoring URI, as JSON, and returns the parsed answer.
 
         Raises:
-            WebserviceException: any answer but 200.
+            WebserviceException: any answer but 200; the service has no entry script, or no address yet.
         """
-        if self.scoring_uri is None:
-            raise WebserviceException(f"service {self.name} has no address yet: its cluster has not given it one")
+        with translated():
+            uri = uri_of_script(self.name, self._spec.mode, self.scoring_uri)
         body = input_data.encode() if isinstance(input_data, str) else input_data
         headers = {"Content-Type": "application/json"}
         if self.auth_enabled:
             headers["Authorization"] = f"Bearer {self.get_keys()[0]}"
-        request = urllib.request.Request(self.scoring_uri, body, headers)
+        request = urllib.request.Request(uri, body, headers)
         try:
             with urllib.request.urlopen(request) as answer:
                 return json.loads(answer.read())

@@ -10,7 +10,7 @@ from typing import Any
 from despina.deploy.folder import ServiceFolder
 from despina.deploy.gate.gate import Gate
 from despina.deploy.gate.limits import GateLimits
-from despina.deploy.service import ServiceSpec, ServiceState, State
+from despina.deploy.service import DELETED, ServiceSpec, ServiceState, State
 from despina.deploy.supervisor.commands import HOST
 from despina.deploy.supervisor.control import listen
 from despina.deploy.supervisor.generation import DRAIN_SECONDS, Generation
@@ -65,6 +65,8 @@ class Supervisor:
             case "wait":
                 await self._settled()
             case "stop":
+                # Whoever waits for a deployment is told why it never comes.
+                self._set(replace(self._state, state=State.DELETED, error=DELETED, log=()))
                 self._stop.set()
         return self._state.to_json()
 
