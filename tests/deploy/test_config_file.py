@@ -1,4 +1,3 @@
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -55,10 +54,47 @@ def test_what_is_no_object_or_no_file_is_refused(tmp_path: Path) -> None:
         read_config_file(tmp_path / "none.json")
 
 
-def test_yaml_needs_pyyaml(tmp_path: Path) -> None:
-    path = write(tmp_path, "computeType: local\nport: 6789\n", "deployment.yml")
-    if importlib.util.find_spec("yaml") is None:
-        with pytest.raises(Unsupported, match="write it as JSON, or install pyyaml"):
-            read_config_file(path)
-    else:
-        assert read_config_file(path).content == {"computeType": "local", "port": 6789}
+@pytest.mark.parametrize("name", ["deployment.yml", "deployment.json", "deployment"])
+def test_yaml_is_read_where_pyyaml_is_installed(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("yaml")
+    path = write(tmp_path, "computeType: local\nport: 6789\n", name)
+    assert read_config_file(path).content == {"computeType": "local", "port": 6789}
+
+
+@pytest.fixture
+def no_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("despina.deploy.config_file._yaml_installed", lambda: False)
+
+
+@pytest.mark.parametrize("name", ["deployment.yml", "deployment"])
+def test_yaml_needs_pyyaml(tmp_path: Path, no_yaml: None, name: str) -> None:
+    with pytest.raises(Unsupported, match="write it as JSON, or install pyyaml"):
+        read_config_file(write(tmp_path, "computeType: local\n", name))
+
+
+def test_json_file_that_is_not_json_is_no_reason_to_install_something(tmp_path: Path, no_yaml: None) -> None:
+    with pytest.raises(InvalidArgument, match=r"deploymentconfig\.json, line 1, column 1: Expecting value"):
+        read_config_file(write(tmp_path, "<html>"))
+
+
+@pytest.mark.parametrize("name", ["deploymentconfig.json", "deployment.yml"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"is empty; expected a JSON object"),
+        (b"\xef\xbb\xbf \n", r"is empty; expected a JSON object"),
+        (b"{\xff}", r"is not text in UTF-8: invalid start byte at byte 1"),
+    ],
+)
+def test_empty_file_and_garbage_are_called_that(tmp_path: Path, content: bytes, name: str, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InvalidArgument, match=message):
+        read_config_file(tmp_path / name)
+
+
+def test_yaml_that_cannot_be_parsed_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("yaml")
+    for text in ("a: b: c", "\0", "%x", "*"):
+        with pytest.raises(InvalidArgument) as caught:
+            read_config_file(write(tmp_path, text))
+        assert "\n" not in caught.value.message

@@ -1,4 +1,4 @@
-"""Configuration files: JSON, or YAML where PyYAML is installed.
+"""Configuration files: JSON, or YAML where PyYAML, which Despina does without, is installed.
 
 The original tools read these files with a YAML parser, which accepts a comma before a closing bracket; files with one
 are in use. It is accepted here too, and the user is told where it stands, because JSON tools stumble over it.
@@ -34,11 +34,28 @@ def read_config_file(path: Path) -> ConfigFile:
     """
     if not path.is_file():
         raise NotFound(f"configuration file {path} does not exist")
-    text = path.read_text(encoding="utf-8-sig")
-    if path.suffix in (".yml", ".yaml") or not text.lstrip().startswith(("{", "[")):
+    text = _read_text(path)
+    if _is_yaml(path, text):
         return ConfigFile(path, _object(_read_yaml(path, text), path))
     content, warnings = _read_json(path, text)
     return ConfigFile(path, _object(content, path), warnings)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidArgument(f"{path} is not text in UTF-8: {error.reason} at byte {error.start}") from None
+    if not text.strip():
+        raise InvalidArgument(f"{path} is empty; expected a JSON object")
+    return text
+
+
+def _is_yaml(path: Path, text: str) -> bool:
+    if path.suffix in (".yml", ".yaml"):
+        return True
+    # YAML under another name is read where that can be done; otherwise .json means JSON, with JSON's reasons.
+    return not text.lstrip().startswith(("{", "[")) and (path.suffix != ".json" or _yaml_installed())
 
 
 def _read_json(path: Path, text: str) -> tuple[Any, tuple[str, ...]]:
@@ -60,7 +77,7 @@ def _comma(path: Path, text: str, position: int) -> str:
 
 
 def _read_yaml(path: Path, text: str) -> Any:
-    if importlib.util.find_spec("yaml") is None:
+    if not _yaml_installed():
         raise Unsupported(
             f"{path} is not JSON, and to read YAML PyYAML is missing: write it as JSON, or install pyyaml"
         )
@@ -69,7 +86,11 @@ def _read_yaml(path: Path, text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise InvalidArgument(f"{path}: {error}") from None
+        raise InvalidArgument(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def _yaml_installed() -> bool:
+    return importlib.util.find_spec("yaml") is not None
 
 
 def _object(content: Any, path: Path) -> dict[str, Any]:
