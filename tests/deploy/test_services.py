@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -109,6 +110,15 @@ def processes(bench: Bench) -> list[int]:
     pid = guard_pid(bench.folder())
     assert pid is not None
     return tree(pid)
+
+
+def gone(pids: list[int]) -> None:
+    """For services that no command can end any more; the first process is the guard, which takes the others along."""
+    try:
+        eventually(lambda: not any(alive(pid) for pid in pids))
+    finally:
+        if alive(pids[0]):
+            os.kill(pids[0], signal.SIGKILL)
 
 
 def test_script_runs_with_its_model_and_goes_without_a_trace(bench: Bench) -> None:
@@ -280,6 +290,23 @@ def test_killed_guard_takes_everything_with_it_and_is_told(bench: Bench) -> None
     bench.services.restart("svc")
     assert bench.services.wait("svc").state is State.RUNNING
     assert bench.ask()[0] == 200
+
+
+def test_service_ends_when_its_folder_was_removed_and_a_part_dies(bench: Bench) -> None:
+    bench.deploy(PID)
+    pids = processes(bench)
+    shutil.rmtree(bench.home.services)
+    os.kill(pids[2], signal.SIGKILL)
+    gone(pids)
+    assert not bench.home.services.exists()
+
+
+def test_supervisor_whose_folder_was_removed_is_not_started_again(bench: Bench) -> None:
+    bench.deploy(PID)
+    pids = processes(bench)
+    shutil.rmtree(bench.home.services)
+    os.kill(pids[1], signal.SIGKILL)
+    gone(pids)
 
 
 def test_labels_change_without_a_restart(bench: Bench) -> None:

@@ -52,7 +52,7 @@ def _guard(folder: Path, ready: int) -> None:
             process.terminate()
             process.wait()
             raise
-        if status == 0:
+        if status == 0 or not folder.exists():  # without its folder nobody can reach the service any more
             return
         if time.monotonic() - started > STEADY_SECONDS:
             delay = FIRST_DELAY_SECONDS

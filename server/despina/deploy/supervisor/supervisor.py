@@ -18,8 +18,8 @@ from despina.deploy.supervisor.part import StartFailed
 
 log = logging.getLogger("despina.service")
 
-LOG_SECONDS = 600.0
-"""How often it is looked whether the log has grown too large."""
+LOOK_SECONDS = 600.0
+"""How often it is looked whether the log has grown too large, and the folder is still there."""
 
 SHOWN_LINES = 100
 """Enough for the tracebacks of a few workers that fail at once."""
@@ -46,7 +46,7 @@ class Supervisor:
             loop.add_signal_handler(number, self._stop.set)
         control = await listen(self._folder.path, self._answer)
         self._deploy()
-        self._watch_log()
+        self._look_after_folder()
         if ready is not None:
             os.close(ready)
         await self._stop.wait()
@@ -127,6 +127,8 @@ class Supervisor:
         self._set(replace(self._state, state=State.RUNNING, generation=kept, error=error, log=lines))
 
     def _part_changed(self, generation: Generation, reason: str | None) -> None:
+        if self._is_abandoned():  # most likely the part died of it, and so will its successors
+            return
         if generation is self._current and self._state.state in (State.RUNNING, State.UNKNOWN):
             state = State.RUNNING if reason is None else State.UNKNOWN
             self._set(replace(self._state, state=state, error=reason))
@@ -134,11 +136,22 @@ class Supervisor:
     def _keys(self, spec: ServiceSpec) -> Any:
         return self._folder.read_keys() if spec.deployment.keyed else None
 
-    def _watch_log(self) -> None:
+    def _look_after_folder(self) -> None:
+        if self._is_abandoned():
+            return
         # Not while a deployment is under way: its log begins at an offset.
         if self._state.state is not State.DEPLOYING:
             self._folder.rotate_log()
-        asyncio.get_running_loop().call_later(LOG_SECONDS, self._watch_log)
+        asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look_after_folder)
+
+    def _is_abandoned(self) -> bool:
+        """Ends the service when somebody removed its folder: no command could reach it any more."""
+        if self._folder.exists:
+            return False
+        if not self._stop.is_set():
+            log.error("the folder of service %s was removed; ending its processes", self._folder.name)
+            self._stop.set()
+        return True
 
     # The end
 
