@@ -159,3 +159,17 @@ def test_json_may_have_one_value_for_a_list_and_text_for_a_boolean() -> None:
 def test_json_that_is_no_configuration_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument, match="Invalid config override: "):
         parse_json(text)
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [(b"\xff\xfe\0b", "1:1 : expected UTF-8, found byte 0xff"), (b'name: "m"\n# \xe4', "2:3 : expected UTF-8, found")],
+)
+def test_file_that_is_not_utf_8_is_named_with_the_place(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes, where: str
+) -> None:
+    (tmp_path / "config.pbtxt").write_bytes(content)
+    with caplog.at_level(logging.ERROR), pytest.raises(UnreadableConfig) as caught:
+        read_config(tmp_path / "config.pbtxt")
+    assert caught.value.detail.startswith(where)
+    assert where in caplog.text

@@ -54,3 +54,14 @@ def test_missing_model_file_is_named_with_what_is_there(tmp_path: Path) -> None:
 def test_folder_with_leading_zeros_is_no_version(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="holds no model"):
         inspect_repository(write(tmp_path, file="01/model.onnx"))
+
+
+def test_link_that_leads_nowhere_is_called_that(tmp_path: Path) -> None:
+    registered = write(tmp_path)
+    file = registered / "triton" / "m" / "1" / "model.onnx"
+    file.unlink()
+    file.symlink_to("nowhere")
+    with pytest.raises(
+        InvalidArgument, match=r"m: version 1: .*/model\.onnx is a link to nowhere, which does not exist"
+    ):
+        inspect_repository(registered)

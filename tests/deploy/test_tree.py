@@ -73,6 +73,12 @@ def test_bad_links_are_refused(tmp_path: Path, target: str, message: str) -> Non
         read_tree(tmp_path / "models")
 
 
+def test_path_that_is_a_link_to_nothing_is_called_that(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").symlink_to("nowhere")
+    with pytest.raises(NotFound, match=r"model path .*model\.onnx is a link to nowhere, which does not exist"):
+        read_tree(tmp_path / "model.onnx")
+
+
 def test_what_is_neither_file_nor_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     os.mkfifo(tmp_path / "models" / "pipe")

@@ -65,11 +65,22 @@ def read_config(path: Path) -> ModelConfig:
 def parse_text(text: str | bytes) -> ModelConfig:
     """Parse the text format. Raises ValueError with line, column and reason."""
     config = ModelConfig()
+    if isinstance(text, bytes):
+        text = _decode(text)  # the parser would do it, but says nothing when it cannot
     try:
         _text_format.Parse(text, config)
     except (_text_format.ParseError, RecursionError) as error:
         raise ValueError(str(error)) from error
     return config
+
+
+def _decode(text: bytes) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError as error:
+        line = text.count(b"\n", 0, error.start) + 1
+        column = error.start - text.rfind(b"\n", 0, error.start)
+        raise ValueError(f"{line}:{column} : expected UTF-8, found byte 0x{text[error.start]:02x}") from None
 
 
 def parse_json(text: str) -> ModelConfig:

@@ -8,6 +8,7 @@ from despina.config.proto import ModelConfig
 from despina.config.read import parse_text
 from despina.config.stages import poll_stage
 from despina.deploy.layout import CONFIG, Layout, ModelFolder, find_repository
+from despina.deploy.tree import dangling
 from despina.errors import DespinaError, InvalidArgument
 
 
@@ -53,8 +54,11 @@ def _inspect(model: ModelFolder) -> Inspected:
 def _missing_files(model: ModelFolder) -> Iterator[str]:
     # With a configuration the file may have another name, or there may be none (an ensemble).
     for version in model.versions:
-        if not (model.directory / str(version) / "model.onnx").exists():
-            found = sorted(path.name for path in (model.directory / str(version)).iterdir())
+        path = model.directory / str(version) / "model.onnx"
+        if path.is_symlink() and not path.exists():
+            yield f"model {model.name}: version {version}: {dangling(path)}"
+        elif not path.exists():
+            found = sorted(other.name for other in path.parent.iterdir())
             yield (
                 f"model {model.name}: version {version} has no model.onnx and the model no {CONFIG} that names another "
                 f"file; found {', '.join(found) or 'nothing'}"

@@ -7,7 +7,8 @@ from despina.deploy.inspect import inspect_repository
 from despina.deploy.onnx_file import check_onnx_file
 from despina.deploy.record import ModelDescription, ModelRecord
 from despina.deploy.registry import Registry, check_description
-from despina.errors import InvalidArgument, NotFound
+from despina.deploy.tree import check_exists
+from despina.errors import InvalidArgument
 
 
 def parse_model_path(text: str) -> Path:
@@ -34,8 +35,7 @@ def register_checked(
         NotFound: there is nothing at `path`.
     """
     check_description(description)
-    if not path.exists():
-        raise NotFound(f"model path {path} does not exist")
+    check_exists(path)
     if description.framework == "Multi" and not child_paths:
         for line in inspect_repository(path.resolve()):
             progress(line)

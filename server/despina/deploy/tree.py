@@ -32,8 +32,7 @@ def read_tree(path: Path, child_paths: Sequence[str] = (), home: Path | None = N
         InvalidArgument: it is Despina's own folder, or it holds no files, or a link that leaves it, or something that
             is neither file nor folder.
     """
-    if not path.exists():
-        raise NotFound(f"model path {path} does not exist")
+    check_exists(path)
     root = path.resolve()
     own = None if home is None else home.resolve()
     if root.name == FOLDER or root == own:
@@ -49,6 +48,20 @@ def read_tree(path: Path, child_paths: Sequence[str] = (), home: Path | None = N
     if not any(entry.source for entry in entries):
         raise InvalidArgument(f"model path {path} holds no files")
     return entries
+
+
+def check_exists(path: Path) -> None:
+    """
+    Raises:
+        NotFound: there is nothing at a model path.
+    """
+    if not path.exists():
+        raise NotFound(f"model path {dangling(path)}" if path.is_symlink() else f"model path {path} does not exist")
+
+
+def dangling(link: Path) -> str:
+    """What is wrong with a link that leads nowhere, and what to do."""
+    return f"{link} is a link to {link.readlink()}, which does not exist; remove the link or restore its target"
 
 
 @dataclass(frozen=True, slots=True)
