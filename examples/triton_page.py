@@ -22,7 +22,8 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent / "model_repository"
 
 # %% The directory structure: models/triton/MODEL/VERSION/model.onnx
-os.chdir(tempfile.mkdtemp())
+work = tempfile.mkdtemp()
+os.chdir(work)
 shutil.copytree(REPOSITORY, "models/triton", ignore=shutil.ignore_patterns("*.py"))
 ws = Workspace.from_config()
 
@@ -123,3 +124,7 @@ print("ready with the new key:", status(ready, service.get_keys()[0]))
 # %% Delete
 service.delete()
 print(service.state)
+
+# %% Leave nothing behind
+os.chdir(HERE)
+shutil.rmtree(work)

@@ -434,6 +434,13 @@ def test_service_has_a_session_of_its_own(bench: Bench) -> None:
     assert os.getsid(processes(bench)[0]) != os.getsid(0)
 
 
+def test_a_source_directory_that_holds_the_home_is_refused(bench: Bench) -> None:
+    (bench.root / "score.py").write_text(PID)
+    with pytest.raises(InvalidArgument, match=r"source directory .* holds .*/home, which has the registry"):
+        bench.services.deploy(DeployRequest("svc", ["m"], inference=InferenceSpec("score.py", bench.root)))
+    assert bench.services.names() == []
+
+
 def test_middleware_services_that_start_at_once_get_servers_of_their_own(bench: Bench, repository: Path) -> None:
     pytest.importorskip("tritonclient.http")
     bench.registry.register(ModelDescription("m", "Multi"), repository)

@@ -11,7 +11,7 @@ from despina.deploy.deployment_config import DeploymentConfig
 from despina.deploy.environment import missing_packages
 from despina.deploy.folder import ServiceFolder
 from despina.deploy.gate.keys import Keys, make_keys, regenerate
-from despina.deploy.home import Home
+from despina.deploy.home import FOLDER, Home
 from despina.deploy.kubernetes.cluster import Cluster
 from despina.deploy.kubernetes.target import ComputeTargets
 from despina.deploy.places.in_cluster import InCluster, render
@@ -43,6 +43,7 @@ class Services:
             AlreadyExists: the name is taken and `overwrite` is false, or an operation is under way.
         """
         check_service_name(request.name)
+        self._check_source(request)
         request = in_its_place(request)
         folder = self._folder(request.name)
         place = self._place(folder, request.deployment)
@@ -68,6 +69,7 @@ class Services:
             NotFound: a model or the compute target does not exist.
         """
         check_service_name(request.name)
+        self._check_source(request)
         request = in_its_place(request)
         name = request.deployment.compute_target_name
         if name is None:
@@ -80,6 +82,17 @@ class Services:
             progress(f"warning: {warning}")
         keys = _keys(spec.deployment, before.keys)
         return render(NewGeneration(spec, records, request.inference, keys), target, directory, progress)
+
+    def _check_source(self, request: DeployRequest) -> None:
+        """A source directory is copied as a whole, but for folders called `.despina`."""
+        if request.inference is None:
+            return
+        source, home = request.inference.source_directory.resolve(), self._home.directory.resolve()
+        if home.is_relative_to(source) and FOLDER not in home.relative_to(source).parts:
+            raise InvalidArgument(
+                f"source directory {source} holds {home}, which has the registry and the keys of services: name a "
+                "folder with nothing but the scripts, or set DESPINA_HOME to one elsewhere"
+            )
 
     def wait(self, name: str, progress: Say = quiet) -> ServiceState:
         """Returns when the service runs or has failed."""
