@@ -27,6 +27,8 @@ VALUE_DEPENDENT = frozenset(
         *("Range", "ConstantOfShape", "Expand", "Tile", "Resize", "Upsample", "OneHot", "Pad", "TopK"),
         *("NonZero", "Unique", "Compress", "NonMaxSuppression", "RoiAlign", "StringSplit", "RegexFullMatch"),
         *("EyeLike", "Bernoulli", "Multinomial", "TfIdfVectorizer", "StringNormalizer", "StringConcat"),
+        *("HannWindow", "HammingWindow", "BlackmanWindow", "MelWeightMatrix", "DFT", "STFT"),
+        *("AffineGrid", "CenterCropPad", "Col2Im", "MaxUnpool", "ImageDecoder"),
     }
 )
 """Operators whose work depends on the values they see, or on strings of any length."""
