@@ -1,9 +1,10 @@
 """Execution with IO binding: on a GPU, and on the CPU where a tensor has no numpy dtype (BF16).
 
-Host memory is bound as it is, and ONNX Runtime copies to and from the GPU inside the run, on its stream and without the
-GIL. From pinned memory that copy runs at the speed of the bus, so batches are gathered in pinned buffers, and outputs
-of known shape land in pinned buffers too, from which they are copied into fresh arrays: the caller keeps those. An
-execution ends with its stream synchronised, so one set of buffers is enough; to overlap copies with computation give
+Host memory is bound as it is. ONNX Runtime copies an input to the GPU when it is *bound* (`IOBinding::BindInput` calls
+`CopyOneInputAcrossDevices`), waiting for that with the GIL, and outputs to the host inside the run, on its stream and
+without the GIL. From pinned memory a copy runs at the speed of the bus, so batches are gathered in pinned buffers, and
+outputs of known shape land in pinned buffers too, from which they are copied into fresh arrays: the caller keeps those.
+An execution ends with its stream synchronised, so one set of buffers is enough; to overlap copies with computation give
 the model two instances, with `share_session` on one set of weights.
 """
 
@@ -56,9 +57,13 @@ class BoundInstance:
         except (KeyError, TypeError, ValueError) as error:
             raise refused_inputs(batch, self._inputs, error) from error
         names = tuple(self._outputs) if batch.outputs is None else batch.outputs
+        # ONNX Runtime leaves a buffer bound for an output that *is* an input as it was, and hands out the input itself
+        # where none is bound.
+        passed = {name: feed[name].copy() for name in names if name in feed}
+        computed = [name for name in names if name not in passed]
         input_end_ns = time.monotonic_ns()
-        values = self._run_expecting_shapes(feed, names, batch.rows)
-        return Execution(values, input_end_ns, time.monotonic_ns())
+        values = self._run_expecting_shapes(feed, computed, batch.rows) if computed else {}
+        return Execution({**values, **passed}, input_end_ns, time.monotonic_ns())
 
     def close(self) -> None:
         """Let go of the session, then of the buffers."""

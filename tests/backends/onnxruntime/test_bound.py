@@ -126,3 +126,19 @@ def test_which_output_shapes_follow_from_the_rows(write_model: Write) -> None:
     outputs = load(LoadOptions("m", write_model(graph))).outputs
     predictable = {name: is_predictable(tensor) for name, tensor in outputs.items()}
     assert predictable == {"A": True, "B": False, "C": False, "D": True}
+
+
+@pytest.mark.parametrize("shape", ["N,3", "N,K"])
+@pytest.mark.parametrize("used", ["", "float[N,3] Z"])
+def test_an_output_that_is_an_input_is_a_copy_of_it(write_model: Write, shape: str, used: str) -> None:
+    node, output = ("Z = Neg(S)", ", float[N,K] Z") if used else ("", "")
+    graph = f"g (float[{shape}] S, bfloat16[N,2] X) => (float[{shape}] S, bfloat16[N,2] Y{output})"
+    instance = load(LoadOptions("m", write_model(f"{graph} {{ Y = Identity(X) {node} }}"))).instance(Device("CPU"))
+    assert isinstance(instance, BoundInstance)
+    bits = np.zeros((1, 2), np.uint16)
+    given: list[list[Array]] = [[np.full((1, 3), row + n, np.float32) for row in range(n)] for n in (2, 2, 1)]
+    got = [instance.execute(Batch({"S": s, "X": [bits] * len(s)}, len(s))).outputs["S"] for s in given]
+    assert [array.tolist() for array in got] == [np.concatenate(s).tolist() for s in given]
+    assert not any(np.shares_memory(got[2], part) for part in given[2])
+    only = instance.execute(Batch({"S": given[2], "X": [bits]}, 1, ("S",))).outputs
+    assert {name: array.tolist() for name, array in only.items()} == {"S": [[1, 1, 1]]}
