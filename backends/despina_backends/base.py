@@ -61,6 +61,7 @@ class LoadOptions:
     the number of instances the server is going to create on CPU, for dividing the cores among them, all but
     `spare_cores`; where nobody asked for so many, `cpu_instances_asked` is False, and a backend may have a
     `cpu_instances` that is lower.
+    `first_gpu` is the GPU of the first instance on one.
     `accelerators` holds (name, parameters) per requested execution accelerator, for "CPU" and "GPU" instances.
     `inputs` and `outputs` are the tensors the configuration names, as a model would declare them; a configuration that
     is completed from the model may name none.
@@ -77,6 +78,7 @@ class LoadOptions:
     pinned_input: bool = True
     pinned_output: bool = True
     cpu_instance_count: int = 1
+    first_gpu: int = 0
     cpu_instances_asked: bool = True
     spare_cores: int = 0
     inputs: Sequence[TensorMetadata] = ()

@@ -10,6 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.gpu_box.problem import Problem
+from benchmarks.places import HERE
+
+SOURCES = tuple(str(HERE.parent / folder) for folder in ("server", "backends"))
+"""Despina itself, which need not be installed there."""
 
 NEEDED = ("libcudart", "libcublas", "libcublasLt", "libcudnn")
 _SONAME = re.compile(r"(?P<name>lib\w+)\.so\.(?P<major>\d+)(\.\d+)*$")
@@ -52,7 +56,7 @@ def environment(target: Path, folders: Sequence[Path], base: Mapping[str, str] =
     """The environment of processes that use the GPU: packages from `target` first, libraries found, no telemetry."""
     return {
         **base,
-        "PYTHONPATH": _joined([str(target)], base.get("PYTHONPATH")),
+        "PYTHONPATH": _joined([str(target), *SOURCES], base.get("PYTHONPATH")),
         "LD_LIBRARY_PATH": _joined([str(folder) for folder in folders], base.get("LD_LIBRARY_PATH")),
         "ORT_DISABLE_TELEMETRY": "1",
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",

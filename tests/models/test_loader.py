@@ -291,3 +291,9 @@ def test_gpu_instances_are_warm_at_every_batch_size_and_statistics_do_not_count_
     ]
     assert loaded.warmup == ()
     loaded.close()
+
+
+def test_a_backend_hears_on_which_gpu_its_first_instance_will_be(tmp_path, double):
+    put(tmp_path, "max_batch_size: 4 instance_group [ { kind: KIND_GPU gpus: 2 }, { kind: KIND_GPU gpus: 1 } ]")
+    load(tmp_path, gpus=(0, 1, 2)).close()
+    assert double.options.first_gpu == 2

@@ -1,9 +1,11 @@
 import ctypes
+import os
+from typing import Any
 
 import pytest
 
 from despina.errors import DespinaError
-from despina.shared_memory.cuda import CudaError, CudaOpener
+from despina.shared_memory.cuda import CudaDriver, CudaError, CudaOpener
 
 
 class FakeDriver:
@@ -85,3 +87,53 @@ def test_without_a_driver_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(DespinaError) as error:
         CudaOpener()("r", b"h" * 64, 0, 8)
     assert error.value.message == "failed to register CUDA shared memory region: 'r', GPUs not supported"
+
+
+class LazyCuda:
+    """libcuda whose copies to a GPU arrive when the stream is waited for: what is documented for pageable memory."""
+
+    def __init__(self) -> None:
+        self.memory = bytearray(16)
+        self.on_the_way: list[tuple[int, bytes]] = []
+
+    def __getattr__(self, name: str) -> object:
+        return lambda *_: 0
+
+    def cuDeviceGetCount(self, count: Any) -> int:  # noqa: N802
+        count._obj.value = 1
+        return 0
+
+    def cuMemcpyHtoD_v2(self, address: Any, data: bytes, size: Any) -> int:  # noqa: N802
+        self.on_the_way.append((address.value, data[: size.value]))
+        return 0
+
+    def cuStreamSynchronize(self, stream: Any) -> int:  # noqa: N802
+        assert stream.value is None
+        while self.on_the_way:
+            address, data = self.on_the_way.pop()
+            self.memory[address : address + len(data)] = data
+        return 0
+
+
+def test_what_is_written_has_arrived_when_the_client_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = LazyCuda()
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: cuda)
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    driver = CudaDriver()
+    driver.copy_in(0, 4, b"abc")
+    assert bytes(cuda.memory[4:7]) == b"abc"
+
+
+def test_gpus_are_counted_as_onnx_runtime_and_nvml_count_them_even_if_the_driver_is_needed_here_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    orders: list[str | None] = []
+
+    def load(_name: str) -> LazyCuda:
+        orders.append(os.environ.get("CUDA_DEVICE_ORDER"))
+        return LazyCuda()
+
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    CudaDriver()
+    assert orders == ["PCI_BUS_ID"]

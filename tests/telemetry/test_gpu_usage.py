@@ -1,3 +1,6 @@
+import ctypes
+from typing import Any
+
 import pytest
 
 from despina.telemetry.gpu_usage import GpuUsage, visible_indices
@@ -54,3 +57,28 @@ def test_energy_counts_from_the_start_and_readings_are_kept_for_the_interval() -
 def test_a_missing_library_is_an_error_with_a_name() -> None:
     with pytest.raises(NvmlError):
         CtypesNvml("libdespina-no-such-nvml.so.1")
+
+
+def test_a_gpu_that_this_process_may_not_use_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_permission = 4
+
+    class Library:
+        """NVML of a machine with three GPUs, of which a container got the second."""
+
+        def __getattr__(self, name: str) -> object:
+            return lambda *_: 0
+
+        def nvmlDeviceGetCount_v2(self, count: Any) -> int:  # noqa: N802
+            count._obj.value = 3
+            return 0
+
+        def nvmlDeviceGetHandleByIndex_v2(self, index: Any, handle: Any) -> int:  # noqa: N802
+            handle._obj.value = 1 + index.value
+            return 0 if index.value == 1 else no_permission
+
+        def nvmlDeviceGetUUID(self, handle: Any, text: Any, _size: Any) -> int:  # noqa: N802
+            text.value = f"GPU-{handle.value}".encode()
+            return 0
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: Library())
+    assert CtypesNvml().uuids() == ["GPU-2"]

@@ -1,6 +1,5 @@
 """A loaded model version: its metadata, and a session per instance."""
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,22 +18,19 @@ from despina_backends.onnxruntime.metadata import tensors
 from despina_backends.onnxruntime.options import enough_cpu_instances, run_options, session_options
 from despina_backends.onnxruntime.parameters import own_boolean
 from despina_backends.onnxruntime.providers import CUDA, Provider, execution_providers
-from despina_backends.onnxruntime.session import Session
+from despina_backends.onnxruntime.session import CREATION, Session
 
 SHARE_SESSION = "share_session"
 """Parameter of the configuration: instances on one device share a session. A session may run on several threads, each
 run on a stream of its own, so on a GPU the second instance copies its batch in while the first computes, and there is
 one copy of the weights. Kernels with a state per node (convolutions) take turns."""
 
-# Concurrent creation races where sessions register custom operators, and each would take all cores to optimise.
-_CREATION = threading.Lock()
-
 
 class OnnxRuntimeBackend:
     """One model file.
 
-    The model is loaded at once, for the device the first instance is expected on (the first GPU if none is planned on
-    CPU), and that first instance takes over the session. `inputs` are the tensors every execution needs;
+    The model is loaded at once, for the CPU, or the first GPU that is planned if the CPU is not, and the first
+    instance there takes over the session. `inputs` are the tensors every execution needs;
     `initializers` are those with a default in the model, which an execution may override. `cpu_instances` is how many
     instances share the cores; a model with loops may be unable to use more than one, and gets as many as are offered.
     """
@@ -45,7 +41,7 @@ class OnnxRuntimeBackend:
         self.cpu_instances = enough_cpu_instances(options) if self.steady else options.cpu_instance_count
         self._options = options = replace(options, cpu_instance_count=self.cpu_instances)
         self._runtime = runtime
-        self._spare_device = Device("CPU") if options.cpu_instance_count else Device("GPU")
+        self._spare_device = Device("CPU") if options.cpu_instance_count else Device("GPU", options.first_gpu)
         session = self._create(self._spare_device)
         self.inputs: Mapping[str, TensorMetadata] = tensors(session.get_inputs())
         self.outputs: Mapping[str, TensorMetadata] = tensors(session.get_outputs())
@@ -85,8 +81,10 @@ class OnnxRuntimeBackend:
     def _session(self, device: Device) -> Session:
         if device in self._shared:
             return self._shared[device]
-        spare, self._spare = self._spare, None
-        session = spare if spare is not None and device == self._spare_device else self._create(device)
+        if self._spare is not None and device == self._spare_device:
+            session, self._spare = self._spare, None
+        else:
+            session = self._create(device)
         if self._shares:
             self._shared[device] = session
         return session
@@ -94,7 +92,7 @@ class OnnxRuntimeBackend:
     def _create(self, device: Device) -> Session:
         providers = execution_providers(self._options, device)
         self._check_available(providers, device)
-        with _CREATION:
+        with CREATION:
             try:
                 created = self._runtime.InferenceSession(
                     str(self._path),
@@ -143,7 +141,7 @@ class OnnxRuntimeBackend:
         if cudart is None:
             return PageableMemory(), PageableMemory()
         pinned = (self._options.pinned_input, self._options.pinned_output)
-        into, out = (PinnedMemory(cudart) if wanted else PageableMemory() for wanted in pinned)
+        into, out = (PinnedMemory(cudart, device.id) if wanted else PageableMemory() for wanted in pinned)
         return into, out
 
 

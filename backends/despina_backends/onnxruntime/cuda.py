@@ -18,6 +18,7 @@ class Cudart(Protocol):
     """The functions of libcudart used here, under its own names (hence the noqa). They return 0 on success."""
 
     def cudaGetDeviceCount(self, count: Any, /) -> int: ...  # noqa: N802
+    def cudaSetDevice(self, device: Any, /) -> int: ...  # noqa: N802
     def cudaHostAlloc(self, pointer: Any, size: Any, flags: Any, /) -> int: ...  # noqa: N802
     def cudaFreeHost(self, pointer: Any, /) -> int: ...  # noqa: N802
 
@@ -65,13 +66,19 @@ class PinnedMemory:
 
     pinned = True
 
-    def __init__(self, cudart: Cudart) -> None:
+    def __init__(self, cudart: Cudart, device: int = 0) -> None:
         self._cudart = cudart
+        self._device = device
         self._pointers: list[ctypes.c_void_p] = []
 
     def bytes(self, count: int) -> NDArray[np.uint8]:
         pointer = ctypes.c_void_p()
-        failed = not count or self._cudart.cudaHostAlloc(ctypes.byref(pointer), ctypes.c_size_t(count), _PORTABLE)
+        # Of a thread that never chose one the current device is GPU 0, where the call would set up a context.
+        failed = (
+            not count
+            or self._cudart.cudaSetDevice(self._device)
+            or self._cudart.cudaHostAlloc(ctypes.byref(pointer), ctypes.c_size_t(count), _PORTABLE)
+        )
         if failed or not pointer.value:
             return np.empty(count, np.uint8)
         self._pointers.append(pointer)

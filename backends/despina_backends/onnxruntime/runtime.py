@@ -5,9 +5,11 @@ telemetry is switched off unless the environment has `DESPINA_ORT_TELEMETRY=1`, 
 is raised, and said in the answer to whom it concerns.
 """
 
+import contextlib
 import functools
 import importlib
 import os
+import sys
 from collections.abc import Callable, Collection, MutableMapping
 from importlib import metadata, util
 from types import ModuleType
@@ -31,8 +33,9 @@ def load_runtime() -> ModuleType:
     runtime.set_default_logger_severity(FATAL)
     if "onnxruntime-gpu" in packages:
         # The CUDA libraries that pip installs are not on the loader's path. This only prints when it fails; a session
-        # that did not get its GPU is found out when it is created.
-        runtime.preload_dlls()
+        # that did not get its GPU is found out when it is created. The standard output is the caller's.
+        with contextlib.redirect_stdout(sys.stderr):
+            runtime.preload_dlls()
     return runtime
 
 

@@ -1,10 +1,16 @@
 """The part of ONNX Runtime's session that instances use; what a test double has to offer."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from despina_backends.base import Array
 from despina_backends.onnxruntime.metadata import NodeArg
+
+CREATION = threading.Lock()
+"""Held while a session is created, because concurrent creation races where sessions register custom operators, and each
+would take all cores to optimise; and while a CUDA graph is recorded, because CUDA then refuses the allocations and
+blocking copies of every other thread (`cudaStreamCaptureModeGlobal`), and the recording fails with them."""
 
 
 class Value(Protocol):

@@ -212,6 +212,7 @@ def load_options(
         pinned_input=optimization.input_pinned_memory.enable,
         pinned_output=optimization.output_pinned_memory.enable,
         cpu_instance_count=sum(placed.device.kind == "CPU" for placed in placements(config)),
+        first_gpu=next((placed.device.id for placed in placements(config) if placed.device.kind == "GPU"), 0),
         cpu_instances_asked=instances_asked,
         inputs=tuple(declared(config, tensor, tensor.optional) for tensor in config.input),
         outputs=tuple(declared(config, tensor) for tensor in config.output),

@@ -5,6 +5,7 @@ the first region is registered.
 """
 
 import ctypes
+import os
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -98,6 +99,8 @@ class CudaDriver:
 
     def __init__(self) -> None:
         """Raises OSError where there is no driver, CudaError where there is no GPU."""
+        # Read by the driver's first call in a process, which may be this one. See `onnxruntime.runtime`.
+        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
         self._cuda = ctypes.CDLL("libcuda.so.1")
         self._contexts: dict[int, ctypes.c_void_p] = {}
         self._call("cuInit", 0)
@@ -154,3 +157,6 @@ class CudaDriver:
     def copy_in(self, device: int, address: int, data: bytes | memoryview) -> None:
         with self._current(device):
             self._call("cuMemcpyHtoD_v2", ctypes.c_uint64(address), bytes(data), ctypes.c_size_t(len(data)))
+            # From pageable memory that call returns once the bytes are in a buffer of the driver: the client, who is
+            # another process and looks at the memory when he has the answer, could still find what was there before.
+            self._call("cuStreamSynchronize", ctypes.c_void_p())

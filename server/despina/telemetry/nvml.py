@@ -77,9 +77,12 @@ class CtypesNvml:
         count = ctypes.c_uint()
         self._check("nvmlDeviceGetCount_v2", ctypes.byref(count))
         handles = [ctypes.c_void_p() for _ in range(count.value)]
-        for index, handle in enumerate(handles):
-            self._check("nvmlDeviceGetHandleByIndex_v2", ctypes.c_uint(index), ctypes.byref(handle))
-        return handles
+        # The count includes GPUs that this process may not talk to (NVML_ERROR_NO_PERMISSION); CUDA leaves them out.
+        return [
+            handle
+            for index, handle in enumerate(handles)
+            if self._succeeds("nvmlDeviceGetHandleByIndex_v2", ctypes.c_uint(index), ctypes.byref(handle))
+        ]
 
     def _uuid(self, handle: ctypes.c_void_p) -> str:
         buffer = ctypes.create_string_buffer(_UUID_BYTES)

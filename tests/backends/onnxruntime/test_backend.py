@@ -27,6 +27,7 @@ class FakeRuntime:
         self.got = got
         self.available = available or ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
         self.created: list[list[str]] = []
+        self.devices: list[str] = []
         self.options: list[Any] = []
 
     def get_available_providers(self) -> Sequence[str]:
@@ -38,6 +39,7 @@ class FakeRuntime:
         session = self.real.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         names = [name for name, _ in providers]
         self.created.append(names)
+        self.devices.append(providers[0][1].get("device_id", "CPU"))
         self.options.append(options)
         session.get_providers = lambda: self.got or names
         return session
@@ -89,6 +91,27 @@ def test_first_instance_takes_over_the_session_that_was_loaded(write_model: Writ
     assert len(runtime.created) == 2
     batch = Batch({"X": [np.ones((1, 2), np.float32)]}, rows=1)
     assert first.execute(batch).outputs["Y"].tolist() == second.execute(batch).outputs["Y"].tolist() == [[-1, -1]]
+
+
+def test_model_for_another_gpu_is_never_loaded_on_the_first(
+    write_model: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "open_cudart", lambda _: None)
+    runtime = FakeRuntime()
+    backend = runtime.backend(write_model(NEG), cpu_instance_count=0, first_gpu=3)
+    backend.instance(Device("GPU", 3))
+    assert runtime.devices == ["3"]
+
+
+def test_session_that_was_loaded_waits_for_the_first_instance_on_its_device(
+    write_model: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "open_cudart", lambda _: None)
+    runtime = FakeRuntime()
+    backend = runtime.backend(write_model(NEG), cpu_instance_count=1)
+    backend.instance(Device("GPU", 0))
+    backend.instance(Device("CPU"))
+    assert runtime.devices == ["CPU", "0"]
 
 
 def test_closed_backend_has_dropped_its_session_but_instances_live_on(write_model: Write) -> None:

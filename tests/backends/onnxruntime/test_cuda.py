@@ -11,13 +11,20 @@ class FakeCudart:
 
     def __init__(self, *, status: int = 0, gpus: int = 2) -> None:
         self.status, self.gpus = status, gpus
+        self.current = 0
+        self.allocated_on: list[int] = []
         self.blocks: dict[int, Any] = {}
 
     def cudaGetDeviceCount(self, count: Any, /) -> int:  # noqa: N802
         count._obj.value = self.gpus
         return self.status
 
+    def cudaSetDevice(self, device: Any, /) -> int:  # noqa: N802
+        self.current = device
+        return self.status
+
     def cudaHostAlloc(self, pointer: Any, size: Any, flags: Any, /) -> int:  # noqa: N802
+        self.allocated_on.append(self.current)
         if self.status == 0:
             block = ctypes.create_string_buffer(size.value)
             self.blocks[ctypes.addressof(block)] = block
@@ -78,3 +85,11 @@ def test_nothing_is_allocated_for_nothing() -> None:
     cudart = FakeCudart()
     assert PinnedMemory(cudart).bytes(0).size == 0
     assert cudart.blocks == {}
+
+
+def test_pinned_memory_is_allocated_with_the_instances_gpu_current() -> None:
+    cudart = FakeCudart()
+    memory = PinnedMemory(cudart, 1)
+    memory.bytes(1)
+    assert cudart.allocated_on == [1]
+    memory.close()

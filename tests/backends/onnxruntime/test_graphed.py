@@ -12,6 +12,7 @@ from despina_backends.base import BackendError, Batch, Device, LoadOptions, Tens
 from despina_backends.onnxruntime.graphed import GraphInstance, bucket_sizes, check_graphable, wants_graphs
 from despina_backends.onnxruntime.metadata import tensors
 from despina_backends.onnxruntime.runtime import load_runtime
+from despina_backends.onnxruntime.session import CREATION
 
 Write = Callable[[str], Path]
 GRAPH = "g (float[N,2] X, int64[N,2] I) => (float[N,2] Y, int64[N,2] J) { Y = Neg(X)  J = Abs(I) }"
@@ -32,9 +33,11 @@ class Watched:
         return getattr(self._session, name)
 
 
-def graphed(path: Path, sizes: tuple[int, ...] = (1, 2, 4)) -> tuple[GraphInstance, Watched]:
+def graphed(
+    path: Path, sizes: tuple[int, ...] = (1, 2, 4), watched: type[Watched] = Watched
+) -> tuple[GraphInstance, Watched]:
     runtime: Any = load_runtime()
-    session = Watched(runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"]))
+    session = watched(runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"]))
     inputs, outputs = tensors(session.get_inputs()), tensors(session.get_outputs())
     return GraphInstance(session, inputs, outputs, sizes, runtime, Device("GPU"), "cpu"), session
 
@@ -49,8 +52,39 @@ def test_a_batch_runs_in_the_smallest_bucket_it_fits_and_gets_its_own_rows(write
     results = [instance.execute(batch(rows, rows)).outputs for rows in (1, 3, 2, 4, 3)]
     assert [result["Y"].tolist() for result in results] == [[[-n, -n]] * n for n in (1, 3, 2, 4, 3)]
     assert results[1]["J"].tolist() == [[3, 3]] * 3
-    assert [graph for graph, _ in session.runs] == ["1", "4", "2", "4", "4"]
+    # The first three recorded.
+    assert [graph for graph, _ in session.runs] == ["1", "2", "4", "1", "4", "2", "4", "4"]
     instance.close()
+
+
+def test_every_graph_is_recorded_before_there_is_a_request_and_while_no_session_is_created(write_model: Write) -> None:
+    class Locked(Watched):
+        def run_with_iobinding(self, binding: Any, run_options: Any) -> None:
+            assert CREATION.locked()
+            super().run_with_iobinding(binding, run_options)
+
+    instance, session = graphed(write_model(GRAPH), (1, 2, 3), Locked)
+    assert [graph for graph, _ in session.runs] == ["1", "2", "3"]
+    assert not CREATION.locked()
+    instance.close()
+
+
+def test_a_graph_that_cannot_be_recorded_is_an_error_of_the_load(write_model: Write) -> None:
+    class Failing(Watched):
+        def run_with_iobinding(self, binding: Any, run_options: Any) -> None:
+            raise RuntimeError("Error in execution: CUDA failure 900: operation not permitted when stream is capturing")
+
+    with pytest.raises(BackendError, match=r"^onnx runtime error 6: CUDA failure 900: operation not permitted"):
+        graphed(write_model(GRAPH), (1,), Failing)
+    assert not any(thread.name.startswith("cuda-graph") for thread in threading.enumerate())
+
+
+def test_buckets_for_which_there_is_no_memory_are_an_error_of_the_load(write_model: Write) -> None:
+    runtime: Any = load_runtime()
+    session = runtime.InferenceSession(str(write_model(GRAPH)), providers=["CPUExecutionProvider"])
+    inputs, outputs = tensors(session.get_inputs()), tensors(session.get_outputs())
+    with pytest.raises(BackendError, match=r"^onnx runtime error "):
+        GraphInstance(session, inputs, outputs, (1,), runtime, Device("GPU"), "cuda")
 
 
 def test_all_runs_happen_on_one_thread_whoever_asks(write_model: Write) -> None:

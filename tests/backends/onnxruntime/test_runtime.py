@@ -5,6 +5,7 @@ from importlib import metadata
 import pytest
 
 from despina_backends.base import BackendError
+from despina_backends.onnxruntime import runtime
 from despina_backends.onnxruntime.runtime import (
     check_packages,
     installed_packages,
@@ -82,3 +83,20 @@ except BackendError as error:
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.startswith("unable to set up the global thread pool: ")
     assert share_thread_pool.cache_info().currsize == 0
+
+
+def test_what_preloading_prints_is_not_on_the_standard_output(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Runtime:
+        def set_default_logger_severity(self, _severity: int) -> None:
+            pass
+
+        def preload_dlls(self) -> None:
+            print("Failed to load libcublas.so.13")
+
+    monkeypatch.setattr(runtime, "installed_packages", lambda: frozenset({"onnxruntime-gpu"}))
+    monkeypatch.setattr(runtime.importlib, "import_module", lambda _: Runtime())
+    load_runtime.__wrapped__()
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "Failed to load libcublas.so.13\n")

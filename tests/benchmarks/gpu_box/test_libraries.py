@@ -34,5 +34,7 @@ def test_another_major_version_of_cuda_is_a_problem(
 
 def test_processes_find_packages_and_libraries_first() -> None:
     env = environment(Path("/t"), [Path("/a"), Path("/b")], {"LD_LIBRARY_PATH": "/c", "HOME": "/h"})
-    assert (env["PYTHONPATH"], env["LD_LIBRARY_PATH"], env["HOME"]) == ("/t", "/a:/b:/c", "/h")
+    packages, *sources = env["PYTHONPATH"].split(":")
+    assert (packages, env["LD_LIBRARY_PATH"], env["HOME"]) == ("/t", "/a:/b:/c", "/h")
+    assert [path.name for path in map(Path, sources) if path.is_dir()] == ["server", "backends"]
     assert env["ORT_DISABLE_TELEMETRY"] == "1"
