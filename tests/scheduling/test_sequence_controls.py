@@ -106,3 +106,8 @@ def test_requests_that_cannot_belong_to_a_sequence(datatype, pending, message) -
 @pytest.mark.parametrize("correlation_id", [1, 2**64 - 1, "a"])
 def test_without_a_correlation_control_any_id_will_do(correlation_id) -> None:
     check_sequence_request(replace(PLAN, correlation=None), request(correlation_id))
+
+
+def test_a_correlation_id_is_the_bytes_that_were_sent() -> None:
+    plan = replace(PLAN, flags=(), correlation=CorrelationControl("ID", "BYTES"))
+    assert Controls(plan).of(request("\udcff"))["ID"].item() == b"\xff"

@@ -1,7 +1,7 @@
 import pytest
 from sequences import SequenceStage, oldest
 
-from despina.errors import InvalidArgument
+from despina.errors import Cancelled, InvalidArgument
 
 
 def submit(stage, *sequences, flags="s") -> None:
@@ -175,3 +175,15 @@ def test_statistics_count_requests(clock) -> None:
     statistics = stage.statistics
     assert (statistics.success.count, statistics.inference_count, statistics.execution_count) == (3, 3, 1)
     assert list(statistics.batches) == [3]
+
+
+def test_what_follows_a_request_that_is_given_up_does_not_run_without_it(clock) -> None:
+    stage = SequenceStage(clock, oldest(4))
+    submit(stage, 1)
+    gone = stage.submit(2, 10, "s")
+    following = [stage.submit(2, 20), stage.submit(2, 30)]
+    stage.scheduler.request_gone(gone)
+    stage.finish_all()
+    assert stage.ran == [[1]]
+    assert [type(pending.error) for pending in following] == [Cancelled] * 2
+    assert not stage.scheduler.busy

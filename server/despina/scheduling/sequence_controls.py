@@ -39,7 +39,7 @@ class Controls:
 
     def _correlation_tensor(self, control: CorrelationControl, correlation_id: int | str) -> Array:
         if isinstance(correlation_id, str):
-            return np.full(self._shape, correlation_id.encode(), object)
+            return np.full(self._shape, correlation_id.encode("utf-8", "surrogateescape"), object)
         bits, dtype = _BITS[control.datatype]
         cut = correlation_id & int(np.iinfo(bits).max)
         return np.full(self._shape, cut, bits).view(dtype)

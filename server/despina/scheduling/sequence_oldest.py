@@ -90,7 +90,9 @@ class OldestInstance:
             step.slot.in_flight = False
         self._formed = deque(batch for batch in self._formed if batch.steps)
         for step in taken:
-            self.arrived(step.slot)
+            # What else waits of the sequence itself is given up, too; its slot may be another's already.
+            if step.slot.sequence is not sequence:
+                self.arrived(step.slot)
         return [step.pending for step in taken]
 
     def _remove(self, step: Step) -> None:
