@@ -124,3 +124,44 @@ def test_the_explanation_tells_the_number_of_parts(make_stage) -> None:
     stage.finish_all()
     assert large.response_parameters["request_parts"] == 2
     assert large.response_parameters["batch_rows"] == 2
+
+
+class AtOnce:
+    """A batcher whose instance runs on the loop's thread as soon as there is enough."""
+
+    busy = False
+
+    def __init__(self, *outcomes: Exception | None) -> None:
+        self._outcomes = list(outcomes)
+
+    def submit(self, pending: Pending) -> None:
+        error = self._outcomes.pop(0)
+        if error is None:
+            pending.succeed({"OUT": pending.inputs["IN"]})
+        elif isinstance(error, Unavailable):
+            raise error
+        else:
+            pending.fail(error)
+
+    def request_gone(self, pending: Pending) -> None: ...
+
+    def when_idle(self, callback: object) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def submit_at_once(*outcomes: Exception | None) -> list[Pending]:
+    answered: list[Pending] = []
+    values = np.arange(10, dtype=np.float32).reshape(10, 1)
+    Oversize(AtOnce(*outcomes), "m", 4).submit(Pending({"IN": values}, 10, answered.append))
+    return answered
+
+
+def test_parts_that_are_answered_at_once_are_all_there() -> None:
+    (answered,) = submit_at_once(None, None, None)
+    assert answered.results["OUT"].ravel().tolist() == list(range(10))
+
+
+def test_a_part_that_fails_at_once_fails_the_whole_and_no_other_is_sent() -> None:
+    (answered,) = submit_at_once(Internal("no"), Unavailable("full"))
+    assert str(answered.error) == "no"

@@ -89,8 +89,11 @@ class _Split:
         self._expected = -(-rows // size)
         for begin in range(0, rows, size):
             part = self._part(begin, min(begin + size, rows))
-            batcher.submit(part)
+            # It may be answered before `submit` returns, and with it all of them.
             self.parts.append(part)
+            batcher.submit(part)
+            if self.over:
+                return
 
     def _part(self, begin: int, end: int) -> Pending:
         whole = self._whole
