@@ -117,3 +117,13 @@ def test_the_one_row_of_a_model_without_a_batch_dimension_is_one_prediction() ->
     brain = OutputTensor("h", "BF16", np.array([0x3F80], np.uint16))
     assert predictions(request, [half], False) == {"predictions": [[0.5]]}
     assert predictions(request, [brain], False) == {"predictions": [[1.0]]}
+
+
+def test_integers_on_both_sides_of_2_to_the_63_stay_what_they_are() -> None:
+    large = {"x": V1Input("UINT64", (2,))}
+    assert tensors(read({"instances": [[1, 1 << 63], [2, 3]]}, large))["x"][2] == [1, 1 << 63, 2, 3]
+
+
+def test_what_is_no_base64_is_the_clients_error() -> None:
+    with pytest.raises(DespinaError, match="expects strings"):
+        read({"instances": [{"b64": "\u1234"}]}, {"x": V1Input("BYTES", (1,))})

@@ -5,7 +5,6 @@ batch; a model with several inputs gets objects with one member per input, one w
 """
 
 import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -117,6 +116,8 @@ def _numbers(model: str, name: str, value: Json, datatype: Datatype) -> Array:
         array = np.array(value)
     except ValueError:
         raise InvalidArgument(f"input '{name}' for model '{model}' is not rectangular: rows differ in length") from None
+    if datatype.kind == "unsigned" and array.dtype.kind == "f":
+        array = _exact(value, array)
     if array.size and array.dtype.kind not in _KINDS[datatype.kind]:
         raise InvalidArgument(f"input '{name}' for model '{model}' expects {datatype.name} values")
     with np.errstate(over="ignore"):
@@ -124,6 +125,13 @@ def _numbers(model: str, name: str, value: Json, datatype: Datatype) -> Array:
     if datatype.kind in ("unsigned", "signed") and not np.array_equal(converted, array):
         raise InvalidArgument(f"input '{name}' for model '{model}' has values that {datatype.name} cannot hold")
     return converted
+
+
+def _exact(value: Json, array: Array) -> Array:
+    """Numpy makes floats of integers on both sides of 2**63."""
+    elements = np.array(value, object)
+    exact = all(type(element) is int and 0 <= element < 1 << 64 for element in elements.ravel().tolist())
+    return elements.astype(np.uint64) if exact else array
 
 
 def _bytes_array(model: str, name: str, value: Json) -> Array:
@@ -139,7 +147,7 @@ def _element(model: str, name: str, element: Json) -> bytes:
     if _is_encoded(element) and isinstance(element["b64"], str):
         try:
             return base64.b64decode(element["b64"], validate=True)
-        except binascii.Error:
+        except ValueError:  # binascii.Error is one, and so is what is no ASCII
             pass
     raise InvalidArgument(f"input '{name}' for model '{model}' expects strings, or objects {{\"b64\": \"...\"}}")
 
