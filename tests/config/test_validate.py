@@ -3,7 +3,7 @@ import pytest
 from despina.config.normalize import normalize
 from despina.config.proto import ModelConfig
 from despina.config.read import parse_text
-from despina.config.validate import validate
+from despina.config.validate import validate, validate_metric_tags
 from despina.errors import InvalidArgument
 
 PLAIN = 'name: "m" backend: "onnxruntime" '
@@ -81,3 +81,13 @@ def test_contradictions_are_refused(text: str, message: str) -> None:
 def test_first_fault_in_order_is_reported() -> None:
     with pytest.raises(InvalidArgument, match="'max_batch_size' must be non-negative"):
         validate(config(PLAIN + "max_batch_size: -1 dynamic_batching { preferred_batch_size: 0 }"))
+
+
+@pytest.mark.parametrize("tag", ["a-b", "_x", "", "x y", "\u00fc"])
+def test_a_metric_tag_has_to_be_part_of_a_labels_name(tag: str) -> None:
+    with pytest.raises(InvalidArgument, match="metric_tags of model 'm'"):
+        validate_metric_tags(config(f'{PLAIN} metric_tags {{ key: "{tag}" value: "v" }}'))
+
+
+def test_a_metric_tag_may_have_any_value() -> None:
+    validate_metric_tags(config(f'{PLAIN} metric_tags {{ key: "Team_1" value: "a-b" }}'))

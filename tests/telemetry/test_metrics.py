@@ -312,3 +312,19 @@ def test_the_collector_works_in_a_prometheus_registry() -> None:
 def test_cpu_families_need_proc(tmp_path: Path) -> None:
     assert "nv_cpu" not in text_of(Metrics(Sources(models=list, cpu=CpuUsage(0, tmp_path / "none"))))
     assert math.isfinite(CpuUsage(0, proc(tmp_path)).sample().utilization)  # type: ignore[union-attr]
+
+
+def test_a_model_may_be_loaded_while_the_failures_are_read() -> None:
+    metrics = metrics_of()
+
+    class Loading(dict[str, int]):
+        """A model is loaded in the middle of it."""
+
+        def __getitem__(self, reason: str) -> int:
+            metrics.loaded(MeasuredModel(f"loaded_{reason}", 1, ModelStatistics()))
+            return super().__getitem__(reason)
+
+    statistics = ModelStatistics()
+    statistics.failures = Loading(statistics.failures)
+    metrics.loaded(MeasuredModel("m", 1, statistics))
+    assert 'reason="OTHER",version="1"} 0' in text_of(metrics)

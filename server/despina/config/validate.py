@@ -1,5 +1,7 @@
 """Whether a normalised configuration makes sense in itself (config §3.6), in the order tritonserver checks."""
 
+import re
+
 from despina.config.names import ENSEMBLE, FORMATS
 from despina.config.proto import ModelConfig
 from despina.config.validate_ensemble import validate_ensemble
@@ -23,6 +25,20 @@ def validate(config: ModelConfig) -> None:
     validate_ensemble(config)
     _validate_cache(config)
     _validate_metrics(config)
+
+
+_TAG = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_]*", re.ASCII)
+
+
+def validate_metric_tags(config: ModelConfig) -> None:
+    """Whether every metric tag makes a label. One that does not would make the metrics of all models unreadable. Raises
+    InvalidArgument."""
+    for tag in config.metric_tags:
+        if not _TAG.fullmatch(tag):
+            raise InvalidArgument(
+                f"metric_tags of model '{config.name}': '{tag}' cannot be part of a label's name: expected letters, "
+                "digits and underscores, the first no underscore"
+            )
 
 
 def _validate_identity(config: ModelConfig) -> None:

@@ -17,6 +17,7 @@ from despina.config.names import ENSEMBLE, ONNXRUNTIME
 from despina.config.proto import Message, ModelConfig
 from despina.config.stages import model_stage, placement_stage
 from despina.config.support import reject_unsupported
+from despina.config.validate import validate_metric_tags
 from despina.config.validate_io import validate_io
 from despina.errors import BACKEND_ERRORS, InvalidArgument
 from despina.models.batch_layout import BatchLayout, batch_layout
@@ -110,6 +111,7 @@ def _load(
 ) -> LoadedVersion:
     config, directory = candidate.config, candidate.directory
     reject_unsupported(config)
+    validate_metric_tags(config)
     backend: Backend | None = None
     instances: tuple[PlacedInstance, ...] = ()
     layout = BatchLayout()

@@ -16,19 +16,19 @@ class FailureTotals:
     """Follows model versions by name; `add` is told of every version that is loaded."""
 
     def __init__(self) -> None:
-        self._counts: dict[SeriesLabels, dict[str, int]] = {}
-        self._live: dict[SeriesLabels, ModelStatistics] = {}
+        self._followed: dict[SeriesLabels, tuple[ModelStatistics, Mapping[str, int]]] = {}
+        """The statistics that count, and the failures before them. Written on the event loop and read by whoever writes
+        the metrics: an entry is replaced, never changed."""
 
     def add(self, model: MeasuredModel, gpu_uuids: Mapping[int, str]) -> None:
         """Follow a loaded version. The statistics followed under the same labels until now are final."""
         labels = tuple(model.labels(gpu_uuids).items())
-        before = self._live.get(labels)
-        if before is model.statistics:
-            return
-        counts = self._counts.setdefault(labels, dict.fromkeys(FAILURE_REASONS, 0))
-        for reason, count in before.failures.items() if before else ():
-            counts[reason] += count
-        self._live[labels] = model.statistics
+        before = self._followed.get(labels)
+        if before is None:
+            self._followed[labels] = model.statistics, dict.fromkeys(FAILURE_REASONS, 0)
+        elif before[0] is not model.statistics:
+            final, counts = before
+            self._followed[labels] = model.statistics, {key: counts[key] + final.failures[key] for key in counts}
 
     def add_all(self, models: Iterable[MeasuredModel], gpu_uuids: Mapping[int, str]) -> None:
         for model in models:
@@ -37,7 +37,7 @@ class FailureTotals:
     def series(self) -> dict[SeriesLabels, int]:
         """Every series ever followed, one per reason, labels sorted by name."""
         return {
-            tuple(sorted((*labels, ("reason", reason)))): counts[reason] + self._live[labels].failures[reason]
-            for labels, counts in self._counts.items()
+            tuple(sorted((*labels, ("reason", reason)))): counts[reason] + statistics.failures[reason]
+            for labels, (statistics, counts) in self._followed.copy().items()
             for reason in FAILURE_REASONS
         }
