@@ -66,3 +66,17 @@ def test_metrics_in_the_response_are_not_to_be_had(port: int) -> None:
     status, headers, _ = post(port, f"{TEXT_GEN}/generate", body, {"endpoint-load-metrics-format": "json"})
     assert status == 200
     assert "endpoint-load-metrics" not in headers
+
+
+def test_every_way_to_infer_is_traced(tmp_path: Path) -> None:
+    path = tmp_path / "trace.json"
+    flags = [f"--trace-config=triton,file={path}", "--trace-config=level=TIMESTAMPS", "--trace-config=rate=1"]
+    with serving(REPOSITORY, ["--model-control-mode=explicit", "--load-model=text_gen", *flags]) as port:
+        for number, action in enumerate(("generate", "generate_stream")):
+            post(port, f"{TEXT_GEN}/{action}", f'{{"id":"{number}","text_input":"a","temperature":1}}')
+        post(port, f"{TEXT_GEN}/generate", '{"id":"an input is missing"}')
+    entries = json.loads(path.read_text())
+    assert [entry["request_id"] for entry in entries if "model_name" in entry] == ["0", "1"]
+    stamps = [stamp["name"] for entry in entries for stamp in entry.get("timestamps", [])]
+    assert stamps.count("HTTP_SEND_END") == 3
+    assert stamps.count("COMPUTE_END") == 2

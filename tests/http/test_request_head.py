@@ -2,7 +2,7 @@ from itertools import combinations, pairwise
 
 import pytest
 
-from despina.http.request_head import SplitHead, without_upgrade
+from despina.http.request_head import LaneRules, SplitHead, parse, without_upgrade
 
 HEAD = b"POST /x HTTP/1.1\r\nUp: 1\r\nUPGRADE: h2c\r\nX-Upgrade: y\r\nupgrade:z\r\nUpgraded: n\r\n\r\n"
 BODY = b"\r\nupgrade: stays\r\n\r\nupgrade:"
@@ -24,3 +24,9 @@ def test_only_what_may_become_the_name_is_held_back() -> None:
     assert split.feed(b"ess: 1\r") == b"Upgress: 1\r"
     assert split.feed(b"\n\r") == b"\n\r"
     assert split.feed(b"\nupgrade:") == b"\nupgrade:"
+
+
+@pytest.mark.parametrize("matters", [False, True])
+def test_a_trace_context_is_for_the_application_if_it_matters(matters: bool) -> None:
+    head = b"POST /v2/models/m/infer HTTP/1.1\r\nContent-Length: 0\r\nTraceparent: 00-1-2-01\r\n\r\n"
+    assert (parse(head, LaneRules(trace_context=matters)) is None) == matters

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,11 +15,15 @@ from despina.scheduling.pending import Pending
 class SlowModel:
     """Answers when told to."""
 
+    trace = SimpleNamespace(active=False)
+
     def __init__(self) -> None:
         self.taken: list[Pending] = []
         self.gone: list[Pending] = []
 
-    def submit(self, request: InferRequest, on_done: Callable[[Pending], None], client: object) -> Pending:
+    def submit(
+        self, request: InferRequest, on_done: Callable[[Pending], None], trace: object, client: object
+    ) -> Pending:
         pending = Pending({}, 1, on_done, client=client)
         self.taken.append(pending)
         return pending
@@ -80,7 +85,9 @@ def test_so_is_one_whose_task_is_cancelled() -> None:
 
 def test_a_request_the_model_does_not_take_is_refused() -> None:
     class Full(SlowModel):
-        def submit(self, request: InferRequest, on_done: Callable[[Pending], None], client: object) -> Pending:
+        def submit(
+            self, request: InferRequest, on_done: Callable[[Pending], None], trace: object, client: object
+        ) -> Pending:
             raise Unavailable("full")
 
     async def scenario() -> None:

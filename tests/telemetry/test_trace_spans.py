@@ -87,3 +87,9 @@ def test_an_option_that_is_no_number_is_refused() -> None:
 
 def test_an_exporter_can_be_opened_and_closed_without_a_collector() -> None:
     open_exporter({"url": ("http://127.0.0.1:9/v1/traces",), "resource": ("service.name=x",)}).close()
+
+
+def test_an_id_that_is_no_text_is_shown_as_far_as_it_is() -> None:
+    root = Trace(count(1), ("TIMESTAMPS",), lambda group: None)
+    root.start_request("m", 1, "a\udcff", 1)
+    assert exported(root)["m"].attributes["triton.request_id"] == "a\N{REPLACEMENT CHARACTER}"

@@ -22,6 +22,7 @@ from despina.http.lane import InferLane, Lane
 from despina.http.metrics import metrics_app
 from despina.http.request_head import LaneRules, RequestHeads
 from despina.http.tls import TlsOptions, tls_options
+from despina.telemetry.trace_settings import OPENTELEMETRY, trace_mode
 
 if TYPE_CHECKING:
     from despina.server import Server
@@ -134,6 +135,7 @@ def lane_rules(settings: Settings) -> LaneRules:
         settings.response_compression,
         ApiKeys(settings.api_key),
         closed=bool(settings.http_header_forward_pattern),
+        trace_context=trace_mode(settings.trace_config) == OPENTELEMETRY,
     )
 
 

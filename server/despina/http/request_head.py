@@ -42,13 +42,15 @@ class LaneRules:
 
     `required_header` (lower-case name, value) must be there for the inference API when it is restricted. With
     `compression` a reply is compressed where that is accepted. A request without one of the `keys` is left to the
-    application, which refuses it. With `closed` set nothing goes through the lane.
+    application, which refuses it. With `closed` set nothing goes through the lane, and with `trace_context` no request
+    that is part of a trace elsewhere.
     """
 
     required_header: tuple[bytes, bytes] | None = None
     compression: bool = True
     keys: ApiKeys = field(default_factory=ApiKeys)
     closed: bool = False
+    trace_context: bool = False
 
 
 class RequestHeads:
@@ -157,7 +159,7 @@ def _is_plain(headers: Mapping[bytes, bytes], rules: LaneRules) -> bool:
         return False
     if headers.get(b"content-encoding", b"") not in (b"", b"identity"):
         return False
-    if not rules.keys.admit(headers):
+    if not rules.keys.admit(headers) or (rules.trace_context and b"traceparent" in headers):
         return False
     if rules.required_header is None:
         return True

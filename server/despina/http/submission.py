@@ -7,23 +7,34 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect, Request
 
+from despina.models.tracing import trace_request
 from despina.protocol.messages import InferRequest, OutputTensor
 from despina.scheduling.pending import Pending
 
 if TYPE_CHECKING:
     from despina.models.model import Model
+    from despina.telemetry.trace import Trace
 
 
 async def submit(request: Request, model: Model, infer_request: InferRequest) -> Pending:
     """The answered request; look at its `error` first. Raises DespinaError when the model does not take it, and
     ClientDisconnect when the client hangs up. The body of `request` must have been read."""
     answer: asyncio.Future[Pending] = asyncio.get_running_loop().create_future()
+    trace = _start_trace(request, model)
 
     def done(pending: Pending) -> None:
+        if trace is not None:
+            trace_request(trace, model.name, model.version, model.signature, pending)
+            _end_trace(trace)
         if not answer.done():
             answer.set_result(pending)
 
-    pending = model.submit(infer_request, done, client=request.client)
+    try:
+        pending = model.submit(infer_request, done, trace, request.client)
+    except Exception:
+        if trace is not None:
+            _end_trace(trace)
+        raise
     if answer.done():
         return answer.result()
     gone = asyncio.ensure_future(request.receive())
@@ -37,6 +48,26 @@ async def submit(request: Request, model: Model, infer_request: InferRequest) ->
     if answer.cancelled():
         raise ClientDisconnect
     return answer.result()
+
+
+def trace_context(request: Request) -> dict[str, str]:
+    """The headers that say which trace elsewhere a request is part of."""
+    return {name: request.headers[name] for name in ("traceparent", "tracestate") if name in request.headers}
+
+
+def _start_trace(request: Request, model: Model) -> Trace | None:
+    trace = model.trace.sample(trace_context(request)) if model.trace.active else None
+    if trace is not None:
+        trace.stamp("HTTP_RECV_START")
+        trace.stamp("HTTP_RECV_END")
+    return trace
+
+
+def _end_trace(trace: Trace) -> None:
+    """The answer goes out next."""
+    trace.stamp("HTTP_SEND_START")
+    trace.stamp("HTTP_SEND_END")
+    trace.close()
 
 
 def output_tensors(model: Model, pending: Pending) -> list[OutputTensor]:

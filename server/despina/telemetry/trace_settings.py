@@ -67,7 +67,7 @@ class TraceSettings:
     def __init__(self, config: TraceConfig | None = None, sink: TraceSink | None = None) -> None:
         config = config or {}
         common = config.get("", {})
-        self.mode = _last(common, "mode") or "triton"
+        self.mode = trace_mode(config)
         options = {**common, **config.get(self.mode, {})}
         self.file = _last(options, "file") if self.mode == "triton" else ""
         self._options = {key: ",".join(values) for key, values in options.items() if key not in _COMMON}
@@ -183,6 +183,11 @@ class TraceSettings:
 
             return open_exporter(options)
         return TraceFile(Path(self.file)) if self.file else None
+
+
+def trace_mode(config: TraceConfig) -> str:
+    """Where traces go."""
+    return _last(config.get("", {}), "mode") or "triton"
 
 
 def _last(options: Mapping[str, Sequence[str]], key: str) -> str:

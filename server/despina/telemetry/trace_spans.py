@@ -73,7 +73,9 @@ class SpanExporter:
         span.set_attribute("triton.trace_id", trace.id)
         span.set_attribute("triton.trace_parent_id", trace.parent_id)
         if request.request_id:
-            span.set_attribute("triton.request_id", request.request_id)
+            # An id that is no UTF-8 would cost all spans that are sent together with this one.
+            identity = request.request_id.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            span.set_attribute("triton.request_id", identity)
         compute = [stamp for stamp in stamps if stamp.name.startswith("COMPUTE_")]
         self._add_events(span, [stamp for stamp in stamps if stamp not in compute])
         self._export_compute(compute, span)

@@ -19,6 +19,7 @@ from despina.http.endpoint import Endpoint
 from despina.http.forwarding import HeaderForwarding
 from despina.http.infer import InferExchange, InferReply, compressed
 from despina.http.paths import path_model
+from despina.http.submission import trace_context
 from despina.protocol.decode import content_length
 from despina.protocol.messages import InferRequest
 
@@ -49,7 +50,8 @@ async def infer(request: Request, server: Server) -> Response:
             answer.set_result(reply)
 
     exchange = InferExchange(server, model, replied, amend, request.client)
-    exchange.start(memoryview(body), request.headers.get("inference-header-content-length"))
+    header_length = request.headers.get("inference-header-content-length")
+    exchange.start(memoryview(body), header_length, carrier=trace_context(request))
     try:
         reply = await _while_connected(request, answer)
     except (asyncio.CancelledError, ClientDisconnect):
