@@ -599,8 +599,14 @@ def test_steps_stay_until_the_ensemble_has_answered(tmp_path):
         ({"e": ("ghost", "a")}, "ensemble e contains models that are not available or ambiguous: ghost"),
         (
             {"e": ("bad",)},
-            "ensemble 'e' depends on 'bad' which has no loaded version. Model 'bad' loading failed with error: load "
-            "failed for model 'bad': version 1 is at UNAVAILABLE state: Invalid argument: it is broken;;",
+            "ensemble 'e' depends on 'bad' which has no loaded version. Model 'bad' loading failed with error: "
+            "version 1 is at UNAVAILABLE state: Invalid argument: it is broken;",
+        ),
+        (
+            {"e": ("f",), "f": ("bad",)},
+            "ensemble 'e' depends on 'f' which is not valid. Model 'f' failed with error: ensemble 'f' depends on "
+            "'bad' which has no loaded version. Model 'bad' loading failed with error: version 1 is at UNAVAILABLE "
+            "state: Invalid argument: it is broken;",
         ),
     ],
 )
@@ -784,5 +790,25 @@ def test_stopping_gives_up_after_its_time(tmp_path):
         await bench.models.start()
         bench.models.get("m", None).idle.clear()
         assert not await bench.models.stop(0.01)
+
+    asyncio.run(run())
+
+
+def test_an_ensemble_that_failed_to_change_its_steps_goes_with_those_it_has(tmp_path):
+    async def run():
+        put(tmp_path, "a")
+        put(tmp_path, "bad")
+        put_ensemble(tmp_path, "e", "a")
+        bench = Bench(tmp_path)
+        bench.broken = {("bad", 1)}
+        await bench.models.start()
+        await bench.models.load("e", {})
+        put_ensemble(tmp_path, "e", "bad")
+        touch(tmp_path / "e" / "config.pbtxt", 1)
+        with pytest.raises(InvalidArgument):
+            await bench.models.load("e", {})
+        assert bench.models.versions("e") == [1]
+        await bench.models.unload("a", False)
+        assert bench.models.versions("e") == []
 
     asyncio.run(run())

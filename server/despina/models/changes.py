@@ -13,9 +13,9 @@ from typing import Any, Generic
 from weakref import WeakValueDictionary
 
 from despina.config.proto import ModelConfig
-from despina.errors import DespinaError, InvalidArgument
+from despina.errors import DespinaError
 from despina.models.candidate import Candidate, is_modified
-from despina.models.ensembles import CheckEnsemble, NotInRepository, refuse_cycles, refuse_missing_steps
+from despina.models.ensembles import CheckEnsemble, NotInRepository, NotLoaded, refuse_cycles, refuse_missing_steps
 from despina.models.graph import dependents_of, left_over
 from despina.models.loading import LoadFailed
 from despina.models.override import Override
@@ -94,7 +94,7 @@ class Changes(Generic[M]):
         state.wanted, state.explicit, state.steps = True, state.explicit or explicit, candidate.steps
         if not candidate.versions:
             message = f"at least one version must be available under the version policy of model '{name}'"
-            raise _load_failed(name, message)
+            raise NotLoaded(name, message)
         with self._holding_steps(candidate):
             if candidate.steps:
                 await self._bring_up_steps(candidate, state, round_)
@@ -102,7 +102,7 @@ class Changes(Generic[M]):
                 await self._transitions.bring_up(candidate)
             except LoadFailed as failure:
                 segments = (f"version {v} is at UNAVAILABLE state: {r};" for v, r in sorted(failure.reasons.items()))
-                raise _load_failed(name, "".join(segments)) from None
+                raise NotLoaded(name, "".join(segments)) from None
 
     # Ensembles
 
@@ -132,7 +132,7 @@ class Changes(Generic[M]):
             self._check_ensemble(ensemble.config, self._config_of)
         except DespinaError as error:
             state.mark(ensemble.versions, "UNAVAILABLE", reason_of(error))
-            raise _load_failed(ensemble.name, error.message) from None
+            raise NotLoaded(ensemble.name, error.message, fits=False) from None
 
     async def _steps_below(self, ensemble: Candidate) -> dict[str, tuple[str, ...]]:
         """Who runs whom, from `ensemble` down, as the repository has it now."""
@@ -173,7 +173,7 @@ class Changes(Generic[M]):
                     self._drop_if_broken(dependent)
 
     def _wanted_steps(self) -> dict[str, tuple[str, ...]]:
-        return {name: state.steps for name, state in self._states.items() if state.wanted}
+        return {name: state.runs for name, state in self._states.items() if state.wanted}
 
     # Unloading
 
@@ -185,7 +185,7 @@ class Changes(Generic[M]):
             state = self._states.get(name)
             if state is None:
                 return
-            steps = state.steps
+            steps = state.runs
             state.wanted = state.explicit = False
             busy = any(entry.model is not None and entry.model.in_flight for entry in state.ready())
             retired = self._transitions.take_down(name)
@@ -214,7 +214,3 @@ class Changes(Generic[M]):
                 retired = self._transitions.take_down(other)
             if state.steps:
                 await retired
-
-
-def _load_failed(name: str, message: str) -> InvalidArgument:
-    return InvalidArgument(f"load failed for model '{name}': {message}\n")

@@ -7,6 +7,7 @@ from despina.config.proto import ModelConfig
 from despina.errors import DespinaError
 from despina.models.ensemble_fit import LATEST
 from despina.scheduling.ensemble_graph import EnsembleGraph, Step
+from despina.scheduling.ensemble_step import FindModel
 
 LabelsOf = Callable[[str, int | None], Mapping[str, list[str]]]
 """Model and version (None: the latest) → labels by output. Raises NotFound, Unavailable."""
@@ -48,3 +49,12 @@ def step_labels(graph: EnsembleGraph, labels_of: LabelsOf) -> dict[str, list[str
             continue
         labels |= {tensor: known[name] for name, tensor in wanted.items() if name in known}
     return labels
+
+
+def step_origins(graph: EnsembleGraph, find_model: FindModel) -> object:
+    """What the answers of an ensemble depend on: which loaded versions run its steps. Like nothing else when one of
+    them is not there."""
+    try:
+        return tuple([find_model(step.model, step.version).origin for step in graph.steps])
+    except DespinaError:
+        return object()

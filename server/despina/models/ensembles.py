@@ -30,6 +30,16 @@ class NotInRepository(DespinaError):
         self.reason = reason
 
 
+class NotLoaded(InvalidArgument):
+    """The load stage failed, and what clients are told. `fits` is False for an ensemble that its steps keep from being
+    loaded."""
+
+    def __init__(self, name: str, why: str, *, fits: bool = True) -> None:
+        super().__init__(f"load failed for model '{name}': {why}\n")
+        self.why = why
+        self.fits = fits
+
+
 def refuse_missing_steps(candidate: Candidate, failures: Mapping[str, Exception]) -> None:
     """`failures` are the steps without any READY version. Raises InvalidArgument when there is one."""
     missing = [name for name, error in failures.items() if isinstance(error, NotInRepository)]
@@ -38,7 +48,9 @@ def refuse_missing_steps(candidate: Candidate, failures: Mapping[str, Exception]
             f"ensemble {candidate.name} contains models that are not available or ambiguous: {', '.join(missing)}"
         )
     for name, error in failures.items():
-        raise InvalidArgument(
-            f"ensemble '{candidate.name}' depends on '{name}' which has no loaded version. Model '{name}' loading "
-            f"failed with error: {str(error).rstrip()};"
-        )
+        if isinstance(error, NotLoaded) and not error.fits:
+            what = f"is not valid. Model '{name}' failed"
+        else:
+            what = f"has no loaded version. Model '{name}' loading failed"
+        why = error.why if isinstance(error, NotLoaded) else str(error)
+        raise InvalidArgument(f"ensemble '{candidate.name}' depends on '{name}' which {what} with error: {why}")

@@ -63,6 +63,11 @@ class ModelState(Generic[M]):
     explicit: bool = False
     steps: tuple[str, ...] = ()
 
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The steps of what serves, and of the last attempt to load it, which may have failed."""
+        return tuple(dict.fromkeys((*self.steps, *(self.candidate.steps if self.candidate else ()))))
+
     def ready(self) -> list[VersionState[M]]:
         """READY versions, ascending."""
         return [self.versions[version] for version in sorted(self.versions) if self.is_ready(version)]

@@ -134,7 +134,7 @@ class Transitions(Generic[M]):
         is about to go, so its memory need not be given back piece by piece."""
         self._ending = True
         while names := [name for name, state in self.states.items() if state.ready()]:
-            steps = {name: self.states[name].steps for name in names}
+            steps = {name: self.states[name].runs for name in names}
             free = [name for name in names if not dependents_of(name, steps)] or names
             await asyncio.gather(*(self.take_down(name) for name in free))
         while self._retiring:

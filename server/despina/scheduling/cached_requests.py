@@ -25,7 +25,8 @@ OnDone = Callable[[Pending], None]
 
 class CachedRequests(Layer):
     """Looks requests up and remembers answers, for one model version. `outputs` are all it has. `on_hit` completes an
-    answer with what depends on the request and not on its inputs. `ordered` keeps the order of the requests."""
+    answer with what depends on the request and not on its inputs. `ordered` keeps the order of the requests. `origin`
+    tells what the answers are made by, where that may change: those of another one are forgotten."""
 
     def __init__(
         self,
@@ -37,10 +38,13 @@ class CachedRequests(Layer):
         *,
         on_hit: OnDone | None = None,
         ordered: bool = False,
+        origin: Callable[[], object] | None = None,
     ) -> None:
         super().__init__(inner)
         self._cache = cache
         self._scope = cache.scope()
+        self._origin = origin
+        self._made_by = origin() if origin is not None else None
         self._outputs = outputs
         self._clock = clock
         self._statistics = statistics
@@ -100,6 +104,8 @@ class CachedRequests(Layer):
 
     def _look_up(self, pending: Pending, digested: bytes, started_ns: int) -> None:
         cache = self._cache
+        if self._origin is not None:
+            self._follow(self._origin())
         key = (self._scope, digested)
         results = cache.find(key, pending.outputs or self._outputs)
         lookup_ns = self._clock.now_ns() - started_ns
@@ -112,6 +118,13 @@ class CachedRequests(Layer):
             return
         cache.misses += 1
         self._miss(pending, key, lookup_ns)
+
+    def _follow(self, made_by: object) -> None:
+        """Forget the answers of others than those who would answer now. What is still on the way is not found again."""
+        if made_by != self._made_by:
+            self._made_by = made_by
+            self._cache.forget(self._scope)
+            self._scope = self._cache.scope()
 
     def _wait_in_line(self, pending: Pending, answer: OnDone) -> None:
         if self._line:

@@ -46,6 +46,11 @@ class StepModel(Protocol):
         ...
 
     @property
+    def origin(self) -> object:
+        """What its answers depend on besides their inputs: equal as long as the same loaded versions make them."""
+        ...
+
+    @property
     def labels(self) -> Mapping[str, list[str]]:
         """Class names by output."""
         ...
