@@ -18,6 +18,7 @@ def config(text: str) -> ModelConfig:
         ('model_repository_agents { agents { name: "a" } }', "model_repository_agents"),
         ("instance_group { secondary_devices { } }", "secondary_devices"),
         ("sequence_batching { iterative_sequence: true }", "iterative_sequence"),
+        ("instance_group [ { passive: true }, { passive: true } ]", "nothing but passive instances"),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(text: str, what: str) -> None:
@@ -28,4 +29,5 @@ def test_what_is_not_supported_is_refused_by_name(text: str, what: str) -> None:
 def test_what_the_server_supports_passes() -> None:
     reject_unsupported(config('runtime: "libtriton_onnxruntime.so" model_transaction_policy { decoupled: false }'))
     reject_unsupported(config("sequence_batching { }"))
+    reject_unsupported(config("instance_group [ { passive: true }, { } ]"))
     reject_unsupported(config("input { allow_ragged_batch: true } batch_input { } batch_output { }"))

@@ -418,6 +418,22 @@ def test_an_answer_that_cannot_be_delivered_costs_nobody_else_theirs(
     assert "could not be delivered" in caplog.text
 
 
+def test_a_batch_that_cannot_be_put_together_fails_and_its_instance_runs_the_next(
+    make_stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = make_stage()
+    stage.plug()
+    one, other = stage.submit(), stage.submit()
+    del other.inputs["IN"]
+    stage.finish()
+    assert [str(pending.error) for pending in (one, other)] == ["unexpected failure: 'IN'"] * 2
+    assert "a batch could not be put together" in caplog.text
+    after = stage.submit()
+    stage.finish()
+    assert after.results is not None
+    assert (stage.statistics.pending, stage.batcher.busy) == (0, False)
+
+
 def test_two_groups_of_clients_of_a_short_model_become_one(make_stage, clock) -> None:
     stage = make_stage()
     clock.round_ns = 10_000

@@ -13,7 +13,12 @@ def reject_unsupported(config: ModelConfig) -> None:
         (config.model_transaction_policy.decoupled, "a decoupled transaction policy (set decoupled to false)"),
         (config.model_repository_agents.agents, "model_repository_agents (remove them)"),
         (any(group.secondary_devices for group in config.instance_group), "secondary_devices (remove them)"),
+        (_runs_nothing(config), "nothing but passive instances (leave one group that is not)"),
         (config.sequence_batching.iterative_sequence, "iterative_sequence (remove it)"),
     ):
         if asked:
             raise Unsupported(f"model '{config.name}' asks for {what}, which this server does not support")
+
+
+def _runs_nothing(config: ModelConfig) -> bool:
+    return bool(config.instance_group) and all(group.passive for group in config.instance_group)

@@ -13,12 +13,13 @@ as instances may wait like that; what arrives beyond stays in the queue, where i
 cancelled. A queue with such rules of its own is only touched when an instance can run at once.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from despina.errors import Cancelled, Unavailable
+from despina.errors import Cancelled, Internal, Unavailable
 from despina.scheduling.answers import AnswerOrder
 from despina.scheduling.batch_policy import ALONE, NO_BATCH, Decision, OpenBatch
 from despina.scheduling.clock import Clock, Timer
@@ -32,6 +33,8 @@ from despina.scheduling.request_queue import QueueFull, RequestQueue, TooLate
 from despina.scheduling.runner import InstanceRunner
 from despina.scheduling.turns import Turns
 from despina.telemetry.statistics import ModelStatistics
+
+_log = logging.getLogger(__name__)
 
 Decide = Callable[[Iterable[Pending], int, OpenBatch], Decision]
 
@@ -280,12 +283,20 @@ class Batcher:
 
     def _start(self, batch: FormedBatch, runner: InstanceRunner) -> bool:
         """Start a batch on an instance. True when it has already run, on this thread."""
+        try:
+            gathered = gather(batch, self._options.batches_rows)
+        except Exception as error:
+            # Nobody foresaw it, but the instance must not be taken for busy, nor clients wait for ever.
+            _log.exception("a batch could not be put together")
+            for pending in batch.requests:
+                self._refuse(pending, Internal(f"unexpected failure: {error}"), "OTHER", self._clock.now_ns())
+            return False
         self._statistics.pending -= batch.count
         self._instances.started(runner, batch.count)
         self._answers.started(batch)
         size = batch.rows if self._options.fixed_shapes else batch.byte_size
         idle_before = len(self._instances.idle)
-        runner.run(gather(batch, self._options.batches_rows), size, partial(self._finish, batch, runner))
+        runner.run(gathered, size, partial(self._finish, batch, runner))
         has_run = len(self._instances.idle) > idle_before
         self._next_round.ran(batch.requests if has_run else ())
         return has_run
