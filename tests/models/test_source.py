@@ -41,6 +41,7 @@ def test_no_version_is_not_a_failed_poll(tmp_path):
         ("..", "model not found in any model repository"),
         ("../one/m", "model not found in any model repository"),
         ("m\0", "model not found in any model repository"),
+        ("m" * 300, "model not found in any model repository"),
         ("twice", "not unique across all model repositories"),
         ("broken", "failed to read text proto"),
         ("misnamed", "unexpected directory name 'misnamed' for model 'other'"),

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
+from os.path import isdir
 from pathlib import Path
 
 from despina.config.proto import ModelConfig
@@ -51,7 +52,8 @@ class Source:
         return found.find(name)
 
     def _paths(self, name: str) -> list[Path]:
-        return [path for repository in set(self._settings.model_repository) if (path := repository / name).is_dir()]
+        # `Path.is_dir` would raise for a name that is too long.
+        return [path for repository in set(self._settings.model_repository) if isdir(path := repository / name)]
 
     def _from_files(self, name: str, override: Override, files: Mapping[str, bytes]) -> Candidate:
         if override.config is None:
