@@ -37,8 +37,21 @@ CONFIGS = {
         output {{ name: "WIDTH" data_type: TYPE_FP32 dims: 1 }}
         parameters {{ key: "shape_bucket.X" value {{ string_value: "pad=100;sizes=4,8" }} }}
         parameters {{ key: "shape_bucket.X.mask_input" value {{ string_value: "MASK" }} }}""",
+    "positive": ADD,
+    "doubled": f"{THREE} {ADD}",
+    "filtered": f"""platform: "ensemble" {ADD} ensemble_scheduling {{
+        step {{ model_name: "positive" model_version: -1 input_map {{ key: "X" value: "X" }}
+                output_map {{ key: "Y" value: "t" }} }}
+        step {{ model_name: "doubled" model_version: -1 input_map {{ key: "X" value: "t" }}
+                output_map {{ key: "Y" value: "Y" }} }} }}""",
     "twice": f'platform: "ensemble" {ADD} {STEPS}',
     "cached_twice": f'platform: "ensemble" {ADD} {STEPS} response_cache {{ enable: true }}',
+}
+RELOADED = {
+    "backend": "onnxruntime",
+    "max_batch_size": 8,
+    "input": [{"name": "X", "data_type": "TYPE_FP32", "dims": [1]}],
+    "output": [{"name": "Y", "data_type": "TYPE_FP32", "dims": [1], "label_filename": "labels.txt"}],
 }
 ROW, ANY = ["n", 1], ["n", "t"]
 ADD_ONE, DOUBLE = h.make_node("Add", ["X", "one"], ["Y"]), h.make_node("Mul", ["X", "two"], ["Y"])
@@ -46,6 +59,16 @@ GRAPHS: dict[str, tuple[list[onnx.NodeProto], dict[str, list[Any]], dict[str, li
     "add": ([ADD_ONE], {"X": ROW}, {"Y": ROW}),
     "cached": ([ADD_ONE, h.make_node("Mul", ["X", "two"], ["Z"])], {"X": ROW}, {"Y": ROW, "Z": ROW}),
     "scattered": ([DOUBLE], {"X": ["t"]}, {"Y": ["t"]}),
+    "doubled": ([DOUBLE], {"X": ROW}, {"Y": ROW}),
+    "positive": (
+        [
+            h.make_node("Greater", ["X", "zero"], ["wanted"]),
+            h.make_node("Squeeze", ["wanted", "axis"], ["rows"]),
+            h.make_node("Compress", ["X", "rows"], ["Y"], axis=0),
+        ],
+        {"X": ROW},
+        {"Y": ROW},
+    ),
     "bucketed": (
         [
             DOUBLE,
@@ -185,3 +208,38 @@ def test_unloading_a_step_takes_the_ensemble_along_and_loading_brings_it_back(po
     post(port, "repository/models/add/load", {})
     post(port, "repository/models/twice/load", {})
     assert values(infer(port, "twice", [1])) == {"Y": [3]}
+
+
+@pytest.mark.parametrize("model", ["scattered", "bucketed", "filtered"])
+def test_a_request_without_rows_does_not_touch_the_others(port: int, model: str) -> None:
+    def ask(rows: int) -> Any:
+        return infer(port, model, [1]) if rows else empty(port, model)
+
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(ask, [0, 1, 0]))
+    shapes = [answer["outputs"][0]["shape"] for answer in answers]
+    assert [shape[0] for shape in shapes] == [0, 1, 0]
+    assert values(answers[1])["Y"] == [2]
+
+
+def empty(port: int, model: str) -> Any:
+    """A request that has no rows, or of which none is left after the first step."""
+    if model == "filtered":
+        return infer(port, model, [-1])
+    tensor = {"name": "X", "datatype": "FP32", "shape": [0, 0], "data": []}
+    return post(port, f"models/{model}/infer", {"inputs": [tensor]})
+
+
+def test_no_rows_have_no_classes(port: int) -> None:
+    tensor = {"name": "X", "datatype": "FP32", "shape": [0, 0], "data": []}
+    wanted = [{"name": "Y", "parameters": {"classification": 1}}]
+    answer = post(port, "models/bucketed/infer", {"inputs": [tensor], "outputs": wanted})
+    assert answer["outputs"][0]["shape"] == [0, 0]
+
+
+def test_a_cached_ensemble_forgets_what_other_versions_of_its_steps_answered(port: int) -> None:
+    assert values(infer(port, "cached_twice", [80])) == {"Y": [82]}
+    executions = statistics(port, "cached_twice")[1]
+    post(port, "repository/models/add/load", {"parameters": {"config": json.dumps(RELOADED)}})
+    assert values(infer(port, "cached_twice", [80])) == {"Y": [82]}
+    assert statistics(port, "cached_twice")[1] == executions + 1

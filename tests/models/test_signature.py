@@ -93,3 +93,16 @@ def test_of_unknown_outputs_the_first_by_name_is_named() -> None:
     asked.outputs = [RequestedOutput("b"), RequestedOutput("a")]
     with pytest.raises(InvalidArgument, match="unexpected inference output 'a' for model 'm'"):
         signature("data_type: TYPE_FP32 dims: 1").admit(asked)
+
+
+@pytest.mark.parametrize("max_batch_size", [1, 4])
+def test_a_batch_of_no_rows_has_no_room_for_others(max_batch_size: int) -> None:
+    signature_ = signature("data_type: TYPE_FP32 dims: [ -1 ]", max_batch_size)
+    for admitted in (signature_.admit(request((0, 0), b"")), signature_.admit_arrays({"x": np.zeros((0, 3), "f4")})):
+        assert (admitted.rows, admitted.empty) == (max_batch_size, True)
+    assert not signature_.admit(request((1, 0), b"")).empty
+
+
+def test_a_model_that_does_not_batch_may_be_sent_no_rows() -> None:
+    admitted = signature("data_type: TYPE_FP32 dims: [ -1, 2 ]", 0).admit(request((0, 2), b""))
+    assert (admitted.rows, admitted.empty) == (1, False)

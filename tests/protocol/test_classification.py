@@ -26,3 +26,8 @@ def test_every_row_of_a_batch_has_classes_of_its_own() -> None:
 def test_strings_have_no_order() -> None:
     with pytest.raises(InvalidArgument, match="unsupported type 'BYTES'"):
         classify(np.array([b"a"], object), "BYTES", 1, [], batches=False)
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 3), (2, 0)])
+def test_a_batch_without_elements_has_no_classes(shape: tuple[int, int]) -> None:
+    assert classify(np.zeros(shape, np.float32), "FP32", 2, [], batches=True).shape == (shape[0], min(shape[1], 2))

@@ -153,7 +153,7 @@ class Templates:
 
     def keep_binary(self, body: memoryview, length: int, request: InferRequest, pending: Pending) -> None:
         """Remember a request that was just admitted, if its JSON says all there is to say about the next one."""
-        key = _key((bytes(body[:length]),), request)
+        key = _key((bytes(body[:length]),), request) if not pending.empty else None
         if key is None:
             return
         inputs: list[InputTemplate] = []
@@ -192,7 +192,7 @@ class Templates:
     def keep_json(self, body: memoryview, request: InferRequest, pending: Pending) -> None:
         """Remember a request that was just admitted, if only its data will differ the next time."""
         parts = split_at_data(bytes(body))
-        key = _key(parts.fixed, request) if parts else None
+        key = _key(parts.fixed, request) if parts and not pending.empty else None
         if parts is None or key is None or not holds_the_inputs(parts):
             return
         inputs: list[InputTemplate] = []

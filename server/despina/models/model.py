@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from time import time_ns
 from typing import Any
 
-from despina.models.ensemble_steps import ensemble_graph, step_labels
+from despina.models.ensemble_steps import ensemble_graph, step_labels, step_origins
 from despina.models.grouping import group_rows
 from despina.models.instance_processes import process_offer
 from despina.models.loader import LoadedVersion
@@ -78,6 +78,7 @@ class Model:
         self.answers_early = answers_early(loaded.config)
         """Whether a request may be answered while its inputs are still read."""
         self._find_model = options.find_model
+        self._loaded = object()
 
     def submit(
         self,
@@ -123,6 +124,7 @@ class Model:
             request.correlation_id,
             request.sequence_start,
             request.sequence_end,
+            empty=admitted.empty,
         )
         self._scheduler.submit(pending)
         return pending
@@ -152,6 +154,13 @@ class Model:
             return self._labels
         inherited = step_labels(ensemble_graph(self.config), lambda name, version: find_model(name, version).labels)
         return {**inherited, **self._labels}
+
+    @property
+    def origin(self) -> object:
+        """What answers depend on besides their inputs: for an ensemble whatever its steps depend on now."""
+        if self._find_model is None or not self.config.HasField("ensemble_scheduling"):
+            return self._loaded
+        return step_origins(ensemble_graph(self.config), self._find_model)
 
     def request_gone(self, pending: Pending) -> None:
         """The client of a submitted request hung up."""

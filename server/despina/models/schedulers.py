@@ -84,8 +84,10 @@ def make_scheduler(parts: Parts) -> Scheduler:
     make = SCHEDULERS.get(choice)
     if make is None:
         raise Unsupported(f"model '{parts.config.name}': there is no scheduler for {choice}; remove it")
-    cache = parts.options.cache
-    return with_layers(make(parts), parts.config, parts.layout, parts.clock, parts.statistics, cache)
+    options = parts.options
+    return with_layers(
+        make(parts), parts.config, parts.layout, parts.clock, parts.statistics, options.cache, options.find_model
+    )
 
 
 # ------------------------------------------------------------------------------------------- without and with batching

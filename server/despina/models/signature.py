@@ -44,12 +44,14 @@ def _name_list(names: Iterable[str]) -> str:
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """A request that fits the model: arrays in the shapes the backend takes, rows (1 when the model does not batch),
-    and the key that keeps different shapes out of one batch."""
+    and the key that keeps different shapes out of one batch. One that is `empty`, a batch of no rows, has as many as a
+    full batch, so that it shares none."""
 
     inputs: dict[str, Array]
     rows: int
     shape_key: object
     byte_size: int
+    empty: bool = False
 
 
 class Signature:
@@ -84,7 +86,7 @@ class Signature:
             arrays[item.name] = array
             byte_size += array.nbytes
         in_order = dict(reversed(arrays.items()))
-        return Admitted(in_order, rows or 1, self.shape_key(arrays), byte_size)
+        return self._admitted(in_order, rows, byte_size)
 
     def admit_arrays(self, inputs: Mapping[str, Array], request_id: str = "") -> Admitted:
         """Check tensors that are arrays already, in the shapes clients would send; a batch dimension of 1 may be
@@ -98,7 +100,12 @@ class Signature:
         rows = self._rows(request)
         arrays = {item.name: fitted[item.name].reshape(self._full_shape(item, request, rows)) for item in described}
         byte_size = sum([array.nbytes for array in arrays.values()])
-        return Admitted(arrays, rows or 1, self.shape_key(arrays), byte_size)
+        return self._admitted(arrays, rows, byte_size)
+
+    def _admitted(self, arrays: dict[str, Array], rows: int, byte_size: int) -> Admitted:
+        empty = bool(arrays and self.max_batch_size and not rows)
+        counted = self.max_batch_size if empty else rows or 1
+        return Admitted(arrays, counted, self.shape_key(arrays), byte_size, empty)
 
     def _with_batch_axis(self, name: str, array: Array) -> Array:
         spec = self.inputs.get(name)

@@ -1,5 +1,7 @@
 """The classification extension: a tensor of scores into its best classes (protocol §3.3)."""
 
+from math import prod
+
 import numpy as np
 
 from despina.errors import InvalidArgument
@@ -18,7 +20,7 @@ def classify(array: Array, datatype: str, count: int, labels: list[str], batches
     if datatype in UNSUPPORTED:
         raise InvalidArgument(f"class result not available for output due to unsupported type '{datatype}'")
     batched = batches and array.ndim > 0
-    entries = array.reshape(array.shape[0], -1) if batched else array.reshape(1, -1)
+    entries = array.reshape(len(array), prod(array.shape[1:])) if batched else array.reshape(1, -1)
     if entries.shape[1] > MAX_CLASSES:
         raise InvalidArgument("classification output tensor too large")
     best = entries.shape[1] - 1 - np.argsort(entries[:, ::-1], axis=1, kind="stable")[:, ::-1][:, :count]

@@ -95,7 +95,7 @@ class EnsembleScheduler:
     def answered(self, run: EnsembleRun) -> None:
         """Count a run that ended well, before its answer goes out."""
         pending = run.pending
-        rows = pending.rows if self._graph.batches else 1
+        rows = pending.rows if self._graph.batches and not pending.empty else 1
         self._statistics.record_success(self.now_ns() - pending.accepted_ns, pending.started_ns - pending.queued_ns)
         self._statistics.record_execution(1, rows, *run.compute_ns, time_ns() // 1_000_000)
         self._leave(pending)

@@ -55,6 +55,8 @@ def gather(batch: FormedBatch, batches_rows: bool) -> Batch:
     """The execution of a formed batch; `batches_rows` is False for models without a batch dimension."""
     requests = batch.requests
     first = requests[0]
+    if first.empty:
+        batch.rows = 1  # Which is what it counts as.
     rows = batch.rows if batches_rows else 0
     if len(requests) == 1:
         return Batch({name: (array,) for name, array in first.inputs.items()}, rows, first.outputs)

@@ -31,7 +31,8 @@ class Pending:
     request of the model has the same shapes. `outputs` names the wanted outputs, None for all. `on_done` is called
     exactly once, on the event loop's thread, when `results` or `error` is set. `client` is who asks, one request at a
     time, as far as that is known. `count` is how many requests of clients this stands for, with equally many rows each:
-    more than one where front ends send together what came together. Times are `time.monotonic_ns`;
+    more than one where front ends send together what came together. `empty`: there are no rows at all, and `rows` keeps
+    others out of the batch. Times are `time.monotonic_ns`;
     `compute_ns` is what the steps of an ensemble took together, to gather inputs, to compute and to place outputs.
     """
 
@@ -62,6 +63,7 @@ class Pending:
     error: Exception | None = None
     response_parameters: dict[str, Parameter] | None = None
     count: int = 1
+    empty: bool = False
 
     @property
     def label(self) -> str:

@@ -151,7 +151,7 @@ def _pad(bucket: ShapeBucket, parts: Sequence[Array], size: int, rows: int) -> A
     first = parts[0]
     shape = (*first.shape[:axis], size, *first.shape[axis + 1 :])
     if rows:
-        shape = (rows, *shape[1:])
+        shape = (sum([part.shape[0] for part in parts]), *shape[1:])
     padded = np.full(shape, bucket.pad, first.dtype)
     row = 0
     for part in parts:

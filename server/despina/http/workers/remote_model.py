@@ -92,6 +92,8 @@ class RemoteModel:
         if not _is_plain(request):
             raise Elsewhere
         admitted = self.signature.admit(request)
+        if admitted.empty:
+            raise Elsewhere
         pending = Pending(
             admitted.inputs,
             admitted.rows,
