@@ -1,3 +1,5 @@
+import json
+import re
 from typing import Any
 
 import pytest
@@ -126,3 +128,19 @@ def test_flags_win_over_the_file_and_say_so() -> None:
     assert override(config, {"port": 6789}).warnings == ()
     with pytest.raises(InvalidArgument, match="port: expected"):
         override(config, {"port": 70000})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"numReplicas": 1e999}', "numReplicas: expected an integer above 0, got inf"),
+        ('{"containerResourceRequirements": {"cpu": NaN}}', "cpu: expected a number above 0, got nan"),
+        ('{"port": 8080.0}', "port: expected an integer from 1 to 65535, got 8080.0"),
+        ('{"scoringTimeoutMs": 1000.0}', "scoringTimeoutMs: expected an integer above 0, got 1000.0"),
+        ('{"keys": {"primaryKey": " "}}', "keys.primaryKey: expected printable ASCII without blanks, got ' '"),
+        ('{"keys": {"secondaryKey": "a\\n"}}', "keys.secondaryKey: expected printable ASCII without blanks"),
+    ],
+)
+def test_values_that_would_fail_later_are_refused(text: str, message: str) -> None:
+    with pytest.raises(InvalidArgument, match=re.escape(message)):
+        parse_deployment_config({"computeType": "aks", **json.loads(text)})

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from despina.deploy.deployment_config import DeploymentConfig
@@ -52,3 +54,11 @@ def test_specs_and_states_survive_their_files() -> None:
     assert ServiceSpec.from_json(spec.to_json()) == spec
     state = ServiceState(State.FAILED, 2, "why", ("line",), "http://127.0.0.1:8000", 7)
     assert ServiceState.from_json(state.to_json()) == state
+
+
+def test_specs_do_not_tell_keys() -> None:
+    spec = ServiceSpec("svc", 1, Mode.DIRECT, ("m:1",), DeploymentConfig("aks", primary_key="k1", secondary_key="k2"))
+    document = spec.to_json()
+    assert "k1" not in json.dumps(document)
+    old = {**document, "deployment": {**document["deployment"], "keys": {"primaryKey": "k1"}}}
+    assert ServiceSpec.from_json(old).deployment.primary_key is None

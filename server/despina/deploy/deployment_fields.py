@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -41,8 +42,8 @@ FIELDS = (
     Field("scoringTimeoutMs", "scoring_timeout_ms", "positive count"),
     Field("maxConcurrentRequestsPerContainer", "replica_max_concurrent_requests", "positive count"),
     Field("maxQueueWaitMs", "max_request_wait_time", "positive count"),
-    Field("keys.primaryKey", "primary_key", "text"),
-    Field("keys.secondaryKey", "secondary_key", "text"),
+    Field("keys.primaryKey", "primary_key", "key"),
+    Field("keys.secondaryKey", "secondary_key", "key"),
     Field("livenessProbeRequirements.periodSeconds", "period_seconds", "positive count"),
     Field("livenessProbeRequirements.initialDelaySeconds", "initial_delay_seconds", "positive count"),
     Field("livenessProbeRequirements.timeoutSeconds", "timeout_seconds", "positive count"),
@@ -57,6 +58,7 @@ CLOUD_ONLY = frozenset(
 
 KINDS = {
     "text": "text",
+    "key": "printable ASCII without blanks",
     "bool": "true or false",
     "port": "an integer from 1 to 65535",
     "namespace": "a DNS label: up to 63 lower-case letters, digits and '-', beginning and ending without '-'",
@@ -68,11 +70,13 @@ KINDS = {
 
 def fits(value: Any, kind: str) -> bool:
     """Whether a JSON value is what `KINDS[kind]` says."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    whole = number and value == int(value)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    number = whole or (isinstance(value, float) and isfinite(value))
     match kind:
         case "text":
             return isinstance(value, str) and value != ""
+        case "key":
+            return isinstance(value, str) and is_key(value)
         case "bool":
             return isinstance(value, bool)
         case "port":
@@ -85,6 +89,11 @@ def fits(value: Any, kind: str) -> bool:
             return whole and value >= 0
         case _:
             return whole and value > 0
+
+
+def is_key(text: str) -> bool:
+    """Whether a header can carry it, as one word."""
+    return text != "" and text.isascii() and text.isprintable() and " " not in text
 
 
 def is_label(text: str) -> bool:

@@ -7,7 +7,7 @@
 import enum
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from despina.deploy.deployment_config import DeploymentConfig, parse_deployment_config
@@ -95,7 +95,8 @@ class ServiceSpec:
             "generation": self.generation,
             "mode": self.mode.value,
             "models": list(self.models),
-            "deployment": self.deployment.to_json(),
+            # Keys are in a file of their own, which nobody else can read and which is always current.
+            "deployment": _without_keys(self.deployment).to_json(),
             "script": None if self.script is None else _script_to_json(self.script),
             "host": self.host,
             "port": self.port,
@@ -114,7 +115,7 @@ class ServiceSpec:
             generation=document["generation"],
             mode=Mode(document["mode"]),
             models=tuple(document["models"]),
-            deployment=parse_deployment_config(document["deployment"]).config,
+            deployment=parse_deployment_config(_without_keys_in_file(document["deployment"])).config,
             script=None
             if script is None
             else ScriptSpec(script["entryScript"], script["variables"], script["environment"]),
@@ -196,6 +197,15 @@ def choose_mode(frameworks: list[str], *, scripted: bool) -> Mode:
             f"without one {' and '.join(SERVED)} can be served"
         )
     return Mode.DIRECT
+
+
+def _without_keys(deployment: DeploymentConfig) -> DeploymentConfig:
+    return replace(deployment, primary_key=None, secondary_key=None)
+
+
+def _without_keys_in_file(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Files of earlier versions hold the keys that were given once, whatever they are."""
+    return {key: value for key, value in document.items() if key != "keys"}
 
 
 def _script_to_json(script: ScriptSpec) -> dict[str, Any]:

@@ -45,3 +45,8 @@ def test_one_key_is_replaced_at_a_time() -> None:
 def test_bad_requests_for_a_key(which: str, value: str | None) -> None:
     with pytest.raises(InvalidArgument):
         regenerate(KEYS, which, value)
+
+
+@pytest.mark.parametrize("authorization", [b"Bearer", b"Bearer ", b"Bearer  "])
+def test_empty_key_opens_nothing(authorization: bytes) -> None:
+    assert not opens(Keys("", "second"), authorization)

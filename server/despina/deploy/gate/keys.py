@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hmac import compare_digest
 
+from despina.deploy.deployment_fields import is_key
 from despina.errors import InvalidArgument
 
 
@@ -39,7 +40,7 @@ def regenerate(keys: Keys, which: str, value: str | None = None) -> Keys:
     Raises:
         InvalidArgument: `which` is neither, or `value` cannot be sent in a header.
     """
-    if value is not None and not (value.isascii() and value.isprintable() and " " not in value and value):
+    if value is not None and not is_key(value):
         raise InvalidArgument("a key must be printable ASCII without blanks")
     match which.lower():
         case "primary":
@@ -54,4 +55,4 @@ def opens(keys: Keys, authorization: bytes | None) -> bool:
     scheme, _, given = (authorization or b"").partition(b" ")
     primary = compare_digest(given.strip(), keys.primary.encode())
     secondary = compare_digest(given.strip(), keys.secondary.encode())
-    return scheme.lower() == b"bearer" and (primary or secondary)
+    return scheme.lower() == b"bearer" and given.strip() != b"" and (primary or secondary)
