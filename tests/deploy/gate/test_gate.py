@@ -1,6 +1,7 @@
 """A gate between a client and an upstream that the test writes down byte by byte."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -481,5 +482,177 @@ def test_service_that_is_not_ready_says_so() -> None:
             status, headers, body = await ask(port, get("/score"))
             assert (status, headers[b"retry-after"]) == (503, b"1")
             assert body == b'{"message": "service svc is being deployed"}'
+
+    run(scenario)
+
+
+H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAA")
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.05])
+def test_request_that_asks_for_another_protocol_keeps_its_body_and_what_follows(pause: float) -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        async with gate_before(upstream) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            asked = post("/v2/x", b"hello", *H2C)
+            writer.write(asked[:-5])
+            await asyncio.sleep(pause)
+            writer.write(asked[-5:] + get("/v2/y", *H2C) + get("/v2/z"))
+            while len(upstream.requests) < 3:
+                assert await asyncio.wait_for(reader.read(4096), 5)
+            writer.close()
+        assert [(head.split()[1], body) for head, body in upstream.requests] == [
+            (b"/v2/x", b"hello"),
+            (b"/v2/y", b""),
+            (b"/v2/z", b""),
+        ]
+
+    run(scenario)
+
+
+def test_no_request_is_read_as_the_body_of_another_clients() -> None:
+    """An upstream that answers before the body came must not be used again."""
+
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                writer.write(ok(head.split()[1]))
+                await read_body(reader, head)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def scenario() -> None:
+        upstream = Upstream()
+        upstream.serve = early  # type: ignore[method-assign]
+        async with gate_before(upstream) as (_, port):
+            await ask(port, get("/v2/first", "Content-Length: 1000", *H2C))
+            assert (await asyncio.wait_for(ask(port, get("/v2/second")), 5))[2] == b"/v2/second"
+
+    run(scenario)
+
+
+async def _sent(writer: asyncio.StreamWriter) -> None:
+    """Raises ConnectionError where the other side ends the connection; it may take a while to be seen."""
+    while True:
+        await writer.drain()
+        writer.write(b"a")
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    "begin", [b"GET /", b"GET / HTTP/1.1\r\nX-A: ", get("/")[:-2] + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: "]
+)
+def test_head_without_an_end_is_not_collected(begin: bytes) -> None:
+    async def scenario() -> None:
+        async with gate_before(Upstream(), Keys("first", "second")) as (_, port):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(begin + bytes(2_000_000).replace(b"\0", b"a"))
+            with pytest.raises(ConnectionError):
+                await asyncio.wait_for(_sent(writer), 5)
+            writer.close()
+
+    run(scenario)
+
+
+def test_connection_whose_refused_body_never_comes_is_closed() -> None:
+    async def scenario() -> None:
+        async with gate_before(Upstream(), Keys("first", "second"), GateLimits(idle_seconds=0.1)) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(post("/v2/x", bytes(10))[:-10])
+            assert (await read_response(reader))[0] == 401
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+            writer.close()
+
+    run(scenario)
+
+
+def test_chunked_body_over_the_limit_is_refused() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        chunked = get("/v2/x", "Transfer-Encoding: chunked") + b"65\r\n" + bytes(0x65) + b"\r\n0\r\n\r\n"
+        async with gate_before(upstream, None, GateLimits(body_bytes=100)) as (_, port):
+            assert (await ask(port, chunked))[0] == 413
+            assert (await ask(port, chunked.replace(b"65\r\n", b"64\r\n").replace(bytes(0x65), bytes(0x64))))[0] == 200
+        assert [len(body) for _, body in upstream.requests] == [100]
+
+    run(scenario)
+
+
+def test_trailer_is_no_header() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        trailed = get("/v2/x", "Transfer-Encoding: chunked") + b"1\r\na\r\n0\r\nHost: other\r\nX-A: 1\r\n\r\n"
+        async with gate_before(upstream) as (_, port):
+            assert (await ask(port, trailed))[0] == 200
+        head, body = upstream.requests[0]
+        assert body == b"a"
+        assert head.count(b"\r\nhost: ") == 1
+        assert b"x-a" not in head
+
+    run(scenario)
+
+
+def test_client_that_reads_nothing_is_not_answered_on_and_on() -> None:
+    async def scenario() -> None:
+        upstream = Upstream(lambda head, body: ok(bytes(150_000)))
+        async with gate_before(upstream) as (_, port):
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                for asked in range(1, 300):
+                    client.sendall(get("/v2/x"))
+                    end = asyncio.get_running_loop().time() + 0.5
+                    while len(upstream.requests) < asked and asyncio.get_running_loop().time() < end:
+                        await asyncio.sleep(0.001)
+                    if len(upstream.requests) < asked:
+                        break
+        assert len(upstream.requests) < 100  # 15 MB; what the kernel takes, and a little
+
+    run(scenario)
+
+
+def test_upstream_that_speaks_no_http_is_let_go() -> None:
+    async def scenario() -> None:
+        upstream = Upstream(lambda head, body: b"nonsense\r\n\r\n")
+        ended = asyncio.Event()
+        serve = upstream.serve
+
+        async def watched(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await serve(reader, writer)
+            ended.set()
+
+        upstream.serve = watched  # type: ignore[method-assign]
+        async with gate_before(upstream) as (_, port):
+            assert (await ask(port, get("/v2/x")))[0] == 502
+            await asyncio.wait_for(ended.wait(), 5)
+
+    run(scenario)
+
+
+def test_end_waits_for_the_requests_that_wait_and_for_slow_readers() -> None:
+    async def scenario() -> None:
+        upstream = Upstream(lambda head, body: ok(bytes(8_000_000)) if b"/slow" in head else ok(body))
+        async with gate_before(upstream, None, GateLimits(concurrent=1, queue_seconds=10)) as (gate, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 12)
+            writer.write(get("/v2/slow"))
+            await upstream.arrived.wait()
+            upstream.hold = asyncio.Event()
+            upstream.arrived.clear()
+            first = asyncio.create_task(ask(port, post("/v2/x", b"1")))
+            await upstream.arrived.wait()
+            second = asyncio.create_task(ask(port, post("/v2/x", b"2")))
+            while not gate.places.waiting:
+                await asyncio.sleep(0.01)
+            closing = asyncio.create_task(gate.close(20))
+            await asyncio.sleep(0.05)
+            upstream.hold.set()
+            assert [(await first)[2], (await second)[2]] == [b"1", b"2"]
+            await asyncio.sleep(0.1)
+            answer = await reader.read()
+            writer.close()
+            assert len(answer.partition(b"\r\n\r\n")[2]) == 8_000_000
+            await closing
 
     run(scenario)

@@ -31,10 +31,15 @@ class ClientConnection(asyncio.Protocol):
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._header_bytes = 0
+        self._unfinished = 0
+        self._progress = False
+        self._resuming = False
         self._paused = False
         self._out: list[bytes] = []
         self._idle: asyncio.TimerHandle | None = None
         self.peer = b"unknown"
+        self.full = False
+        """Whether the client takes its answers more slowly than they come."""
 
     # The exchange's side
 
@@ -54,6 +59,11 @@ class ClientConnection(asyncio.Protocol):
             self._exchanges[0].start()
         else:
             self._watch_idle()
+
+    def body_overdue(self, exchange: Exchange) -> None:
+        """The rest of a body that nobody wants any more did not come."""
+        if self._exchanges and self._exchanges[0] is exchange:
+            self._close()
 
     def pause_reading(self) -> None:
         if self._transport is not None and not self._paused:
@@ -86,15 +96,16 @@ class ClientConnection(asyncio.Protocol):
         self._watch_idle()
 
     def data_received(self, data: bytes) -> None:
+        self._progress = False
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # the request is answered as if it had not asked for another protocol
+            self._feed(data)
         except httptools.HttpParserCallbackError:
             raise
         except httptools.HttpParserError:
             self._bad_request()
-        if self._header_bytes > MOST_HEADER_BYTES or len(self._exchanges) > PIPELINED:
+        # The parser collects a URL or a field until its end, however far that is.
+        self._unfinished = 0 if self._progress else self._unfinished + len(data)
+        if max(self._header_bytes, self._unfinished) > MOST_HEADER_BYTES or len(self._exchanges) > PIPELINED:
             self._bad_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -106,27 +117,36 @@ class ClientConnection(asyncio.Protocol):
             exchange.client_lost()
 
     def pause_writing(self) -> None:
+        self.full = True
         if self._exchanges:
             self._exchanges[0].pause_response()
 
     def resume_writing(self) -> None:
+        self.full = False
         if self._exchanges:
             self._exchanges[0].resume_response()
 
     # httptools' side
 
     def on_message_begin(self) -> None:
+        if self._resuming:
+            return
         self._url, self._headers, self._header_bytes = b"", [], 0
 
     def on_url(self, url: bytes) -> None:
-        self._url += url
+        if not self._resuming:
+            self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._header_bytes += len(name) + len(value)
-        if self._header_bytes <= MOST_HEADER_BYTES:
+        # What comes behind a chunked body is no part of the head, which may be on its way already.
+        if self._header_bytes <= MOST_HEADER_BYTES and self._newest is None:
             self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        self._progress = True
+        if self._resuming:
+            return
         self._forget_idle()
         if self._header_bytes > MOST_HEADER_BYTES:
             return
@@ -139,13 +159,36 @@ class ClientConnection(asyncio.Protocol):
                 self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
+        self._progress = True
         if self._newest is not None:
             self._newest.request_body(body)
 
     def on_message_complete(self) -> None:
+        self._progress = True
+        if self._parser.should_upgrade():
+            return  # see `_feed`
         newest, self._newest = self._newest, None
         if newest is not None:
             newest.request_end()
+
+    def _feed(self, data: bytes) -> None:
+        """Parses. Where another protocol is asked for, the parser takes all that follows the head for that protocol,
+        the body of the request too. There is none here, and then a server answers as if it had not been asked; so
+        another parser, which has seen no such wish, goes on behind the head."""
+        while True:
+            try:
+                self._parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+            self._parser = httptools.HttpRequestParser(self)
+            framing = [pair for pair in self._headers if pair[0] in (b"content-length", b"transfer-encoding")]
+            self._resuming = True
+            try:
+                lines = b"".join(b"%s: %s\r\n" % pair for pair in framing)
+                self._parser.feed_data(b"POST / HTTP/1.1\r\n" + lines + b"\r\n")
+            finally:
+                self._resuming = False
 
     def _head(self) -> RequestHead:
         names = dict(self._headers)

@@ -36,6 +36,8 @@ class Exchange:
         self._head = head
         self._sent: list[bytes] = []  # what may have to be sent again, and what waits for a connection
         self._sent_bytes = 0
+        self._body_bytes = 0
+        self._started = False
         self._request_done = False
         self._target: Target | None = None
         self._destination = Destination.SERVER
@@ -54,11 +56,12 @@ class Exchange:
     def start(self) -> None:
         """Checks the request and sends it on, when its turn has come."""
         head, gate = self._head, self._gate
+        self._started = True
         head.path = strip_base(head.path, gate.base_path)
         if gate.keys is not None and not opens(gate.keys, head.get(b"authorization")):
             return self._refuse(401, "a key of this service is needed: Authorization: Bearer KEY", UNAUTHORIZED)
-        if (head.length or 0) > gate.limits.body_bytes:
-            return self._refuse(413, f"the body is larger than {gate.limits.body_bytes} bytes")
+        if max(head.length or 0, self._body_bytes) > gate.limits.body_bytes:
+            return self._too_large()
         if len(head.get(b"x-request-id") or b"") > LONGEST_ID:
             return self._refuse(431, f"x-request-id must not exceed {LONGEST_ID} characters")
         if gate.target is None:
@@ -71,6 +74,10 @@ class Exchange:
 
     def request_body(self, data: bytes) -> None:
         if self.over:
+            return
+        self._body_bytes += len(data)
+        if self._started and self._body_bytes > self._gate.limits.body_bytes:
+            self._too_large()
             return
         if self._head.length is None:
             data = b"%x\r\n%s\r\n" % (len(data), data)
@@ -87,6 +94,12 @@ class Exchange:
         """Nobody waits for the answer any more."""
         if not self.over:
             self._end(reusable=False)
+
+    def _too_large(self) -> None:
+        if self._head_written:
+            self._client.abort()
+        else:
+            self._refuse(413, f"the body is larger than {self._gate.limits.body_bytes} bytes")
 
     # To the upstream
 
@@ -132,6 +145,8 @@ class Exchange:
     def _connected(self, upstream: UpstreamConnection) -> None:
         self._upstream = upstream
         upstream.begin(self)
+        if self._client.full:
+            upstream.pause_reading()
         head = self._head.forwarded(self._client.peer, keyed=self._gate.keys is not None)
         upstream.write(head + b"".join(self._sent))
         self._client.resume_reading()
@@ -231,14 +246,16 @@ class Exchange:
                 self._target.give_back(self._destination, upstream)
             else:
                 upstream.close()
-        if self._target is not None:
-            self._target.leave()
         if self._waiting is not None:
             self._places.withdraw(self._waiting)
         if self._placed:
-            self._places.leave()
+            self._places.leave()  # first, so that the target is not quiet between this request and the next
+        if self._target is not None:
+            self._target.leave()
         self._client.resume_reading()
         if self._request_done:
             self._client.exchange_done(self)
         elif not self.keep_alive:
             self._gate.loop.call_later(LINGER_SECONDS, self._client.exchange_done, self)
+        else:
+            self._gate.loop.call_later(self._gate.limits.idle_seconds, self._client.body_overdue, self)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 from despina.deploy.gate.client import ClientConnection
@@ -12,6 +13,7 @@ from despina.deploy.gate.target import Address, Target
 from despina.deploy.gate.upstream import UpstreamConnection
 
 CONNECT_SECONDS = 10.0
+LOOK_SECONDS = 0.02
 
 
 class Gate:
@@ -64,12 +66,13 @@ class Gate:
             self._listener.close()
         for client in list(self.clients):
             client.close_when_idle()
-        if self.target is not None:
-            try:
-                async with asyncio.timeout(seconds):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                if self.target is not None:
                     await self.target.quiet()
-            except TimeoutError:
-                pass
+                while self.clients:  # an answer that is complete may still be on its way
+                    await asyncio.sleep(LOOK_SECONDS)
+        if self.target is not None:
             self.target.close()
         for client in list(self.clients):
             client.abort()

@@ -70,6 +70,8 @@ class UpstreamConnection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
+            if self._transport is not None:
+                self._transport.abort()
             self._lost()
 
     def eof_received(self) -> bool:
