@@ -19,7 +19,24 @@ def test_references_are_read_and_written(text: str, reference: ModelReference) -
 
 
 @pytest.mark.parametrize(
-    "text", ["", ":1", "m:", "m:0", "m:-1", "m:x", "m:1:2", "m:²", "-m", "a/b", "a b", "a" * 256, "m\n"]
+    "text",
+    [
+        "",
+        ":1",
+        "m:",
+        "m:0",
+        "m:-1",
+        "m:x",
+        "m:1:2",
+        "m:²",
+        "-m",
+        "a/b",
+        "a b",
+        "a" * 256,
+        "m\n",
+        "m:" + "9" * 19,
+        "m:" + "9" * 5000,
+    ],
 )
 def test_bad_references_are_refused(text: str) -> None:
     with pytest.raises(InvalidArgument):

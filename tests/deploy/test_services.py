@@ -26,6 +26,7 @@ from despina.deploy.registry import Registry
 from despina.deploy.running import current_state, guard_pid, wait_until_settled
 from despina.deploy.service import ServiceState, State
 from despina.deploy.services import Services
+from despina.deploy.supervisor.commands import free_port
 from despina.errors import AlreadyExists, InvalidArgument, NotFound, Unsupported
 
 pytest.importorskip("gunicorn")
@@ -166,6 +167,16 @@ def test_keys_open_and_are_rotated_without_a_restart(bench: Bench) -> None:
     assert (bench.folder().path / "keys.json").stat().st_mode & 0o777 == 0o600
 
 
+def test_replaced_key_stays_replaced_when_the_service_is_updated(bench: Bench) -> None:
+    bench.deploy(ANSWER.format(answer=1), auth_enabled=True, primary_key="first", secondary_key="second")
+    bench.services.regenerate_key("svc", "Primary", "third")
+    source = next(bench.root.glob("source-*"))
+    deployment = bench.services.get("svc")[0].deployment
+    bench.services.deploy(DeployRequest("svc", ["m"], deployment, InferenceSpec("score.py", source), overwrite=True))
+    bench.services.wait("svc")
+    assert [bench.ask(key=key)[0] for key in ("first", "second", "third")] == [401, 200, 200]
+
+
 def test_service_without_keys_has_none_to_show(bench: Bench) -> None:
     bench.deploy(PID)
     with pytest.raises(Unsupported, match="deployed without authEnabled"):
@@ -226,6 +237,26 @@ def test_failed_overwrite_keeps_the_old_one_answering(bench: Bench) -> None:
     assert bench.ask() == (200, 1)
     assert bench.deploy(ANSWER.format(answer=3)).error is None
     assert bench.ask() == (200, 3)
+
+
+def test_failed_overwrite_changes_nothing_that_others_see(bench: Bench) -> None:
+    bad = "def init(): raise RuntimeError('no weights')\ndef run(data): pass\n"
+    bench.deploy(ANSWER.format(answer=1), auth_enabled=True, primary_key="first", secondary_key="second")
+    port, keys = bench.services.get("svc")[0].port, bench.services.keys("svc")
+    state = bench.deploy(bad, port=free_port(), auth_enabled=True, primary_key="third")
+    assert bench.services.get("svc")[0].port == port
+    assert bench.services.keys("svc") == keys
+    assert bench.ask(key="first") == (200, 1)
+    assert state.supervisor_pid is not None
+    os.kill(state.supervisor_pid, signal.SIGKILL)
+
+    def back() -> bool:
+        try:
+            return bench.ask(key="first") == (200, 1)
+        except OSError:
+            return False
+
+    eventually(back)
 
 
 def test_overwrite_may_move_the_service_to_another_port(bench: Bench) -> None:

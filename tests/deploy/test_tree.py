@@ -123,3 +123,10 @@ def test_link_into_an_own_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "models" / "link").symlink_to(".despina/keys.json")
     with pytest.raises(InvalidArgument, match=r"models/link links to .*keys\.json, in Despina's own folder"):
         read_tree(tmp_path / "models")
+
+
+def test_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / os.fsdecode(b"\xff.bin")).write_bytes(b"x")
+    with pytest.raises(InvalidArgument, match=r"b'models/\\xff.bin' is not a name in UTF-8; rename it"):
+        read_tree(tmp_path / "models")

@@ -2,6 +2,7 @@
 
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import override
 from despina.deploy.service import Mode
 from despina.deploy.service_record import uri_of_script
-from despina.errors import InvalidArgument, Unavailable
+from despina.errors import InvalidArgument, NotFound, Unavailable
 
 name_option = click.option("--name", "-n", required=True, help="Name of the service.")
 
@@ -44,7 +45,10 @@ def list_services(model_name: str | None, model_id: str | None, output: str) -> 
     """List services."""
     with reported():
         opened = OpenHome()
-        records = [opened.describe(name) for name in opened.services.names()]
+        records = []
+        for name in opened.services.names():
+            with suppress(NotFound):  # deleted since the names were read
+                records.append(opened.describe(name))
     fitting = [
         record
         for record in records

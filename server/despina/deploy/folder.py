@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from despina.deploy.blobs import sync_directory
 from despina.deploy.gate.keys import Keys
 from despina.deploy.service import ServiceSpec, ServiceState, State
-from despina.errors import AlreadyExists
+from despina.errors import AlreadyExists, NotFound
 
 LARGEST_LOG_BYTES = 32 << 20
 
@@ -42,7 +42,14 @@ class ServiceFolder:
         return self.path / "generations" / str(number)
 
     def read_spec(self) -> ServiceSpec:
-        return ServiceSpec.from_json(_read(self.path / "spec.json"))
+        """
+        Raises:
+            NotFound: it was deleted meanwhile.
+        """
+        try:
+            return ServiceSpec.from_json(_read(self.path / "spec.json"))
+        except FileNotFoundError:
+            raise NotFound(f"No service with name {self.name} found: it was deleted meanwhile") from None
 
     def write_spec(self, spec: ServiceSpec) -> None:
         _write(self.path / "spec.json", spec.to_json(), 0o644)
@@ -68,13 +75,28 @@ class ServiceFolder:
         Raises:
             AlreadyExists: somebody else does.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "operation.lock").open("ab") as file:
+        with self._open_lock() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise AlreadyExists(f"an operation on service {self.name} is running already") from None
+            if not _is_at(file.fileno(), self.path / "operation.lock"):  # deleted between the two
+                raise _deleting(self.name)
             yield
+
+    def _open_lock(self) -> BinaryIO:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            return (self.path / "operation.lock").open("ab")
+        except (FileExistsError, FileNotFoundError):  # it was there for one of the two
+            raise _deleting(self.name) from None
+
+    def remove(self) -> None:
+        """Removes it under the lock of its operations. The name is free before the first file goes: whoever takes it
+        gets a folder and a lock of his own."""
+        gone = Path(tempfile.mkdtemp(dir=self.path.parent, prefix=f".{self.name}."))
+        os.rename(self.path, gone / self.name)
+        shutil.rmtree(gone)
 
     def rotate_log(self, largest_bytes: int = LARGEST_LOG_BYTES) -> bool:
         """Moves the content of a log that has grown too large to `service.log.1`; says whether it did.
@@ -97,6 +119,17 @@ class ServiceFolder:
             # Lines are rarely longer than 1 kB; a log may have grown for months.
             file.seek(max(offset, end - lines * 1024))
             return file.read().decode(errors="replace").splitlines()[-lines:]
+
+
+def _deleting(name: str) -> AlreadyExists:
+    return AlreadyExists(f"service {name} was just being deleted; try again")
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _read(path: Path) -> Any:

@@ -9,6 +9,8 @@ from despina.errors import InvalidArgument, NotFound
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-._]{0,254}")
 SHOWN = 10
+LONGEST_VERSION = 18
+"""Digits: more do not fit the registry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ def parse_reference(text: str) -> ModelReference:
     check_name(name)
     if not colon:
         return ModelReference(name)
-    if not (version.isascii() and version.isdigit() and int(version) > 0):
+    if not (version.isascii() and version.isdigit() and len(version) <= LONGEST_VERSION and int(version) > 0):
         raise InvalidArgument(f"model {text!r}: expected NAME or NAME:VERSION with a version from 1 up")
     return ModelReference(name, int(version))
 

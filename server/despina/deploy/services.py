@@ -1,7 +1,7 @@
 """Services of one home directory: what `despina model deploy`, `despina service` and the SDK do."""
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from despina.deploy.places.rendered import rendered_before
 from despina.deploy.reference import ModelReference, parse_reference
 from despina.deploy.registry import Registry
 from despina.deploy.service import Mode, ServiceSpec, ServiceState, check_service_name
-from despina.errors import AlreadyExists, InvalidArgument, NotFound, Unsupported
+from despina.errors import AlreadyExists, DespinaError, InvalidArgument, NotFound, Unsupported
 
 
 class Services:
@@ -48,15 +48,15 @@ class Services:
         folder = self._folder(request.name)
         place = self._place(folder, request.deployment)
         records = [self._registry.get(parse_reference(model)) for model in request.models]
-        if folder.exists and not request.overwrite:
-            raise AlreadyExists(f"service {request.name} exists already; say --overwrite to replace it")
-        before = folder.read_spec() if folder.exists else None
-        _check_move(before, request)
-        spec = make_spec(request, records, before, self._now())
         with folder.operation():
+            if folder.exists and not request.overwrite:
+                raise AlreadyExists(f"service {request.name} exists already; say --overwrite to replace it")
+            before = folder.read_spec() if folder.exists else None
+            _check_move(before, request)
+            spec = make_spec(request, records, before, self._now())
             for warning in _warnings(request, spec):
                 progress(f"warning: {warning}")
-            keys = _keys(spec.deployment, folder.read_keys())
+            keys = _keys(request.deployment, folder.read_keys())
             progress(f"deploying service {spec.name}, {spec.mode} mode, of {', '.join(spec.models) or 'no model'}")
             place.deploy(NewGeneration(spec, records, request.inference, keys), progress)
         return spec
@@ -108,11 +108,16 @@ class Services:
         return folder.read_spec(), self._place_of(folder).state()
 
     def names(self) -> list[str]:
-        return sorted(path.parent.name for path in self._home.services.glob("*/spec.json"))
+        return sorted(path.parent.name for path in self._home.services.glob("[!.]*/spec.json"))
 
     def using(self, reference: ModelReference) -> list[str]:
         """The services that were deployed with this version."""
-        return [name for name in self.names() if str(reference) in self._folder(name).read_spec().models]
+        found = []
+        for name in self.names():
+            with suppress(NotFound):  # deleted since the names were read
+                if str(reference) in self._folder(name).read_spec().models:
+                    found.append(name)
+        return found
 
     def keys(self, name: str) -> Keys:
         """
@@ -129,9 +134,14 @@ class Services:
         """Replaces one key; connections stay."""
         folder = self._existing(name)
         with folder.operation():
-            keys = regenerate(self.keys(name), which, value)
+            before = self.keys(name)
+            keys = regenerate(before, which, value)
             folder.write_keys(keys)
-            self._place_of(folder).show_keys(keys)
+            try:
+                self._place_of(folder).show_keys(keys)
+            except DespinaError:
+                folder.write_keys(before)  # they are the ones that open it
+                raise
         return keys
 
     def log(self, name: str, lines: int) -> list[str]:
@@ -178,7 +188,7 @@ class Services:
         folder = self._existing(name)
         with folder.operation():
             self._place_of(folder).delete()
-            shutil.rmtree(folder.path)
+            folder.remove()
 
     def _folder(self, name: str) -> ServiceFolder:
         return ServiceFolder(self._home.services / name)

@@ -6,6 +6,7 @@ when the model is served. Despina's own folders (the home that stores the model,
 they hold the keys of services and the bytes of other models.
 """
 
+import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -78,6 +79,8 @@ class _Bounds:
 
 
 def _walk(path: Path, name: PurePosixPath, bounds: _Bounds, above: tuple[Path, ...]) -> Iterator[TreeEntry]:
+    if not _is_text(str(name)):
+        raise InvalidArgument(f"{os.fsencode(str(name))!r} is not a name in UTF-8; rename it")
     real = _inside(path, name, bounds)
     if real in above:
         raise InvalidArgument(f"{name} is a link to a folder that contains it ({real}); remove the link")
@@ -94,6 +97,14 @@ def _walk(path: Path, name: PurePosixPath, bounds: _Bounds, above: tuple[Path, .
     if not stat.S_ISREG(mode):
         raise InvalidArgument(f"{name} is neither a file nor a folder; remove it from the model path")
     yield TreeEntry(str(name), real, bool(mode & stat.S_IXUSR))
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _inside(path: Path, name: PurePosixPath, bounds: _Bounds) -> Path:

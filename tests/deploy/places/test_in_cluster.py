@@ -214,3 +214,16 @@ def test_rendering_starts_nothing_and_keeps_keys_and_counts_on(bench: Bench, tmp
 def test_rendering_needs_a_target(bench: Bench, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="give --compute-target too"):
         bench.services.render(DeployRequest("svc", ["m"]), tmp_path / "out")
+
+
+def test_keys_that_the_cluster_did_not_take_are_not_shown(bench: Bench) -> None:
+    bench.kubectl(HEALTHY)
+    bench.services.deploy(bench.request(primary_key="one", secondary_key="two"))
+    before = bench.services.keys("svc")
+    bench.kubectl({"apply": [1, "error: forbidden"], **HEALTHY})
+    with pytest.raises(DespinaError, match="forbidden"):
+        bench.services.deploy(bench.request(primary_key="three"))
+    assert bench.services.keys("svc") == before
+    with pytest.raises(DespinaError, match="forbidden"):
+        bench.services.regenerate_key("svc", "Secondary")
+    assert bench.services.keys("svc") == before

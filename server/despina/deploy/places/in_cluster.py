@@ -1,6 +1,5 @@
 """A service in a cluster: its manifests are applied there; its folder here remembers what was asked for."""
 
-import shutil
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +44,7 @@ class InCluster:
         """
         load = with_metric(workload(new, self._cluster.target), self._cluster.scaling_metric())
         before = self._folder.read_spec() if self._folder.exists else None
+        keys_before = self._folder.read_keys()
         if new.keys is not None:
             self._folder.write_keys(new.keys)
         self._folder.write_spec(new.spec)
@@ -56,6 +56,8 @@ class InCluster:
             else:
                 # The number is used up: the cluster may have this generation's configuration, which cannot change.
                 self._folder.write_spec(replace(before, generation=new.spec.generation))
+                if keys_before is not None:
+                    self._folder.write_keys(keys_before)
             raise
 
     def wait(self, say: Say) -> ServiceState:
@@ -99,7 +101,7 @@ class InCluster:
     def _forget(self) -> None:
         with suppress(DespinaError):
             self._cluster.delete(self._folder.name)
-        shutil.rmtree(self._folder.path)
+        self._folder.remove()
 
 
 def workload(new: NewGeneration, target: ComputeTarget) -> Workload:

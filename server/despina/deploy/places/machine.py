@@ -63,8 +63,8 @@ class Machine:
     def _forget_old_generations(self, spec: ServiceSpec, state: ServiceState) -> None:
         newest = spec.generation
         for path in (self._folder.path / "generations").glob("*"):
-            # The one before may still have requests in flight.
-            if path.name.isdigit() and int(path.name) not in (state.generation, newest, newest - 1):
+            # The one before may still have requests in flight, and one after may be on its way: nobody holds the lock.
+            if path.name.isdigit() and int(path.name) < newest - 1 and int(path.name) != state.generation:
                 shutil.rmtree(path, ignore_errors=True)
 
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from despina.deploy.supervisor.commands import HOST
 from despina.deploy.supervisor.control import listen
 from despina.deploy.supervisor.generation import DRAIN_SECONDS, Generation
 from despina.deploy.supervisor.part import StartFailed
+from despina.errors import AlreadyExists, NotFound
 
 log = logging.getLogger("despina.service")
 
@@ -61,7 +63,9 @@ class Supervisor:
                 self._deploy()
             case "keys":
                 if self._gate is not None:
-                    self._gate.keys = self._keys(self._folder.read_spec())
+                    # Of what answers now; the file may be about what comes, or did not come up.
+                    spec = self._folder.read_spec() if self._current is None else self._current.spec
+                    self._gate.keys = self._keys(spec)
             case "wait":
                 await self._settled()
             case "stop":
@@ -90,8 +94,14 @@ class Supervisor:
         offset = self._folder.log.stat().st_size if self._folder.log.exists() else 0
         generation = Generation(spec, self._folder, lambda reason: self._part_changed(generation, reason))
         try:
-            await self._open_gate(spec)
+            if self._current is None:
+                await self._open_gate(spec)
             target = await generation.start()
+            try:
+                await self._open_gate(spec)  # with another port only now, so that the old one answers until then
+            except BaseException:
+                await generation.stop()
+                raise
         except (StartFailed, OSError) as error:
             await self._failed(spec, str(error), offset)
             return
@@ -123,8 +133,21 @@ class Supervisor:
             self._stop.set()
             return
         kept = self._current.spec.generation
+        self._restore(spec, self._current.spec)
         error = f"generation {spec.generation} failed, generation {kept} still answers: {reason}"
         self._set(replace(self._state, state=State.RUNNING, generation=kept, error=error, log=lines))
+
+    def _restore(self, failed: ServiceSpec, kept: ServiceSpec) -> None:
+        """Makes the files say again what answers: a supervisor after this one, and every command, goes by them."""
+        assert self._gate is not None
+        if failed.generation == kept.generation or not self._folder.exists:
+            return
+        # Who has the lock is about to bring something newer.
+        with suppress(AlreadyExists, NotFound), self._folder.operation():
+            if self._folder.read_spec().generation == failed.generation:
+                self._folder.write_spec(kept)
+                if self._gate.keys is not None:
+                    self._folder.write_keys(self._gate.keys)
 
     def _part_changed(self, generation: Generation, reason: str | None) -> None:
         if self._is_abandoned():  # most likely the part died of it, and so will its successors
