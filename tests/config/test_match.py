@@ -182,6 +182,15 @@ def test_optional_inputs_that_a_backend_does_without_go_with_batching() -> None:
     match_model(given, inputs, {"y": TensorMetadata("y", "FP32", (-1, 2))}, omissible=("x",))
 
 
+def test_optional_inputs_are_not_ragged() -> None:
+    given = config(tensor("input", "x", "dims: 4 allow_ragged_batch: true optional: true") + Y)
+    inputs = {"x": TensorMetadata("x", "FP32", (-1,), optional=True)}
+    with pytest.raises(
+        InvalidArgument, match=r"shape \[-1\] for ragged input 'x', which is not supported for optional"
+    ):
+        match_model(given, inputs, {"y": TensorMetadata("y", "FP32", (2,))}, omissible=("x",))
+
+
 def test_optional_inputs_do_not_go_with_batching() -> None:
     with pytest.raises(InvalidArgument) as caught:
         match(

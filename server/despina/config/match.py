@@ -66,12 +66,17 @@ def _match_input(config: ModelConfig, tensor: Message, inputs: Tensors, omissibl
     model = inputs[tensor.name]
     if tensor.allow_ragged_batch:
         _match_type(config, tensor, model, "input")
-        _match_ragged(config, model)
+        _match_ragged(config, tensor, model)
     else:
         _match_tensor(config, tensor, model, "input")
 
 
-def _match_ragged(config: ModelConfig, model: TensorMetadata) -> None:
+def _match_ragged(config: ModelConfig, tensor: Message, model: TensorMetadata) -> None:
+    if tensor.optional:
+        raise InvalidArgument(
+            f"unable to load model '{config.name}', configuration expects model provides input with shape [-1] for "
+            f"ragged input '{model.name}', which is not supported for optional input"
+        )
     if model.shape != (-1,):
         raise InvalidArgument(
             f"unable to load model '{config.name}', configuration expects model provides input with shape [-1]  for "
