@@ -143,6 +143,7 @@ def test_json_may_have_one_value_for_a_list_and_text_for_a_boolean() -> None:
         '{"max_batch_size": 99999999999}',
         '{"max_batch_size": 1, "max_batch_size": 2}',
         '{"instance_group": [{"kind": "KIND_TPU"}]}',
+        '{"instance_group": [{"kind": false}]}',
         '{"metric_tags": [1]}',
         '{"dynamic_batching": []}',
         '{"parameters": {"a": "b"}}',

@@ -138,8 +138,10 @@ def _single(value: Any, field: Field) -> Any:
         if not isinstance(value, dict):
             raise ValueError(f"field '{field.name}' must be an object, got {json.dumps(value)[:80]}")
         return _as_in_cpp(value, field.message_type)
-    if isinstance(value, str) and field.enum_type is not None:
-        return value.upper()
+    if field.enum_type is not None:
+        if isinstance(value, bool):  # a number for Python
+            raise ValueError(f"field '{field.name}' must be a name or a number, got {json.dumps(value)}")
+        return value.upper() if isinstance(value, str) else value
     if field.type == field.TYPE_BOOL and value in ("true", "false"):
         return value == "true"
     return value

@@ -54,7 +54,8 @@ async def model_metadata(request: Request, server: Server) -> Response:
             "versions": [str(version) for version in versions],
             "platform": model.config.platform or model.config.backend,
             "inputs": [_describe(spec, batches) for spec in signature.inputs.values()],
-            "outputs": [_describe(spec, batches) for spec in signature.outputs.values()],
+            # As often as the configuration names it, which may be twice.
+            "outputs": [_describe(signature.outputs[output.name], batches) for output in model.config.output],
         }
     )
 
