@@ -54,6 +54,10 @@ def test_sensible_tensors_pass(kind: str, fields: str) -> None:
             "'t' reshape dimensions must be integer >= 1, or -1 to indicate a variable-size dimension",
         ),
         (
+            'name: "t" data_type: TYPE_FP32 dims: 0 reshape { }',
+            "'t' cannot have empty reshape for non-batching model as scalar tensors are not supported",
+        ),
+        (
             'name: "t" data_type: TYPE_FP32 dims: 1 reshape { }',
             "'t' cannot have empty reshape for non-batching model as scalar tensors are not supported",
         ),

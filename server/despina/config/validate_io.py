@@ -37,21 +37,21 @@ def _validate_tensor(tensor: Message, kind: str, max_batch_size: int) -> None:
         raise InvalidArgument(f"{subject} must specify 'data_type'")
     if not tensor.dims:
         raise InvalidArgument(f"{subject} must specify 'dims'")
+    if tensor.HasField("reshape") and not tensor.reshape.shape and max_batch_size == 0:
+        raise InvalidArgument(
+            f"{subject} cannot have empty reshape for non-batching model as scalar tensors are not supported"
+        )
     if not _are_dimensions(tensor.dims):
         raise InvalidArgument(f"{subject} dimension must be integer >= 1, or -1 to indicate a variable-size dimension")
     if tensor.HasField("reshape"):
-        _validate_reshape(tensor.dims, tensor.reshape.shape, subject, max_batch_size)
+        _validate_reshape(tensor.dims, tensor.reshape.shape, subject)
 
 
 def _are_dimensions(dims: Sequence[int]) -> bool:
     return all(dim >= 1 or dim == -1 for dim in dims)
 
 
-def _validate_reshape(dims: Sequence[int], shape: Sequence[int], subject: str, max_batch_size: int) -> None:
-    if not shape and max_batch_size == 0:
-        raise InvalidArgument(
-            f"{subject} cannot have empty reshape for non-batching model as scalar tensors are not supported"
-        )
+def _validate_reshape(dims: Sequence[int], shape: Sequence[int], subject: str) -> None:
     if not _are_dimensions(shape):
         raise InvalidArgument(
             f"{subject} reshape dimensions must be integer >= 1, or -1 to indicate a variable-size dimension"
