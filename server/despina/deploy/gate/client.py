@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import httptools
 
 from despina.deploy.gate.answers import answer
+from despina.deploy.gate.body_watch import BodyWatch
 from despina.deploy.gate.exchange import Exchange
 from despina.deploy.gate.request_head import RequestHead
 
@@ -34,7 +35,10 @@ class ClientConnection(asyncio.Protocol):
         self._unfinished = 0
         self._progress = False
         self._resuming = False
+        self._broken = False
+        self._held_back = False
         self._paused = False
+        self._body_watch = BodyWatch(gate.loop, self._stalled)
         self._out: list[bytes] = []
         self._idle: asyncio.TimerHandle | None = None
         self.peer = b"unknown"
@@ -60,20 +64,13 @@ class ClientConnection(asyncio.Protocol):
         else:
             self._watch_idle()
 
-    def body_overdue(self, exchange: Exchange) -> None:
-        """The rest of a body that nobody wants any more did not come."""
-        if self._exchanges and self._exchanges[0] is exchange:
-            self._close()
-
     def pause_reading(self) -> None:
-        if self._transport is not None and not self._paused:
-            self._paused = True
-            self._transport.pause_reading()
+        self._held_back = True
+        self._regulate()
 
     def resume_reading(self) -> None:
-        if self._transport is not None and self._paused:
-            self._paused = False
-            self._transport.resume_reading()
+        self._held_back = False
+        self._regulate()
 
     def abort(self) -> None:
         if self._transport is not None:
@@ -96,6 +93,8 @@ class ClientConnection(asyncio.Protocol):
         self._watch_idle()
 
     def data_received(self, data: bytes) -> None:
+        if self._broken:
+            return
         self._progress = False
         try:
             self._feed(data)
@@ -107,11 +106,13 @@ class ClientConnection(asyncio.Protocol):
         self._unfinished = 0 if self._progress else self._unfinished + len(data)
         if max(self._header_bytes, self._unfinished) > MOST_HEADER_BYTES or len(self._exchanges) > PIPELINED:
             self._bad_request()
+        self._watch_body()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._gate.clients.discard(self)
         self._forget_idle()
+        self._body_watch.stop()
         exchanges, self._exchanges = list(self._exchanges), deque()
         for exchange in exchanges:
             exchange.client_lost()
@@ -210,6 +211,29 @@ class ClientConnection(asyncio.Protocol):
                 answer(400, "this is not an HTTP request that can be answered", b"/", ((b"connection", b"close"),))
             )
         self._close()
+
+    def _stalled(self) -> None:
+        newest, self._newest = self._newest, None
+        self._broken = True  # what may come yet belongs to a request that is over
+        if newest is not None:
+            newest.cut_short(408, newest.stalled(self._gate.limits.idle_seconds))
+
+    def _regulate(self) -> None:
+        if self._transport is None or self._transport.is_closing() or self._paused == self._held_back:
+            return
+        self._paused = self._held_back
+        if self._paused:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+        self._watch_body()
+
+    def _watch_body(self) -> None:
+        # While we do not read, the client cannot be blamed.
+        if self._newest is not None and not self._paused:
+            self._body_watch.came(self._gate.limits.idle_seconds)
+        else:
+            self._body_watch.stop()
 
     def _flush(self) -> None:
         out, self._out = self._out, []

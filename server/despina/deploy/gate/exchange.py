@@ -45,6 +45,7 @@ class Exchange:
         self._waiting: Waiting | None = None
         self._placed = False
         self._timer: asyncio.TimerHandle | None = None
+        self._cut: tuple[int, str] | None = None
         self._head_written = False
         self._chunked = False
         self._until_eof = False
@@ -58,6 +59,8 @@ class Exchange:
         head, gate = self._head, self._gate
         self._started = True
         head.path = strip_base(head.path, gate.base_path)
+        if self._cut is not None:
+            return self._refuse(*self._cut)
         if gate.keys is not None and not opens(gate.keys, head.get(b"authorization")):
             return self._refuse(401, "a key of this service is needed: Authorization: Bearer KEY", UNAUTHORIZED)
         if max(head.length or 0, self._body_bytes) > gate.limits.body_bytes:
@@ -89,6 +92,28 @@ class Exchange:
         self._request_done = True
         if self.over:
             self._client.exchange_done(self)
+
+    def cut_short(self, status: int, message: str) -> None:
+        """The rest of the body will not come."""
+        self.keep_alive = False
+        if self.over:
+            self._client.exchange_done(self)
+        elif self._head_written:
+            self._client.abort()
+        elif self._started:
+            self._refuse(status, message)
+            self._client.exchange_done(self)  # at once: nothing is on its way that could take the answer with it
+        else:
+            self._cut = status, message
+
+    def stalled(self, seconds: float) -> str:
+        """What to say where nothing of the body came for so long."""
+        length = self._head.length
+        expected = "a last chunk" if length is None else f"{length} bytes"
+        return (
+            f"nothing of the body came for {seconds:g} s: expected {expected}, got {self._body_bytes} bytes; "
+            "send all of it, without such a pause"
+        )
 
     def client_lost(self) -> None:
         """Nobody waits for the answer any more."""
@@ -257,5 +282,3 @@ class Exchange:
             self._client.exchange_done(self)
         elif not self.keep_alive:
             self._gate.loop.call_later(LINGER_SECONDS, self._client.exchange_done, self)
-        else:
-            self._gate.loop.call_later(self._gate.limits.idle_seconds, self._client.body_overdue, self)

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class GateLimits:
-    """None is "no limit". Times in seconds, bodies in bytes."""
+    """None is "no limit". Times in seconds, bodies in bytes.
+
+    `idle_seconds` is how long a connection may rest between requests, and a body on its way.
+    """
 
     concurrent: int | None = None
     queue_seconds: float = 0.5
