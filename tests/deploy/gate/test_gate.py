@@ -728,3 +728,89 @@ def test_body_that_is_not_read_is_not_held_against_the_client() -> None:
             assert [(await first)[2], (await second)[2]] == [b"1", body]
 
     run(scenario)
+
+
+async def _answers(reader: asyncio.StreamReader) -> list[tuple[bytes, bytes]]:
+    """Status and body of all answers until the connection ends."""
+    found = []
+    while head := await reader.readuntil(b"\r\n\r\n") if not reader.at_eof() else b"":
+        found.append((head.split()[1], await read_body(reader, head)))
+        if b"connection: close" in head:
+            break
+    return found
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+@pytest.mark.parametrize("count", [20, 3000])
+def test_pipelined_requests_beyond_the_limit_wait_unread(count: int, keyed: bool) -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        upstream.hold = asyncio.Event()
+        async with gate_before(upstream, Keys("first", "second") if keyed else None) as (gate, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(get("/v2/x", "Authorization: Bearer first"))
+            writer.write(b"".join(post("/v2/x", b"%d" % number) for number in range(count)))
+            writer.write(get("/v2/y", "Connection: close"))
+            await asyncio.wait_for(upstream.arrived.wait(), 5)
+            await asyncio.sleep(0.05)
+            (client,) = gate.clients
+            assert len(client._exchanges) < 400  # a piece of the shortest requests
+            upstream.hold.set()
+            found = await asyncio.wait_for(_answers(reader), 20)
+            writer.close()
+        bodies = [b"", *(b"%d" % number for number in range(count)), b""]
+        if keyed:
+            assert [status for status, _ in found] == [b"200", *[b"401"] * (count + 1)]
+        else:
+            assert found == [(b"200", body) for body in bodies]
+
+    run(scenario)
+
+
+GARBAGE = b"nonsense\r\n\r\n"
+LONG_HEAD = get("/v2/x", "X-A: " + "a" * 70_000)
+
+
+@pytest.mark.parametrize("bad", [GARBAGE, GARBAGE * 10_000, LONG_HEAD, LONG_HEAD + get("/v2/y")])
+@pytest.mark.parametrize("good", [0, 1, 3, 20])
+def test_requests_before_garbage_are_answered(good: int, bad: bytes) -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        async with gate_before(upstream) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"".join(post("/v2/x", b"%d" % number) for number in range(good)) + bad)
+            found = await asyncio.wait_for(_answers(reader), 5)
+            writer.close()
+        assert found[:-1] == [(b"200", b"%d" % number) for number in range(good)]
+        assert found[-1][0] == b"400"
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("good", [0, 2])
+def test_garbage_in_a_body_is_answered_in_its_turn(good: int) -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        bad = get("/v2/x", "Transfer-Encoding: chunked") + b"1\r\na\r\nnonsense\r\n"
+        async with gate_before(upstream) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(get("/v2/x") * good + bad)
+            found = await asyncio.wait_for(_answers(reader), 5)
+            writer.close()
+        assert [status for status, _ in found] == [b"200"] * good + [b"400"]
+
+    run(scenario)
+
+
+def test_large_bodies_behind_each_other_arrive_whole() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        bodies = [bytes([number]) * (number * 37_001) for number in range(40)]
+        async with gate_before(upstream) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"".join(post("/v2/x", body) for body in bodies) + get("/v2/y", "Connection: close"))
+            found = await asyncio.wait_for(_answers(reader), 20)
+            writer.close()
+        assert [body for _, body in found] == [*bodies, b""]
+
+    run(scenario)

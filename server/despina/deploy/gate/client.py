@@ -17,11 +17,20 @@ if TYPE_CHECKING:
     from despina.deploy.gate.gate import Gate
 
 MOST_HEADER_BYTES = 1 << 16
+BAD_REQUEST = "this is not an HTTP request that can be answered"
 PIPELINED = 16
+"""How many requests of a connection may be under way; the rest waits unread, mostly on the client's side."""
+
+PIECE = 1 << 14
+"""How much is parsed at once where requests may begin: one read may hold thousands."""
 
 
 class ClientConnection(asyncio.Protocol):
-    """Parses requests; the first of `_exchanges` is answered, the others (pipelined) wait their turn."""
+    """Parses requests; the first of `_exchanges` is answered, the others (pipelined) wait their turn.
+
+    `_held` are bytes that wait until there are fewer exchanges. Of a `_broken` connection nothing more is parsed; it is
+    read, because the kernel throws away answers that are on their way when a connection with unread bytes is closed.
+    """
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
@@ -35,6 +44,7 @@ class ClientConnection(asyncio.Protocol):
         self._unfinished = 0
         self._progress = False
         self._resuming = False
+        self._held = b""
         self._broken = False
         self._held_back = False
         self._paused = False
@@ -59,8 +69,11 @@ class ClientConnection(asyncio.Protocol):
         self._exchanges.popleft()
         if not exchange.keep_alive:
             self._close()
-        elif self._exchanges:
-            self._exchanges[0].start()
+        elif self._exchanges or self._held:
+            # Later: refusals follow each other at once, and would call each other ever deeper.
+            self._gate.loop.call_soon(self._go_on)
+        elif self._broken:
+            self._bad_request()
         else:
             self._watch_idle()
 
@@ -93,26 +106,16 @@ class ClientConnection(asyncio.Protocol):
         self._watch_idle()
 
     def data_received(self, data: bytes) -> None:
-        if self._broken:
-            return
-        self._progress = False
-        try:
-            self._feed(data)
-        except httptools.HttpParserCallbackError:
-            raise
-        except httptools.HttpParserError:
-            self._bad_request()
-        # The parser collects a URL or a field until its end, however far that is.
-        self._unfinished = 0 if self._progress else self._unfinished + len(data)
-        if max(self._header_bytes, self._unfinished) > MOST_HEADER_BYTES or len(self._exchanges) > PIPELINED:
-            self._bad_request()
-        self._watch_body()
+        if not self._broken:
+            self._held += data
+            self._read_held()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._gate.clients.discard(self)
         self._forget_idle()
         self._body_watch.stop()
+        self._held = b""
         exchanges, self._exchanges = list(self._exchanges), deque()
         for exchange in exchanges:
             exchange.client_lost()
@@ -148,9 +151,11 @@ class ClientConnection(asyncio.Protocol):
         self._progress = True
         if self._resuming:
             return
-        self._forget_idle()
-        if self._header_bytes > MOST_HEADER_BYTES:
+        if self._header_bytes > MOST_HEADER_BYTES or self._closing:
+            self._broken = True
+        if self._broken:  # what follows in this piece is not answered in the place of this one
             return
+        self._forget_idle()
         exchange = Exchange(self._gate, self, self._head())
         self._newest = exchange
         self._exchanges.append(exchange)
@@ -171,6 +176,55 @@ class ClientConnection(asyncio.Protocol):
         newest, self._newest = self._newest, None
         if newest is not None:
             newest.request_end()
+
+    def _read_held(self) -> None:
+        """Parses what came, as far as there may be more exchanges."""
+        data, self._held = self._held, b""
+        position = 0
+        while position < len(data) and len(self._exchanges) < PIPELINED and not self._broken:
+            size = PIECE if self._newest is None else max(PIECE, self._newest.body_left)
+            self._parse(data[position : position + size])
+            position += size
+        self._held = b"" if self._broken else data[position:]
+        self._regulate()
+        self._watch_body()
+
+    @property
+    def _closing(self) -> bool:
+        return self._transport is None or self._transport.is_closing()
+
+    def _go_on(self) -> None:
+        """An exchange is done; the next one's turn has come."""
+        if self._closing:
+            return
+        if self._exchanges and not self._exchanges[0].started:
+            self._exchanges[0].start()
+        self._read_held()
+        if not self._exchanges and not self._broken:
+            self._watch_idle()
+
+    def _parse(self, data: bytes) -> None:
+        self._progress = False
+        try:
+            self._feed(data)
+        except httptools.HttpParserCallbackError:
+            raise
+        except httptools.HttpParserError:
+            self._broken = True
+        # The parser collects a URL or a field until its end, however far that is.
+        self._unfinished = 0 if self._progress else self._unfinished + len(data)
+        if max(self._header_bytes, self._unfinished) > MOST_HEADER_BYTES:
+            self._broken = True
+        if self._broken:
+            self._break()
+
+    def _break(self) -> None:
+        """What came is no request; those before it are answered first."""
+        newest, self._newest = self._newest, None
+        if newest is not None:
+            newest.cut_short(400, BAD_REQUEST)
+        elif not self._exchanges:
+            self._bad_request()
 
     def _feed(self, data: bytes) -> None:
         """Parses. Where another protocol is asked for, the parser takes all that follows the head for that protocol,
@@ -206,10 +260,9 @@ class ClientConnection(asyncio.Protocol):
         )
 
     def _bad_request(self) -> None:
-        if not self._exchanges:
-            self.write(
-                answer(400, "this is not an HTTP request that can be answered", b"/", ((b"connection", b"close"),))
-            )
+        if self._closing:
+            return
+        self.write(answer(400, BAD_REQUEST, b"/", ((b"connection", b"close"),)))
         self._close()
 
     def _stalled(self) -> None:
@@ -219,9 +272,11 @@ class ClientConnection(asyncio.Protocol):
             newest.cut_short(408, newest.stalled(self._gate.limits.idle_seconds))
 
     def _regulate(self) -> None:
-        if self._transport is None or self._transport.is_closing() or self._paused == self._held_back:
+        full = bool(self._held) or len(self._exchanges) >= PIPELINED
+        pause = (self._held_back or full) and not self._broken
+        if self._transport is None or self._closing or self._paused == pause:
             return
-        self._paused = self._held_back
+        self._paused = pause
         if self._paused:
             self._transport.pause_reading()
         else:
@@ -246,6 +301,7 @@ class ClientConnection(asyncio.Protocol):
             self._transport.close()
 
     def _watch_idle(self) -> None:
+        self._forget_idle()
         self._idle = self._gate.loop.call_later(self._gate.limits.idle_seconds, self._close)
 
     def _forget_idle(self) -> None:

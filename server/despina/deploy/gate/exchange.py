@@ -37,7 +37,7 @@ class Exchange:
         self._sent: list[bytes] = []  # what may have to be sent again, and what waits for a connection
         self._sent_bytes = 0
         self._body_bytes = 0
-        self._started = False
+        self.started = False
         self._request_done = False
         self._target: Target | None = None
         self._destination = Destination.SERVER
@@ -57,7 +57,7 @@ class Exchange:
     def start(self) -> None:
         """Checks the request and sends it on, when its turn has come."""
         head, gate = self._head, self._gate
-        self._started = True
+        self.started = True
         head.path = strip_base(head.path, gate.base_path)
         if self._cut is not None:
             return self._refuse(*self._cut)
@@ -75,11 +75,16 @@ class Exchange:
             self._connect()
         return None
 
+    @property
+    def body_left(self) -> int:
+        """How many bytes of the body are still to come; 0 where nobody can know."""
+        return max(0, (self._head.length or 0) - self._body_bytes)
+
     def request_body(self, data: bytes) -> None:
+        self._body_bytes += len(data)
         if self.over:
             return
-        self._body_bytes += len(data)
-        if self._started and self._body_bytes > self._gate.limits.body_bytes:
+        if self.started and self._body_bytes > self._gate.limits.body_bytes:
             self._too_large()
             return
         if self._head.length is None:
@@ -100,7 +105,7 @@ class Exchange:
             self._client.exchange_done(self)
         elif self._head_written:
             self._client.abort()
-        elif self._started:
+        elif self.started:
             self._refuse(status, message)
             self._client.exchange_done(self)  # at once: nothing is on its way that could take the answer with it
         else:
