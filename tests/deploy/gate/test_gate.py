@@ -475,6 +475,35 @@ def test_http_10_client_gets_its_answer_and_the_connection_closed() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_http_10_client_that_asks_for_it_is_told_that_the_connection_stays(refused: bool) -> None:
+    async def scenario() -> None:
+        async with gate_before(Upstream(), Keys("first", "second") if refused else None) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(2):
+                writer.write(b"POST /v2/x HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi")
+                status, headers, _ = await asyncio.wait_for(read_response(reader), 5)
+                assert (status, headers[b"connection"]) == (401 if refused else 200, b"keep-alive")
+            writer.close()
+
+    run(scenario)
+
+
+def test_http_10_client_is_not_told_so_where_the_answer_ends_with_the_connection() -> None:
+    async def scenario() -> None:
+        chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+        async with gate_before(Upstream(lambda head, body: chunked)) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /v2/x HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+            answer = await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+        assert b"connection: close" in answer
+        assert b"keep-alive" not in answer
+        assert answer.endswith(b"\r\n\r\nabc")
+
+    run(scenario)
+
+
 def test_service_that_is_not_ready_says_so() -> None:
     async def scenario() -> None:
         async with gate_before(Upstream()) as (gate, port):

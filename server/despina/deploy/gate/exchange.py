@@ -259,6 +259,8 @@ class Exchange:
             self.keep_alive = False  # cheaper than to read it all
         if not self.keep_alive:
             headers = (*headers, (b"connection", b"close"))
+        elif self._head.http_10:
+            headers = (*headers, (b"connection", b"keep-alive"))
         response = answer(status, message, self._head.path, headers)
         self._client.write(
             response if self._head.method != b"HEAD" else response.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"

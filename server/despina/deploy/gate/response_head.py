@@ -41,6 +41,8 @@ def response_head(
         lines.append(b"transfer-encoding: chunked")
     if not keep_alive:
         lines.append(b"connection: close")
+    elif request.http_10:  # which believes in a lasting connection only when told
+        lines.append(b"connection: keep-alive")
     return ResponseHead(b"\r\n".join(lines) + b"\r\n\r\n", chunked, until_eof, keep_alive)
 
 
