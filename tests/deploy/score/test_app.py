@@ -165,6 +165,19 @@ def test_run_that_exits_is_a_failure_like_others(start: Start, prefix: str) -> N
 
 
 @pytest.mark.parametrize("prefix", ["", "async "])
+def test_run_that_ends_as_cancelled_is_a_failure_like_others(start: Start, prefix: str) -> None:
+    app = start(
+        f"import asyncio\ndef init(): pass\n{prefix}def run(data):\n"
+        "    if data: raise asyncio.CancelledError\n    return 'here'\n"
+    )
+    answer = ask(app, body=b"x")
+    assert answer.status == 500
+    assert answer.message == "An unexpected error occurred in scoring script. Check the logs for more info."
+    assert answer.header("x-ms-run-function-failed") == "True"
+    assert ask(app).body == b'"here"'
+
+
+@pytest.mark.parametrize("prefix", ["", "async "])
 def test_slow_run_is_cut_off_even_if_it_swallows_exceptions(start: Start, prefix: str) -> None:
     app = start(
         f"calls = []\ndef init(): pass\n{prefix}def run(data):\n"

@@ -1,5 +1,6 @@
 """The WSGI application of one worker: `/`, `/score`, `/swagger.json`."""
 
+import asyncio
 import logging
 import time
 import uuid
@@ -111,8 +112,9 @@ class ScoreApp:
             limit = self._settings.scoring_timeout_ms
             log.error("run() was stopped after %d ms", limit)
             return error_response(500, f"Scoring timeout after {limit} ms", failed=True)
-        except (Exception, SystemExit):
-            # A script that calls sys.exit() has failed like any other: gunicorn would answer with a page of its own.
+        except (Exception, SystemExit, asyncio.CancelledError):
+            # A script that calls sys.exit(), or awaits what was cancelled, has failed like any other: gunicorn would
+            # answer with a page of its own.
             log.exception("run() failed")
             message = "An unexpected error occurred in scoring script. Check the logs for more info."
             return error_response(500, message, failed=True)
