@@ -193,6 +193,12 @@ def test_without_a_limit_none_is_set() -> None:
     assert found == {"requests": {"cpu": "100m", "memory": "512Mi"}}
 
 
+def test_without_a_request_none_is_above_the_limit() -> None:
+    low = {"containerResourceRequirements": {"cpuLimit": 0.05, "memoryInGBLimit": 0.25}}
+    found = containers(manifests(workload(Mode.DIRECT, **low)))["server"]["resources"]
+    assert found == {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"cpu": "50m", "memory": "256Mi"}}
+
+
 def test_the_initial_delay_is_the_time_to_start_in() -> None:
     found = containers(manifests(workload(**FULL)))
     startup = found["server"]["startupProbe"]

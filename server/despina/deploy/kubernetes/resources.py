@@ -30,7 +30,10 @@ def score_resources(spec: ServiceSpec) -> Document:
 
 def _resources(spec: ServiceSpec, share: float, gpus: int) -> Document:
     said = spec.deployment
-    requests = {"cpu": cpu((said.cpu_cores or CPU) * share), "memory": memory((said.memory_gb or MEMORY_GB) * share)}
+    # A request above its limit is refused, also one that nobody made: the default.
+    cores = said.cpu_cores or min(CPU, said.cpu_cores_limit or CPU)
+    gigabytes = said.memory_gb or min(MEMORY_GB, said.memory_gb_limit or MEMORY_GB)
+    requests = {"cpu": cpu(cores * share), "memory": memory(gigabytes * share)}
     limits: dict[str, str] = {}
     if said.cpu_cores_limit is not None:
         limits["cpu"] = cpu(said.cpu_cores_limit)
