@@ -179,3 +179,32 @@ def test_onnx_is_one_whole_model_file(folder: Path) -> None:
         result = invoke("register", "-n", "m", "-p", path, "--model-framework", "Onnx")
         assert result.exit_code == 1
         assert words in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["register", "-n", "m", "-p", "models", "--tag", "area=\udcff"],
+        ["register", "-n", "m", "-p", "models", "--property", "area=\udcff"],
+        ["register", "-n", "m", "-p", "models", "--description", "area=\udcff"],
+        ["update", "-i", "m", "--add-tag", "area=\udcff"],
+        ["update", "-i", "m", "--remove-tag", "area=\udcff"],
+        ["show", "--model-name", "area=\udcff"],
+    ],
+)
+def test_text_that_is_not_utf_8_is_refused_in_one_sentence(folder: Path, arguments: list[str]) -> None:
+    invoke("register", "-n", "m", "-p", "models")
+    result = invoke(*arguments)
+    assert result.exit_code == 1
+    assert result.stderr == f"Error: {arguments[-2]}: b'area=\\xff' is not text in UTF-8; write it in UTF-8\n"
+
+
+@pytest.mark.parametrize(("content", "got"), [("{}", "none"), ('{"modelId": 5}', "5")])
+def test_metadata_file_without_a_model_is_refused(folder: Path, content: str, got: str) -> None:
+    invoke("register", "-n", "m", "-p", "models")
+    (folder / "meta.json").write_text(content)
+    result = invoke("deploy", "-n", "svc", "-f", "meta.json")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f'Error: meta.json: expected "modelId": "NAME:VERSION", as `despina model register -t` writes it, got {got}\n'
+    )

@@ -1,8 +1,15 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from despina.deploy.environment import EnvironmentSpec, find_environment, missing_packages, save_environment
+from despina.deploy.environment import (
+    EnvironmentSpec,
+    find_environment,
+    missing_packages,
+    parse_environment,
+    save_environment,
+)
 from despina.deploy.home import Home
 from despina.errors import InvalidArgument, NotFound
 
@@ -40,3 +47,31 @@ def test_names_that_are_no_file_names_are_refused(tmp_path: Path, name: str) -> 
 def test_packages_are_looked_up_by_name() -> None:
     wanted = ["numpy>=1.20", "click [extra] == 8", "azureml-defaults", "surely-not-installed==1.0"]
     assert missing_packages(wanted) == ["surely-not-installed"]
+
+
+@pytest.mark.parametrize(
+    ("python", "problem"),
+    [
+        ("x", 'python: expected an object, got "x"'),
+        ({"condaDependencies": [1]}, "python.condaDependencies: expected an object, got [1]"),
+        (
+            {"condaDependencies": {"dependencies": 5}},
+            "python.condaDependencies.dependencies: expected an array, got 5",
+        ),
+        (
+            {"condaDependencies": {"dependencies": ["python=3.11", {"pip": 5}]}},
+            "python.condaDependencies.dependencies: pip: expected an array of requirements, got 5",
+        ),
+    ],
+)
+def test_packages_of_another_form_are_refused(python: Any, problem: str) -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        parse_environment({"name": "e", "python": python}, "ic.json: environment")
+    assert raised.value.message == f"ic.json: environment: {problem}"
+
+
+@pytest.mark.parametrize(
+    "python", [None, {}, {"condaDependencies": None}, {"condaDependencies": {"dependencies": [{"pip": None}, "a"]}}]
+)
+def test_environment_may_name_no_packages(python: Any) -> None:
+    assert parse_environment({"name": "e", "python": python}).packages == ()

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from despina.cli.cloud import cloud_options
-from despina.cli.records import output_option, parse_pairs, progress, reported, show
+from despina.cli.records import output_option, parse_pairs, parse_text, progress, reported, show
 from despina.cli.service_output import COLUMNS, OpenHome
 from despina.deploy.config_file import read_config_file
 from despina.deploy.deploy_request import DeployRequest
@@ -98,7 +98,7 @@ def script_options(command: Command) -> Command:
     metavar="DIR",
     help="Write the manifests for --compute-target there, apply nothing, start nothing.",
 )
-@click.option("--description", "-d", default="")
+@click.option("--description", "-d", default="", callback=parse_text)
 @click.option("--tag", "tags", multiple=True, callback=parse_pairs, help="KEY=VALUE; repeatable.")
 @click.option("--property", "properties", multiple=True, callback=parse_pairs, help="KEY=VALUE; repeatable.")
 @deployment_options
@@ -183,7 +183,15 @@ def read_inference(
 
 
 def _metadata(path: Path | None) -> list[str]:
-    return [] if path is None else [str(read_config_file(path).content["modelId"])]
+    if path is None:
+        return []
+    identifier = read_config_file(path).content.get("modelId")
+    if not isinstance(identifier, str):
+        got = "none" if identifier is None else json.dumps(identifier)
+        raise InvalidArgument(
+            f'{path}: expected "modelId": "NAME:VERSION", as `despina model register -t` writes it, got {got}'
+        )
+    return [identifier]
 
 
 def _warn(warnings: tuple[str, ...]) -> None:

@@ -9,7 +9,16 @@ import click
 
 from despina.cli.cloud import cloud_options
 from despina.cli.deploy import deploy
-from despina.cli.records import output_option, parse_filters, parse_pairs, progress, reported, show, show_all
+from despina.cli.records import (
+    output_option,
+    parse_filters,
+    parse_pairs,
+    parse_text,
+    progress,
+    reported,
+    show,
+    show_all,
+)
 from despina.deploy.home import find_home
 from despina.deploy.materialise import copy_model
 from despina.deploy.record import FRAMEWORKS, ModelDescription, Resources
@@ -41,8 +50,8 @@ model.add_command(deploy)
 @click.option("--name", "-n", required=True, help="Name; registering it again makes the next version.")
 @click.option("--model-path", "-p", required=True, type=click.Path(), help="Folder or file.")
 @click.option("--model-framework", default="Custom", type=click.Choice(FRAMEWORKS, case_sensitive=False))
-@click.option("--model-framework-version")
-@click.option("--description", "-d", default="")
+@click.option("--model-framework-version", callback=parse_text)
+@click.option("--description", "-d", default="", callback=parse_text)
 @click.option("--tag", "tags", multiple=True, callback=parse_pairs, help="KEY=VALUE, can change later; repeatable.")
 @click.option(
     "--property", "properties", multiple=True, callback=parse_pairs, help="KEY=VALUE, never changes; repeatable."
@@ -115,7 +124,7 @@ def list_models(
 
 @model.command("show")
 @click.option("--model-id", "-i", "identifier", metavar="NAME[:VERSION]")
-@click.option("--model-name", "--name", "-n", "name")
+@click.option("--model-name", "--name", "-n", "name", callback=parse_text)
 @click.option("--version", type=click.IntRange(min=1))
 @output_option
 @cloud_options(("--run-id", "-r"))
@@ -147,11 +156,11 @@ def download(identifier: str, target_dir: Path, overwrite: bool, output: str) ->
 
 @model.command()
 @id_option
-@click.option("--description", "-d")
+@click.option("--description", "-d", callback=parse_text)
 @click.option(
     "--add-tag", "add_tags", multiple=True, callback=parse_pairs, help="KEY=VALUE, added or changed; repeatable."
 )
-@click.option("--remove-tag", "remove_tags", multiple=True, metavar="KEY", help="Repeatable.")
+@click.option("--remove-tag", "remove_tags", multiple=True, metavar="KEY", callback=parse_text, help="Repeatable.")
 @click.option("--add-property", "add_properties", multiple=True, callback=parse_pairs, help="KEY=VALUE; repeatable.")
 @output_option
 @cloud_options()

@@ -1,6 +1,7 @@
 """What commands print: JSON or a table on stdout, everything else on stderr."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -17,6 +18,20 @@ output_option = click.option(
 )
 
 
+def parse_text(
+    context: click.Context, parameter: click.Parameter, value: str | tuple[str, ...] | None
+) -> str | tuple[str, ...] | None:
+    """Option callback: text that can be stored and printed. Bytes that are none arrive as surrogates."""
+    for text in (value,) if isinstance(value, str) else value or ():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise click.ClickException(
+                f"{parameter.opts[0]}: {os.fsencode(text)!r} is not text in UTF-8; write it in UTF-8"
+            ) from None
+    return value
+
+
 def parse_pairs(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, str]:
     """Option callback: each value is `KEY=VALUE`."""
     filters = parse_filters(context, parameter, values)
@@ -30,6 +45,7 @@ def parse_filters(
     context: click.Context, parameter: click.Parameter, values: Sequence[str]
 ) -> list[tuple[str, str | None]]:
     """Option callback: each value is `KEY=VALUE`, or `KEY` for any value."""
+    parse_text(context, parameter, tuple(values))
     split = [value.partition("=") for value in values]
     if not all(key for key, _, _ in split):
         raise click.BadParameter("a key is missing before '='", context, parameter)

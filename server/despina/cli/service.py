@@ -10,7 +10,7 @@ import click
 
 from despina.cli.cloud import cloud_options
 from despina.cli.deploy import deployment_options, read_deployment, read_inference, script_options
-from despina.cli.records import output_option, parse_pairs, progress, reported, show, show_all
+from despina.cli.records import output_option, parse_pairs, parse_text, progress, reported, show, show_all
 from despina.cli.service_output import COLUMNS, OpenHome
 from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import override
@@ -114,9 +114,9 @@ def run(name: str, input_data: str) -> None:
 @click.option("--model", "-m", "models", multiple=True, metavar="NAME[:VERSION]", help="Instead of those before.")
 @script_options
 @click.option("--no-wait", is_flag=True)
-@click.option("--description", "-d")
+@click.option("--description", "-d", callback=parse_text)
 @click.option("--add-tag", "add_tags", multiple=True, callback=parse_pairs, help="KEY=VALUE; repeatable.")
-@click.option("--remove-tag", "remove_tags", multiple=True, metavar="KEY", help="Repeatable.")
+@click.option("--remove-tag", "remove_tags", multiple=True, metavar="KEY", callback=parse_text, help="Repeatable.")
 @click.option("--add-property", "add_properties", multiple=True, callback=parse_pairs, help="KEY=VALUE; repeatable.")
 @deployment_options
 @output_option

@@ -6,7 +6,7 @@ said before anything starts.
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -60,6 +60,7 @@ def parse_environment(document: Mapping[str, Any], where: str = "environment") -
     if not isinstance(variables, dict):
         problems.append("environmentVariables: expected an object")
         variables = {}
+    problems += _python_problems(document)
     if problems:
         raise InvalidArgument(f"{where}: " + "; ".join(problems))
     stated = document.get("version")
@@ -117,6 +118,27 @@ def find_environment(home: Home, name: str, version: str | None = None) -> Envir
         label = f"{name}:{version}" if version else name
         raise NotFound(f"environment {label} not found; have {', '.join(have)}")
     return parse_environment(json.loads(Path(stored[wanted]).read_bytes()))
+
+
+def _python_problems(document: Mapping[str, Any]) -> Iterator[str]:
+    """What is not of the type that `_pip` reads; nothing and null are none."""
+    python = document.get("python") or {}
+    if not isinstance(python, dict):
+        yield f"python: expected an object, got {json.dumps(python)}"
+        return
+    conda = python.get("condaDependencies") or {}
+    if not isinstance(conda, dict):
+        yield f"python.condaDependencies: expected an object, got {json.dumps(conda)}"
+        return
+    dependencies = conda.get("dependencies") or []
+    where = "python.condaDependencies.dependencies"
+    if not isinstance(dependencies, list):
+        yield f"{where}: expected an array, got {json.dumps(dependencies)}"
+        return
+    for dependency in dependencies:
+        pip = dependency.get("pip") or [] if isinstance(dependency, dict) else []
+        if not isinstance(pip, list):
+            yield f"{where}: pip: expected an array of requirements, got {json.dumps(pip)}"
 
 
 def _pip(document: Mapping[str, Any]) -> Iterable[str]:

@@ -16,6 +16,7 @@ from despina.deploy.materialise import link_model
 from despina.deploy.record import ModelRecord
 from despina.deploy.score.model_path import FOLDER
 from despina.deploy.service import SERVED
+from despina.deploy.tree import dangling
 from despina.errors import InvalidArgument
 
 REPOSITORY = "model-repository"
@@ -37,11 +38,31 @@ def prepare_generation(
     try:
         warnings = _lay_out(root, blobs, records)
         if inference is not None:
-            shutil.copytree(inference.source_directory, root / SOURCE, ignore=_ignored)
+            _copy_source(inference.source_directory, root / SOURCE)
         return warnings
     except BaseException:
         shutil.rmtree(root, ignore_errors=True)
         raise
+
+
+def _copy_source(source: Path, target: Path) -> None:
+    try:
+        shutil.copytree(source, target, ignore=_ignored)
+    except shutil.Error as error:
+        # It goes on to the end and then has a list of all that failed; the first is enough to begin with.
+        path, _, reason = error.args[0][0]
+        raise InvalidArgument(f"source directory {source}: {_uncopied(Path(path), reason)}") from None
+
+
+def _uncopied(path: Path, reason: str) -> str:
+    for folder in reversed(path.parents):
+        if folder.is_symlink() and folder.parent.resolve().is_relative_to(folder.resolve()):
+            return f"{folder} is a link to a folder that contains it ({folder.resolve()}); remove the link"
+    if path.is_symlink() and not path.exists():
+        return dangling(path)
+    if not (path.is_file() or path.is_dir()):
+        return f"{path} is neither a file nor a folder; remove it"
+    return f"{path} cannot be copied: {reason}"
 
 
 def _ignored(folder: str, names: list[str]) -> list[str]:
