@@ -1,7 +1,10 @@
+import shutil
 from pathlib import Path
 
 import pytest
 
+from despina.deploy.deployment_config import DeploymentConfig
+from despina.deploy.folder import ServiceFolder
 from despina.deploy.sdk import (
     AksWebservice,
     Environment,
@@ -10,9 +13,12 @@ from despina.deploy.sdk import (
     Model,
     ResourceConfiguration,
     UserErrorException,
+    Webservice,
     WebserviceException,
     Workspace,
 )
+from despina.deploy.service import Mode, ServiceSpec, ServiceState
+from despina.deploy.services import Services
 
 
 @pytest.fixture
@@ -119,6 +125,34 @@ def test_deploy_says_what_is_wrong_before_anything_starts(workspace: Workspace) 
     with pytest.raises(WebserviceException, match="compute target aks-gpu is not attached"):
         Model.deploy(workspace, "my-service", [model], deployment_target="aks-gpu")
     assert workspace.webservices == {}
+
+
+@pytest.mark.parametrize("reads", [0, 1, 2])
+def test_service_that_is_deleted_while_services_are_listed_is_left_out(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, reads: int
+) -> None:
+    for name in ("one", "two"):
+        folder = ServiceFolder(workspace.home.services / name)
+        folder.write_spec(ServiceSpec(name, 1, Mode.DIRECT, ("m:1",), DeploymentConfig()))
+    get, left = Services.get, reads
+
+    def get_late(services: Services, name: str) -> tuple[ServiceSpec, ServiceState]:
+        nonlocal left
+        if name == "one" and left == 0:
+            shutil.rmtree(workspace.home.services / name)
+        left -= name == "one"
+        return get(services, name)
+
+    monkeypatch.setattr(Services, "get", get_late)
+    assert [service.name for service in Webservice.list(workspace)] == (["one", "two"] if reads == 2 else ["two"])
+
+
+def test_service_that_cannot_be_asked_is_not_left_out(workspace: Workspace) -> None:
+    folder = ServiceFolder(workspace.home.services / "one")
+    lost = DeploymentConfig("aks", compute_target_name="detached")
+    folder.write_spec(ServiceSpec("one", 1, Mode.DIRECT, ("m:1",), lost))
+    with pytest.raises(WebserviceException, match="compute target detached is not attached"):
+        Webservice.list(workspace)
 
 
 def test_a_service_as_the_page_deploys_it(workspace: Workspace, tmp_path: Path) -> None:

@@ -55,15 +55,19 @@ class ServiceFolder:
         _write(self.path / "spec.json", spec.to_json(), 0o644)
 
     def read_state(self) -> ServiceState:
-        path = self.path / "state.json"
-        return ServiceState.from_json(_read(path)) if path.exists() else ServiceState(State.UNKNOWN)
+        try:
+            return ServiceState.from_json(_read(self.path / "state.json"))
+        except FileNotFoundError:  # there was none yet, or it was deleted with the service
+            return ServiceState(State.UNKNOWN)
 
     def write_state(self, state: ServiceState) -> None:
         _write(self.path / "state.json", state.to_json(), 0o644)
 
     def read_keys(self) -> Keys | None:
-        path = self.path / "keys.json"
-        return Keys.from_json(_read(path)) if path.exists() else None
+        try:
+            return Keys.from_json(_read(self.path / "keys.json"))
+        except FileNotFoundError:
+            return None
 
     def write_keys(self, keys: Keys) -> None:
         _write(self.path / "keys.json", keys.to_json(), 0o600)

@@ -36,7 +36,14 @@ class Webservice:
         workspace: Workspace, model_name: str | None = None, model_id: str | None = None
     ) -> builtins.list[Webservice]:
         """All services, or those of one model."""
-        found = [_open(workspace, name) for name in Services(workspace.home, workspace.registry).names()]
+        services = Services(workspace.home, workspace.registry)
+        found = []
+        for name in services.names():
+            try:
+                found.append(_open(workspace, name))
+            except (WebserviceException, FileNotFoundError):
+                if name in services.names():  # else it was deleted since the names were read
+                    raise
         return [
             service
             for service in found
