@@ -154,22 +154,11 @@ def test_raising_run_is_reported_without_its_traceback(start: Start) -> None:
     assert b"secret" not in answer.body
 
 
+@pytest.mark.parametrize("end", ["sys.exit(1)", "raise asyncio.CancelledError"])
 @pytest.mark.parametrize("prefix", ["", "async "])
-def test_run_that_exits_is_a_failure_like_others(start: Start, prefix: str) -> None:
-    app = start(f"import sys\ndef init(): pass\n{prefix}def run(data):\n    if data: sys.exit(1)\n    return 'here'\n")
-    answer = ask(app, body=b"x")
-    assert answer.status == 500
-    assert answer.message == "An unexpected error occurred in scoring script. Check the logs for more info."
-    assert answer.header("x-ms-run-function-failed") == "True"
-    assert ask(app).body == b'"here"'
-
-
-@pytest.mark.parametrize("prefix", ["", "async "])
-def test_run_that_ends_as_cancelled_is_a_failure_like_others(start: Start, prefix: str) -> None:
-    app = start(
-        f"import asyncio\ndef init(): pass\n{prefix}def run(data):\n"
-        "    if data: raise asyncio.CancelledError\n    return 'here'\n"
-    )
+def test_run_that_ends_in_another_way_is_a_failure_like_others(start: Start, prefix: str, end: str) -> None:
+    script = f"import asyncio, sys\ndef init(): pass\n{prefix}def run(data):\n    if data: {end}\n    return 'here'\n"
+    app = start(script)
     answer = ask(app, body=b"x")
     assert answer.status == 500
     assert answer.message == "An unexpected error occurred in scoring script. Check the logs for more info."

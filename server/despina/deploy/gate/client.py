@@ -6,17 +6,15 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
-import httptools
-
 from despina.deploy.gate.answers import answer
 from despina.deploy.gate.body_watch import BodyWatch
 from despina.deploy.gate.exchange import Exchange
 from despina.deploy.gate.request_head import RequestHead
+from despina.deploy.gate.request_parser import BadRequest, RequestParser
 
 if TYPE_CHECKING:
     from despina.deploy.gate.gate import Gate
 
-MOST_HEADER_BYTES = 1 << 16
 BAD_REQUEST = "this is not an HTTP request that can be answered"
 PIPELINED = 16
 """How many requests of a connection may be under way; the rest waits unread, mostly on the client's side."""
@@ -26,7 +24,7 @@ PIECE = 1 << 14
 
 
 class ClientConnection(asyncio.Protocol):
-    """Parses requests; the first of `_exchanges` is answered, the others (pipelined) wait their turn.
+    """Takes requests; the first of `_exchanges` is answered, the others (pipelined) wait their turn.
 
     `_held` are bytes that wait until there are fewer exchanges. Of a `_broken` connection nothing more is parsed; it is
     read, because the kernel throws away answers that are on their way when a connection with unread bytes is closed.
@@ -35,15 +33,9 @@ class ClientConnection(asyncio.Protocol):
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser = RequestParser(self)
         self._exchanges: deque[Exchange] = deque()
         self._newest: Exchange | None = None
-        self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._header_bytes = 0
-        self._unfinished = 0
-        self._progress = False
-        self._resuming = False
         self._held = b""
         self._broken = False
         self._held_back = False
@@ -130,49 +122,27 @@ class ClientConnection(asyncio.Protocol):
         if self._exchanges:
             self._exchanges[0].resume_response()
 
-    # httptools' side
+    # The parser's side
 
-    def on_message_begin(self) -> None:
-        if self._resuming:
-            return
-        self._url, self._headers, self._header_bytes = b"", [], 0
-
-    def on_url(self, url: bytes) -> None:
-        if not self._resuming:
-            self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_bytes += len(name) + len(value)
-        # What comes behind a chunked body is no part of the head, which may be on its way already.
-        if self._header_bytes <= MOST_HEADER_BYTES and self._newest is None:
-            self._headers.append((name.lower(), value))
-
-    def on_headers_complete(self) -> None:
-        self._progress = True
-        if self._resuming:
-            return
-        if self._header_bytes > MOST_HEADER_BYTES or self._closing:
+    def request_begun(self, head: RequestHead) -> None:
+        if self._closing:
             self._broken = True
-        if self._broken:  # what follows in this piece is not answered in the place of this one
+        if self._broken:
             return
         self._forget_idle()
-        exchange = Exchange(self._gate, self, self._head())
+        exchange = Exchange(self._gate, self, head)
         self._newest = exchange
         self._exchanges.append(exchange)
         if len(self._exchanges) == 1:
             exchange.start()
-            if not exchange.over and (b"expect", b"100-continue") in self._headers:
+            if not exchange.over and (b"expect", b"100-continue") in head.headers:
                 self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def on_body(self, body: bytes) -> None:
-        self._progress = True
+    def request_body(self, data: bytes) -> None:
         if self._newest is not None:
-            self._newest.request_body(body)
+            self._newest.request_body(data)
 
-    def on_message_complete(self) -> None:
-        self._progress = True
-        if self._parser.should_upgrade():
-            return  # see `_feed`
+    def request_ended(self) -> None:
         newest, self._newest = self._newest, None
         if newest is not None:
             newest.request_end()
@@ -204,16 +174,9 @@ class ClientConnection(asyncio.Protocol):
             self._watch_idle()
 
     def _parse(self, data: bytes) -> None:
-        self._progress = False
         try:
-            self._feed(data)
-        except httptools.HttpParserCallbackError:
-            raise
-        except httptools.HttpParserError:
-            self._broken = True
-        # The parser collects a URL or a field until its end, however far that is.
-        self._unfinished = 0 if self._progress else self._unfinished + len(data)
-        if max(self._header_bytes, self._unfinished) > MOST_HEADER_BYTES:
+            self._parser.parse(data)
+        except BadRequest:
             self._broken = True
         if self._broken:
             self._break()
@@ -225,39 +188,6 @@ class ClientConnection(asyncio.Protocol):
             newest.cut_short(400, BAD_REQUEST)
         elif not self._exchanges:
             self._bad_request()
-
-    def _feed(self, data: bytes) -> None:
-        """Parses. Where another protocol is asked for, the parser takes all that follows the head for that protocol,
-        the body of the request too. There is none here, and then a server answers as if it had not been asked; so
-        another parser, which has seen no such wish, goes on behind the head."""
-        while True:
-            try:
-                self._parser.feed_data(data)
-                return
-            except httptools.HttpParserUpgrade as upgrade:
-                data = data[upgrade.args[0] :]
-            self._parser = httptools.HttpRequestParser(self)
-            framing = [pair for pair in self._headers if pair[0] in (b"content-length", b"transfer-encoding")]
-            self._resuming = True
-            try:
-                lines = b"".join(b"%s: %s\r\n" % pair for pair in framing)
-                self._parser.feed_data(b"POST / HTTP/1.1\r\n" + lines + b"\r\n")
-            finally:
-                self._resuming = False
-
-    def _head(self) -> RequestHead:
-        names = dict(self._headers)
-        length = None if b"transfer-encoding" in names else int(names.get(b"content-length", b"0"))
-        http_10 = self._parser.get_http_version() == "1.0"
-        return RequestHead(
-            self._parser.get_method(),
-            self._url,
-            self._headers,
-            names,
-            length,
-            self._parser.should_keep_alive(),
-            http_10,
-        )
 
     def _bad_request(self) -> None:
         if self._closing:
