@@ -36,7 +36,7 @@ ALLOWED = {
     },
     "despina.tuning": LEAVES
     | {"despina.models", "despina.config", "despina.repository", "despina.protocol.datatypes", BASE},
-    "despina.deploy": {"despina", "despina.errors", "despina.config", "despina.repository"},
+    "despina.deploy": {"despina", "despina.errors", "despina.config", "despina.repository", "despina_backends.wire"},
     "despina_backends": set[str](),
 }
 """`despina.cli` and `despina.server`, which put everything together, may import anything."""

@@ -11,12 +11,12 @@ import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
+from despina_backends.wire import delimited_fields
+
 _GRAPH_FIELD = 7
 _NODE_FIELD = 1
 _OP_TYPE_FIELD = 4
 _DOMAIN_FIELD = 7
-_LENGTH_DELIMITED = 2
-_FIXED_SIZES = {1: 8, 5: 4}
 
 MAX_FILE_SIZE = 1 << 26
 """A larger model is never so short that it matters."""
@@ -57,31 +57,7 @@ def _operators(model: memoryview) -> Iterator[tuple[str, str]]:
 
 
 def _submessages(message: memoryview, wanted: int) -> Iterator[memoryview]:
-    """Every length-delimited field `wanted` of a message. Raises ValueError, IndexError on malformed data."""
-    position = 0
-    while position < len(message):
-        key, position = _varint(message, position)
-        number, wire_type = key >> 3, key & 7
-        if wire_type == _LENGTH_DELIMITED:
-            length, position = _varint(message, position)
-            if number == wanted:
-                yield message[position : position + length]
-            position += length
-        elif wire_type == 0:
-            _, position = _varint(message, position)
-        elif wire_type in _FIXED_SIZES:
-            position += _FIXED_SIZES[wire_type]
-        else:
-            raise ValueError(f"wire type {wire_type} in a model file")
-
-
-def _varint(data: memoryview, position: int) -> tuple[int, int]:
-    value = 0
-    shift = 0
-    while True:
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-        shift += 7
+    """The content of every field `wanted`. Raises ValueError, IndexError on malformed data."""
+    for field in delimited_fields(message):
+        if field.number == wanted:
+            yield message[field.begin : field.end]

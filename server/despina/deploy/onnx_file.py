@@ -7,14 +7,12 @@ ONNX Runtime, which a registry need not have, reads the rest.
 """
 
 import mmap
-from collections.abc import Iterator
 from pathlib import Path
 
 from despina.errors import InvalidArgument
+from despina_backends.wire import delimited_fields
 
 GRAPH, OPSET_IMPORT = 7, 8
-VARINT, LENGTH_DELIMITED = 0, 2
-FIXED_SIZES = {1: 8, 5: 4}
 SHOWN_BYTES = 16
 
 
@@ -37,7 +35,7 @@ def _problem(path: Path) -> str | None:
         return "it is empty"
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
-            found = set(_delimited_fields(data))
+            found = {field.number for field in delimited_fields(data)}
         except IndexError:
             return f"it ends in the middle, after {len(data)} bytes; was its download or copy cut off?"
         except ValueError:
@@ -47,41 +45,3 @@ def _problem(path: Path) -> str | None:
     if OPSET_IMPORT not in found:
         return "it does not say the version of its operators; was its download or copy cut off?"
     return None
-
-
-def _delimited_fields(data: mmap.mmap) -> Iterator[int]:
-    """Numbers of the outermost fields with a length.
-
-    Raises:
-        IndexError: the last field does not end with the data.
-        ValueError: this is no message.
-    """
-    position = 0
-    while position < len(data):
-        key, position = _varint(data, position)
-        number, wire_type = key >> 3, key & 7
-        if number == 0:
-            raise ValueError
-        if wire_type == VARINT:
-            _, position = _varint(data, position)
-        elif wire_type == LENGTH_DELIMITED:
-            length, position = _varint(data, position)
-            position += length
-            yield number
-        elif wire_type in FIXED_SIZES:
-            position += FIXED_SIZES[wire_type]
-        else:
-            raise ValueError
-    if position > len(data):
-        raise IndexError
-
-
-def _varint(data: mmap.mmap, position: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-    raise ValueError
