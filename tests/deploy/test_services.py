@@ -24,7 +24,7 @@ from despina.deploy.record import ModelDescription
 from despina.deploy.reference import ModelReference
 from despina.deploy.registry import Registry
 from despina.deploy.running import current_state, guard_pid, wait_until_settled
-from despina.deploy.service import ServiceState, State
+from despina.deploy.service import Mode, ServiceSpec, ServiceState, State
 from despina.deploy.services import Services
 from despina.deploy.supervisor.commands import free_port
 from despina.errors import AlreadyExists, InvalidArgument, NotFound, Unsupported
@@ -463,6 +463,19 @@ def test_model_that_cannot_be_loaded_fails_the_deployment(bench: Bench, reposito
 def test_service_has_a_session_of_its_own(bench: Bench) -> None:
     bench.deploy(PID)
     assert os.getsid(processes(bench)[0]) != os.getsid(0)
+
+
+def test_of_all_services_only_those_that_are_gone_are_left_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "two"):
+        bench.folder(name).write_spec(ServiceSpec(name, 1, Mode.DIRECT, ("m:1",), DeploymentConfig()))
+    monkeypatch.setattr(bench.services, "names", lambda: ["gone", "one", "two"])
+    assert [spec.name for spec, _ in bench.services.all()] == ["one", "two"]
+    lost = DeploymentConfig("aks", compute_target_name="detached")
+    bench.folder("two").write_spec(ServiceSpec("two", 1, Mode.DIRECT, ("m:1",), lost))
+    with pytest.raises(NotFound, match="compute target detached is not attached"):
+        bench.services.all()
+    for name in ("one", "two"):
+        bench.folder(name).remove()
 
 
 def test_a_source_directory_that_holds_the_home_is_refused(bench: Bench) -> None:

@@ -2,7 +2,6 @@
 
 import urllib.error
 import urllib.request
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from despina.cli.service_output import COLUMNS, OpenHome
 from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import override
 from despina.deploy.service import Mode
-from despina.deploy.service_record import uri_of_script
-from despina.errors import InvalidArgument, NotFound, Unavailable
+from despina.deploy.service_record import describe, uri_of_script
+from despina.errors import InvalidArgument, Unavailable
 
 name_option = click.option("--name", "-n", required=True, help="Name of the service.")
 
@@ -45,10 +44,7 @@ def list_services(model_name: str | None, model_id: str | None, output: str) -> 
     """List services."""
     with reported():
         opened = OpenHome()
-        records = []
-        for name in opened.services.names():
-            with suppress(NotFound):  # deleted since the names were read
-                records.append(opened.describe(name))
+        records = [describe(spec, state, opened.workspace) for spec, state in opened.services.all()]
     fitting = [
         record
         for record in records

@@ -110,6 +110,17 @@ class Services:
     def names(self) -> list[str]:
         return sorted(path.parent.name for path in self._home.services.glob("[!.]*/spec.json"))
 
+    def all(self) -> list[tuple[ServiceSpec, ServiceState]]:
+        """Each that is not deleted while it is looked at."""
+        found = []
+        for name in self.names():
+            try:
+                found.append(self.get(name))
+            except (NotFound, FileNotFoundError):
+                if self._folder(name).exists:
+                    raise
+        return found
+
     def using(self, reference: ModelReference) -> list[str]:
         """The services that were deployed with this version."""
         found = []
