@@ -14,6 +14,7 @@ _PLATFORMS = {
 }
 """Of the backends that belong to some; others may have any."""
 _PLATFORMS["pytorch"].add("libtorch")
+_TAG = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_]*", re.ASCII)
 
 
 def validate(config: ModelConfig) -> None:
@@ -25,9 +26,6 @@ def validate(config: ModelConfig) -> None:
     validate_ensemble(config)
     _validate_cache(config)
     _validate_metrics(config)
-
-
-_TAG = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_]*", re.ASCII)
 
 
 def validate_metric_tags(config: ModelConfig) -> None:

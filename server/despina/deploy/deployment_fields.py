@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-SUBDOMAIN = re.compile(rf"{LABEL}(\.{LABEL})*")
+LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+SUBDOMAIN = re.compile(rf"{LABEL.pattern}(\.{LABEL.pattern})*")
 
 COMPUTE_TYPES = ("local", "aks", "aci", "aksendpoint")
 
@@ -98,9 +98,7 @@ def is_key(text: str) -> bool:
 
 def is_label(text: str) -> bool:
     """A DNS label."""
-    letters = text.replace("-", "a")
-    plain = letters.isascii() and letters.isalnum() and letters == letters.lower()
-    return plain and len(text) <= 63 and not text.startswith("-") and not text.endswith("-")
+    return len(text) <= 63 and LABEL.fullmatch(text) is not None
 
 
 def is_subdomain(text: str) -> bool:
