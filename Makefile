@@ -5,6 +5,7 @@ VENV ?= .venv
 ACCELERATOR ?= $(shell if [ -e /proc/driver/nvidia ] || command -v nvidia-smi >/dev/null 2>&1; then echo gpu; else echo cpu; fi)
 
 BIN := $(VENV)/bin
+OLDEST := $(VENV)-oldest
 SERVE := $(VENV)/.serve-$(ACCELERATOR)
 DEV := $(VENV)/.dev-$(ACCELERATOR)
 
@@ -13,13 +14,22 @@ export ORT_DISABLE_TELEMETRY := 1
 # Saves pyright the look for a newer version of itself.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: serve test fuzz lint lint-ruff lint-format lint-mypy lint-pyright bench clean
+.PHONY: serve test test-oldest fuzz lint lint-ruff lint-format lint-mypy lint-pyright bench clean
 
 serve: $(SERVE)
 	$(BIN)/despina serve --model-repository=model_repository
 
 test: $(DEV)
 	$(BIN)/python -m pytest
+
+# With the oldest releases that pyproject.toml allows, in an environment of their own.
+test-oldest:
+	$(PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/pip install --quiet uv
+	$(OLDEST)/bin/uv pip compile --quiet --resolution lowest-direct --extra cpu --extra otel --extra score \
+		--python $(OLDEST)/bin/python --output-file $(OLDEST)/oldest.txt pyproject.toml
+	$(OLDEST)/bin/pip install --quiet -c $(OLDEST)/oldest.txt -e '.[cpu,dev]'
+	$(OLDEST)/bin/python -m pytest
 
 # A hundred thousand bad inputs; takes minutes.
 fuzz: $(DEV)
@@ -43,7 +53,7 @@ bench: $(DEV)
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(OLDEST)
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

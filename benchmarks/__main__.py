@@ -23,7 +23,7 @@ KINDS: tuple[Kind, ...] = ("binary", "json")
 SETTINGS = {"one": Batching(), "defaults": DEFAULTS}
 
 
-class Numbers(click.ParamType[tuple[int, ...]]):
+class Numbers(click.ParamType):
     """`1,4,16`"""
 
     name = "numbers"
@@ -32,7 +32,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
         return value if isinstance(value, tuple) else tuple(int(part) for part in value.split(","))
 
 
-class Peers(click.ParamType[tuple[str, ...]]):
+class Peers(click.ParamType):
     """`all`, or names separated by commas."""
 
     name = "peers"
