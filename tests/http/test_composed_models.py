@@ -123,7 +123,8 @@ def post(port: int, path: str, body: object) -> Any:
         with urllib.request.urlopen(request, timeout=20) as answer:
             content = answer.read()
     except urllib.error.HTTPError as error:
-        content = error.read()
+        with error:
+            content = error.read()
     return json.loads(content) if content else {}
 
 

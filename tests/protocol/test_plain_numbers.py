@@ -7,8 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from despina.protocol.messages import Array
-from despina.protocol.plain_numbers import KEPT_SIZE, PlainNumbers
+from despina.protocol import plain_numbers
+from despina.protocol.plain_numbers import HAS_SIMDJSON, KEPT_SIZE, PlainNumbers
 from despina.protocol.tensor_data import MAX_DEPTH, from_json
+
+pytestmark = pytest.mark.skipif(not HAS_SIMDJSON, reason="simdjson has no wheels for this Python")
 
 NUMBERS = ["FP32", "FP64", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"]
 PLAIN = ["[1,2,3]", "[[1,2],[3]]", "[[[1,2,3]]]", "[1,[2],3]", "[[],[1,2,3]]", "[ 0 ,127,\n0]"]
@@ -128,3 +131,8 @@ def same_or_nothing(datatype: str, text: str) -> None:
 @pytest.mark.parametrize("datatype", ["BOOL", "BYTES", "FP16", "BF16", "FP8"])
 def test_other_datatypes_have_no_quick_way(datatype: str) -> None:
     assert PlainNumbers.of(datatype, 3) is None
+
+
+def test_without_simdjson_there_is_no_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plain_numbers, "HAS_SIMDJSON", False)
+    assert PlainNumbers.of("FP32", 3) is None

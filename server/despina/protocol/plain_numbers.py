@@ -2,17 +2,25 @@
 
 `tensor_data.from_json` judges anything that JSON can spell, after a parser has made an object of every element. This
 is for the usual case alone, in half the time: simdjson puts the numbers side by side as doubles or 64-bit integers.
+Where simdjson is not installed (it has no wheels for Python 3.14), `from_json` reads everything.
 """
 
 from contextvars import copy_context
-from typing import Literal
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import simdjson
 
 from despina.protocol.datatypes import DATATYPES, Datatype
 from despina.protocol.messages import Array
 from despina.protocol.tensor_data import MAX_DEPTH
+
+HAS_SIMDJSON = find_spec("simdjson") is not None
+
+if TYPE_CHECKING or HAS_SIMDJSON:
+    import simdjson
+
+    _parser = simdjson.Parser()
 
 Parsed = Literal["d", "i", "u"]
 """simdjson's names for doubles and 64-bit integers."""
@@ -24,8 +32,6 @@ _PARSED: dict[str, Parsed] = {"float": "d", "signed": "i", "unsigned": "u"}
 _DTYPES: dict[Parsed, type[np.generic]] = {"d": np.float64, "i": np.int64, "u": np.uint64}
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]"))
 
-_parser = simdjson.Parser()
-
 _as_in_c = copy_context()
 """Here numpy does not warn of what FP32 cannot hold: it becomes infinity. `np.errstate` would take 0.5 µs a time."""
 _as_in_c.run(np.seterr, over="ignore")
@@ -36,9 +42,11 @@ class PlainNumbers:
 
     @classmethod
     def of(cls, datatype_name: str, count: int) -> "PlainNumbers | None":
-        """None for datatypes that are not numbers or not sent as JSON."""
+        """None for datatypes that are not numbers or not sent as JSON, and without simdjson."""
         datatype = DATATYPES.get(datatype_name)
-        return cls(datatype, count) if datatype is not None and datatype.kind in _PARSED else None
+        if not HAS_SIMDJSON or datatype is None or datatype.kind not in _PARSED:
+            return None
+        return cls(datatype, count)
 
     def __init__(self, datatype: Datatype, count: int) -> None:
         self._parsed: Parsed = _PARSED[datatype.kind]

@@ -90,7 +90,10 @@ def _download(address: str, target: Path) -> None:
         with urllib.request.urlopen(address, timeout=SILENCE_SECONDS) as answer, target.open("wb") as file:
             while chunk := answer.read(CHUNK):
                 file.write(chunk)
-    except OSError as error:  # URLError and HTTPError are such
+    except urllib.error.HTTPError as error:
+        with error:
+            raise Unavailable(f"{address}: {error}") from None
+    except OSError as error:  # URLError is one
         raise Unavailable(f"{address}: {error}") from None
 
 
