@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from despina.protocol.messages import Array
 from despina.protocol import plain_numbers
+from despina.protocol.messages import Array
 from despina.protocol.plain_numbers import HAS_SIMDJSON, KEPT_SIZE, PlainNumbers
 from despina.protocol.tensor_data import MAX_DEPTH, from_json
 

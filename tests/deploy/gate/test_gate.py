@@ -740,6 +740,35 @@ def test_slow_body_that_keeps_coming_is_waited_for() -> None:
     run(scenario)
 
 
+def test_an_answer_that_nobody_reads_gives_its_place_back() -> None:
+    async def scenario() -> None:
+        upstream = Upstream(lambda head, body: ok(bytes(40_000_000) if body == b"much" else body))
+        limits = GateLimits(concurrent=1, queue_seconds=10, idle_seconds=0.2)
+        async with gate_before(upstream, None, limits) as (_, port):
+            with socket.create_connection(("127.0.0.1", port)) as idler:
+                idler.sendall(post("/v2/m/infer", b"much"))
+                await upstream.arrived.wait()
+                assert (await asyncio.wait_for(ask(port, post("/v2/m/infer", b"1")), 5))[2] == b"1"
+
+    run(scenario)
+
+
+def test_an_answer_that_is_read_slowly_arrives_whole() -> None:
+    async def scenario() -> None:
+        upstream = Upstream(lambda head, body: ok(bytes(2_000_000)))
+        async with gate_before(upstream, None, GateLimits(idle_seconds=0.3)) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 14)
+            writer.write(post("/v2/m/infer", b"1"))
+            await reader.readuntil(b"\r\n\r\n")
+            left = 2_000_000
+            while left:
+                left -= len(await reader.readexactly(min(left, 100_000)))
+                await asyncio.sleep(0.05)
+            writer.close()
+
+    run(scenario)
+
+
 def test_body_that_is_not_read_is_not_held_against_the_client() -> None:
     async def scenario() -> None:
         upstream = Upstream()

@@ -43,6 +43,7 @@ class ClientConnection(asyncio.Protocol):
         self._body_watch = BodyWatch(gate.loop, self._stalled)
         self._out: list[bytes] = []
         self._idle: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
         self.peer = b"unknown"
         self.full = False
         """Whether the client takes its answers more slowly than they come."""
@@ -106,6 +107,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport = None
         self._gate.clients.discard(self)
         self._forget_idle()
+        self._forget_unread()
         self._body_watch.stop()
         self._held = b""
         exchanges, self._exchanges = list(self._exchanges), deque()
@@ -114,11 +116,14 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.full = True
+        # An answer that nobody reads would keep its place for good.
+        self._unread = self._gate.loop.call_later(self._gate.limits.idle_seconds, self.abort)
         if self._exchanges:
             self._exchanges[0].pause_response()
 
     def resume_writing(self) -> None:
         self.full = False
+        self._forget_unread()
         if self._exchanges:
             self._exchanges[0].resume_response()
 
@@ -238,3 +243,8 @@ class ClientConnection(asyncio.Protocol):
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
+
+    def _forget_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None

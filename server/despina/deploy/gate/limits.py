@@ -10,7 +10,7 @@ from dataclasses import dataclass
 class GateLimits:
     """None is "no limit". Times in seconds, bodies in bytes.
 
-    `idle_seconds` is how long a connection may rest between requests, and a body on its way.
+    `idle_seconds` is how long a connection may rest between requests, and a body or an answer on its way.
     """
 
     concurrent: int | None = None

@@ -1,6 +1,7 @@
 """From the path of a request to who answers it."""
 
 import enum
+from urllib.parse import unquote_to_bytes
 
 
 class Destination(enum.Enum):
@@ -29,4 +30,4 @@ def destination(path: bytes, *, server: bool, score: bool) -> Destination:
 
 def is_work(method: bytes, path: bytes) -> bool:
     """Whether a request makes a model run, and so counts against the limits; health and metadata do not."""
-    return method == b"POST" or path == b"/score" or path.startswith(b"/score?")
+    return method == b"POST" or unquote_to_bytes(path.partition(b"?")[0]) == b"/score"
