@@ -61,6 +61,12 @@ def test_the_promised_p99_includes_the_delay_and_keeps_the_slo() -> None:
     assert choice.p99_s == pytest.approx(0.026)
 
 
+def test_batches_below_the_limit_do_not_wait_because_a_delay_would_let_them_grow_to_it() -> None:
+    timings = [timing(n, 0.004 + 0.001 * n) for n in (1, 2, 4, 8)]
+    delays = [choose(timings, fit_all(timings), 0.026, limit).delay_us for limit in (0, 4, 8, 9)]
+    assert delays == [2000, 2000, 2000, 0]
+
+
 def tuned(written: str, rows: int = 8, threads: int = 2, delay: int = 500, *, batches: bool = True) -> ModelConfig:
     config = text_format.Parse(written, ModelConfig())
     return apply(config, Choice(Arrangement(threads, 3), rows, delay, 1.0, 0.1, True), KIND_CPU, batches=batches)
@@ -85,7 +91,12 @@ GROUP = "instance_group { count: 3 kind: KIND_CPU }"
             8,
             "max_batch_size: 8 dynamic_batching { max_queue_delay_microseconds: 500 preserve_ordering: true }",
         ),
-        ("max_batch_size: 32", 1, "max_batch_size: 32"),
+        (
+            "max_batch_size: 32",
+            1,
+            "max_batch_size: 32 dynamic_batching { preferred_batch_size: 1 max_queue_delay_microseconds: 500 }",
+        ),
+        ("max_batch_size: 1", 1, "max_batch_size: 1"),
     ],
 )
 def test_batching_as_chosen(written: str, rows: int, expected: str) -> None:

@@ -108,8 +108,8 @@ def tune(
             stand.plan({one.threads: max(o.instances for o in tried if o.threads == one.threads) for one in tried})
             sizes = batch_sizes(max_batch_size) if looks.batches else (1,)
             measured = measure(tried, sizes, stand.run, budget, slo_p99_ms / 1e3, progress)
-        choice = _report(measured, slo_p99_ms / 1e3)
         config = written_config(name, candidate.directory)
+        choice = _report(measured, slo_p99_ms / 1e3, config.max_batch_size)
         tuned = apply(config, choice, looks.kind, batches=looks.batches)
         _deliver(tuned, choice, candidate.directory, written=written)
 
@@ -134,9 +134,9 @@ def _arrangements(looks: Looks, most: int | None, free_threads: bool) -> tuple[A
     return arrangements(thread_counts(cores), cores, most or 8)
 
 
-def _report(measured: Measured, slo_s: float) -> Choice:
+def _report(measured: Measured, slo_s: float, limit: int) -> Choice:
     lines = fit_all(measured.timings)
-    choice = choose(measured.timings, lines, slo_s)
+    choice = choose(measured.timings, lines, slo_s, limit)
     table, text = curve_table(measured.timings, slo_s), lines_text(lines)
     for part in (table, "", text, "", *doubts(measured), choice_text(choice, slo_s), ""):
         progress(part)

@@ -3,6 +3,8 @@
 The latency that counts is that of a request which just missed a batch: it waits until that batch is done, and then for
 its own, so twice the time of a batch, of which the slow end is taken. On top comes the queue delay. Waiting for more
 requests saves at most the fixed cost of a batch, so the delay never exceeds that, nor what is left under the SLO.
+Where the configuration allows larger batches than the chosen ones there is no delay at all: the dynamic batcher keeps
+to a preferred size only as long as nobody has waited for longer than the delay, and then takes whatever is queued.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,8 +34,9 @@ class Choice:
     meets_slo: bool
 
 
-def choose(timings: Sequence[Timing], lines: Mapping[Arrangement, Line], slo_s: float) -> Choice:
-    """The best of the measured points. There must be one."""
+def choose(timings: Sequence[Timing], lines: Mapping[Arrangement, Line], slo_s: float, limit: int = 0) -> Choice:
+    """The best of the measured points. There must be one. `limit` is the max_batch_size of the configuration, which is
+    never lowered."""
     assert timings
     allowed = [timing for timing in timings if 2 * timing.slow <= slo_s]
     if allowed:
@@ -42,7 +45,8 @@ def choose(timings: Sequence[Timing], lines: Mapping[Arrangement, Line], slo_s: 
     else:
         timing = min(timings, key=lambda one: one.slow)
     point = timing.point
-    delay_us = queue_delay_us(lines[point.arrangement], slo_s - 2 * timing.slow) if point.rows > 1 else 0
+    waits = point.rows > 1 and limit <= point.rows
+    delay_us = queue_delay_us(lines[point.arrangement], slo_s - 2 * timing.slow) if waits else 0
     p99_s = 2 * timing.slow + delay_us / 1e6
     return Choice(point.arrangement, point.rows, delay_us, timing.throughput, p99_s, bool(allowed))
 
@@ -80,8 +84,9 @@ def apply(written: ModelConfig, choice: Choice, kind: int, *, batches: bool) -> 
 def _batch(config: ModelConfig, choice: Choice) -> None:
     limit = config.max_batch_size
     config.max_batch_size = max(limit, choice.rows)
-    if choice.rows == 1 and not config.HasField("dynamic_batching"):
+    if config.max_batch_size == 1 and not config.HasField("dynamic_batching"):
         return
+    # Also for batches of 1 under a larger limit: where the model completes the configuration, it would batch up to it.
     batching = config.dynamic_batching
     batching.SetInParent()
     del batching.preferred_batch_size[:]
