@@ -2,6 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from despina.errors import DespinaError, Internal
 from despina.tuning.measure import (
     Arrangement,
     Budget,
@@ -88,6 +89,27 @@ def test_what_the_budget_has_no_time_for_is_left_out_and_the_budget_is_kept() ->
     assert measured.left_out == {Point(ONE, rows): "no time left" for rows in (4, 8)}
     assert [timing.spread for timing in measured.timings] == [None, None]
     assert machine.now <= 20.0
+
+
+def test_batches_that_fail_are_left_out_with_the_larger_ones_and_the_others_stay() -> None:
+    machine = Machine()
+
+    def run(point: Point, seconds: float) -> list[float]:
+        if point.rows > 2:
+            raise Internal(f"a batch of {point.rows} failed: out of memory\nmore")
+        return machine.run(point, seconds)
+
+    measured = measure([ONE], [1, 2, 4, 8], run, Budget(lambda: machine.now, 10.0), 10.0, lambda line: None)
+    assert [timing.point.rows for timing in measured.timings] == [1, 2]
+    assert measured.left_out == {Point(ONE, rows): "a batch of 4 failed: out of memory" for rows in (4, 8)}
+
+
+def test_a_model_that_refuses_the_first_batch_is_not_measured() -> None:
+    def run(point: Point, seconds: float) -> list[float]:
+        raise Internal("no")
+
+    with pytest.raises(DespinaError, match="no"):
+        measure([ONE], [1, 2], run, Budget(lambda: 0.0, 10.0), 10.0, lambda line: None)
 
 
 def test_the_smallest_batch_is_always_measured() -> None:

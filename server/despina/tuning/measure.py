@@ -2,12 +2,15 @@
 
 A machine's speed drifts, so a point is not measured once for long but in several short rounds that alternate over all
 points; its time is the median of the rounds' medians, and how far those lie apart is reported beside it. The first
-round also explores: batches that cannot meet the SLO, and what the budget has no time for, are left out and named.
+round also explores: batches that cannot meet the SLO, those that fail, and what the budget has no time for, are left
+out and named.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
+
+from despina.errors import DespinaError
 
 LATENCY_QUANTILE = 0.95
 MOST_ROUNDS = 7
@@ -71,7 +74,8 @@ class Measured:
 
 
 Run = Callable[[Point, float], Sequence[float]]
-"""Runs batches at a point for about so many seconds (a warm-up and three runs at least); the seconds each took."""
+"""Runs batches at a point for about so many seconds (a warm-up and three runs at least); the seconds each took. Raises
+DespinaError when the model refuses them."""
 Tell = Callable[[str], None]
 
 
@@ -124,17 +128,26 @@ def _explore(
     samples: dict[Point, list[Sequence[float]]],
     left_out: dict[Point, str],
 ) -> None:
-    seconds, rows = 0.0, 1
+    seconds, rows, failure = 0.0, 1, ""
     for size in sizes:
         point = Point(arrangement, size)
         # A larger batch takes no less time than the smaller one before it, and at worst as much per row.
-        if 2 * seconds > slo_s:
+        if failure:
+            left_out[point] = failure
+        elif 2 * seconds > slo_s:
             left_out[point] = "cannot meet the SLO"
         elif samples and _RUNS_PER_VISIT * seconds * size / rows > budget.left:
             left_out[point] = "no time left"
         else:
-            samples[point] = [run(point, visit)]
-            seconds, rows = median(samples[point][0]), size
+            try:
+                samples[point] = [run(point, visit)]
+            except DespinaError as error:
+                # What does not fit into memory, or into the model, larger ones do not either. What did is a result.
+                if not samples:
+                    raise
+                left_out[point] = failure = error.message.partition("\n")[0]
+            else:
+                seconds, rows = median(samples[point][0]), size
 
 
 def _repeat(samples: dict[Point, list[Sequence[float]]], run: Run, budget: Budget, tell: Tell) -> None:
