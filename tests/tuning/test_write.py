@@ -14,6 +14,20 @@ def test_the_old_file_is_kept_beside_the_new_one(tmp_path: Path) -> None:
     assert sorted(each.name for each in tmp_path.iterdir()) == ["config.pbtxt", "config.pbtxt.bak"]
 
 
+def test_what_was_kept_before_is_kept_too_and_so_are_the_permissions(tmp_path: Path) -> None:
+    (tmp_path / "config.pbtxt").write_text("# mine\nmax_batch_size: 2\n")
+    (tmp_path / "config.pbtxt").chmod(0o640)
+    for size in (4, 8):
+        write_config(ModelConfig(max_batch_size=size), tmp_path)
+    texts = {each.name: each.read_text() for each in tmp_path.iterdir()}
+    assert texts == {
+        "config.pbtxt": "max_batch_size: 8\n",
+        "config.pbtxt.bak": "# mine\nmax_batch_size: 2\n",
+        "config.pbtxt.bak1": "max_batch_size: 4\n",
+    }
+    assert (tmp_path / "config.pbtxt").stat().st_mode & 0o777 == 0o640
+
+
 def test_without_an_old_file_nothing_is_kept(tmp_path: Path) -> None:
     assert write_config(ModelConfig(), tmp_path)[1] is None
 

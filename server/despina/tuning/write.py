@@ -1,6 +1,7 @@
 """The tuned configuration as text, and into the model's directory."""
 
 import shutil
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,18 @@ def config_text(config: ModelConfig) -> str:
 def write_config(config: ModelConfig, directory: Path, config_name: str = "") -> tuple[Path, Path | None]:
     """Write where the configuration came from, or a new config.pbtxt; the file, and the copy of the old one."""
     path = config_path(directory, config_name) or directory / "config.pbtxt"
-    kept = path.with_name(path.name + ".bak") if path.exists() else None
-    if kept is not None:
-        shutil.copyfile(path, kept)
+    kept = _free_name(path) if path.exists() else None
     partial = path.with_name(path.name + ".new")
     partial.write_text(config_text(config))
+    if kept is not None:
+        shutil.copy2(path, kept)
+        shutil.copymode(path, partial)
     # At once, for a server that polls the repository.
     partial.replace(path)
     return path, kept
+
+
+def _free_name(path: Path) -> Path:
+    """For a copy. Older copies stay: the first one is what was written by hand, comments and all."""
+    names = (path.with_name(f"{path.name}.bak{number or ''}") for number in count())
+    return next(name for name in names if not name.exists())
