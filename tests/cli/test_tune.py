@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from despina.cli import tune
 from despina.cli.main import cli
 from despina.config.read import parse_text, read_config
 
@@ -75,6 +76,19 @@ def test_a_model_file_is_measured_too_but_has_no_configuration_to_write_to(repos
     refused = run(file, "--budget-seconds=1", "--write")
     assert refused.exit_code == 1
     assert "model.onnx is a model outside of a repository" in refused.stderr
+
+
+def test_where_the_configuration_cannot_be_written_it_is_printed(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "config.pbtxt.new")
+
+    monkeypatch.setattr(tune, "write_config", refuse)
+    result = run(repository, "--budget-seconds=1", "--write")
+    assert result.exit_code == 1
+    assert "config.pbtxt.new: Permission denied" in result.stderr
+    assert parse_text(result.stdout).max_batch_size >= 1
 
 
 def test_a_fixed_number_of_threads_that_is_none_is_refused(repository: Path) -> None:

@@ -149,6 +149,10 @@ def _deliver(config: ModelConfig, choice: Choice, directory: Path, *, written: b
         return
     if not choice.meets_slo:
         raise InvalidArgument("nothing was written, because no configuration keeps --slo-p99-ms")
-    path, kept = write_config(config, directory)
+    try:
+        path, kept = write_config(config, directory)
+    except OSError:  # a directory that cannot be written to: what was measured is not lost
+        click.echo(config_text(config), nl=False)
+        raise
     copy = f", the old one is {kept.name} (comments are only there)" if kept is not None else ""
     progress(f"wrote {path}{copy}")
