@@ -20,8 +20,8 @@ function request() return body end
 
 function done(summary, latency, requests)
   local e = summary.errors
-  io.write(string.format('\\nRESULT {"completed":%%d,"seconds":%%f,"errors":%%d,"latencies":[%%f,%%f,%%f,%%f,%%f]}\\n',
-    summary.requests, summary.duration / 1e6, e.connect + e.read + e.write + e.status + e.timeout,
+  io.write(string.format('\\nRESULT {"answered":%%d,"refused":%%d,"seconds":%%f,"errors":%%d,"latencies":[%%f,%%f,%%f,%%f,%%f]}\\n',
+    summary.requests, e.status, summary.duration / 1e6, e.connect + e.read + e.write + e.status + e.timeout,
     latency:percentile(50), latency:percentile(90), latency:percentile(99), latency:percentile(99.9), latency.max))
 end
 """
@@ -52,8 +52,8 @@ def read_load(output: str, cpu_seconds: float) -> Load:
     (line,) = [line for line in output.splitlines() if line.startswith("RESULT ")]
     told: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
     return Load(
-        completed=told["completed"],
-        answered=told["completed"],
+        completed=told["answered"] - told["refused"],
+        answered=told["answered"],
         seconds=told["seconds"],
         errors=told["errors"],
         cpu_seconds=cpu_seconds,

@@ -8,7 +8,8 @@
  * loop: requests are due at the times of a Poisson process of that many per second, whatever the server does, and a
  * latency counts from when the request was due, so a stall of the server shows in every request it delayed.
  *
- * When SECONDS are over nothing new is sent, and what is under way is waited for. Prints one JSON object. Its "seconds"
+ * When SECONDS are over nothing new is sent, and what is under way is waited for. Prints one JSON object. "completed" are
+ * answers with status 200 in time, because to refuse a request is quicker than to answer it. Its "seconds"
  * of a closed loop end with the last answer in time: with batches that take a second, the one that did not make it would
  * else count as if nothing had been done. Not so when the next answer kept us waiting longer than any other.
  */
@@ -140,7 +141,7 @@ static void finish(Connection *c, int open_loop) {
     busy_count--;
     answered++;
     if (now <= deadline) {
-        completed++;
+        if (!c->refused) completed++;
         if (now - last_in_time > longest_gap) longest_gap = now - last_in_time;
         last_in_time = now;
     } else if (!first_late) first_late = now;

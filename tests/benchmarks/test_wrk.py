@@ -8,6 +8,7 @@ def test_the_script_reads_the_request_it_sends() -> None:
 
 
 def test_the_result_is_the_line_the_script_prints() -> None:
-    output = 'Running 1s test\nRESULT {"completed":30,"seconds":2.0,"errors":1,"latencies":[1.0,2.0,3.0,4.0,5.0]}\n'
-    load = read_load(output, 0.25)
-    assert (load.per_second, load.errors, load.latencies.p99, load.cpu_seconds) == (15.0, 1, 3.0, 0.25)
+    result = '{"answered":31,"refused":1,"seconds":2.0,"errors":2,"latencies":[1.0,2.0,3.0,4.0,5.0]}'
+    load = read_load(f"Running 1s test\nRESULT {result}\n", 0.25)
+    assert (load.per_second, load.errors, load.latencies.p99, load.cpu_seconds) == (15.0, 2, 3.0, 0.25)
+    assert load.answered == 31
