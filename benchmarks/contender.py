@@ -16,7 +16,7 @@ from benchmarks.measurement import Kind, Load, Point, Round
 from benchmarks.processes import machine_cpu, others, process_cpu_s, tree_cpu_s
 from benchmarks.requests import v2_answer, v2_request, write_requests
 from benchmarks.server_process import ServerProcess
-from benchmarks.verify import Answer, verify
+from benchmarks.verify import ANSWER_S, Answer, verify
 from benchmarks.workload import Workload
 
 
@@ -131,7 +131,8 @@ class RunningServer:
         """Executions so far by rows, from the model's statistics."""
         if not self.counts_batches:
             return {}
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.server.port}/v2/models/{model}/stats") as response:
+        url = f"http://127.0.0.1:{self.server.port}/v2/models/{model}/stats"
+        with urllib.request.urlopen(url, timeout=ANSWER_S) as response:
             (statistics,) = json.load(response)["model_stats"]
         return {each["batch_size"]: each["compute_infer"]["count"] for each in statistics.get("batch_stats", [])}
 

@@ -74,7 +74,8 @@ def measure_point(
         try:
             action()
         except CalledProcessError as error:
-            failures[name] = f"{Path(error.cmd[0]).name} ended with status {error.returncode}"
+            said = [f"{Path(error.cmd[0]).name} ended with status {error.returncode}"]
+            failures[name] = ": ".join(said + (error.stderr or "").strip().splitlines()[-1:])
         except (WrongAnswer, OSError) as error:
             failures[name] = str(error)
 

@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from benchmarks.workload import Workload
 
+ANSWER_S = 60
+"""Who takes longer for one answer does not answer."""
 Answer = Callable[[dict[str, str], bytes], npt.NDArray[np.generic]]
 
 
@@ -18,14 +20,21 @@ class WrongAnswer(Exception):
 
 def verify(port: int, workload: Workload, requests: list[bytes], read_answer: Answer, connections: int) -> None:
     """Send request number r, which carries row r, for all r over `connections` connections at once, and compare every
-    answer with the row's own. Raises WrongAnswer."""
+    answer with the row's own. Raises WrongAnswer, also for what is no answer at all, and OSError."""
 
     def one(row: int) -> None:
-        status, headers, body = exchange(port, requests[row])
+        try:
+            status, headers, body = exchange(port, requests[row])
+        except http.client.HTTPException as error:
+            raise WrongAnswer(f"{workload.name}: row {row} was not answered in HTTP: {error!r}") from None
         if status != 200:
             raise WrongAnswer(f"{workload.name}: row {row} was answered {status}: {body[:300]!r}")
-        got = read_answer(headers, body)
-        if not workload.is_answer(row, got):
+        try:
+            got = read_answer(headers, body)
+            right = workload.is_answer(row, got)
+        except (ValueError, TypeError, LookupError) as error:
+            raise WrongAnswer(f"{workload.name}: row {row} was answered {body[:300]!r}: {error}") from None
+        if not right:
             raise WrongAnswer(f"{workload.name}: row {row} got another answer than the session's own: {got!r}")
 
     with ThreadPoolExecutor(min(connections, len(requests))) as pool:
@@ -34,7 +43,7 @@ def verify(port: int, workload: Workload, requests: list[bytes], read_answer: An
 
 def exchange(port: int, request: bytes) -> tuple[int, dict[str, str], bytes]:
     """Send one rendered request on a connection of its own: status, headers by lower-case name, body."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)
     try:
         connection.connect()
         connection.sock.sendall(request)

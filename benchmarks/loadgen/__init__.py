@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,9 @@ def tell(port: int, connections: int, seconds: float, requests: Sequence[Path], 
     """As `generate`, with what the generator printed as it is: among it the histogram of all latencies of requests
     that were answered with 200, as pairs of nanoseconds and their count."""
     command = [str(build()), str(port), str(connections), str(seconds), str(rate), str(SEED), *map(str, requests)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    sys.stderr.write(done.stderr)
+    done.check_returncode()
     told: dict[str, Any] = json.loads(done.stdout)
     return told
 
