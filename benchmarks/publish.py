@@ -3,7 +3,10 @@
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import click
 
 from benchmarks import markdown, record
 from benchmarks.places import HERE, OUT, RESULTS
@@ -16,9 +19,14 @@ NOISY_CORES = 0.1
 def publish(taken: record.Record, name: str, save: str, against: Sequence[str]) -> None:
     """Write and print a run; `save` is the name under which it is to be committed, empty for a trial."""
     target = RESULTS / save if save else OUT / "results" / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    record.write(taken, target.with_suffix(".json"))
-    write_page(taken, target, against)
+    # With the digits that are kept, so that the tables are those of the raw data.
+    taken = record.from_json(record.to_json(replace(taken, against=tuple(against))))
     print(markdown.page(taken, against))
+    try:
+        record.write(taken, target.with_suffix(".json"))
+        write_page(taken, target, against)
+    except OSError as error:
+        raise click.ClickException(f"the results above could not be written: {error}") from None
     disturbed = max((each.other_cores for series in taken.series for each in series.rounds), default=0.0)
     if disturbed > NOISY_CORES:
         print(f"Others kept up to {disturbed:.2f} cores busy: these numbers prove nothing.", file=sys.stderr)
@@ -41,7 +49,7 @@ def render(files: Sequence[Path]) -> None:
     for file in files or [file for file in sorted(RESULTS.glob("*.json")) if record.is_record(file)]:
         taken = record.read(file)
         first = taken.series[0].contender if taken.series else ""
-        write_page(taken, file.with_suffix(""), [first])
+        write_page(taken, file.with_suffix(""), taken.against or [first])
         print(file.with_suffix(".md"))
 
 

@@ -16,7 +16,8 @@ from benchmarks.rounds import Series
 @dataclass(frozen=True, slots=True)
 class Record:
     """One run of the harness. `about` says what each contender was, `skipped` why some are missing, `notes` what else
-    must be known to read the numbers. `row_bytes`: bytes of the input tensors of one row, by model."""
+    must be known to read the numbers. `row_bytes`: bytes of the input tensors of one row, by model. `against`: the
+    contenders whose ratio to all others is shown."""
 
     title: str
     machine: Mapping[str, str]
@@ -27,15 +28,27 @@ class Record:
     series: tuple[Series, ...]
     notes: tuple[str, ...] = ()
     row_bytes: Mapping[str, int] = field(default_factory=dict)
+    against: tuple[str, ...] = ()
+
+
+class NotARecord(Exception):
+    """Results that are not there, or none of a run, or of a version of the harness that wrote others."""
 
 
 def write(record: Record, path: Path) -> None:
+    """What was there stays until all is written."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.new")
+    partial.write_text(to_json(record))
+    partial.replace(path)
+
+
+def to_json(record: Record) -> str:
     told = {**asdict(record), "series": None}
     series = [json.dumps(_rounded(asdict(each)), allow_nan=False) for each in record.series]
     # A line per series keeps the file readable and its differences small.
     text = json.dumps(_rounded(told), indent=1, allow_nan=False)
-    path.write_text(text.replace('"series": null', '"series": [\n  ' + ",\n  ".join(series) + "\n ]", 1) + "\n")
+    return text.replace('"series": null', '"series": [\n  ' + ",\n  ".join(series) + "\n ]", 1) + "\n"
 
 
 def is_record(path: Path) -> bool:
@@ -44,9 +57,21 @@ def is_record(path: Path) -> bool:
 
 
 def read(path: Path) -> Record:
-    told = json.loads(path.read_text())
+    """Raises NotARecord."""
+    try:
+        return from_json(path.read_text())
+    except OSError as error:
+        raise NotARecord(f"{path}: {error.strerror}") from None
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise NotARecord(f"{path} holds no run that this version of the harness can read: {error!r}") from None
+
+
+def from_json(text: str) -> Record:
+    """What `to_json` wrote."""
+    told = json.loads(text)
     series = tuple(_series(each) for each in told.pop("series"))
-    return Record(**{**told, "notes": tuple(told["notes"]), "series": series})
+    lists = {name: tuple(told.get(name, ())) for name in ("notes", "against")}
+    return Record(**{**told, **lists, "series": series})
 
 
 def _series(told: dict[str, Any]) -> Series:

@@ -1,11 +1,41 @@
+from pathlib import Path
+
+import click
 import pytest
-from benchmarks.publish import BEGIN, END, between
+from benchmarks import publish as module
+from benchmarks.publish import BEGIN, END, between, publish, render
+from tests.benchmarks.test_record import a_record
 
 
 def test_only_what_lies_between_the_markers_changes() -> None:
     text = f"# A\n{BEGIN}\nold\n{END}\nrest {END}\n"
     assert between(text, "new") == f"# A\n{BEGIN}\nnew\n{END}\nrest {END}\n"
     assert between(between(text, "new"), "new") == between(text, "new")
+
+
+def test_tables_are_those_of_the_raw_data_and_can_be_made_of_them_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RESULTS", tmp_path / "results")
+    publish(a_record(), "closed", "mine", ("other", "despina"))
+    page = (tmp_path / "results" / "mine.md").read_text()
+    assert "other against" in page
+    assert "despina against" in page
+    render([tmp_path / "results" / "mine.json"])
+    assert (tmp_path / "results" / "mine.md").read_text() == page
+
+
+def test_what_cannot_be_written_is_printed_and_what_was_there_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "RESULTS", tmp_path)
+    (tmp_path / "mine.json").write_text("before")
+    # As where the disk is full; a directory is in the way for root, too.
+    (tmp_path / "mine.json.new").mkdir()
+    with pytest.raises(click.ClickException, match="the results above could not be written"):
+        publish(a_record(), "closed", "mine", ("despina",))
+    assert "| 16 | despina | 2,000 |" in capsys.readouterr().out
+    assert (tmp_path / "mine.json").read_text() == "before"
 
 
 @pytest.mark.parametrize("text", ["", BEGIN, f"{END} {BEGIN}"])
