@@ -3,7 +3,8 @@
 import functools
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,16 @@ import click
 from benchmarks import goodput, overload, perf_analyzer, suites, wrk
 from benchmarks.loadgen import NoCompiler, build
 from benchmarks.measurement import Kind
+from benchmarks.models import MODELS
 from benchmarks.peers import PEERS
 from benchmarks.places import OUT, RESULTS
 from benchmarks.publish import publish, render, write_readme
 from benchmarks.raw import Device
+from benchmarks.record import NotARecord
 from benchmarks.repository import DEFAULTS, Batching
+from benchmarks.server_process import NotStarted
 from benchmarks.suites import SWEPT, Effort
+from benchmarks.verify import WrongAnswer
 
 KINDS: tuple[Kind, ...] = ("binary", "json")
 SETTINGS = {"one": Batching(), "defaults": DEFAULTS}
@@ -29,24 +34,45 @@ class Numbers(click.ParamType):
     name = "numbers"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        return value if isinstance(value, tuple) else tuple(int(part) for part in value.split(","))
+        if isinstance(value, tuple):
+            return value
+        parts = value.split(",")
+        if not all(part.isdecimal() and int(part) > 0 for part in parts):
+            self.fail(f"{value!r}: expected whole numbers above 0, separated by commas", param, ctx)
+        return tuple(map(int, parts))
 
 
-class Peers(click.ParamType):
+class Names(click.ParamType):
     """`all`, or names separated by commas."""
 
-    name = "peers"
+    name = "names"
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self._known = tuple(known)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         if isinstance(value, tuple):
             return value
-        names = tuple(PEERS) if value == "all" else tuple(name for name in value.split(",") if name)
-        if unknown := [name for name in names if name not in PEERS]:
-            self.fail(f"{', '.join(unknown)}: not among {', '.join(PEERS)}", param, ctx)
+        names = self._known if value == "all" else tuple(name for name in value.split(",") if name)
+        if unknown := [name for name in names if name not in self._known]:
+            self.fail(f"{', '.join(unknown)}: not among {', '.join(self._known)}", param, ctx)
         return names
 
 
+COUNT = click.IntRange(min=1)
+LENGTH = click.FloatRange(min=0.01)
+MODEL = click.Choice(list(MODELS))
+
 Command = Callable[..., None]
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Ends with one sentence where something is missing or does not work."""
+    try:
+        yield
+    except (NoCompiler, NotStarted, WrongAnswer, NotARecord) as reason:
+        raise click.ClickException(str(reason)) from None
 
 
 def effort(seconds: float = 2.0, connections: str = "1,4,16,64") -> Callable[[Command], Command]:
@@ -57,8 +83,8 @@ def effort(seconds: float = 2.0, connections: str = "1,4,16,64") -> Callable[[Co
         click.option("--kind", type=click.Choice(["both", *KINDS]), default="both", help="Form of the requests."),
         click.option("--connections", default=connections, type=Numbers(), help="Numbers of connections."),
         click.option("--quick", is_flag=True, help="2 rounds of 0.5 s: whether it works, not how fast it is."),
-        click.option("--seconds", default=seconds, help="Length of a round."),
-        click.option("--rounds", default=5, help="Alternating rounds per point."),
+        click.option("--seconds", default=seconds, type=LENGTH, help="Length of a round."),
+        click.option("--rounds", default=5, type=COUNT, help="Alternating rounds per point."),
     )
 
     def decorate(command: Command) -> Command:
@@ -67,20 +93,18 @@ def effort(seconds: float = 2.0, connections: str = "1,4,16,64") -> Callable[[Co
             rounds, seconds = rest.pop("rounds"), rest.pop("seconds")
             if quick:
                 rounds, seconds = 2, 0.5
-            try:
-                build()
-            except NoCompiler as missing:
-                raise click.ClickException(str(missing)) from None
             kinds: tuple[Kind, ...] = tuple(each for each in KINDS if kind in (each, "both"))
-            command(effort=Effort(rounds, seconds, connections, kinds, flag), **rest)
+            with explained():
+                build()
+                command(effort=Effort(rounds, seconds, connections, kinds, flag), **rest)
 
         return functools.reduce(lambda decorated, option: option(decorated), options, wrapped)
 
     return decorate
 
 
-with_model = click.option("--model", default="mlp", help="The model.")
-with_peers = click.option("--peers", "names", default="", type=Peers(), help=f"all, or of {', '.join(PEERS)}.")
+with_model = click.option("--model", default="mlp", type=MODEL, help="The model.")
+with_peers = click.option("--peers", "names", default="", type=Names(PEERS), help=f"all, or of {', '.join(PEERS)}.")
 with_settings = click.option(
     "--settings", type=click.Choice(list(SETTINGS)), default="one", help="One instance and thread, or the defaults."
 )
@@ -133,8 +157,13 @@ def workers_command(effort: Effort, model: str, counts: tuple[int, ...], save: s
 
 
 @click.command("deployments")
-@click.option("--model", default="mlp_wide", help="The model; mlp_wide is one where batches pay.")
-@click.option("--workers", default=0, help="Score workers, and threads of the server; 0: as many as cores.")
+@click.option("--model", default="mlp_wide", type=MODEL, help="The model; mlp_wide is one where batches pay.")
+@click.option(
+    "--workers",
+    default=0,
+    type=click.IntRange(min=0),
+    help="Score workers, and threads of the server; 0: as many as cores.",
+)
 @effort(connections="1,16,64")
 def deployments_command(effort: Effort, model: str, workers: int, save: str) -> None:
     """Closed loop against services: entry script alone, entry script and server, server alone."""
@@ -151,13 +180,20 @@ def payloads_command(effort: Effort, save: str) -> None:
 
 
 @click.command("compute")
-@click.option("--models", default="resnet50,densenet121,bert", help="The models; _fp16 behind a name halves it.")
+@click.option(
+    "--models",
+    default="resnet50,densenet121,bert",
+    type=Names(MODELS),
+    help="The models; _fp16 behind a name halves it.",
+)
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", help="Where.")
 @click.option("--batch-sizes", default="8,16", type=Numbers(), help="Largest batches.")
 @effort(seconds=20.0, connections="32")
-def compute_command(effort: Effort, models: str, device: Device, batch_sizes: tuple[int, ...], save: str) -> None:
+def compute_command(
+    effort: Effort, models: tuple[str, ...], device: Device, batch_sizes: tuple[int, ...], save: str
+) -> None:
     """Compute-bound models against a session in process."""
-    record = suites.compute(models.split(","), device, batch_sizes, effort)
+    record = suites.compute(models, device, batch_sizes, effort)
     publish(record, f"compute-{device}", save, [suites.served_in(size) for size in batch_sizes])
 
 
@@ -180,31 +216,31 @@ def perf_analyzer_command(effort: Effort, server: str, save: str) -> None:
 
 
 @click.command("goodput")
-@click.option("--model", default="mlp_wide", help="The model.")
-@click.option("--target-ms", default=100.0, help="The p99 that counts as good.")
-@click.option("--rounds", default=3, help="Alternating rounds.")
-@click.option("--seconds", default=4.0, help="Length of a round.")
+@click.option("--model", default="mlp_wide", type=MODEL, help="The model.")
+@click.option("--target-ms", default=100.0, type=LENGTH, help="The p99 that counts as good.")
+@click.option("--rounds", default=3, type=COUNT, help="Alternating rounds.")
+@click.option("--seconds", default=4.0, type=LENGTH, help="Length of a round.")
 @click.option("--quick", is_flag=True, help="1 round of 0.5 s: whether it works.")
 @click.option("--save", default="", help="Write to benchmarks/results/<name>, to be committed.")
 def goodput_command(model: str, target_ms: float, rounds: int, seconds: float, quick: bool, save: str) -> None:
     """Answers within a latency target, at 0.2 to 1.5 of the capacity, against fixed settings."""
     if quick:
         rounds, seconds = 1, 0.5
-    taken = goodput.measure(model, target_ms, goodput.LOADS, rounds, seconds, say)
+    with explained():
+        taken = goodput.measure(model, target_ms, goodput.LOADS, rounds, seconds, say)
     goodput.write(taken, RESULTS / save if save else OUT / "results" / "goodput")
 
 
 @click.command("overload")
-@click.option("--seconds", default=60.0, help="Length of the overload.")
-@click.option("--factor", default=5.0, help="Times the peak.")
+@click.option("--seconds", default=60.0, type=LENGTH, help="Length of the overload.")
+@click.option("--factor", default=5.0, type=LENGTH, help="Times the peak.")
 @click.option("--quick", is_flag=True, help="3 seconds: whether it works.")
 @click.option("--save", default="", help="Write to benchmarks/results/<name>, to be committed.")
 def overload_command(seconds: float, factor: float, quick: bool, save: str) -> None:
     """Many times more requests than the server can do, and what comes after."""
-    overload.write(
-        overload.measure(3.0 if quick else seconds, factor, say),
-        RESULTS / save if save else OUT / "results" / "overload",
-    )
+    with explained():
+        taken = overload.measure(3.0 if quick else seconds, factor, say)
+    overload.write(taken, RESULTS / save if save else OUT / "results" / "overload")
 
 
 def say(text: str) -> None:
@@ -215,14 +251,16 @@ def say(text: str) -> None:
 @click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path))
 def render_command(files: tuple[Path, ...]) -> None:
     """Write Markdown and plots of results again; all committed ones when none is named."""
-    render(files)
+    with explained():
+        render(files)
 
 
 @click.command("readme")
 @click.option("--results", default="closed", help="Name of the committed results.")
 def readme_command(results: str) -> None:
     """Write the table of the README, between its markers, from committed results."""
-    write_readme(results)
+    with explained():
+        write_readme(results)
 
 
 PLAN = (

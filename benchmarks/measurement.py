@@ -25,8 +25,8 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a generator saw. `completed` requests were answered with 200 within `seconds`, `answered` counts those too that
-    were waited for afterwards or got another status. `cpu_seconds` is the generator's own cost."""
+    """What a generator saw. `completed` requests were answered with 200 within `seconds`, `answered` counts those too
+    that were waited for afterwards or got another status. `cpu_seconds` is the generator's own cost."""
 
     completed: int
     answered: int

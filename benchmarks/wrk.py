@@ -20,8 +20,9 @@ function request() return body end
 
 function done(summary, latency, requests)
   local e = summary.errors
-  io.write(string.format('\\nRESULT {"answered":%%d,"refused":%%d,"seconds":%%f,"errors":%%d,"latencies":[%%f,%%f,%%f,%%f,%%f]}\\n',
-    summary.requests, e.status, summary.duration / 1e6, e.connect + e.read + e.write + e.status + e.timeout,
+  io.write(string.format('\\nRESULT {"answered":%%d,"refused":%%d,"seconds":%%f,"errors":%%d,',
+    summary.requests, e.status, summary.duration / 1e6, e.connect + e.read + e.write + e.status + e.timeout))
+  io.write(string.format('"latencies":[%%f,%%f,%%f,%%f,%%f]}\\n',
     latency:percentile(50), latency:percentile(90), latency:percentile(99), latency:percentile(99.9), latency.max))
 end
 """

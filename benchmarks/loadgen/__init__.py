@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ SEED = 1
 
 
 class NoCompiler(Exception):
-    """There is no C compiler to build the load generator with."""
+    """There is no C compiler to build the load generator with, or it lacks something."""
 
 
 def build() -> Path:
@@ -31,7 +32,11 @@ def build() -> Path:
     if compiler is None:
         raise NoCompiler("the load generator needs a C compiler (Debian: apt-get install gcc libc6-dev)")
     BUILT.mkdir(parents=True, exist_ok=True)
-    subprocess.run([compiler, "-O2", "-o", str(program), str(SOURCE), "-lm"], check=True)
+    partial = program.with_suffix(f".{os.getpid()}")
+    compiling = subprocess.run([compiler, "-O2", "-o", str(partial), str(SOURCE), "-lm"], check=False)
+    if compiling.returncode != 0:
+        raise NoCompiler(f"{compiler} cannot compile the load generator (Debian: apt-get install gcc libc6-dev)")
+    partial.replace(program)
     return program
 
 

@@ -119,12 +119,22 @@ def test_a_server_may_close_connections_whether_it_says_so_or_not(request_file: 
     assert load.errors == 0
 
 
-def test_other_answers_than_200_are_errors_and_no_throughput(request_file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_other_answers_than_200_are_errors_and_no_throughput(
+    request_file: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     with serving(b"HTTP/1.1 503 No\r\nContent-Length: 4\r\n\r\nbusy") as server:
         load = generate(server.port, 1, 0.1, [request_file])
     assert load.errors == load.answered > 0
     assert load.per_second == 0
     assert "busy" in capfd.readouterr().err
+
+
+def test_a_compiler_that_lacks_something_is_said_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loadgen, "BUILT", tmp_path)
+    monkeypatch.setattr(loadgen, "SOURCE", tmp_path / "broken.c")
+    (tmp_path / "broken.c").write_text("#include <no_such_header.h>")
+    with pytest.raises(loadgen.NoCompiler, match="cannot compile the load generator"):
+        build()
 
 
 def test_unanswered_requests_are_errors_too() -> None:

@@ -22,6 +22,35 @@ def test_every_step_of_all_is_a_command_that_exists(step: tuple[str, ...]) -> No
     main.commands[command].make_context(command, list(arguments))
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["closed", "--model=nosuch"], "'nosuch' is not one of 'mlp'"),
+        (["closed", "--connections=0"], "'0': expected whole numbers above 0, separated by commas"),
+        (["closed", "--connections=1,x"], "'1,x': expected whole numbers above 0, separated by commas"),
+        (["open", "--rates=0"], "'0': expected whole numbers above 0"),
+        (["closed", "--rounds=0"], "0 is not in the range x>=1"),
+        (["closed", "--seconds=0"], "0.0 is not in the range x>=0.01"),
+        (["compute", "--models=resnet50,nosuch"], "nosuch: not among mlp"),
+        (["overload", "--factor=0"], "0.0 is not in the range"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_starts(words: list[str], text: str) -> None:
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
+    assert text in result.output
+
+
+@pytest.mark.parametrize(
+    ("results", "text"),
+    [("nosuch", "nosuch.json: No such file or directory"), ("goodput", "goodput.json holds no run that this version")],
+)
+def test_results_that_cannot_be_read_are_named(results: str, text: str) -> None:
+    result = CliRunner().invoke(main, ["readme", f"--results={results}"])
+    assert result.exit_code == 1
+    assert text in result.output
+
+
 def test_an_unknown_peer_is_named_before_anything_starts() -> None:
     result = CliRunner().invoke(main, ["closed", "--peers=mosec,nobody"])
     assert result.exit_code == 2
