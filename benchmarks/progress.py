@@ -1,5 +1,6 @@
 """A progress bar on stderr."""
 
+import os
 import sys
 import time
 
@@ -33,7 +34,9 @@ class Progress:
         now = time.monotonic()
         line = bar(self._done, self._total, now - self._begin, self._label)
         if self._bar:
-            sys.stderr.write(f"\r\x1b[K{line}")
+            # What goes on in the next line is not overwritten.
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+            sys.stderr.write(f"\r\x1b[K{line[: columns - 1]}")
             sys.stderr.flush()
         elif now - self._told > 60:
             self._told = now
