@@ -39,7 +39,8 @@ class GpuWatch:
 def read_samples(text: str) -> GpuUse | None:
     """From lines `97, 1234`; the last one may be cut off."""
     samples = [line.split(", ") for line in text.split("\n")[:-1]]
-    numbers = [(float(pair[0]), float(pair[1])) for pair in samples if len(pair) == 2 and pair[0].strip().isdigit()]
+    told = [pair for pair in samples if len(pair) == 2 and all(cell.strip().isdigit() for cell in pair)]
+    numbers = [(float(busy), float(memory)) for busy, memory in told]
     if not numbers:
         return None
     return GpuUse(mean(busy for busy, _memory in numbers), max(memory for _busy, memory in numbers))

@@ -7,4 +7,5 @@ def test_utilisation_is_a_mean_and_memory_a_maximum() -> None:
 
 def test_what_is_no_sample_is_left_out() -> None:
     assert read_samples("[N/A], 5\n") is None
+    assert read_samples("7, [N/A]\n") is None
     assert read_samples("") is None
