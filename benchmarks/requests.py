@@ -71,6 +71,9 @@ def write_requests(requests: Sequence[bytes]) -> list[Path]:
     for request in requests:
         file = REQUESTS / hashlib.sha256(request).hexdigest()[:24]
         if not file.exists():
-            file.write_bytes(request)
+            # A run that was interrupted must not leave half a request under the name of a whole one.
+            partial = file.with_suffix(".new")
+            partial.write_bytes(request)
+            partial.replace(file)
         files.append(file)
     return files

@@ -54,5 +54,7 @@ def model_file(name: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         model = MODELS[name].make()
         onnx.checker.check_model(model)
-        onnx.save(model, path)
+        partial = path.with_suffix(".new")
+        onnx.save(model, partial)
+        partial.replace(path)
     return path
