@@ -22,6 +22,7 @@ COLUMNS = (
     "fixed work ms",
     "other cores",
 )
+GPU_COLUMNS = ("GPU busy", "GPU memory MB")
 LARGE_ROW = 16 * 1024
 """From so many bytes per row on, bytes per second are shown too."""
 
@@ -48,10 +49,15 @@ def _facts(record: Record) -> list[str]:
     return said + [f"- {note}" for note in record.notes]
 
 
-def _points(record: Record, series: Iterable[Series]) -> list[str]:
-    rows = [table_row(("load", *COLUMNS)), table_row(["---"] + ["---:" if i else "---" for i in range(len(COLUMNS))])]
+def _points(record: Record, series: Sequence[Series]) -> list[str]:
+    # Most machines have no GPU, and their tables no columns for one.
+    watched = any(one.gpu is not None for each in series for one in each.rounds)
+    heads = (*COLUMNS, *GPU_COLUMNS) if watched else COLUMNS
+    rows = [table_row(("load", *heads)), table_row(["---"] + ["---:" if i else "---" for i in range(len(heads))])]
     for each in series:
         cells = _cells(summarise(each.rounds)) if each.rounds else [f"not measured: {each.failure[:200]}"]
+        if watched and each.rounds:
+            cells += _gpu_cells(summarise(each.rounds))
         row_bytes = record.row_bytes.get(each.point.model, 0)
         if row_bytes >= LARGE_ROW and each.rounds:
             cells[0] += f" ({summarise(each.rounds).per_second * row_bytes / 1e9:.2f} GB/s)"
@@ -72,6 +78,13 @@ def _cells(summary: Summary) -> list[str]:
         str(summary.errors),
         f"{summary.calibration_ms:.1f}",
         f"{summary.other_cores:.2f}",
+    ]
+
+
+def _gpu_cells(summary: Summary) -> list[str]:
+    return [
+        "" if summary.gpu_busy is None else f"{summary.gpu_busy:.0f} %",
+        "" if summary.gpu_memory_mb is None else f"{summary.gpu_memory_mb:.0f}",
     ]
 
 

@@ -11,7 +11,8 @@ from benchmarks.rounds import Series
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Medians over the rounds; the CPU costs are CPU seconds per 1,000 requests, latencies microseconds."""
+    """Medians over the rounds; the CPU costs are CPU seconds per 1,000 requests, latencies microseconds. `gpu_busy` is in
+    percent, `gpu_memory_mb` the most of all rounds; None where no GPU was watched."""
 
     per_second: float
     slowest: float
@@ -26,6 +27,8 @@ class Summary:
     reconnects: int
     calibration_ms: float
     other_cores: float
+    gpu_busy: float | None = None
+    gpu_memory_mb: float | None = None
 
 
 def summarise(rounds: Sequence[Round]) -> Summary:
@@ -33,6 +36,7 @@ def summarise(rounds: Sequence[Round]) -> Summary:
     speeds = [each.load.per_second for each in rounds]
     batches = [each.mean_batch for each in rounds if each.mean_batch is not None]
     firsts = [each.first_cpu_per_1000 for each in rounds if each.first_cpu_per_1000 is not None]
+    gpus = [each.gpu for each in rounds if each.gpu is not None]
     return Summary(
         per_second=median(speeds),
         slowest=min(speeds),
@@ -47,6 +51,8 @@ def summarise(rounds: Sequence[Round]) -> Summary:
         reconnects=sum(each.load.reconnects for each in rounds),
         calibration_ms=median(each.calibration_ms for each in rounds),
         other_cores=median(each.other_cores for each in rounds),
+        gpu_busy=median(gpu.utilisation for gpu in gpus) if gpus else None,
+        gpu_memory_mb=max((gpu.memory_mb for gpu in gpus), default=None),
     )
 
 

@@ -1,7 +1,9 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import markdown, record
+from benchmarks.gpu import GpuUse
 from benchmarks.latencies import Latencies
 from benchmarks.measurement import Load, Point, Round
 from benchmarks.rounds import Series
@@ -43,6 +45,17 @@ def test_the_page_shows_winners_losers_and_what_failed() -> None:
     assert "not measured: row 3 got another / answer" in page
     assert "| 16 | other | 4 |" in page
     assert "- x is missing: no gcc" in page
+
+
+def test_a_gpu_that_was_watched_has_columns_of_its_own() -> None:
+    told = a_record()
+    (fast,) = told.series[0].rounds
+    watched = tuple(replace(fast, gpu=GpuUse(busy, memory)) for busy, memory in ((80.0, 900.0), (90.0, 700.0)))
+    page = markdown.page(replace(told, series=(replace(told.series[0], rounds=watched), told.series[1])), [])
+    assert "| other cores | GPU busy | GPU memory MB |" in page
+    assert "| 0.25 | 85 % | 900 |" in page
+    assert "| 9.5 | 0.00 |  |  |" in page
+    assert "GPU" not in markdown.page(told, [])
 
 
 def test_the_page_can_be_made_from_the_file_alone(tmp_path: Path) -> None:
