@@ -1,5 +1,6 @@
 """Plots of a run: latency against throughput, and how large the batches were."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ def plot(record: Record, path: Path) -> None:
     from matplotlib import pyplot
 
     groups = list(dict.fromkeys((point.model, point.kind) for point in points_of(record.series)))
-    figure, axes = pyplot.subplots(2, len(groups), figsize=(6 * len(groups), 9), squeeze=False)
+    figure, axes = pyplot.subplots(2, len(groups), figsize=(8 * len(groups), 9), squeeze=False)
+    # A contender has the same colour everywhere.
+    colours = {name: f"C{number}" for number, name in enumerate(dict.fromkeys(s.contender for s in record.series))}
     for column, (model, kind) in enumerate(groups):
         measured = [each for each in record.series if each.rounds]
         series = [each for each in measured if (each.point.model, each.point.kind) == (model, kind)]
         axes[0][column].set_title(f"{model}, {kind}")
-        _latencies(axes[0][column], series)
+        _latencies(axes[0][column], series, colours)
         _batches(axes[1][column], series)
     figure.suptitle(record.title)
     figure.tight_layout()
@@ -31,20 +34,20 @@ def plot(record: Record, path: Path) -> None:
     pyplot.close(figure)
 
 
-def _latencies(axis: Any, series: list[Series]) -> None:
+def _latencies(axis: Any, series: list[Series], colours: Mapping[str, str]) -> None:
     """Throughput to the right, milliseconds up; every dot is a load."""
-    for number, name in enumerate(dict.fromkeys(each.contender for each in series)):
+    for name in dict.fromkeys(each.contender for each in series):
         own = [summarise(each.rounds) for each in series if each.contender == name]
         if own[0].p99_us == own[0].p99_us:
             speeds = [each.per_second for each in own]
-            axis.plot(speeds, [each.p99_us / 1000 for each in own], f"C{number}o-", label=f"{name}, p99")
-            axis.plot(speeds, [each.p50_us / 1000 for each in own], f"C{number}.:", label=f"{name}, p50")
+            axis.plot(speeds, [each.p99_us / 1000 for each in own], f"{colours[name]}o-", label=f"{name}, p99")
+            axis.plot(speeds, [each.p50_us / 1000 for each in own], f"{colours[name]}.:", label=f"{name}, p50")
         else:
             best = max(each.per_second for each in own)
-            axis.axvline(best, color=f"C{number}", linestyle="--", label=f"{name}, at best")
+            axis.axvline(best, color=colours[name], linestyle="--", label=f"{name}, at best")
     axis.set(xlabel="requests/s", ylabel="ms", yscale="log")
     axis.grid(alpha=0.3)
-    axis.legend(fontsize="small")
+    _legend(axis)
 
 
 def _batches(axis: Any, series: list[Series]) -> None:
@@ -60,7 +63,12 @@ def _batches(axis: Any, series: list[Series]) -> None:
             axis.step(sizes, shares, where="post", label=_load(each.point))
     axis.set(xlabel=f"batch size, {name}", ylabel="share of rows in batches up to it", ylim=(0, 1.02))
     axis.grid(alpha=0.3)
-    axis.legend(fontsize="small")
+    _legend(axis)
+
+
+def _legend(axis: Any) -> None:
+    """Beside the axes, where it hides nothing."""
+    axis.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def _load(point: Point) -> str:

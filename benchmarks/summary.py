@@ -11,8 +11,8 @@ from benchmarks.rounds import Series
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Medians over the rounds; the CPU costs are CPU seconds per 1,000 requests, latencies microseconds. `gpu_busy` is in
-    percent, `gpu_memory_mb` the most of all rounds; None where no GPU was watched."""
+    """Medians over the rounds; the CPU costs are CPU seconds per 1,000 requests, latencies microseconds. `gpu_busy` is
+    in percent, `gpu_memory_mb` the most of all rounds; None where no GPU was watched."""
 
     per_second: float
     slowest: float
@@ -86,14 +86,16 @@ def points_of(series: Iterable[Series]) -> list[Point]:
 
 
 def row_shares(series: Series) -> tuple[list[int], list[float]]:
-    """Batch sizes met, and the share of rows that ran in batches of at most that size, all rounds together."""
+    """Batch sizes met, and the share of rows that ran in batches of at most that size, all rounds together. Begins with
+    a share of 0 at the smallest size, so that a line can be drawn even where there is only one."""
     rows: dict[int, int] = {}
     for each in series.rounds:
         for size, count in (each.batch_sizes or {}).items():
             rows[size] = rows.get(size, 0) + size * count
     total, passed = sum(rows.values()), 0
-    sizes, shares = sorted(rows), []
+    sizes = sorted(rows)
+    shares = [0.0]
     for size in sizes:
         passed += rows[size]
         shares.append(passed / total)
-    return sizes, shares
+    return [*sizes[:1], *sizes], shares

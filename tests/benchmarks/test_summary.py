@@ -38,4 +38,4 @@ def test_row_shares_count_rows_and_not_executions() -> None:
     # 10 rows alone and 2 batches of 5: half of the rows ran alone, though five of six executions were single.
     load = Load(20, 20, 1.0, 0, 0.0, Latencies())
     series = Series("s", Point("m", "json", 4), (Round(load, 0.0, 0.0, 1.0, 1.0, {1: 10, 5: 2}),))
-    assert row_shares(series) == ([1, 5], [0.5, 1.0])
+    assert row_shares(series) == ([1, 1, 5], [0.0, 0.5, 1.0])
