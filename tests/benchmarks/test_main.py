@@ -1,4 +1,5 @@
 import pytest
+from benchmarks import __main__ as module
 from benchmarks.__main__ import PLAN, main, with_command
 from click.testing import CliRunner
 
@@ -49,6 +50,16 @@ def test_results_that_cannot_be_read_are_named(results: str, text: str) -> None:
     result = CliRunner().invoke(main, ["readme", f"--results={results}"])
     assert result.exit_code == 1
     assert text in result.output
+
+
+def test_all_goes_on_where_one_table_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        module, "PLAN", (("closed", "--rounds=0"), ("render", __file__ + ".json"), ("render", "--help"))
+    )
+    result = CliRunner().invoke(main, ["all"])
+    assert result.exit_code == 1
+    assert "Write Markdown and plots of results again" in result.output
+    assert f"not measured, for the reasons above: closed --rounds=0; render {__file__}.json" in result.output
 
 
 def test_an_unknown_peer_is_named_before_anything_starts() -> None:
