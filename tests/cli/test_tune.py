@@ -91,6 +91,15 @@ def test_where_the_configuration_cannot_be_written_it_is_printed(
     assert parse_text(result.stdout).max_batch_size >= 1
 
 
+def test_a_model_with_a_latency_target_of_its_own_is_said_not_to_keep_to_the_batches(repository: Path) -> None:
+    with (repository / "digits" / "config.pbtxt").open("a") as config:
+        config.write('parameters { key: "slo_p99_ms" value { string_value: "20" } }\n')
+    result = run(repository, "--budget-seconds=1")
+    assert result.exit_code == 0, result.stderr
+    assert "the parameter slo_p99_ms of the model lets the server choose batches" in result.stderr
+    assert parse_text(result.stdout).parameters["slo_p99_ms"].string_value == "20"
+
+
 def test_a_fixed_number_of_threads_that_is_none_is_refused(repository: Path) -> None:
     with (repository / "digits" / "config.pbtxt").open("a") as config:
         config.write('parameters { key: "intra_op_thread_count" value { string_value: "many" } }\n')

@@ -13,6 +13,7 @@ from despina.cli.records import progress, reported
 from despina.config.proto import ModelConfig
 from despina.errors import InvalidArgument
 from despina.models.candidate import Candidate
+from despina.models.schedulers import SLO_PARAMETER
 from despina.models.source import Source
 from despina.repository.bare import as_repositories
 from despina.settings import Settings
@@ -110,6 +111,11 @@ def tune(
             measured = measure(tried, sizes, stand.run, budget, slo_p99_ms / 1e3, progress)
         config = written_config(name, candidate.directory)
         choice = _report(measured, slo_p99_ms / 1e3, config.max_batch_size)
+        if SLO_PARAMETER in config.parameters:
+            progress(
+                f"the parameter {SLO_PARAMETER} of the model lets the server choose batches: their size and the delay "
+                "count once it is removed\n"
+            )
         tuned = apply(config, choice, looks.kind, batches=looks.batches)
         _deliver(tuned, choice, candidate.directory, written=written)
 
