@@ -93,7 +93,7 @@ def measure(
         taken: dict[tuple[str, float], list[Outcome]] = {}
         for number in range(rounds):
             for load in loads:
-                for name, running in started.items():
+                for name, running in started.items() if number % 2 == 0 else reversed(started.items()):
                     outcome = _one(name, running, files, load, load * capacity, seconds, target_ms)
                     taken.setdefault((name, load), []).append(outcome)
                 say(f"round {number + 1} of {rounds}, load {load:g} done")
