@@ -1,6 +1,8 @@
+import resource
+
 import pytest
 from benchmarks import __main__ as module
-from benchmarks.__main__ import PLAN, main, with_command
+from benchmarks.__main__ import PLAN, allow_files, main, with_command
 from click.testing import CliRunner
 
 
@@ -50,6 +52,18 @@ def test_results_that_cannot_be_read_are_named(results: str, text: str) -> None:
     result = CliRunner().invoke(main, ["readme", f"--results={results}"])
     assert result.exit_code == 1
     assert text in result.output
+
+
+def test_more_connections_than_the_usual_1024_files_are_allowed() -> None:
+    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        allow_files(300)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300, hard)
+        allow_files(200)
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
 
 
 def test_all_goes_on_where_one_table_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
