@@ -44,9 +44,15 @@ def _facts(record: Record) -> list[str]:
         for part in (record.machine, record.versions)
     ]
     said.append("- " + ", ".join(f"{name} {value}" for name, value in record.options.items()))
+    said.append(f"- others kept at most {disturbance(record):.2f} cores busy during a round")
     said += [f"- **{name}**: {about}" for name, about in record.about.items()]
     said += [f"- {name} is missing: {reason.strip().splitlines()[-1]}" for name, reason in record.skipped.items()]
     return said + [f"- {note}" for note in record.notes]
+
+
+def disturbance(record: Record) -> float:
+    """The cores that others kept busy in the round that they disturbed most; tables have medians of rounds."""
+    return max((each.other_cores for series in record.series for each in series.rounds), default=0.0)
 
 
 def _points(record: Record, series: Sequence[Series]) -> list[str]:

@@ -27,7 +27,7 @@ def publish(taken: record.Record, name: str, save: str, against: Sequence[str]) 
         write_page(taken, target, against)
     except OSError as error:
         raise click.ClickException(f"the results above could not be written: {error}") from None
-    disturbed = max((each.other_cores for series in taken.series for each in series.rounds), default=0.0)
+    disturbed = markdown.disturbance(taken)
     if disturbed > NOISY_CORES:
         print(f"Others kept up to {disturbed:.2f} cores busy: these numbers prove nothing.", file=sys.stderr)
     print(f"written to {target}.json and .md", file=sys.stderr)

@@ -45,6 +45,7 @@ def test_the_page_shows_winners_losers_and_what_failed() -> None:
     assert "not measured: row 3 got another / answer" in page
     assert "| 16 | other | 4 |" in page
     assert "- x is missing: no gcc" in page
+    assert "- others kept at most 0.25 cores busy during a round" in page
 
 
 def test_a_gpu_that_was_watched_has_columns_of_its_own() -> None:
