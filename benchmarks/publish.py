@@ -47,10 +47,15 @@ def write_page(taken: record.Record, target: Path, against: Sequence[str]) -> No
 def render(files: Sequence[Path]) -> None:
     """Markdown and plots from JSON; all committed records of runs when no file is named."""
     for file in files or [file for file in sorted(RESULTS.glob("*.json")) if record.is_record(file)]:
-        taken = record.read(file)
-        first = taken.series[0].contender if taken.series else ""
-        write_page(taken, file.with_suffix(""), taken.against or [first])
+        taken, against = what_is_rendered(file)
+        write_page(taken, file.with_suffix(""), against)
         print(file.with_suffix(".md"))
+
+
+def what_is_rendered(file: Path) -> tuple[record.Record, Sequence[str]]:
+    """A committed run, and the contenders whose ratios are shown: older files do not say them, and begin with one."""
+    taken = record.read(file)
+    return taken, taken.against or [each.contender for each in taken.series[:1]]
 
 
 def write_readme(name: str) -> None:

@@ -2,8 +2,11 @@ from pathlib import Path
 
 import click
 import pytest
+from benchmarks import markdown
 from benchmarks import publish as module
-from benchmarks.publish import BEGIN, END, between, publish, render
+from benchmarks.places import RESULTS
+from benchmarks.publish import BEGIN, END, README, between, publish, readme_part, render, what_is_rendered
+from benchmarks.record import is_record, read
 from tests.benchmarks.test_record import a_record
 
 
@@ -23,6 +26,19 @@ def test_tables_are_those_of_the_raw_data_and_can_be_made_of_them_again(
     assert "despina against" in page
     render([tmp_path / "results" / "mine.json"])
     assert (tmp_path / "results" / "mine.md").read_text() == page
+
+
+@pytest.mark.parametrize(
+    "file", [each for each in sorted(RESULTS.glob("*.json")) if is_record(each)], ids=lambda file: file.stem
+)
+def test_committed_tables_are_those_of_their_raw_data(file: Path) -> None:
+    assert file.with_suffix(".md").read_text() == markdown.page(*what_is_rendered(file)), "python -m benchmarks render"
+
+
+def test_the_table_of_the_readme_is_that_of_the_committed_results() -> None:
+    text = README.read_text()
+    part = readme_part(read(RESULTS / "closed.json"), "benchmarks/results/closed.md")
+    assert text == between(text, part), "python -m benchmarks readme"
 
 
 def test_what_cannot_be_written_is_printed_and_what_was_there_stays(
