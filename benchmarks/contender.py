@@ -3,6 +3,7 @@
 import json
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,8 +53,8 @@ class Contender(Protocol):
 Render = Callable[[Workload, Kind, int], bytes]
 """A workload's row as a complete HTTP request."""
 
-Generate = Callable[[int, int, float, Sequence[Path], float], Load]
-"""Port, connections, seconds, files with requests, rate."""
+Generate = Callable[[int, int, float, Sequence[Path], float, int], Load]
+"""Port, connections, seconds, files with requests, rate, seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,8 @@ class RunningServer:
     generate: Generate = loadgen.generate
     polls: bool = False
     _files: dict[tuple[str, Kind], list[Path]] = field(default_factory=dict)
+    _rounds: Counter[Point] = field(default_factory=Counter)
+    """So far. They choose the arrivals of an open loop: the same for all contenders of a round, others in the next."""
 
     def __post_init__(self) -> None:
         if self.polls:
@@ -121,7 +124,8 @@ class RunningServer:
         batches = self._batch_sizes(point.model)
         watch = Watch(self.server.pid)
         with GpuWatch() as gpu:
-            load = self.generate(self.server.port, point.connections, seconds, files, point.rate)
+            load = self.generate(self.server.port, point.connections, seconds, files, point.rate, self._rounds[point])
+        self._rounds[point] += 1
         used = watch.read(load.cpu_seconds)
         sizes = difference(self._batch_sizes(point.model), batches)
         mean = sum(size * count for size, count in sizes.items()) / sum(sizes.values()) if sizes else None

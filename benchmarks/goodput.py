@@ -94,7 +94,7 @@ def measure(
         for number in range(rounds):
             for load in loads:
                 for name, running in started.items() if number % 2 == 0 else reversed(started.items()):
-                    outcome = _one(name, running, files, load, load * capacity, seconds, target_ms)
+                    outcome = _one(name, running, files, load, load * capacity, seconds, target_ms, number)
                     taken.setdefault((name, load), []).append(outcome)
                 say(f"round {number + 1} of {rounds}, load {load:g} done")
         outcomes = tuple(_median(each) for each in taken.values())
@@ -117,9 +117,16 @@ def _start(arm: Arm, model: str) -> RunningServer:
 
 
 def _one(
-    name: str, running: RunningServer, files: Sequence[Path], load: float, rate: float, seconds: float, target_ms: float
+    name: str,
+    running: RunningServer,
+    files: Sequence[Path],
+    load: float,
+    rate: float,
+    seconds: float,
+    target_ms: float,
+    seed: int,
 ) -> Outcome:
-    told = loadgen.tell(running.server.port, CONNECTIONS, seconds, files, rate)
+    told = loadgen.tell(running.server.port, CONNECTIONS, seconds, files, rate, seed)
     histogram = dict(told["histogram"])
     within = sum(count for top, count in histogram.items() if top <= target_ms * 1e6)
     sent = told["answered"] + told["unanswered"]

@@ -119,8 +119,10 @@ class RunningService:
     def stop(self) -> None:
         self._server.stop()
 
-    def _generate(self, port: int, connections: int, seconds: float, requests: Sequence[Path], rate: float) -> Load:
-        told = loadgen.tell(port, connections, seconds, requests, rate)
+    def _generate(
+        self, port: int, connections: int, seconds: float, requests: Sequence[Path], rate: float, seed: int
+    ) -> Load:
+        told = loadgen.tell(port, connections, seconds, requests, rate, seed)
         self._histogram = dict(told["histogram"])
         return loadgen.read_load(told)
 

@@ -37,7 +37,9 @@ def script(request: Path) -> str:
     return SCRIPT % request
 
 
-def generate(port: int, connections: int, seconds: float, requests: Sequence[Path], rate: float = 0.0) -> Load:
+def generate(
+    port: int, connections: int, seconds: float, requests: Sequence[Path], rate: float = 0.0, seed: int = 1
+) -> Load:
     """Send the first request on all connections, closed loop. wrk only knows whole seconds, so at least one."""
     assert not rate, "wrk knows no open loop"
     lua = requests[0].with_suffix(".lua")

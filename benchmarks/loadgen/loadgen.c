@@ -260,7 +260,8 @@ int main(int argc, char **argv) {
     if (!open_loop)
         for (size_t i = 0; i < count; i++) begin(&all[i], now);
     set_timer(timer, deadline);
-    while (now < deadline || busy_count || due_first < due_end) {
+    /* Also what was due right before the deadline is sent, when we wake up only after it. */
+    while (now < deadline || busy_count || due_first < due_end || (open_loop && next < (double)deadline)) {
         if (now > deadline + DRAIN_SECONDS * 1000000000ull) break;
         if (open_loop) {
             for (; next <= (double)now && next < (double)deadline; next += -log(1 - drand48()) / rate * 1e9)

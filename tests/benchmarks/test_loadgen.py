@@ -1,8 +1,12 @@
 """The compiled load generator against a server of a few lines. Skipped without a C compiler."""
 
+import json
 import shutil
+import signal
 import socket
+import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -99,6 +103,27 @@ def test_an_open_loop_keeps_to_its_rate(request_file: Path) -> None:
         load = generate(server.port, 8, 0.5, [request_file], rate=200.0)
     assert 60 <= load.answered <= 140
     assert load.errors == 0
+
+
+def test_a_seed_chooses_the_arrivals(request_file: Path) -> None:
+    with serving() as server:
+        counts = [generate(server.port, 8, 0.05, [request_file], 20_000.0, seed).answered for seed in (1, 1, 2, 3)]
+    assert counts[0] == counts[1]
+    assert len(set(counts)) > 1
+
+
+def test_what_was_due_is_sent_even_if_the_generator_was_stopped_until_the_end(request_file: Path) -> None:
+    with serving() as server:
+        command = [str(build()), str(server.port), "8", "0.3", "500", "5", str(request_file)]
+        undisturbed = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as generator:
+            time.sleep(0.1)
+            generator.send_signal(signal.SIGSTOP)
+            time.sleep(0.3)
+            generator.send_signal(signal.SIGCONT)
+            stopped = json.loads(generator.communicate()[0])
+    assert stopped["answered"] == undisturbed["answered"]
+    assert stopped["max_ns"] > 100e6
 
 
 def test_what_waits_for_a_connection_is_counted_from_when_it_was_due(request_file: Path) -> None:
