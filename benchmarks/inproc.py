@@ -1,4 +1,4 @@
-"""The server without its sockets: the same requests decoded, batched, run and encoded in a loop of one process.
+"""The server without its sockets: the same requests decoded, batched, run and encoded in a loop, without a client.
 
     python -m benchmarks.inproc REPOSITORY MODEL KIND CONNECTIONS SECONDS
 
@@ -8,6 +8,7 @@ requests as there would be connections are under way at any time, each followed 
 
 import asyncio
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import cast
 import uvloop
 
 from benchmarks.measurement import Kind
+from benchmarks.processes import tree_cpu_s
 from benchmarks.raw import make_workload
 from benchmarks.requests import v2_answer, v2_body
 from benchmarks.workload import Workload
@@ -91,19 +93,20 @@ class Traffic:
 
 
 async def measure(repository: Path, name: str, kind: Kind, connections: int, seconds: float) -> dict[str, float]:
-    """Rows answered, one per request, seconds of the clock and CPU seconds."""
+    """Rows answered, one per request, seconds of the clock and CPU seconds, those of the process that an instance may
+    get included."""
     server = Server(Settings(model_repository=(repository,)), LoopClock(asyncio.get_running_loop()))
     await server.models.start()
     traffic = Traffic(server, server.models.get(name, None), make_workload(name), kind, connections)
     traffic.checking = True
     await traffic.run(WARM_UP_S)
     traffic.checking = False
-    cpu, begin = time.process_time(), time.perf_counter()
+    cpu, begin = tree_cpu_s(os.getpid()), time.perf_counter()
     await traffic.run(seconds)
     taken = {
         "rows": traffic.answered,
         "seconds": time.perf_counter() - begin,
-        "cpu_seconds": time.process_time() - cpu,
+        "cpu_seconds": tree_cpu_s(os.getpid()) - cpu,
     }
     await server.models.stop(5)
     return taken
