@@ -25,6 +25,7 @@ from benchmarks.requests import write_requests
 CONNECTIONS = 2048
 """Enough for every load to have more requests under way than the target has room for: else it is the clients who wait
 for a connection, and no server can help that."""
+FLAGS = ("--allow-metrics=false",)
 LOADS = (0.2, 0.5, 0.8, 1.0, 1.2, 1.5)
 
 
@@ -64,14 +65,17 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Goodput:
-    """A run: `capacity` is what a closed loop got out of the arm without delay, per second."""
+    """A run: `capacity` is what a closed loop got out of the arm without delay, per second; `outcomes` are the medians
+    of `rounds`, which are in the order measured."""
 
     model: str
     target_ms: float
     capacity: float
     machine: Mapping[str, str]
     versions: Mapping[str, str]
+    options: Mapping[str, Any]
     outcomes: tuple[Outcome, ...] = field(default=())
+    rounds: tuple[Outcome, ...] = field(default=())
 
 
 def measure(
@@ -91,14 +95,23 @@ def measure(
         )
         say(f"capacity {capacity:.0f}/s")
         taken: dict[tuple[str, float], list[Outcome]] = {}
+        all_rounds: list[Outcome] = []
         for number in range(rounds):
             for load in loads:
                 for name, running in started.items() if number % 2 == 0 else reversed(started.items()):
                     outcome = _one(name, running, files, load, load * capacity, seconds, target_ms, number)
                     taken.setdefault((name, load), []).append(outcome)
+                    all_rounds.append(outcome)
                 say(f"round {number + 1} of {rounds}, load {load:g} done")
         outcomes = tuple(_median(each) for each in taken.values())
-        return Goodput(workload.name, target_ms, capacity, machine(), versions(), outcomes)
+        options = {
+            "rounds": rounds,
+            "seconds per round": seconds,
+            "connections": CONNECTIONS,
+            "flags": " ".join(FLAGS),
+            **{arm.name: str(arm.batching) for arm in arms(target_ms)},
+        }
+        return Goodput(workload.name, target_ms, capacity, machine(), versions(), options, outcomes, tuple(all_rounds))
     finally:
         for running in started.values():
             running.stop()
@@ -113,7 +126,7 @@ def _start(arm: Arm, model: str) -> RunningServer:
         text = f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}\n'
         config.write_text(config.read_text() + text)
     workload = make_workload(model)
-    return Despina(repository, {model: workload}, arm.name, label, ("--allow-metrics=false",)).start()
+    return Despina(repository, {model: workload}, arm.name, label, FLAGS).start()
 
 
 def _one(
@@ -168,7 +181,7 @@ def page(taken: Goodput) -> str:
         row = [cells[name, load] for name in names]
         said = [f"{each.goodput:.0f} / {each.p99_ms:.0f} / {each.refused:.0%}" for each in row]
         lines.append(f"| {load:g} | {row[0].offered:.0f} | " + " | ".join(said) + " |")
-    told = [f"- {key}: {value}" for key, value in {**taken.machine, **taken.versions}.items()]
+    told = [f"- {key}: {value}" for key, value in {**taken.machine, **taken.versions, **taken.options}.items()]
     return "\n".join([*lines, "", *told, ""])
 
 

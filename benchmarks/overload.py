@@ -25,6 +25,7 @@ from benchmarks.server_process import free_port, start
 QUEUE = 64
 BATCH = 8
 BATCH_MS = 5
+FLAGS = ("--allow-metrics=false", "--log-warning=false")
 CONFIG = f"""backend: "identity"
 max_batch_size: {BATCH}
 input [{{ name: "INPUT0" data_type: TYPE_FP32 dims: [16] }}]
@@ -56,8 +57,8 @@ def measure(seconds: float, factor: float, say: Callable[[str], None]) -> dict[s
     (repository / "slow" / "1").mkdir(parents=True)
     (repository / "slow" / "config.pbtxt").write_text(CONFIG)
     port = free_port()
-    command = [sys.executable, "-m", "despina", "serve", f"--model-repository={repository}", "--allow-metrics=false"]
-    command += [f"--http-port={port}", "--http-address=127.0.0.1", "--log-warning=false"]
+    command = [sys.executable, "-m", "despina", "serve", f"--model-repository={repository}", *FLAGS]
+    command += [f"--http-port={port}", "--http-address=127.0.0.1"]
     environment = {"ORT_DISABLE_TELEMETRY": "1"}
     server = start(command, port, OUT / "logs" / "overload.log", "/v2/health/ready", environment=environment)
     try:
@@ -82,6 +83,7 @@ def measure(seconds: float, factor: float, say: Callable[[str], None]) -> dict[s
             "recovery_ms": recovery_ms,
             "queue": QUEUE,
             "longest_wait_ms": (QUEUE / BATCH + 2) * BATCH_MS,
+            "options": {"seconds of overload": seconds, "flags": " ".join(FLAGS)},
             "machine": machine(),
             "versions": versions(),
         }
@@ -150,7 +152,7 @@ def page(taken: dict[str, Any]) -> str:
         f"Goodput under overload: {taken['goodput_under_overload']:.2f} of the peak. The first request after it took "
         f"{taken['recovery_ms']:.1f} ms.",
         "",
-        *[f"- {key}: {value}" for key, value in {**taken["machine"], **taken["versions"]}.items()],
+        *[f"- {key}: {value}" for key, value in {**taken["machine"], **taken["versions"], **taken["options"]}.items()],
         "",
     ]
     return "\n".join(lines)

@@ -6,12 +6,14 @@ The binary lies in the wheel of tritonclient 2.51.0; it wants libb64 (Debian: ap
 
 import csv
 import ctypes.util
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -33,7 +35,7 @@ MODES: Mapping[str, Sequence[str]] = {
     "system shared memory": ("--shared-memory=system", "--output-shared-memory-size=65536"),
     "binary, asynchronous": ("--async",),
 }
-COLUMNS = ("Inferences/Second", "p50 latency", "p99 latency")
+SHOWN = ("Inferences/Second", "p50 latency", "p99 latency")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,26 +101,34 @@ def report(server: str, effort: Effort, save: str) -> None:
         contender = TritonServer(workload)
     running = contender.start()
     rows: list[list[str]] = []
+    raw: list[dict[str, Any]] = []
     try:
         for mode, extra in MODES.items():
             for connections in effort.connections:
                 print(f"perf_analyzer: {mode}, {connections} connections", file=sys.stderr)
-                rows.append([mode, str(connections), *_row(analyzer, running.server.port, connections, effort, extra)])
+                found = _columns(analyzer, running.server.port, connections, effort, extra)
+                raw.append({"mode": mode, "connections": connections, **found})
+                rows.append([mode, str(connections), *(found.get(name, "") for name in SHOWN)])
     finally:
         running.stop()
-    facts = [f"- {', '.join(f'{name} {value}' for name, value in part.items())}" for part in (machine(), versions())]
+    options = {"seconds": effort.seconds, "perf_analyzer": "2.51.0"}
+    told = {"machine": machine(), "versions": versions(), "options": options}
+    facts = [f"- {', '.join(f'{name} {value}' for name, value in part.items())}" for part in told.values()]
     head = ["mode", "connections", "inferences/s", "p50 us", "p99 us"]
     lines = [f"# perf_analyzer 2.51.0 on {server}, mlp", "", *facts, f"- {contender.about}", ""]
     lines += [table_row(head), table_row(["---"] * len(head)), *(table_row(row) for row in rows), ""]
     target = (RESULTS / save if save else OUT / "results" / f"perf-analyzer-{server}").with_suffix(".md")
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text("\n".join(lines))
+    record = {**told, "about": contender.about, "rows": raw}
+    target.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
     print("\n".join(lines))
 
 
-def _row(analyzer: Program, port: int, connections: int, effort: Effort, flags: Sequence[str]) -> list[str]:
+def _columns(analyzer: Program, port: int, connections: int, effort: Effort, flags: Sequence[str]) -> Mapping[str, str]:
+    """What it reports, or `failed`, and why, in the first column that is shown."""
     try:
-        found = analyzer.run(port, "mlp", connections, effort.seconds, flags)
+        return analyzer.run(port, "mlp", connections, effort.seconds, flags)
     except subprocess.CalledProcessError as error:
-        return [f"failed: {error.stdout.decode(errors='replace').strip().splitlines()[-1][:200]}", "", ""]
-    return [found[column] for column in COLUMNS]
+        said = error.stdout.decode(errors="replace").strip().splitlines()[-1:] or [f"status {error.returncode}"]
+        return {SHOWN[0]: f"failed: {said[0][:200]}"}

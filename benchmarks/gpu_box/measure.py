@@ -166,7 +166,8 @@ def main(output: Path, names: Sequence[str], serving: Serving) -> None:
     from despina_backends.onnxruntime.runtime import load_runtime
 
     runtime: Any = load_runtime()
-    record: dict[str, Any] = {"machine": machine(), "versions": versions(), "serving": asdict(serving), "models": {}}
+    told = {**asdict(serving), "flags": " ".join(FLAGS), "rounds": ROUNDS, "seconds per round": SECONDS}
+    record: dict[str, Any] = {"machine": machine(), "versions": versions(), "serving": told, "models": {}}
     nvml, cudart = open_nvml(), open_cudart(runtime.cuda_version)
     output.mkdir(parents=True, exist_ok=True)
     loadgen.build()
