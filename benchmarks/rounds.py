@@ -45,7 +45,8 @@ def run(contenders: Sequence[Contender], points: Sequence[Point], rounds: int, s
         for contender in contenders:
             try:
                 running[contender.name] = contender.start()
-            except NotStarted as reason:
+            # An environment of a peer may be broken, its programs gone.
+            except (NotStarted, OSError, CalledProcessError) as reason:
                 skipped[contender.name] = str(reason)
                 print(f"{contender.name} skipped: {reason}", file=sys.stderr)
             else:

@@ -24,6 +24,8 @@ class Fake:
     def start(self) -> "Fake":
         if self.fails == "start":
             raise NotStarted("no such program")
+        if self.fails == "program":
+            raise FileNotFoundError(2, "No such file or directory", "bin/python")
         return self
 
     def verify(self, point: Point) -> None:
@@ -51,8 +53,9 @@ def test_the_order_alternates_and_everything_is_stopped() -> None:
 
 def test_who_does_not_start_is_skipped_with_the_reason() -> None:
     log: list[str] = []
-    outcome = run([Fake("a", log, fails="start"), Fake("b", log)], [POINT], 1, 1.0)  # type: ignore[list-item]
-    assert outcome.skipped == {"a": "no such program"}
+    fakes = [Fake("a", log, fails="start"), Fake("b", log), Fake("c", log, fails="program")]
+    outcome = run(fakes, [POINT], 1, 1.0)  # type: ignore[arg-type]
+    assert outcome.skipped == {"a": "no such program", "c": "[Errno 2] No such file or directory: 'bin/python'"}
     assert [each.contender for each in outcome.series] == ["b"]
 
 
