@@ -68,6 +68,17 @@ MODEL = click.Choice(list(MODELS))
 Command = Callable[..., None]
 
 
+class ResultName(click.ParamType[str]):
+    """What stands before `.json` and `.md`."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if "." in value or "/" in value:
+            self.fail(f"{value!r}: expected a name without dots and slashes", param, ctx)
+        return str(value)
+
+
 @contextmanager
 def explained() -> Iterator[None]:
     """Ends with one sentence where something is missing or does not work."""
@@ -80,7 +91,9 @@ def explained() -> Iterator[None]:
 def effort(seconds: float = 2.0, connections: str = "1,4,16,64") -> Callable[[Command], Command]:
     """The options every measurement has, gathered into one `Effort`."""
     options = (
-        click.option("--save", default="", help="Write to benchmarks/results/<name>, to be committed."),
+        click.option(
+            "--save", default="", type=ResultName(), help="Write to benchmarks/results/<name>, to be committed."
+        ),
         click.option("--flag", multiple=True, help="One more flag for despina serve; repeatable."),
         click.option("--kind", type=click.Choice(["both", *KINDS]), default="both", help="Form of the requests."),
         click.option("--connections", default=connections, type=Numbers(), help="Numbers of connections."),
@@ -233,7 +246,7 @@ def perf_analyzer_command(effort: Effort, server: str, save: str) -> None:
 @click.option("--rounds", default=3, type=COUNT, help="Alternating rounds.")
 @click.option("--seconds", default=4.0, type=LENGTH, help="Length of a round.")
 @click.option("--quick", is_flag=True, help="1 round of 0.5 s: whether it works.")
-@click.option("--save", default="", help="Write to benchmarks/results/<name>, to be committed.")
+@click.option("--save", default="", type=ResultName(), help="Write to benchmarks/results/<name>, to be committed.")
 def goodput_command(model: str, target_ms: float, rounds: int, seconds: float, quick: bool, save: str) -> None:
     """Answers within a latency target, at 0.2 to 1.5 of the capacity, against fixed settings."""
     if quick:
@@ -247,7 +260,7 @@ def goodput_command(model: str, target_ms: float, rounds: int, seconds: float, q
 @click.option("--seconds", default=60.0, type=LENGTH, help="Length of the overload.")
 @click.option("--factor", default=5.0, type=LENGTH, help="Times the peak.")
 @click.option("--quick", is_flag=True, help="3 seconds: whether it works.")
-@click.option("--save", default="", help="Write to benchmarks/results/<name>, to be committed.")
+@click.option("--save", default="", type=ResultName(), help="Write to benchmarks/results/<name>, to be committed.")
 def overload_command(seconds: float, factor: float, quick: bool, save: str) -> None:
     """Many times more requests than the server can do, and what comes after."""
     with explained():
