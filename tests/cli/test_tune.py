@@ -100,6 +100,12 @@ def test_a_model_with_a_latency_target_of_its_own_is_said_not_to_keep_to_the_bat
     assert parse_text(result.stdout).parameters["slo_p99_ms"].string_value == "20"
 
 
+def test_several_repositories_are_searched_as_when_they_are_served(repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    result = run(repository, f"--model-repository={tmp_path / 'other'}", "--budget-seconds=1")
+    assert result.exit_code == 0, result.stderr
+
+
 def test_a_fixed_number_of_threads_that_is_none_is_refused(repository: Path) -> None:
     with (repository / "digits" / "config.pbtxt").open("a") as config:
         config.write('parameters { key: "intra_op_thread_count" value { string_value: "many" } }\n')

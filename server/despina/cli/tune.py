@@ -57,9 +57,11 @@ def quiet() -> Iterator[None]:
 @click.argument("name")
 @click.option(
     "--model-repository",
+    "given",
     required=True,
+    multiple=True,
     type=click.Path(path_type=Path, exists=True),
-    help="Directory of models, or a model file.",
+    help="Directory of models, or a model file; repeatable.",
 )
 @click.option("--version", type=click.IntRange(min=1), help="Else the highest the version policy selects.")
 @click.option("--slo-p99-ms", default=100.0, type=click.FloatRange(min=0, min_open=True), help="The p99 to keep.")
@@ -78,7 +80,7 @@ def quiet() -> Iterator[None]:
 @click.option("--write", "written", is_flag=True, help="Write config.pbtxt instead of printing it.")
 def tune(
     name: str,
-    model_repository: Path,
+    given: tuple[Path, ...],
     version: int | None,
     slo_p99_ms: float,
     budget_seconds: float,
@@ -95,10 +97,10 @@ def tune(
     running. The configuration goes to stdout, everything else to stderr.
     """
     budget = Budget(time.monotonic, time.monotonic() + budget_seconds)
-    with reported(), quiet(), as_repositories([model_repository], name) as repositories:
-        if written and repositories != (model_repository,):
+    with reported(), quiet(), as_repositories(given, name) as repositories:
+        if written and (bare := set(given) - set(repositories)):
             raise InvalidArgument(
-                f"{model_repository} is a model outside of a repository, which has no place for a config.pbtxt: leave "
+                f"{bare.pop()} is a model outside of a repository, which has no place for a config.pbtxt: leave "
                 "out --write, or put the model into a repository"
             )
         settings = Settings(model_repository=repositories)
