@@ -104,6 +104,19 @@ def test_batches_that_fail_are_left_out_with_the_larger_ones_and_the_others_stay
     assert measured.left_out == {Point(ONE, rows): "a batch of 4 failed: out of memory" for rows in (4, 8)}
 
 
+def test_batches_that_fail_in_a_later_round_are_not_chosen_from() -> None:
+    machine = Machine()
+
+    def run(point: Point, seconds: float) -> list[float]:
+        if point.rows == 2 and point in machine.visits:
+            raise Internal("out of memory")
+        return machine.run(point, seconds)
+
+    measured = measure([ONE], [1, 2], run, Budget(lambda: machine.now, 10.0), 10.0, lambda line: None)
+    assert [(timing.point.rows, timing.rounds) for timing in measured.timings] == [(1, 7)]
+    assert measured.left_out == {Point(ONE, 2): "out of memory"}
+
+
 def test_a_model_that_refuses_the_first_batch_is_not_measured() -> None:
     def run(point: Point, seconds: float) -> list[float]:
         raise Internal("no")

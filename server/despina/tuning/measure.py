@@ -114,7 +114,7 @@ def measure(
     for arrangement in tried:
         _explore(arrangement, sizes, run, budget, slo_s, visit, samples, left_out)
         tell(f"{_name(arrangement)}: {sum(p.arrangement == arrangement for p in samples)} batch sizes tried")
-    _repeat(samples, run, budget, tell)
+    _repeat(samples, left_out, run, budget, tell)
     return Measured(tuple(_timing(point, rounds) for point, rounds in sorted(samples.items())), left_out)
 
 
@@ -145,23 +145,35 @@ def _explore(
                 # What does not fit into memory, or into the model, larger ones do not either. What did is a result.
                 if not samples:
                     raise
-                left_out[point] = failure = error.message.partition("\n")[0]
+                left_out[point] = failure = _reason(error)
             else:
                 seconds, rows = median(samples[point][0]), size
 
 
-def _repeat(samples: dict[Point, list[Sequence[float]]], run: Run, budget: Budget, tell: Tell) -> None:
-    """More rounds over the points found, as many as the budget has time for."""
+def _repeat(
+    samples: dict[Point, list[Sequence[float]]], left_out: dict[Point, str], run: Run, budget: Budget, tell: Tell
+) -> None:
+    """More rounds over the points found, as many as the budget has time for. One that fails now is none to choose."""
     for number in range(2, MOST_ROUNDS + 1):
         shortest = sum(_RUNS_PER_VISIT * median(rounds[0]) for rounds in samples.values())
         if shortest > budget.left:
             return
         visit = budget.left / (len(samples) * (MOST_ROUNDS + 1 - number))
-        for point, rounds in samples.items():
+        for point, rounds in list(samples.items()):
             if _RUNS_PER_VISIT * median(rounds[0]) > budget.left:
                 return
-            rounds.append(run(point, visit))
+            try:
+                rounds.append(run(point, visit))
+            except DespinaError as error:
+                if len(samples) == 1:
+                    raise
+                del samples[point]
+                left_out[point] = _reason(error)
         tell(f"round {number} of {MOST_ROUNDS} done")
+
+
+def _reason(error: DespinaError) -> str:
+    return error.message.partition("\n")[0]
 
 
 def _timing(point: Point, rounds: Sequence[Sequence[float]]) -> Timing:
