@@ -68,7 +68,7 @@ MODEL = click.Choice(list(MODELS))
 Command = Callable[..., None]
 
 
-class ResultName(click.ParamType[str]):
+class ResultName(click.ParamType):
     """What stands before `.json` and `.md`."""
 
     name = "name"
