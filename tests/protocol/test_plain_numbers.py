@@ -7,11 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from despina.protocol import plain_numbers
+from despina.protocol.datatypes import DATATYPES
 from despina.protocol.messages import Array
-from despina.protocol.plain_numbers import HAS_SIMDJSON, KEPT_SIZE, PlainNumbers
+from despina.protocol.plain_numbers import HAS_SIMDJSON, KEPT_SIZE, BySimdjson, ByStruct, PlainNumbers
 from despina.protocol.tensor_data import MAX_DEPTH, from_json
 
-pytestmark = pytest.mark.skipif(not HAS_SIMDJSON, reason="simdjson has no wheels for this Python")
+needs_simdjson = pytest.mark.skipif(not HAS_SIMDJSON, reason="simdjson has no wheels for this Python")
+ways = pytest.mark.parametrize("way", [pytest.param(BySimdjson, marks=needs_simdjson), ByStruct])
+Way = type[PlainNumbers]
 
 NUMBERS = ["FP32", "FP64", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"]
 PLAIN = ["[1,2,3]", "[[1,2],[3]]", "[[[1,2,3]]]", "[1,[2],3]", "[[],[1,2,3]]", "[ 0 ,127,\n0]"]
@@ -50,56 +53,60 @@ FLOATS = [
 ]
 
 
+@ways
 @pytest.mark.parametrize("datatype", NUMBERS)
 @pytest.mark.parametrize("text", [*PLAIN, *UNUSUAL, *FLOATS, "[-1,2,3]", "[300,2,3]", "[1e39,2,3]", "[1.0,2,3]"])
-def test_it_reads_what_the_thorough_way_reads_or_nothing(datatype: str, text: str) -> None:
-    same_or_nothing(datatype, text)
+def test_it_reads_what_the_thorough_way_reads_or_nothing(way: Way, datatype: str, text: str) -> None:
+    same_or_nothing(way, datatype, text)
 
 
+@needs_simdjson
 @pytest.mark.parametrize("datatype", NUMBERS)
 @pytest.mark.parametrize("text", PLAIN)
 def test_plain_numbers_are_read(datatype: str, text: str) -> None:
-    numbers = PlainNumbers.of(datatype, 3)
-    assert numbers is not None
-    assert numbers.read(text.encode()) is not None
+    assert read(BySimdjson, datatype, 3, text) is not None
 
 
+@pytest.mark.parametrize("datatype", NUMBERS)
+@pytest.mark.parametrize("text", [text for text in PLAIN if "[" not in text[1:]])
+def test_without_simdjson_those_that_are_not_nested_are(datatype: str, text: str) -> None:
+    assert read(ByStruct, datatype, 3, text) is not None
+
+
+@ways
 @pytest.mark.parametrize("text", UNUSUAL)
-def test_anything_else_is_not(text: str) -> None:
+def test_anything_else_is_not(way: Way, text: str) -> None:
     for datatype in NUMBERS:
-        numbers = PlainNumbers.of(datatype, 3)
-        assert numbers is not None
-        assert numbers.read(text.encode()) is None
+        assert read(way, datatype, 3, text) is None
 
 
+@needs_simdjson
 @pytest.mark.parametrize("depth", [1, 8, MAX_DEPTH - 1])
 def test_nested_numbers_are_read_as_deep_as_allowed(depth: int) -> None:
-    read = nested(depth)
-    assert read is not None
-    assert read.tolist() == [1.0]
+    found = nested(depth)
+    assert found is not None
+    assert found.tolist() == [1.0]
 
 
+@needs_simdjson
 @pytest.mark.parametrize("depth", [MAX_DEPTH, 2000])
 def test_deeper_nesting_is_left_to_the_thorough_way(depth: int) -> None:
     assert nested(depth) is None
 
 
 def nested(depth: int) -> Array | None:
-    numbers = PlainNumbers.of("FP32", 1)
-    assert numbers is not None
-    return numbers.read(b"[" * depth + b"1" + b"]" * depth)
+    return read(BySimdjson, "FP32", 1, "[" * depth + "1" + "]" * depth)
 
 
-def test_texts_beyond_the_size_that_a_parser_keeps_are_read() -> None:
+@ways
+def test_texts_beyond_the_size_that_a_parser_keeps_are_read(way: Way) -> None:
     count = KEPT_SIZE // 8
-    numbers = PlainNumbers.of("FP64", count)
-    assert numbers is not None
     expected = np.arange(count) / 7
-    text = orjson.dumps(expected.tolist())
+    text = orjson.dumps(expected.tolist()).decode()
     assert len(text) > KEPT_SIZE
-    read = numbers.read(text)
-    assert read is not None
-    assert np.array_equal(read, expected)
+    found = read(way, "FP64", count, text)
+    assert found is not None
+    assert np.array_equal(found, expected)
 
 
 json_numbers = st.recursive(
@@ -113,19 +120,22 @@ json_numbers = st.recursive(
 )
 
 
+@ways
 @pytest.mark.parametrize("datatype", NUMBERS)
 @given(items=st.lists(json_numbers, min_size=3, max_size=3))
-def test_whatever_is_read_is_what_the_thorough_way_reads(datatype: str, items: list[str]) -> None:
-    same_or_nothing(datatype, f"[{','.join(items)}]")
+def test_whatever_is_read_is_what_the_thorough_way_reads(way: Way, datatype: str, items: list[str]) -> None:
+    same_or_nothing(way, datatype, f"[{','.join(items)}]")
 
 
-def same_or_nothing(datatype: str, text: str) -> None:
-    numbers = PlainNumbers.of(datatype, 3)
-    assert numbers is not None
-    quick = numbers.read(text.encode())
+def same_or_nothing(way: Way, datatype: str, text: str) -> None:
+    quick = read(way, datatype, 3, text)
     if quick is not None:
         thorough = from_json(orjson.loads(text), "x", datatype, 3)
         assert (quick.dtype, quick.tobytes()) == (thorough.dtype, thorough.tobytes())
+
+
+def read(way: Way, datatype: str, count: int, text: str) -> Array | None:
+    return way(DATATYPES[datatype], count).read(text.encode())
 
 
 @pytest.mark.parametrize("datatype", ["BOOL", "BYTES", "FP16", "BF16", "FP8"])
@@ -133,6 +143,7 @@ def test_other_datatypes_have_no_quick_way(datatype: str) -> None:
     assert PlainNumbers.of(datatype, 3) is None
 
 
-def test_without_simdjson_there_is_no_quick_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plain_numbers, "HAS_SIMDJSON", False)
-    assert PlainNumbers.of("FP32", 3) is None
+@pytest.mark.parametrize(("has_simdjson", "way"), [(True, BySimdjson), (False, ByStruct)])
+def test_simdjson_is_preferred(has_simdjson: bool, way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plain_numbers, "HAS_SIMDJSON", has_simdjson)
+    assert type(PlainNumbers.of("FP32", 3)) is way
