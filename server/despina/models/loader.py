@@ -22,6 +22,7 @@ from despina.config.validate_io import validate_io
 from despina.errors import BACKEND_ERRORS, InvalidArgument
 from despina.models.batch_layout import BatchLayout, batch_layout
 from despina.models.candidate import Candidate
+from despina.models.listed_outputs import with_listed_outputs
 from despina.models.sequence_plans import sequence_plan, with_sequence_inputs
 from despina.models.warmup import Sample, WarmupExecution, read_samples, run_samples
 from despina.models.warmup_sizes import run_sizes, size_samples, warmup_sizes
@@ -251,7 +252,8 @@ def _place(config: ModelConfig, backend: Backend, layout: BatchLayout, opened: E
     for wanted in _wanted(config, backend):
         instance = backend.instance(wanted.device)
         opened.callback(instance.close)
-        placed.append(PlacedInstance(wanted.name, wanted.device, wanted.group, layout.around(instance), wanted.passive))
+        laid_out = layout.around(with_listed_outputs(instance, config, backend))
+        placed.append(PlacedInstance(wanted.name, wanted.device, wanted.group, laid_out, wanted.passive))
     return tuple(placed)
 
 
