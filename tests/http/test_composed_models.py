@@ -22,6 +22,8 @@ STEPS = """
 THREE = """
     dynamic_batching { max_queue_delay_microseconds: 2000000 preferred_batch_size: 3 }
     instance_group { count: 1 kind: KIND_CPU }"""
+# Without a batch dimension the rows of the output need not be those of the input.
+ANY_ROWS = f"max_batch_size: 0 {ADD.replace('dims: 1', 'dims: [ -1, 1 ]')}"
 
 CONFIGS = {
     "add": ADD.replace('name: "Y"', 'name: "Y" label_filename: "labels.txt"') + " dynamic_batching {}",
@@ -37,9 +39,9 @@ CONFIGS = {
         output {{ name: "WIDTH" data_type: TYPE_FP32 dims: 1 }}
         parameters {{ key: "shape_bucket.X" value {{ string_value: "pad=100;sizes=4,8" }} }}
         parameters {{ key: "shape_bucket.X.mask_input" value {{ string_value: "MASK" }} }}""",
-    "positive": ADD,
+    "positive": ANY_ROWS,
     "doubled": f"{THREE} {ADD}",
-    "filtered": f"""platform: "ensemble" {ADD} ensemble_scheduling {{
+    "filtered": f"""platform: "ensemble" {ANY_ROWS} ensemble_scheduling {{
         step {{ model_name: "positive" model_version: -1 input_map {{ key: "X" value: "X" }}
                 output_map {{ key: "Y" value: "t" }} }}
         step {{ model_name: "doubled" model_version: -1 input_map {{ key: "X" value: "t" }}
@@ -107,7 +109,8 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     for name, config in CONFIGS.items():
         (root / name / "1").mkdir(parents=True)
         backend = "" if "platform" in config else 'backend: "onnxruntime" '
-        (root / name / "config.pbtxt").write_text(f"{backend}max_batch_size: 8 {config}")
+        batch = "" if "max_batch_size" in config else "max_batch_size: 8 "
+        (root / name / "config.pbtxt").write_text(f"{backend}{batch}{config}")
         if name in GRAPHS:
             onnx.save(onnx_model(*GRAPHS[name]), str(root / name / "1" / "model.onnx"))
     (root / "add" / "labels.txt").write_text("only\n")

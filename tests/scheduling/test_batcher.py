@@ -168,14 +168,47 @@ def test_the_first_turn_is_held_until_enough_requests_are_queued(make_stage) -> 
 def test_an_output_with_too_few_rows_fails_the_requests_it_does_not_reach(make_stage) -> None:
     stage = make_stage()
     stage.plug()
-    first, second = stage.submit(2), stage.submit(3)
+    first, second = stage.submit(2), stage.submit(3, id="second")
     stage.finish()
     stage.finish(outputs={"OUT": np.zeros((4, 1))})
     assert first.results is not None
     assert str(second.error) == (
-        "failed to split the output tensor 'OUT' in responses: expected batch size of at least 5 in model output, got 4"
+        "[request id: second] failed to split the output tensor 'OUT' in responses: expected batch size of at least 5 "
+        "in model output, got 4"
     )
-    assert (stage.statistics.success.count, stage.statistics.failures["BACKEND"]) == (2, 1)
+    statistics = stage.statistics
+    assert (statistics.success.count, statistics.failures["BACKEND"]) == (2, 1)
+    assert (statistics.execution_count, statistics.inference_count, set(statistics.batches)) == (2, 3, {1, 5})
+
+
+@pytest.mark.parametrize(
+    ("rows", "made", "got"),
+    [(1, (3, 2), (1, 2)), (2, (3,), (2,)), (2, (2, 2), (2, 2)), (1, (), ())],
+    ids=["more", "more, of one dimension", "as many", "a scalar"],
+)
+def test_a_request_that_runs_alone_gets_as_many_rows_as_in_company(make_stage, rows, made, got) -> None:
+    stage = make_stage()
+    pending = stage.submit(rows)
+    stage.finish(outputs={"OUT": np.zeros(made)})
+    assert pending.results["OUT"].shape == got
+
+
+@pytest.mark.parametrize(("made", "got"), [((1, 2), 1), ((0, 2), 0), ((), 1)], ids=["a row", "none", "a scalar"])
+def test_a_request_that_runs_alone_fails_when_an_output_has_too_few_rows(make_stage, made, got) -> None:
+    stage = make_stage()
+    pending = stage.submit(2)
+    stage.finish(outputs={"OUT": np.zeros(made)})
+    assert str(pending.error).endswith(f"expected batch size of at least 2 in model output, got {got}")
+    statistics = stage.statistics
+    assert (statistics.success.count, statistics.failures["BACKEND"]) == (0, 1)
+    assert (statistics.execution_count, statistics.inference_count, set(statistics.batches)) == (1, 0, {2})
+
+
+def test_a_model_without_a_batch_dimension_answers_with_what_it_made(make_stage) -> None:
+    stage = make_stage(None, batches_rows=False)
+    pending = stage.submit()
+    stage.finish(outputs={"OUT": np.zeros((3, 2))})
+    assert pending.results["OUT"].shape == (3, 2)
 
 
 @pytest.mark.parametrize("rows", [(2, 2, 2), (1, 3, 2)], ids=["even", "uneven"])

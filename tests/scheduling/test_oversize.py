@@ -104,8 +104,16 @@ def test_an_output_without_the_rows_of_its_part_is_an_error(make_stage) -> None:
     large = submit(stage, 6)
     stage.finish()
     stage.finish(outputs={"OUT": np.zeros((1, 1), np.float32)})
+    assert str(large.error).endswith("expected batch size of at least 2 in model output, got 1")
+
+
+def test_parts_whose_outputs_do_not_fit_together_are_an_error(make_stage) -> None:
+    stage = make_stage(BatchPolicy(4))
+    large = submit(stage, 6)
+    stage.finish()
+    stage.finish(outputs={"OUT": np.zeros((2, 3), np.float32)})
     assert str(large.error) == (
-        "output 'OUT' of model 'm': expected 2 rows from a part of a request that was split, got shape [1, 1]; send at "
+        "output 'OUT' of model 'm': expected 2 rows from a part of a request that was split, got shape [2, 3]; send at "
         "most max_batch_size rows to this model"
     )
 

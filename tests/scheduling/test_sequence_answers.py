@@ -35,17 +35,23 @@ def test_states_come_back_only_to_who_may_see_and_wants_them(clock, visible, ask
     assert sorted(pending.results) == got
 
 
-def test_an_output_that_is_too_short_fails_the_requests_it_has_no_row_for(clock) -> None:
+@pytest.mark.parametrize(
+    ("short", "what"), [("SUM", "output tensor 'SUM'"), ("NEW", "output state tensor 'NEW'")], ids=["output", "state"]
+)
+def test_an_output_that_is_too_short_fails_the_requests_it_has_no_row_for(clock, short, what) -> None:
     stage = SequenceStage(clock)
     stage.submit(1, 1, "s", settle=False)
     stage.submit(2, 2, "s")
-    answer(stage, {"SUM": np.ones((1, 1)), "NEW": np.ones((2, 1), "<i4")})
+    answer(stage, {name: np.ones((1 if name == short else 2, 1), "<i4") for name in ("SUM", "NEW")})
     assert stage.answered[0].error is None
     assert isinstance(stage.answered[1].error, Unsupported)
     assert stage.answered[1].error.message == (
-        "failed to split the output tensor 'SUM' in responses: expected batch size of at least 2 in model output, got 1"
+        f"[request id: <id_unknown>] failed to split the {what} in responses: expected batch size of at least 2 in "
+        "model output, got 1"
     )
-    assert (stage.statistics.success.count, stage.statistics.failures["BACKEND"]) == (1, 1)
+    statistics = stage.statistics
+    assert (statistics.success.count, statistics.failures["BACKEND"]) == (1, 1)
+    assert (statistics.execution_count, statistics.inference_count, set(statistics.batches)) == (1, 1, {2})
 
 
 def test_a_kept_state_does_not_keep_the_whole_batch(clock) -> None:

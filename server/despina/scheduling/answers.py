@@ -84,15 +84,17 @@ class Answers:
                 [now - pending.accepted_ns for pending in each_request],
                 [started_ns - pending.queued_ns for pending in each_request],
             )
-        if answered:
-            statistics.record_execution(
-                count,
-                batch.rows,
-                execution.input_end_ns - started_ns,
-                execution.infer_end_ns - execution.input_end_ns,
-                self._clock.now_ns() - execution.infer_end_ns - held_ns,
-                time_ns() // 1_000_000,
-            )
+        statistics.record_execution(
+            count,
+            batch.rows,
+            execution.input_end_ns - started_ns,
+            execution.infer_end_ns - execution.input_end_ns,
+            self._clock.now_ns() - execution.infer_end_ns - held_ns,
+            time_ns() // 1_000_000,
+        )
+        if len(answered) != len(batch.requests):
+            # Rows that nobody got were executed, and are no inferences.
+            statistics.inference_count -= batch.rows - sum([pending.rows for pending in answered])
 
 
 def _each_request(answered: list[Pending]) -> list[Pending]:

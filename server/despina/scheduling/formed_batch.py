@@ -10,8 +10,8 @@ from despina_backends.base import Batch
 
 class FormedBatch:
     """A batch on its way: open for more requests until `closed` or started. `reason` is what let it go. It is `even`
-    once it is known that all its requests have as many rows and want the same outputs. `count` is how many requests of
-    clients they stand for."""
+    once it is known that all its requests have as many rows and want the same outputs; a request alone is where its
+    answer has to have its rows. `count` is how many requests of clients they stand for."""
 
     __slots__ = ("closed", "count", "even", "reason", "requests", "rows", "shape_key")
 
@@ -59,6 +59,8 @@ def gather(batch: FormedBatch, batches_rows: bool) -> Batch:
         batch.rows = 1  # Which is what it counts as.
     rows = batch.rows if batches_rows else 0
     if len(requests) == 1:
+        # A group is cut apart by the front end that put it together.
+        batch.even = batches_rows and first.count == 1 and not first.empty
         return Batch({name: (array,) for name, array in first.inputs.items()}, rows, first.outputs)
     inputs = {name: [pending.inputs[name] for pending in requests] for name in first.inputs}
     batch.even = _alike(requests)
@@ -84,7 +86,7 @@ def _wanted_outputs(requests: list[Pending]) -> tuple[str, ...] | None:
 
 def split(outputs: Mapping[str, Array], batch: FormedBatch) -> Sequence[Mapping[str, Array] | Unsupported]:
     """What belongs to each request of an executed batch, as views, or why that cannot be told."""
-    if len(batch.requests) == 1:
+    if len(batch.requests) == 1 and (not batch.even or _all_have(batch.rows, outputs)):
         return (outputs,)
     parts = _even_parts(outputs, batch) if batch.even else None
     if parts is not None:
@@ -98,6 +100,10 @@ def split(outputs: Mapping[str, Array], batch: FormedBatch) -> Sequence[Mapping[
             results.append(error)
         offset += pending.rows
     return results
+
+
+def _all_have(rows: int, outputs: Mapping[str, Array]) -> bool:
+    return [array.shape[:1] for array in outputs.values()].count((rows,)) == len(outputs)
 
 
 def _even_parts(outputs: Mapping[str, Array], batch: FormedBatch) -> list[dict[str, Array]] | None:
@@ -123,11 +129,12 @@ def _rows_of(outputs: Mapping[str, Array], pending: Pending, offset: int) -> dic
     for name, array in outputs.items():
         if wanted is not None and name not in wanted:
             continue
-        got = len(array) if array.ndim else 0
+        # A scalar is a row.
+        got = len(array) if array.ndim else 1
         if got < end:
             raise Unsupported(
-                f"failed to split the output tensor '{name}' in responses: expected batch size of at least {end} in "
-                f"model output, got {got}"
+                f"{pending.label}failed to split the output tensor '{name}' in responses: expected batch size of at "
+                f"least {end} in model output, got {got}"
             )
-        results[name] = array[offset:end]
+        results[name] = array[offset:end] if array.ndim else array
     return results

@@ -51,12 +51,11 @@ class SequenceAnswers:
                 results = self._results(pending, execution.outputs, row)
                 step.sequence.states = self._next_states(step.sequence.states, execution.outputs, row, len(rows))
             except Unsupported as error:
-                self._fail(pending, error)
+                self._fail(pending, Unsupported(pending.label + error.message))
                 continue
             answered += 1
             self._answer(pending, results, execution, batch)
-        if answered:
-            self._count(answered, rows, started_ns, execution)
+        self._count(answered, rows, started_ns, execution)
 
     def _answer(self, pending: Pending, results: dict[str, Array], execution: Execution, batch: FormedBatch) -> None:
         pending.input_end_ns, pending.infer_end_ns = execution.input_end_ns, execution.infer_end_ns
@@ -90,17 +89,17 @@ class SequenceAnswers:
         )
 
     def _next_state(self, name: str, array: Array, row: int, rows: int) -> Array:
-        state = self._row(name, array, row)
+        state = self._row(name, array, row, "output state")
         # A view would keep the whole batch in memory for as long as one sequence of it lives.
         return state.copy() if rows > 1 else state
 
-    def _row(self, name: str, array: Array, row: int) -> Array:
+    def _row(self, name: str, array: Array, row: int, what: str = "output") -> Array:
         if not self._batches_rows:
             return array
         got = array.shape[0] if array.ndim else 0
         if got <= row:
             raise Unsupported(
-                f"failed to split the output tensor '{name}' in responses: expected batch size of at least {row + 1} "
+                f"failed to split the {what} tensor '{name}' in responses: expected batch size of at least {row + 1} "
                 f"in model output, got {got}"
             )
         return array[row : row + 1]
@@ -115,5 +114,5 @@ class SequenceAnswers:
             self._clock.now_ns() - execution.infer_end_ns,
             time_ns() // 1_000_000,
         )
-        # Rows without a request belong to the batch size, and are no inferences.
-        statistics.inference_count -= sum(step is None for step in rows)
+        # Rows without a request, or whose request failed, belong to the batch size, and are no inferences.
+        statistics.inference_count -= len(rows) - answered

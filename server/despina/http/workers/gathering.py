@@ -71,5 +71,6 @@ def parts_of(
     """What belongs to each request of a group, which all have as many rows, or why that cannot be told."""
     group = FormedBatch()
     group.add(list(requests), Decision(len(requests)))
-    group.even = True
+    # What is one request's was cut to its rows by the owner already.
+    group.even = len(requests) > 1
     return zip(requests, split(outputs, group), strict=True)
