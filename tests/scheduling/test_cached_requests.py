@@ -137,6 +137,15 @@ def test_errors_are_not_remembered(stage: Stage) -> None:
     assert stage.statistics.cache_miss.count == 0
 
 
+def test_equal_requests_of_the_same_moment_are_one_miss(stage: Stage) -> None:
+    for outputs in (("Y",), ("Y",), None):
+        stage.submit(1, outputs)
+    assert len(stage.inner.taken) == 3
+    for misses in (1, 1, 2):
+        stage.inner.answer()
+        assert stage.statistics.cache_miss.count == misses
+
+
 def test_a_miss_lasts_as_long_as_lookup_and_insertion(stage: Stage) -> None:
     stage.submit(1)
     stage.clock.advance(5)

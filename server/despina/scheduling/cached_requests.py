@@ -5,12 +5,12 @@ a hit waits until everything before it has been answered.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from despina.errors import DespinaError
 from despina.scheduling.clock import Clock
-from despina.scheduling.pending import Pending
+from despina.scheduling.pending import Array, Pending
 from despina.scheduling.response_cache import Key, ResponseCache, digest
 from despina.scheduling.scheduler import Layer, Scheduler
 from despina.telemetry.statistics import ModelStatistics
@@ -154,14 +154,20 @@ class CachedRequests(Layer):
     def _answered(self, on_done: OnDone, key: Key, lookup_ns: int, pending: Pending) -> None:
         on_done(pending)
         if pending.error is None and pending.results is not None:
-            started_ns = self._clock.now_ns()
-            if not self._cache.insert(key, pending.results):
-                self._too_large(key)
-            insertion_ns = self._clock.now_ns() - started_ns
-            self._cache.insertion_ns += insertion_ns
-            self._statistics.record_cache_miss(lookup_ns + insertion_ns)
-            self._statistics.success.ns += insertion_ns
+            self._remember(key, pending.results, lookup_ns)
         self._step_out(pending)
+
+    def _remember(self, key: Key, results: Mapping[str, Array], lookup_ns: int) -> None:
+        """As in tritonserver, an answer that a request of the same moment has left meanwhile is no miss."""
+        if self._cache.find(key, results) is not None:
+            return
+        started_ns = self._clock.now_ns()
+        if not self._cache.insert(key, results):
+            self._too_large(key)
+        insertion_ns = self._clock.now_ns() - started_ns
+        self._cache.insertion_ns += insertion_ns
+        self._statistics.record_cache_miss(lookup_ns + insertion_ns)
+        self._statistics.success.ns += insertion_ns
 
     def _too_large(self, key: Key) -> None:
         """Said once: the answers of a model are often equally large, and each would be a line."""
