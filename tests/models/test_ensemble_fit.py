@@ -2,7 +2,7 @@ import pytest
 from google.protobuf import text_format
 
 from despina.config.proto import ModelConfig
-from despina.errors import InvalidArgument
+from despina.errors import InvalidArgument, NotFound, Unavailable
 from despina.models.ensemble_fit import check_fit
 
 
@@ -116,3 +116,15 @@ def test_steps_see_the_reshaped_tensors_of_the_ensemble():
     config.input[0].ClearField("reshape")
     with pytest.raises(InvalidArgument, match="inconsistent shape"):
         check_fit(config, lambda name, version: model())
+
+
+@pytest.mark.parametrize("error", [NotFound("version 7"), Unavailable("version 7")], ids=["unknown", "not ready"])
+def test_a_version_that_a_step_names_and_that_is_not_loaded_is_named(error):
+    def config_of(name, version):
+        raise error
+
+    config = ensemble()
+    config.ensemble_scheduling.step[0].model_version = 7
+    with pytest.raises(InvalidArgument) as caught:
+        check_fit(config, config_of)
+    assert caught.value.message == "ensemble 'e' depends on 'm' whose required version 7 is not loaded."

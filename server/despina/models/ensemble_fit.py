@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from despina.config.datatypes import config_name
 from despina.config.dims import model_dims
 from despina.config.proto import Message, ModelConfig
-from despina.errors import InvalidArgument
+from despina.errors import InvalidArgument, NotFound, Unavailable
 from despina.models.ensembles import ConfigOf
 
 LATEST = -1
@@ -26,11 +26,11 @@ class _Claim:
 
 
 def check_fit(config: ModelConfig, config_of: ConfigOf) -> None:
-    """Every step's model takes what it is given. Raises InvalidArgument; NotFound or Unavailable for a step that is not
-    ready."""
+    """Every step's model takes what it is given. Raises InvalidArgument; NotFound or Unavailable for a step of which no
+    version is ready."""
     claims = {tensor.name: _claim(config, tensor, model_dims(tensor)) for tensor in (*config.input, *config.output)}
     for step in config.ensemble_scheduling.step:
-        model = config_of(step.model_name, None if step.model_version == LATEST else step.model_version)
+        model = _config_of(config, step, config_of)
         _check_batch_size(config, model)
         _check_cache(config, model)
         _check_mapping(config, model, "input", step.input_map, model.input, claims)
@@ -41,6 +41,18 @@ def check_fit(config: ModelConfig, config_of: ConfigOf) -> None:
                     f"in ensemble {config.name}, input '{tensor.name}' of model {model.name} is not mapped to any "
                     "ensemble tensor: add it to the step's input_map"
                 )
+
+
+def _config_of(ensemble: ModelConfig, step: Message, config_of: ConfigOf) -> ModelConfig:
+    if step.model_version == LATEST:
+        return config_of(step.model_name, None)
+    try:
+        return config_of(step.model_name, step.model_version)
+    except (NotFound, Unavailable):
+        raise InvalidArgument(
+            f"ensemble '{ensemble.name}' depends on '{step.model_name}' whose required version {step.model_version} is "
+            "not loaded."
+        ) from None
 
 
 def _claim(config: ModelConfig, tensor: Message, dims: Sequence[int]) -> _Claim:
