@@ -467,6 +467,27 @@ def test_a_batch_that_cannot_be_put_together_fails_and_its_instance_runs_the_nex
     assert (stage.statistics.pending, stage.batcher.busy) == (0, False)
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("together", [1, 2, 12])
+def test_clients_hear_of_outputs_that_are_no_arrays(
+    make_stage, caplog: pytest.LogCaptureFixture, together, ordered
+) -> None:
+    stage = make_stage(12, ordered=ordered)
+    stage.plug()
+    requests = [stage.submit() for _ in range(together)]
+    stage.finish()
+    stage.finish(outputs={"OUT": [[1.0]] * together})
+    assert {str(pending.error) for pending in requests} == {
+        "unexpected failure: 'list' object has no attribute 'shape'"
+    }
+    assert stage.statistics.failures["OTHER"] == together
+    assert "could not be put together or answered" in caplog.text
+    after = stage.submit()
+    stage.finish()
+    assert after.results is not None
+    assert (stage.statistics.pending, stage.batcher.busy) == (0, False)
+
+
 def test_two_groups_of_clients_of_a_short_model_become_one(make_stage, clock) -> None:
     stage = make_stage()
     clock.round_ns = 10_000

@@ -211,6 +211,14 @@ def test_an_unforeseen_error_names_the_instance_and_is_logged(make_driver, caplo
     assert "x_0" in caplog.text
 
 
+@pytest.mark.parametrize(("made", "kind"), [(None, "NoneType"), ({"OUT": 1}, "dict")])
+def test_what_is_no_execution_is_an_error(make_driver, made, kind) -> None:
+    driver = make_driver()
+    driver.instance.execute = lambda batch: made
+    expected = f"execution on instance 'x_0' failed: expected an Execution of its backend, got {kind}"
+    assert driver.run().error.message == expected
+
+
 def test_an_instance_stays_usable_after_an_error(make_driver) -> None:
     driver = make_driver()
     driver.instance.error = ZeroDivisionError()

@@ -5,10 +5,13 @@ import pytest
 from sequences import PLAN, SequenceStage, direct, oldest
 
 from despina.errors import Cancelled, Internal, InvalidArgument, Unavailable
+from despina.scheduling.outcome import Outcome
 from despina.scheduling.rate_limiter import Demand, Permit, RateLimiter, Resource
 from despina.scheduling.request_queue import QueueLimits
 from despina.scheduling.sequence_scheduler import EXPIRED
+from despina.scheduling.sequence_step import Steps
 from despina.scheduling.turns import Turns
+from despina_backends.base import Execution
 
 BOTH = pytest.mark.parametrize("plan", [direct(), oldest()], ids=["direct", "oldest"])
 ONE_SLOT = pytest.mark.parametrize("plan", [direct(1), oldest(1)], ids=["direct", "oldest"])
@@ -504,3 +507,24 @@ def test_an_unloaded_model_needs_no_resources(plan, clock) -> None:
     limiter = limited(stage)
     stage.scheduler.close()
     limiter.join([Permit([Demand(Resource("R", device=0), 1)], 1, print)])
+
+
+@BOTH
+def test_clients_hear_of_what_nobody_foresaw_and_the_instance_goes_on(plan, clock, caplog, monkeypatch) -> None:
+    stage = SequenceStage(clock, plan)
+    with monkeypatch.context() as broken:
+        broken.setattr(Steps, "gather", lambda steps, rows: rows["oops"])
+        for sequence in (1, 2):
+            stage.submit(sequence, 1, "s", settle=False)
+        clock.settle()
+    third = stage.submit(1, 5)
+    run = stage.running.pop()
+    run.done(Outcome(run.started_ns, Execution({"SUM": [[1]], "NEW": [[1]]}, 0, 0)))
+    clock.settle()
+    assert [str(pending.error)[:20] for pending in stage.answered] == ["unexpected failure: "] * 3
+    assert str(third.error) == "unexpected failure: 'list' object has no attribute 'ndim'"
+    assert caplog.text.count("could not be put together or answered") == 2
+    stage.submit(1, 7, "e")
+    stage.finish()
+    assert stage.sums()[-1] == 7
+    assert (stage.statistics.pending, stage.scheduler.busy) == (0, False)

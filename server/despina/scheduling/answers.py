@@ -11,6 +11,7 @@ from despina.scheduling.formed_batch import FormedBatch, split
 from despina.scheduling.outbox import Outbox
 from despina.scheduling.outcome import Outcome
 from despina.scheduling.pending import Pending
+from despina.scheduling.unforeseen import fail_unanswered
 from despina.telemetry.statistics import ModelStatistics
 from despina_backends.base import Execution
 
@@ -43,6 +44,12 @@ class Answers:
 
     def finished(self, batch: FormedBatch, outcome: Outcome, held_ns: int = 0) -> None:
         """`held_ns` is how long the outcome was kept back: that is not the model's work and not counted as such."""
+        try:
+            self._finished(batch, outcome, held_ns)
+        except Exception as error:
+            fail_unanswered(batch.requests, error, self._clock.now_ns(), self._statistics)
+
+    def _finished(self, batch: FormedBatch, outcome: Outcome, held_ns: int) -> None:
         if outcome.execution is None:
             assert outcome.error is not None
             self._fail(batch, outcome.error, outcome.started_ns)

@@ -13,13 +13,12 @@ as instances may wait like that; what arrives beyond stays in the queue, where i
 cancelled. A queue with such rules of its own is only touched when an instance can run at once.
 """
 
-import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from despina.errors import Cancelled, Internal, Unavailable
+from despina.errors import Cancelled, Unavailable
 from despina.scheduling.answers import AnswerOrder
 from despina.scheduling.batch_policy import ALONE, NO_BATCH, Decision, OpenBatch
 from despina.scheduling.clock import Clock, Timer
@@ -32,9 +31,8 @@ from despina.scheduling.pending import Pending
 from despina.scheduling.request_queue import QueueFull, RequestQueue, TooLate
 from despina.scheduling.runner import InstanceRunner
 from despina.scheduling.turns import Turns
+from despina.scheduling.unforeseen import unforeseen
 from despina.telemetry.statistics import ModelStatistics
-
-_log = logging.getLogger(__name__)
 
 Decide = Callable[[Iterable[Pending], int, OpenBatch], Decision]
 
@@ -286,10 +284,9 @@ class Batcher:
         try:
             gathered = gather(batch, self._options.batches_rows)
         except Exception as error:
-            # Nobody foresaw it, but the instance must not be taken for busy, nor clients wait for ever.
-            _log.exception("a batch could not be put together")
+            reason = unforeseen(error)
             for pending in batch.requests:
-                self._refuse(pending, Internal(f"unexpected failure: {error}"), "OTHER", self._clock.now_ns())
+                self._refuse(pending, reason, "OTHER", self._clock.now_ns())
             return False
         self._statistics.pending -= batch.count
         self._instances.started(runner, batch.count)

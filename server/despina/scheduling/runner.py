@@ -21,7 +21,7 @@ from despina.scheduling.clock import Clock
 from despina.scheduling.outcome import Done, Outcome
 from despina.scheduling.own_process import OwnProcess, ProcessOffer
 from despina.scheduling.run_times import RunTimes
-from despina_backends.base import BackendError, Batch, Instance
+from despina_backends.base import BackendError, Batch, Execution, Instance
 
 _log = logging.getLogger(__name__)
 
@@ -170,7 +170,10 @@ class InstanceRunner:
     def _execute(self, batch: Batch) -> Outcome:
         started = monotonic_ns()
         try:
-            return Outcome(started, self._instance.execute(batch))
+            execution = self._instance.execute(batch)
+            if not isinstance(execution, Execution):  # A backend may be anybody's.
+                raise TypeError(f"expected an Execution of its backend, got {type(execution).__name__}")
+            return Outcome(started, execution)
         except BackendError as error:
             return Outcome(started, error=BACKEND_ERRORS[error.code](error.message))
         except Exception as error:

@@ -13,6 +13,7 @@ from despina.scheduling.outcome import Outcome
 from despina.scheduling.pending import Array, Pending
 from despina.scheduling.sequence_plan import SequencePlan
 from despina.scheduling.sequence_step import Step
+from despina.scheduling.unforeseen import fail_unanswered
 from despina.telemetry.statistics import ModelStatistics
 from despina_backends.base import Execution
 
@@ -29,6 +30,13 @@ class SequenceAnswers:
 
     def finished(self, rows: Rows[Step | None], outcome: Outcome, reason: Reason) -> None:
         """`rows` have run; None is a row without a request. `reason` is what let the batch go."""
+        try:
+            self._finished(rows, outcome, reason)
+        except Exception as error:
+            unanswered = [step.pending for step in rows if step is not None]
+            fail_unanswered(unanswered, error, self._clock.now_ns(), self._statistics)
+
+    def _finished(self, rows: Rows[Step | None], outcome: Outcome, reason: Reason) -> None:
         if outcome.execution is None:
             assert outcome.error is not None
             for step in rows:

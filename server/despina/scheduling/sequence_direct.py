@@ -18,6 +18,7 @@ from despina.scheduling.sequence_answers import SequenceAnswers
 from despina.scheduling.sequence_plan import DirectStrategy
 from despina.scheduling.sequence_step import Step, Steps
 from despina.scheduling.turns import Turns
+from despina.scheduling.unforeseen import unforeseen
 
 
 class DirectInstance:
@@ -90,7 +91,13 @@ class DirectInstance:
                 self._owner.release(slot)
         self.running = True
         size = len(rows) if keys[first] is None else sum(row.pending.byte_size for row in rows if row is not None)
-        self._runner.run(self._steps.gather(rows), size, partial(self._finish, rows, reason))
+        done = partial(self._finish, rows, reason)
+        try:
+            batch = self._steps.gather(rows)
+        except Exception as error:
+            done(Outcome(now_ns, error=unforeseen(error)))
+            return
+        self._runner.run(batch, size, done)
 
     def _finish(self, rows: Rows[Step | None], reason: Reason, outcome: Outcome) -> None:
         self.running = False

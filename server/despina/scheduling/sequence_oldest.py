@@ -20,6 +20,7 @@ from despina.scheduling.sequence_answers import SequenceAnswers
 from despina.scheduling.sequence_plan import OldestStrategy
 from despina.scheduling.sequence_step import Step, Steps
 from despina.scheduling.turns import Turns
+from despina.scheduling.unforeseen import unforeseen
 
 MAX_FORMED = 2
 """Batches that may wait formed; what is beyond stays in the queue, where a preferred size can still be chosen."""
@@ -142,7 +143,13 @@ class OldestInstance:
             self._owner.started(step.pending)
         self.running = True
         size = len(steps) if steps[0].shape_key is None else sum(step.pending.byte_size for step in steps)
-        self._runner.run(self._steps.gather(steps), size, partial(self._finish, batch))
+        done = partial(self._finish, batch)
+        try:
+            gathered = self._steps.gather(steps)
+        except Exception as error:
+            done(Outcome(self._clock.now_ns(), error=unforeseen(error)))
+        else:
+            self._runner.run(gathered, size, done)
         return not self.running
 
     def _finish(self, batch: FormedSteps, outcome: Outcome) -> None:
