@@ -12,6 +12,8 @@ from typing import Literal
 ModelControlMode = Literal["none", "poll", "explicit"]
 LogFormat = Literal["default", "ISO8601"]
 
+MINIMUM_COMPUTE_CAPABILITY = 6.0
+
 
 @dataclass(frozen=True, slots=True)
 class RateLimitResource:
@@ -98,7 +100,8 @@ class Settings:
     rate_limit_resource: tuple[RateLimitResource, ...] = ()
 
     pinned_memory_pool_byte_size: int = 256 * 1024 * 1024
-    min_supported_compute_capability: float = 0.0
+    min_supported_compute_capability: float = MINIMUM_COMPUTE_CAPABILITY
+    """GPUs below it are not used."""
 
     http_workers: int = 1
     """Processes that accept HTTP."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+import despina
 from despina.cli.flags import FLAGS
 from despina.cli.settings_from_flags import read_command_line
 from despina.cli.values import CommandLineError
@@ -22,6 +23,13 @@ def refusal(*words: str) -> str:
     with pytest.raises(CommandLineError) as caught:
         settings(*words)
     return caught.value.message
+
+
+def test_every_setting_is_read_by_the_server() -> None:
+    package = Path(despina.__file__).parent
+    sources = [path for path in package.rglob("*.py") if path.name != "settings.py" and path.parent.name != "cli"]
+    read = "".join(path.read_text() for path in sources)
+    assert [field.name for field in fields(Settings) if f"settings.{field.name}" not in read] == []
 
 
 def test_the_shortest_command_line_gives_every_default() -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from despina.errors import DespinaError, Internal, InvalidArgument, NotFound, Unavailable, Unsupported
-from despina.models.loader import backend_settings, load_version
+from despina.models.loader import backend_settings, load_version, usable_gpus
 from despina.models.source import Source
 from despina.settings import Settings
 from despina_backends.base import BackendError, Device, Execution, TensorMetadata
@@ -68,7 +68,7 @@ def put(repository, config="", backend="double_backend:load"):
 
 def load(repository, gpus=(), **settings):
     configured = Settings(model_repository=(repository,), **settings)
-    return load_version(Source(configured).candidate("m"), 1, configured, lambda _: gpus)
+    return load_version(Source(configured).candidate("m"), 1, configured, lambda _: dict.fromkeys(gpus, "9.0"))
 
 
 def test_a_version_is_completed_placed_and_warm(tmp_path, double):
@@ -143,6 +143,42 @@ def test_groups_follow_the_gpus(tmp_path, double):
     put(tmp_path)
     loaded = load(tmp_path, gpus=(0, 1))
     assert [p.device for p in loaded.instances] == [Device("GPU", 0), Device("GPU", 1)]
+
+
+@pytest.mark.parametrize(("least", "used"), [(6.0, [0, 1, 2]), (7.5, [1, 2]), (9.0, [2]), (9.1, [])])
+def test_gpus_below_the_least_compute_capability_are_not_used(monkeypatch, least, used):
+    monkeypatch.setattr("despina_backends.onnxruntime.compute_capabilities", lambda: ("6.1", "7.5", "9.0"))
+    assert list(usable_gpus("onnxruntime", least)) == used
+    assert usable_gpus("identity", least) == {}
+
+
+def test_the_least_compute_capability_is_that_of_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("despina_backends.onnxruntime.compute_capabilities", lambda: ("8.0",))
+    put(tmp_path, "instance_group { kind: KIND_GPU gpus: 0 }", "onnxruntime")
+    settings = Settings(model_repository=(tmp_path,), min_supported_compute_capability=9.0)
+    with pytest.raises(InvalidArgument, match=r"compute compatibility of 9\.000000 are: $"):
+        load_version(Source(settings).candidate("m"), 1, settings)
+
+
+@pytest.mark.parametrize(
+    ("groups", "file"),
+    [
+        ("{ kind: KIND_GPU }", "hopper.onnx"),
+        ("{ kind: KIND_GPU gpus: 0 }", "hopper.onnx"),
+        ("{ kind: KIND_CPU }", "model.onnx"),
+    ],
+)
+def test_the_file_is_that_for_the_compute_capability(tmp_path, double, groups, file):
+    put(tmp_path, 'cc_model_filenames { key: "9.0" value: "hopper.onnx" } instance_group ' + groups)
+    load(tmp_path, gpus=(0, 1)).close()
+    assert double.options.path.name == file
+
+
+def test_instances_of_different_files_are_refused(tmp_path, double):
+    groups = "instance_group [ { kind: KIND_GPU }, { kind: KIND_CPU } ]"
+    put(tmp_path, 'cc_model_filenames { key: "9.0" value: "hopper.onnx" } ' + groups)
+    with pytest.raises(Unsupported, match="model 'm' asks for instances of different files by its cc_model_filenames"):
+        load(tmp_path, gpus=(0,))
 
 
 @pytest.mark.parametrize(

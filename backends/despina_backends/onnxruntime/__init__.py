@@ -16,13 +16,16 @@ def load(options: LoadOptions) -> "OnnxRuntimeBackend":
     return OnnxRuntimeBackend(options, load_runtime())
 
 
-def gpu_count() -> int:
-    """How many GPUs sessions can run on: 0 without a GPU package, a driver, or the CUDA libraries."""
-    from despina_backends.onnxruntime.cuda import device_count, open_cudart
+def compute_capabilities() -> tuple[str, ...]:
+    """Those of the GPUs that sessions can run on, by id: none without a GPU package, a driver, or the CUDA
+    libraries."""
+    from despina_backends.onnxruntime.cuda import compute_capability, device_count, open_cudart
     from despina_backends.onnxruntime.runtime import load_runtime
 
     runtime = load_runtime()
     if "CUDAExecutionProvider" not in runtime.get_available_providers():
-        return 0
+        return ()
     cudart = open_cudart(runtime.cuda_version)
-    return 0 if cudart is None else device_count(cudart)
+    if cudart is None:
+        return ()
+    return tuple(compute_capability(cudart, device) for device in range(device_count(cudart)))

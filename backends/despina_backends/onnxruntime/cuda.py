@@ -13,11 +13,15 @@ from numpy.typing import NDArray
 _PORTABLE = 1
 """`cudaHostAllocPortable`: pinned for every GPU, whichever context allocates."""
 
+_CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
+"""`cudaDevAttrComputeCapabilityMajor` and `cudaDevAttrComputeCapabilityMinor`."""
+
 
 class Cudart(Protocol):
     """The functions of libcudart used here, under its own names (hence the noqa). They return 0 on success."""
 
     def cudaGetDeviceCount(self, count: Any, /) -> int: ...  # noqa: N802
+    def cudaDeviceGetAttribute(self, value: Any, attribute: int, device: int, /) -> int: ...  # noqa: N802
     def cudaSetDevice(self, device: Any, /) -> int: ...  # noqa: N802
     def cudaHostAlloc(self, pointer: Any, size: Any, flags: Any, /) -> int: ...  # noqa: N802
     def cudaFreeHost(self, pointer: Any, /) -> int: ...  # noqa: N802
@@ -59,6 +63,17 @@ def device_count(cudart: Cudart) -> int:
     """Visible GPUs; 0 without a usable driver."""
     count = ctypes.c_int(0)
     return count.value if cudart.cudaGetDeviceCount(ctypes.byref(count)) == 0 else 0
+
+
+def compute_capability(cudart: Cudart, device: int) -> str:
+    """Of a GPU, like "9.0"; "0.0" where the driver does not say."""
+    value = ctypes.c_int(0)
+    numbers: list[int] = []
+    for attribute in (_CAPABILITY_MAJOR, _CAPABILITY_MINOR):
+        if cudart.cudaDeviceGetAttribute(ctypes.byref(value), attribute, device):
+            return "0.0"
+        numbers.append(value.value)
+    return "{}.{}".format(*numbers)
 
 
 class PinnedMemory:

@@ -1,20 +1,19 @@
 """Instance groups: defaults, checks, and the instances they stand for (config §3.4)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from despina.config.names import ENSEMBLE, ONNXRUNTIME
 from despina.config.proto import Message, ModelConfig, copy_of, model_config_pb2
-from despina.errors import InvalidArgument
+from despina.errors import InvalidArgument, Unsupported
+from despina.settings import MINIMUM_COMPUTE_CAPABILITY
 from despina_backends.base import Device
 
 _GROUP: Any = model_config_pb2.ModelInstanceGroup
 
 CPU_COUNT = {ONNXRUNTIME: 2, "tensorflow": 2}
 """Instances of a CPU group that does not say how many, by backend; 1 for the others."""
-
-MINIMUM_COMPUTE_CAPABILITY = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +111,21 @@ def placements(config: ModelConfig) -> list[Placement]:
             for number in range(group.count):
                 result.append(Placement(f"{group.name}_{number}", device, index, group.passive))
     return result
+
+
+def capability_of_instances(config: ModelConfig, capabilities: Mapping[int, str]) -> str | None:
+    """Which of `cc_model_filenames` a version is loaded from: that for the compute capability of the GPUs it is placed
+    on. None for the default file. Raises Unsupported when its instances would need different files."""
+    wanted = {_capability(placed.device, config, capabilities) for placed in placements(config)}
+    if len(wanted) > 1:
+        raise Unsupported(
+            f"model '{config.name}' asks for instances of different files by its cc_model_filenames, which this server "
+            "does not support (place them on GPUs of one compute capability)"
+        )
+    return next(iter(wanted), None)
+
+
+def _capability(device: Device, config: ModelConfig, capabilities: Mapping[int, str]) -> str | None:
+    if device.kind == "GPU" and capabilities[device.id] in config.cc_model_filenames:
+        return capabilities[device.id]
+    return None

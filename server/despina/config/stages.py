@@ -8,17 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from despina.config.complete import Tensors, complete_from_model
-from despina.config.instance_groups import (
-    MINIMUM_COMPUTE_CAPABILITY,
-    complete_instance_groups,
-    validate_instance_groups,
-)
+from despina.config.instance_groups import complete_instance_groups, validate_instance_groups
 from despina.config.names import ENSEMBLE, complete_names
 from despina.config.normalize import normalize
 from despina.config.proto import ModelConfig
 from despina.config.validate import validate
 from despina.config.validate_io import validate_io
 from despina.config.validate_states import validate_states
+from despina.settings import MINIMUM_COMPUTE_CAPABILITY
 
 
 def poll_stage(written: ModelConfig, name: str, directory: Path, *, strict: bool) -> ModelConfig:

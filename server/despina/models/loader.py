@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from despina.config.complete import default_max_batch_size, is_complete
 from despina.config.datatypes import protocol_name
 from despina.config.dims import model_dims
 from despina.config.explain import explain, explain_created
-from despina.config.instance_groups import Placement, asks_for_instances, placements
+from despina.config.instance_groups import Placement, asks_for_instances, capability_of_instances, placements
 from despina.config.match import match_model
 from despina.config.names import ENSEMBLE, ONNXRUNTIME
 from despina.config.proto import Message, ModelConfig
@@ -85,14 +86,15 @@ class LoadedVersion:
 
 
 def load_version(
-    candidate: Candidate, version: int, settings: Settings, gpus: Callable[[str], Sequence[int]] | None = None
+    candidate: Candidate, version: int, settings: Settings, gpus: Callable[[str], Mapping[int, str]] | None = None
 ) -> LoadedVersion:
-    """Load `version` and warm it up. `gpus` tells the ids of the GPUs a backend may use. Raises DespinaError; then
-    nothing stays open."""
+    """Load `version` and warm it up. `gpus` tells the ids of the GPUs a backend may use, and their compute
+    capabilities. Raises DespinaError; then nothing stays open."""
     start = time.monotonic()
+    gpus = gpus or partial(usable_gpus, minimum=settings.min_supported_compute_capability)
     try:
         with ExitStack() as opened:
-            loaded = _load(candidate, version, settings, gpus or usable_gpus, opened, start)
+            loaded = _load(candidate, version, settings, gpus, opened, start)
             created = explain_created(loaded.config, len(loaded.instances))
             decisions = [*explain(candidate.written, loaded.config), *created]
             _log.info("'%s' version %d: %s", loaded.name, version, " | ".join(decisions))
@@ -106,7 +108,7 @@ def _load(
     candidate: Candidate,
     version: int,
     settings: Settings,
-    gpus: Callable[[str], Sequence[int]],
+    gpus: Callable[[str], Mapping[int, str]],
     opened: ExitStack,
     start: float,
 ) -> LoadedVersion:
@@ -124,11 +126,13 @@ def _load(
     else:
         factory = backend_factory(config.backend)
         asked = asks_for_instances(config)
-        config = placement_stage(config, gpus(config.backend))
+        usable = gpus(config.backend)
+        config = placement_stage(config, tuple(usable), settings.min_supported_compute_capability)
         if settings.strict_model_config or is_complete(config):
             validate_io(config)
         settings_of_backend = backend_settings(settings, config.backend)
-        options = load_options(config, model_file(directory, version, config), settings_of_backend, asked)
+        path = model_file(directory, version, config, capability_of_instances(config, usable))
+        options = load_options(config, path, settings_of_backend, asked)
         backend = factory(options)
         opened.callback(backend.close)
         config = _complete(config, backend, settings)
@@ -179,13 +183,14 @@ def backend_factory(name: str) -> BackendFactory:
     return resolve(name)
 
 
-def usable_gpus(backend: str) -> Sequence[int]:
-    """Ids of the GPUs that instances of a backend may be placed on."""
+def usable_gpus(backend: str, minimum: float) -> dict[int, str]:
+    """Ids of the GPUs that instances of a backend may be placed on, and their compute capabilities: `minimum` or
+    more."""
     if backend != ONNXRUNTIME:
-        return ()
-    from despina_backends.onnxruntime import gpu_count
+        return {}
+    from despina_backends.onnxruntime import compute_capabilities
 
-    return range(gpu_count())
+    return {gpu: capability for gpu, capability in enumerate(compute_capabilities()) if float(capability) >= minimum}
 
 
 def backend_settings(settings: Settings, backend: str) -> dict[str, str]:

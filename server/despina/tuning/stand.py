@@ -57,7 +57,7 @@ class Stand:
         version: int,
         settings: Settings,
         shapes: Shapes,
-        gpus: Callable[[str], Sequence[int]] | None = None,
+        gpus: Callable[[str], Mapping[int, str]] | None = None,
     ) -> None:
         check_tunable(candidate.config)
         self._candidate = candidate

@@ -8,7 +8,7 @@ import pytest
 
 from despina_backends.base import BackendError, Batch, Device, LoadOptions
 from despina_backends.onnxruntime import backend as module
-from despina_backends.onnxruntime import gpu_count, load
+from despina_backends.onnxruntime import compute_capabilities, load
 from despina_backends.onnxruntime.backend import OnnxRuntimeBackend
 from despina_backends.onnxruntime.bound import BoundInstance
 from despina_backends.onnxruntime.runtime import load_runtime
@@ -180,8 +180,8 @@ def test_bytes_and_bf16_together_are_refused(write_model: Write) -> None:
     assert caught.value.code == "UNSUPPORTED"
 
 
-def test_no_gpus_are_counted_with_the_cpu_package() -> None:
-    assert gpu_count() == 0
+def test_there_are_no_gpus_with_the_cpu_package() -> None:
+    assert compute_capabilities() == ()
 
 
 @pytest.mark.parametrize(("parameters", "sessions"), [({}, 3), ({"share_session": "true"}, 1)])

@@ -3,7 +3,13 @@ from typing import Any
 
 import numpy as np
 
-from despina_backends.onnxruntime.cuda import PinnedMemory, device_count, missing_libraries, open_cudart
+from despina_backends.onnxruntime.cuda import (
+    PinnedMemory,
+    compute_capability,
+    device_count,
+    missing_libraries,
+    open_cudart,
+)
 
 
 class FakeCudart:
@@ -17,6 +23,10 @@ class FakeCudart:
 
     def cudaGetDeviceCount(self, count: Any, /) -> int:  # noqa: N802
         count._obj.value = self.gpus
+        return self.status
+
+    def cudaDeviceGetAttribute(self, value: Any, attribute: int, device: int, /) -> int:  # noqa: N802
+        value._obj.value = {75: 8 + device, 76: 6}[attribute]
         return self.status
 
     def cudaSetDevice(self, device: Any, /) -> int:  # noqa: N802
@@ -60,6 +70,11 @@ def test_absent_cudart_is_none() -> None:
 def test_devices_are_counted_and_an_error_counts_none() -> None:
     assert device_count(FakeCudart()) == 2
     assert device_count(FakeCudart(status=35)) == 0
+
+
+def test_compute_capability_is_major_and_minor_and_none_after_an_error() -> None:
+    assert [compute_capability(FakeCudart(), device) for device in (0, 1)] == ["8.6", "9.6"]
+    assert compute_capability(FakeCudart(status=35), 0) == "0.0"
 
 
 def test_pinned_bytes_are_the_allocated_block_and_are_freed_by_close() -> None:
