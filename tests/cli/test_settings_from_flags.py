@@ -218,6 +218,12 @@ def test_foreign_flags_that_tune_are_accepted_with_one_warning() -> None:
     )
 
 
+def test_a_size_of_the_pinned_pool_is_no_limit_here_which_is_said() -> None:
+    (warning,) = warnings("--pinned-memory-pool-byte-size=0")
+    assert warning.startswith("Warning: '--pinned-memory-pool-byte-size' has no effect: ")
+    assert warnings("--pinned-memory-pool-byte-size=268435456") == ()
+
+
 def test_strict_model_config_still_works() -> None:
     line = read_command_line(("--model-repository=m", "--strict-model-config=true"))
     assert line.settings.strict_model_config

@@ -10,6 +10,7 @@ from pathlib import Path
 from despina.cli import values as v
 from despina.cli.flag import Flag
 from despina.cli.foreign_flags import FOREIGN_FLAGS
+from despina.settings import Settings
 
 _SERVER = (
     Flag("help", "", "", str, "Print this and exit."),
@@ -119,7 +120,15 @@ _REST = (
         "How much there is of a resource: <name>:<count>[:<device>]; repeatable.",
         repeats=True,
     ),
-    Flag("pinned-memory-pool-byte-size", "Memory", "<integer>", v.natural, "Bytes of page-locked staging memory."),
+    Flag(
+        "pinned-memory-pool-byte-size",
+        "Memory",
+        "<integer>",
+        v.natural,
+        "",
+        Settings().pinned_memory_pool_byte_size,
+        inert="page-locked buffers are as large as the batches; only nv_pinned_memory_pool_total_bytes shows it",
+    ),
     Flag("min-supported-compute-capability", "Memory", "<float>", v.number, "GPUs below it are not used."),
 )
 

@@ -104,7 +104,7 @@ _OTHER = (
         v.integer,
         "",
         0,
-        inert="requests are gathered by the event loop",
+        inert="each instance gathers its own batches",
     ),
     Flag("host-policy", "Memory", "<<string>,<string>=<string>>", str, "", inert="threads are placed by the system"),
     Flag(
