@@ -326,3 +326,22 @@ def test_a_client_that_hangs_up_on_the_application_leaves_no_trace_in_the_log(tm
                     while sock.recv(1 << 16):
                         pass
     assert "Traceback" not in log.read_text()
+
+
+def test_what_asks_for_another_protocol_in_a_body_stays_as_it_is(connection: socket.socket) -> None:
+    values = np.frombuffer(b"\nupgrade: h2c\n\n\n", "<f4").tolist()
+    head, _, body = request(values, headers="Expect: 100-continue\r\n").partition(b"\r\n\r\n")
+    connection.sendall(head + b"\r\n\r\n")
+    assert connection.recv(1 << 16) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    connection.sendall(body)
+    assert Reader(connection).values() == values
+
+
+def test_connections_that_are_idle_do_not_keep_a_server_from_exiting() -> None:
+    flags = ["--model-control-mode=explicit", "--load-model=identity_fp32", "--exit-timeout-secs=60"]
+    with serving(REPOSITORY, flags) as port, socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        sock.sendall(request([1.0]))
+        assert Reader(sock).values() == [1.0]
+        idle = sock.dup()
+    with idle:
+        assert idle.recv(1) == b""
