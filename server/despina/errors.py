@@ -104,6 +104,15 @@ class RequestTimeout(DespinaError):
     word = "Request timeout"
 
 
+UNKNOWN_LABEL = "[request id: <id_unknown>] "
+"""The label of a request without an id."""
+
+
+def request_label(request_id: str) -> str:
+    """The prefix of many error texts: tritonserver's."""
+    return f"[request id: {request_id}] " if request_id else UNKNOWN_LABEL
+
+
 BACKEND_ERRORS: Mapping[str, type[DespinaError]] = {
     "INTERNAL": Internal,
     "INVALID_ARG": InvalidArgument,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from despina.errors import request_label
 from despina.shared_memory.window import Window
 
 Array = NDArray[np.generic]
@@ -66,7 +67,7 @@ class InferRequest:
     @property
     def label(self) -> str:
         """The prefix many error texts carry."""
-        return f"[request id: {self.id or '<id_unknown>'}] "
+        return request_label(self.id)
 
 
 @dataclass(slots=True)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from despina.errors import request_label
+
 if TYPE_CHECKING:
     from despina.protocol.messages import Parameter
     from despina.telemetry.trace import Trace
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
 Array = NDArray[np.generic]
 
 _log = logging.getLogger(__name__)
-
-UNKNOWN_LABEL = "[request id: <id_unknown>] "
 
 
 @dataclass(slots=True, eq=False)
@@ -68,7 +68,7 @@ class Pending:
     @property
     def label(self) -> str:
         """The prefix many error texts carry."""
-        return f"[request id: {self.id}] " if self.id else UNKNOWN_LABEL
+        return request_label(self.id)
 
     def cancel(self) -> None:
         """The client is gone. Takes effect while the request is queued; a running execution is not disturbed."""

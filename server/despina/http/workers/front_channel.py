@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from despina.config.proto import ModelConfig
-from despina.errors import DespinaError, Internal, Unavailable, Unsupported
+from despina.errors import UNKNOWN_LABEL, DespinaError, Internal, Unavailable, Unsupported
 from despina.http.endpoints.logging import change
 from despina.http.workers import messages
 from despina.http.workers.arena import CAPACITY, Arena
@@ -21,7 +21,7 @@ from despina.http.workers.remote_model import Elsewhere, Outgoing, RemoteModel
 from despina.protocol.json import dumps, loads
 from despina.protocol.messages import Array
 from despina.scheduling.outbox import Outbox
-from despina.scheduling.pending import UNKNOWN_LABEL, Pending
+from despina.scheduling.pending import Pending
 from despina.telemetry.logging import LogSettings
 
 COPIED_SIZE = 64 * 1024
