@@ -140,14 +140,12 @@ class CachedRequests(Layer):
         pending.on_done(pending)
 
     def _miss(self, pending: Pending, key: Key, lookup_ns: int) -> None:
-        on_done = pending.on_done
-        pending.on_done = partial(self._answered, on_done, key, lookup_ns)
+        pending.on_done = partial(self._answered, pending.on_done, key, lookup_ns)
         if self._line is not None:
             self._line[pending] = None
         try:
             self._inner.submit(pending)
         except BaseException:
-            pending.on_done = on_done
             self._step_out(pending)
             raise
 

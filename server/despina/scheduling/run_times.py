@@ -19,7 +19,8 @@ MOST_DOUBTS = 12_800
 DOWN, UP = 0.1, 0.002
 """Weights of a time below the average and of one above it."""
 SLOW, SLOW_RUNS, AT_ONCE = 4, 4, 0.5
-"""From the fourth run in a row on that takes more than four times the average, such times have this weight."""
+"""From the fourth run in a row on that takes more than four times the average, such times have this weight. One of them
+on the loop is none to learn from."""
 
 
 class RunTimes:
@@ -98,7 +99,7 @@ class _ClassTimes:
     def observe(self, taken: int, on_loop: bool) -> None:
         self.runs += 1
         known_on_loop = self.on_loop >= LEARN_RUNS
-        if on_loop and not known_on_loop and (not self.average_ns or taken <= 4 * self.average_ns):
+        if on_loop and not known_on_loop and (not self.average_ns or taken <= SLOW * self.average_ns):
             self._learn_on_loop(taken)
         else:
             self._follow(taken, on_loop or not known_on_loop)
