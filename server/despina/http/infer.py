@@ -222,8 +222,7 @@ class InferExchange:
         model = self.model
         outputs = encode_outputs(model, request, pending, self._server)
         response = encode.encode_response(model.name, model.version, pending.id, outputs, pending.response_parameters)
-        size = sum(memoryview(buffer).nbytes for buffer in response.buffers)
-        return InferReply(200, response.buffers, size, response.header_length)
+        return InferReply(200, response.buffers, response.size, response.header_length)
 
 
 def encode_outputs(model: Model, request: InferRequest, pending: Pending, server: Server) -> list[EncodedOutput]:

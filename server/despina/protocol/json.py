@@ -164,12 +164,6 @@ def encode_string(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def as_object(value: Json) -> dict[str, Json]:
-    if not isinstance(value, dict):
-        raise Internal("attempt to access JSON non-object as object")
-    return value
-
-
 def as_array(value: Json) -> list[Json]:
     if not isinstance(value, list):
         raise Internal("attempt to access JSON non-array as array")

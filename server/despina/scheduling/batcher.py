@@ -60,8 +60,8 @@ class BatcherOptions:
 
 
 class Batcher:
-    """Schedules the requests of one model version over its instances. `observer` is there when somebody wants to know how
-    long batches take."""
+    """Schedules the requests of one model version over its instances. `observer` is there when somebody wants to know
+    how long batches take."""
 
     def __init__(
         self,
