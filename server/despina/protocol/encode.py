@@ -52,12 +52,9 @@ def binary_data(tensor: OutputTensor) -> Buffer:
     """The tensor's bytes, without a copy where the array is contiguous."""
     if tensor.datatype == "BYTES":
         return bytes_tensor.encode(tensor.array)
-    array = tensor.array
-    if not array.flags.c_contiguous:
-        array = np.ascontiguousarray(array)
-    if not array.size:
+    if not tensor.array.size:
         return b""
-    return array.reshape(-1).view(np.uint8).data
+    return tensor.array.ravel().view(np.uint8).data
 
 
 def json_data(datatype: str, array: Array) -> bytes:
