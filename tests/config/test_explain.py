@@ -42,6 +42,11 @@ LISTED = 'input { name: "x" } output { name: "y" } '
             "max_batch_size 0: some input or output has no variable first dimension, so requests cannot be batched",
         ),
         (
+            'output { name: "Y" data_type: TYPE_FP32 dims: [ 1 ] }',
+            "",
+            "max_batch_size 0: some input or output has no variable first dimension, so requests cannot be batched",
+        ),
+        (
             LISTED,
             "",
             "max_batch_size 0: none is configured, and none is chosen for a model whose tensors are listed",

@@ -162,6 +162,12 @@ def test_json_that_is_no_configuration_is_refused(text: str) -> None:
         parse_json(text)
 
 
+@pytest.mark.parametrize("text", ["[]", "null", '"m"', "5"])
+def test_json_that_is_no_object_is_refused_as_such(text: str) -> None:
+    with pytest.raises(InvalidArgument, match="Invalid config override: the configuration must be a JSON object"):
+        parse_json(text)
+
+
 @pytest.mark.parametrize(
     ("content", "where"),
     [(b"\xff\xfe\0b", "1:1 : expected UTF-8, found byte 0xff"), (b'name: "m"\n# \xe4', "2:3 : expected UTF-8, found")],

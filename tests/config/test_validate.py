@@ -38,6 +38,7 @@ CACHE = "Response Cache does not currently support model m with {}. Please disab
     ("text", "message"),
     [
         ('backend: "onnxruntime"', "model configuration must specify 'name'"),
+        ('name: "e" platform: "ensemble" ensemble_scheduling { }', "must specify 'step' for ensemble 'e'"),
         ('name: "m"', "unexpected platform type '' for m"),
         ('name: "m" platform: "caffe2"', "unexpected platform type 'caffe2' for m"),
         (

@@ -67,3 +67,11 @@ def test_a_single_row_may_come_without_its_batch_dimension() -> None:
     admitted = SIGNATURE.admit_arrays({name: array[0] for name, array in FITTING.items()})
     assert admitted.rows == 1
     assert admitted.inputs["x"].shape == (1, 2, 1)
+
+
+def test_a_single_row_may_come_with_a_batch_dimension_that_the_model_has_not() -> None:
+    text = 'name: "m" input { name: "x" data_type: TYPE_FP32 dims: [ 2 ] } input { name: "s" data_type: TYPE_FP32 }'
+    scalar, vector = np.float32(3), np.zeros(2, np.float32)
+    admitted = Signature(text_format.Parse(text, ModelConfig())).admit_arrays({"x": vector[np.newaxis], "s": scalar})
+    assert admitted.rows == 1
+    assert {name: array.shape for name, array in admitted.inputs.items()} == {"x": (2,), "s": ()}
