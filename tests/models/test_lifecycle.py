@@ -812,3 +812,40 @@ def test_an_ensemble_that_failed_to_change_its_steps_goes_with_those_it_has(tmp_
         assert bench.models.versions("e") == []
 
     asyncio.run(run())
+
+
+def test_an_ensemble_loads_over_a_step_whose_change_failed_but_that_serves_as_before(tmp_path):
+    async def run():
+        directory = put(tmp_path, "a")
+        put_ensemble(tmp_path, "e", "a")
+        bench = Bench(tmp_path)
+        await bench.models.start()
+        await bench.models.load("a", {})
+        bench.broken = {("a", 1)}
+        touch(directory / "1" / "model.bin", 10)
+        await bench.models.load("e", {})
+        assert [model.name for model in bench.models.ready_models()] == ["a", "e"]
+        assert bench.attempts.count(("a", 1)) == 2
+
+    asyncio.run(run())
+
+
+def test_stopping_begins_no_load_that_still_waits_for_a_thread(tmp_path):
+    async def run():
+        put(tmp_path, "slow")
+        put(tmp_path, "next")
+        bench = Bench(tmp_path, model_load_thread_count=1)
+        await bench.models.start()
+        bench.gates["slow"] = threading.Event()
+        slow = asyncio.create_task(bench.models.load("slow", {}))
+        while not bench.attempts:
+            await asyncio.sleep(0.001)
+        waiting = asyncio.create_task(bench.models.load("next", {}))
+        while bench.index_of(await bench.models.index(False), "next") != [("1", "LOADING", None)]:
+            await asyncio.sleep(0.001)
+        assert not await bench.models.stop(0)
+        bench.gates["slow"].set()
+        await asyncio.gather(slow, waiting, return_exceptions=True)
+        assert bench.attempts == [("slow", 1)]
+
+    asyncio.run(run())
