@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from random import Random
 from typing import Any
 
@@ -12,9 +13,11 @@ from despina.models.signature import takes_oversize
 from despina.scheduling.batch_policy import BatchPolicy, OpenBatch, next_batch
 from despina.scheduling.batcher import Batcher
 from despina.scheduling.oversize import Oversize
+from despina.scheduling.pace import FastestBatch
 from despina.scheduling.pending import Pending
 from despina.scheduling.policy_queue import QueuePolicy, QueueRules
 from despina.scheduling.rate_limiter import RateLimiter, Resource
+from despina.scheduling.request_queue import TooLate
 from despina.telemetry.statistics import ModelStatistics
 from despina_backends.base import Device
 
@@ -103,6 +106,24 @@ def test_a_choice_without_a_scheduler_is_refused_with_its_name(monkeypatch: pyte
     monkeypatch.setattr("despina.models.schedulers.SCHEDULERS", {})
     with pytest.raises(Unsupported, match="model 'm': there is no scheduler for dynamic_batching; remove it"):
         make_scheduler(parts("dynamic_batching {}"))
+
+
+def test_an_ensemble_where_no_other_models_are_is_refused() -> None:
+    with pytest.raises(Unsupported, match="ensemble 'm': there are no other models here to run its steps"):
+        make_scheduler(parts("ensemble_scheduling {}"))
+
+
+@pytest.mark.parametrize(("action", "refused"), [("REJECT", True), ("DELAY", False)])
+def test_what_cannot_be_in_time_is_refused_on_arrival_where_a_timeout_would_refuse_it(
+    action: str, refused: bool
+) -> None:
+    policy = f"default_queue_policy {{ default_timeout_microseconds: 1000 timeout_action: {action} }}"
+    made: Any = make_scheduler(parts(f"max_batch_size: 1 dynamic_batching {{ {policy} }}"))
+    for _ in range(FastestBatch.MEMORY if made._observer is not None else 0):
+        made._observer.batch_done(None, 1, 2_000_000)
+    made._queue.push(Pending({}, 1, lambda _: None))
+    with pytest.raises(TooLate) if refused else nullcontext():
+        made._queue.push(Pending({}, 1, lambda _: None))
 
 
 @pytest.mark.parametrize(
