@@ -69,6 +69,11 @@ def test_a_batch_is_single_rows_of_zeros():
     assert parts["S"][0].tolist() == [[b""]]
 
 
+def test_optional_inputs_are_left_out():
+    (sample,) = size_samples(config(TENSORS + 'input { name: "O" dims: -1 optional: true }'), (1,), [])
+    assert list(sample.inputs) == ["X", "S"]
+
+
 def test_without_a_batch_dimension_there_is_one_execution():
     (sample,) = size_samples(config(TENSORS, max_batch_size=0), (1,), [])
     assert (sample.batch().rows, sample.batch().inputs["X"][0].shape) == (0, (2,))

@@ -46,7 +46,6 @@ def run_options(runtime: ModuleType, options: LoadOptions) -> Any:
     if not shrinkage:
         return None
     result = runtime.RunOptions()
-    result.log_severity_level = FATAL
     result.add_run_config_entry(_ARENA_SHRINKAGE, shrinkage)
     return result
 

@@ -91,6 +91,18 @@ def test_zero_rows_run(write_model: Write) -> None:
     assert instance.execute(Batch({"X": [np.empty((0, 2), np.float32)]}, 0)).outputs["Y"].shape == (0, 2)
 
 
+def test_wrong_input_names_are_refused(write_model: Write) -> None:
+    instance = bound(write_model("g (float[N] X, float[N] Z) => (float[N] Y) { Y = Add(X, Z) }"))
+    part = [np.zeros(1, np.float32)]
+    for inputs, text in (
+        ({"X": part}, "missing inputs: expected also Z"),
+        ({"X": part, "Z": part, "W": part}, "unexpected inference input 'W', allowed inputs are: X, Z"),
+    ):
+        with pytest.raises(BackendError) as caught:
+            instance.execute(Batch(inputs, 1))
+        assert (caught.value.message, caught.value.code) == (text, "INVALID_ARG")
+
+
 def test_requested_outputs_only(write_model: Write) -> None:
     instance = bound(write_model("g (float[N] X) => (float[N] A, float[N] B) { A = Neg(X)  B = Abs(X) }"))
     for names in (("B",), ("A",), None, ("B", "A")):

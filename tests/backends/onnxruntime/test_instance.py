@@ -1,11 +1,11 @@
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from despina_backends.base import Array, BackendError, Batch, Device, Instance, LoadOptions
+from despina_backends.base import Array, BackendError, Batch, Device, Instance, LoadOptions, TensorMetadata
 from despina_backends.onnxruntime import load
 from despina_backends.onnxruntime.instance import RunInstance
 
@@ -40,6 +40,18 @@ def test_output_that_is_an_input_is_no_view_of_it(write_model: Write) -> None:
     instance = cpu_instance(write_model("g (float[N,2] X) => (float[N,2] X, float[N,2] Y) { Y = Neg(X) }"))
     part = np.ones((1, 2), np.float32)
     outputs = instance.execute(Batch({"X": [part]}, rows=1)).outputs
+    assert outputs["X"].tolist() == [[1, 1]]
+    assert not np.shares_memory(outputs["X"], part)
+
+
+def test_output_that_is_an_input_is_no_view_of_it_where_the_runtime_makes_it_one() -> None:
+    class Session:
+        def run(self, names: Sequence[str], feed: Mapping[str, Array], _options: object) -> list[Array]:
+            return [feed[name] for name in names]
+
+    tensors = {"X": TensorMetadata("X", "FP32", (-1, 2))}
+    part = np.ones((1, 2), np.float32)
+    outputs = RunInstance(cast(Any, Session()), tensors, tensors).execute(Batch({"X": [part]}, rows=1)).outputs
     assert outputs["X"].tolist() == [[1, 1]]
     assert not np.shares_memory(outputs["X"], part)
 

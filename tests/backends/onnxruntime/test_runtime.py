@@ -85,6 +85,13 @@ except BackendError as error:
     assert share_thread_pool.cache_info().currsize == 0
 
 
+def test_two_packages_are_refused_before_anything_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "installed_packages", lambda: frozenset({"onnxruntime", "onnxruntime-gpu"}))
+    monkeypatch.setattr(runtime.importlib, "import_module", None)
+    with pytest.raises(BackendError, match="onnxruntime and onnxruntime-gpu are both installed"):
+        load_runtime.__wrapped__()
+
+
 def test_what_preloading_prints_is_not_on_the_standard_output(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -23,6 +23,13 @@ def test_any_bytes_survive_the_round_trip_beside_private_use_characters() -> Non
     assert encode_strings(decoded["X"], escape).tolist() == array.tolist()
 
 
+def test_all_characters_of_a_block_survive_beside_all_bytes() -> None:
+    block = "".join(map(chr, range(0x100000, 0x100080))).encode()
+    array = np.array([block, bytes(range(0x80, 0x100))], object)
+    decoded, escape = decode_strings({"X": array})
+    assert encode_strings(decoded["X"], escape).tolist() == array.tolist()
+
+
 def test_one_escape_serves_all_inputs() -> None:
     arrays = {"A": np.array([b"\x80"], object), "B": np.array(["\U00100000".encode()], object)}
     decoded, escape = decode_strings(arrays)
