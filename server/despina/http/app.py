@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 from despina.errors import DespinaError, Forbidden, Internal, MethodNotAllowed, NotFound, RequestTimeout, Unavailable
 from despina.http.endpoint import Endpoint
 from despina.http.paths import ReceivedPath
+from despina.http.reply_head import whole_seconds
 from despina.protocol.json import dumps
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def error_response(error: DespinaError) -> Response:
     """`{"error": message}` with the error's status."""
     headers = {}
     if isinstance(error, Unavailable) and error.retry_after is not None:
-        headers["retry-after"] = str(max(1, round(error.retry_after)))
+        headers["retry-after"] = str(whole_seconds(error.retry_after))
     if isinstance(error, RequestTimeout):
         headers["connection"] = "close"
     return Response(dumps({"error": error.message}), error.status, headers, "application/json")

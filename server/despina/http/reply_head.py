@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from despina.http.infer import InferReply
-
-_REASONS = {200: b"OK", 400: b"Bad Request", 404: b"Not Found", 408: b"Request Timeout", 500: b"Internal Server Error"}
 
 
 def reply_head(reply: InferReply, closing: bool) -> bytes:
     """Status line and headers of a reply."""
     if reply.status == 200 and not closing and not reply.encoding:
         return _usual_head(reply.header_length, reply.size)
-    lines = [b"HTTP/1.1 %d %s" % (reply.status, _REASONS.get(reply.status, b""))]
+    lines = [b"HTTP/1.1 %d %s" % (reply.status, HTTPStatus(reply.status).phrase.encode())]
     lines.append(b"content-type: application/" + (b"octet-stream" if reply.header_length else b"json"))
     if reply.header_length:
         lines.append(b"inference-header-content-length: %d" % reply.header_length)
     if reply.encoding:
         lines.append(b"content-encoding: " + reply.encoding.encode())
     if reply.retry_after is not None:
-        lines.append(b"retry-after: %d" % max(1, round(reply.retry_after)))
+        lines.append(b"retry-after: %d" % whole_seconds(reply.retry_after))
     if closing:
         lines.append(b"connection: close")
     lines.append(b"content-length: %d\r\n\r\n" % reply.size)
     return b"\r\n".join(lines)
+
+
+def whole_seconds(retry_after: float) -> int:
+    """What Retry-After says. Not 0, which clients take for at once."""
+    return max(1, round(retry_after))
 
 
 @lru_cache(maxsize=1024)

@@ -19,6 +19,7 @@ from despina.http.endpoint import Endpoint
 from despina.http.forwarding import HeaderForwarding
 from despina.http.infer import InferExchange, InferReply, compressed
 from despina.http.paths import path_model
+from despina.http.reply_head import whole_seconds
 from despina.http.submission import trace_context
 from despina.protocol.decode import content_length
 from despina.protocol.messages import InferRequest
@@ -87,7 +88,7 @@ async def _respond(reply: InferReply, request: Request, server: Server) -> Respo
     if reply.encoding:
         headers["content-encoding"] = reply.encoding
     if reply.retry_after is not None:
-        headers["retry-after"] = str(max(1, round(reply.retry_after)))
+        headers["retry-after"] = str(whole_seconds(reply.retry_after))
     return Response(b"".join(reply.buffers), reply.status, headers)
 
 
