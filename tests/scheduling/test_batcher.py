@@ -38,6 +38,15 @@ def test_eleven_rows_with_preferred_4_and_6_run_as_4_6_1(make_stage) -> None:
     assert stage.ran == [4, 6, 1]
 
 
+def test_a_batch_that_waits_takes_in_what_has_its_shape_and_nothing_else(make_stage) -> None:
+    stage = make_stage()
+    stage.plug()
+    for shape in "aabba":
+        stage.submit(shape_key=shape)
+    stage.finish_all()
+    assert stage.ran == [2, 2, 1]
+
+
 def test_answers_come_in_the_order_of_the_requests_and_carry_their_rows(make_stage) -> None:
     stage = make_stage()
     stage.plug()

@@ -63,11 +63,6 @@ class Staging:
         self._buffer = self._storage[: capacity * row_bytes].view(self._dtype).reshape(capacity, *inner)
         return self._buffer
 
-    def close(self) -> None:
-        """Drop the buffer."""
-        self._storage = np.empty(0, np.uint8)
-        self._buffer = np.empty(0, self._dtype)
-
 
 def _power_of_two(count: int) -> int:
     return 1 << (count - 1).bit_length() if count > 0 else 0
