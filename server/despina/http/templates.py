@@ -3,8 +3,8 @@
 Clients send the same JSON again and again around tensors that differ. The first request of a kind is decoded, admitted
 and encoded in full; what that came to is kept as a `RequestTemplate` under the bytes that do not change. The next
 request with the same bytes only has its id and its tensors cut out: binary ones as views of the body, JSON ones by
-parsing just the arrays. Anything unusual (parameters, shared memory, classification) is not kept and takes the full
-way.
+parsing just the arrays. Anything unusual (parameters, shared memory, sequences) is not kept and takes the full way, and
+so does a reply that differs in more than data (classification, texts).
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from despina.http.fixed_text import (
     tells_its_id_once,
     without_id,
 )
+from despina.http.reply_frame import ReplyFrame, filled, frame_around
 from despina.protocol import tensor_data
-from despina.protocol.encode import Buffer, encode_output, json_data, response_frame
-from despina.protocol.messages import Array, InferRequest, OutputTensor
+from despina.protocol.encode import Buffer
+from despina.protocol.messages import Array, InferRequest
 from despina.protocol.plain_numbers import PlainNumbers
 from despina.scheduling.pending import Pending
 
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 MAX_TEMPLATES = 128
 MAX_FIXED_BYTES = 4096
-SMALL_DATA = 4096
-"""Bytes of a reply's tensors that are copied rather than passed on as views."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -108,18 +107,6 @@ class RequestTemplate:
         except (orjson.JSONDecodeError, DespinaError):
             return None
         return inputs
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyFrame:
-    """The JSON around the data of a reply: what is `before` all of it, and for each output its datatype and what comes
-    `after` its data, None where that is binary; `binary_size` is that of all such data. The data of `small` ones is
-    copied: that takes less than handling a view of it."""
-
-    before: bytes
-    outputs: tuple[tuple[str, bytes | None], ...]
-    binary_size: int
-    small: bool
 
 
 @dataclass(slots=True)
@@ -254,27 +241,11 @@ class Templates:
         shapes = arrays[0].shape if len(arrays) == 1 else tuple([array.shape for array in arrays])
         frame = template.frames.get(shapes)
         if frame is None:
-            frame = self._frame(template, arrays)
+            frame = frame_around(self._model, template.outputs, template.binary, arrays)
             if frame is None:
                 return None
             _keep(template.frames, shapes, frame)
-        return _fill(frame, arrays, pending.id)
-
-    def _frame(self, template: RequestTemplate, arrays: list[Array]) -> ReplyFrame | None:
-        if any(array.ndim == 0 or not array.size or not array.flags.c_contiguous for array in arrays):
-            return None
-        described = [
-            encode_output(OutputTensor(name, datatype, array), binary)
-            for (name, datatype), array, binary in zip(template.outputs, arrays, template.binary, strict=True)
-        ]
-        before, *after = response_frame(self._model.name, self._model.version, "", described)
-        ends = iter(after)
-        outputs = [
-            (datatype, None if binary else next(ends))
-            for (_, datatype), binary in zip(template.outputs, template.binary, strict=True)
-        ]
-        binary_size = sum(array.nbytes for array, binary in zip(arrays, template.binary, strict=True) if binary)
-        return ReplyFrame(before, tuple(outputs), binary_size, sum(array.nbytes for array in arrays) <= SMALL_DATA)
+        return filled(frame, arrays, pending.id)
 
 
 def _known_request(
@@ -282,26 +253,6 @@ def _known_request(
 ) -> KnownRequest | None:
     inputs = template.read(data, start)
     return KnownRequest(template, request_id, inputs) if inputs is not None else None
-
-
-def _fill(frame: ReplyFrame, arrays: list[Array], request_id: str) -> tuple[list[Buffer], int, int] | None:
-    small = frame.small
-    if not small and not all(array.flags.c_contiguous for array in arrays):
-        return None
-    text = frame.before
-    if request_id:
-        text = b'{"id":%b,%b' % (orjson.dumps(request_id), text[1:])
-    if len(arrays) == 1 and small and frame.binary_size:
-        length = len(text)
-        return [text, arrays[0].tobytes()], length + frame.binary_size, length
-    buffers: list[Buffer] = [text]
-    for array, (datatype, after) in zip(arrays, frame.outputs, strict=True):
-        if after is None:
-            buffers.append(array.tobytes() if small else array.data)
-        else:
-            text = buffers[0] = b"".join((text, json_data(datatype, array), after))
-    length, binary_size = len(text), frame.binary_size
-    return buffers, length + binary_size, length if binary_size else 0
 
 
 def _key(pieces: tuple[bytes, ...], request: InferRequest) -> tuple[bytes, ...] | None:

@@ -1,0 +1,72 @@
+"""A reply of a known kind: all that is around the data of its outputs, written once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import orjson
+
+from despina.protocol.encode import Buffer, encode_output, json_data, response_frame
+from despina.protocol.messages import Array, OutputTensor
+
+if TYPE_CHECKING:
+    from despina.models.model import Model
+
+SMALL_DATA = 4096
+"""Bytes of a reply's tensors that are copied rather than passed on as views."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFrame:
+    """The JSON around the data of a reply: what is `before` all of it, and for each output its datatype and what comes
+    `after` its data, None where that is binary; `binary_size` is that of all such data. The data of `small` ones is
+    copied: that takes less than handling a view of it."""
+
+    before: bytes
+    outputs: tuple[tuple[str, bytes | None], ...]
+    binary_size: int
+    small: bool
+
+
+def frame_around(
+    model: Model, outputs: Sequence[tuple[str, str]], binary: Sequence[bool], arrays: list[Array]
+) -> ReplyFrame | None:
+    """The frame of replies whose outputs have these names and datatypes and the shapes of `arrays`; `binary` says which
+    of them come back as binary data. None where replies differ in more than data."""
+    if any(array.ndim == 0 or not array.size or not array.flags.c_contiguous for array in arrays):
+        return None
+    described = [
+        encode_output(OutputTensor(name, datatype, array), is_binary)
+        for (name, datatype), array, is_binary in zip(outputs, arrays, binary, strict=True)
+    ]
+    before, *after = response_frame(model.name, model.version, "", described)
+    ends = iter(after)
+    parts = [
+        (datatype, None if is_binary else next(ends)) for (_, datatype), is_binary in zip(outputs, binary, strict=True)
+    ]
+    binary_size = sum(array.nbytes for array, is_binary in zip(arrays, binary, strict=True) if is_binary)
+    return ReplyFrame(before, tuple(parts), binary_size, sum(array.nbytes for array in arrays) <= SMALL_DATA)
+
+
+def filled(frame: ReplyFrame, arrays: list[Array], request_id: str) -> tuple[list[Buffer], int, int] | None:
+    """Buffers of the reply with the data of `arrays`, their size, and the length of its JSON if binary data follows.
+    None for arrays that do not lie as they should."""
+    small = frame.small
+    if not small and not all(array.flags.c_contiguous for array in arrays):
+        return None
+    text = frame.before
+    if request_id:
+        text = b'{"id":%b,%b' % (orjson.dumps(request_id), text[1:])
+    if len(arrays) == 1 and small and frame.binary_size:
+        length = len(text)
+        return [text, arrays[0].tobytes()], length + frame.binary_size, length
+    buffers: list[Buffer] = [text]
+    for array, (datatype, after) in zip(arrays, frame.outputs, strict=True):
+        if after is None:
+            buffers.append(array.tobytes() if small else array.data)
+        else:
+            text = buffers[0] = b"".join((text, json_data(datatype, array), after))
+    length, binary_size = len(text), frame.binary_size
+    return buffers, length + binary_size, length if binary_size else 0
