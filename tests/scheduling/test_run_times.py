@@ -54,7 +54,7 @@ def test_no_larger_size_can_be_shorter() -> None:
 def test_the_shortest_of_the_first_runs_on_the_loop_counts() -> None:
     times = RunTimes()
     observe(times, 2, *[200] * LEARN_RUNS)
-    observe(times, 2, 400, *[70] * (LEARN_RUNS - 1), on_loop=True)
+    observe(times, 2, 400, 70, *[90] * (LEARN_RUNS - 2), on_loop=True)
     assert times.known_on_loop(2)
     assert times.expected_ns(2) == 70
 

@@ -62,11 +62,10 @@ class ProcessRuns:
         except OSError:
             self._under_way.append((batch, done))
             self._give_up()
-            return
         except Exception:
             self._instead(batch, done)  # It is no batch for this model; whoever runs it says why.
-            return
-        self._under_way.append((batch, done))
+        else:
+            self._under_way.append((batch, done))
 
     def _answered(self) -> None:
         try:
