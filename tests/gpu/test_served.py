@@ -98,3 +98,4 @@ def test_the_metrics_tell_of_the_gpu(repository: Callable[..., Path]) -> None:
     assert samples["nv_gpu_memory_total_bytes"] > 1e9
     assert 0 < samples["nv_gpu_memory_used_bytes"] <= samples["nv_gpu_memory_total_bytes"]
     assert 0 <= samples["nv_gpu_utilization"] <= 1
+    assert samples["nv_inference_count"] == 0

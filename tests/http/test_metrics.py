@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from starlette.types import Message
 
+from despina.config.proto import ModelConfig
+from despina.config.read import parse_text
 from despina.http.metrics import measured, metrics_app, metrics_options, open_metrics
 from despina.scheduling.response_cache import ResponseCache
 from despina.settings import MetricsConfig, Settings
@@ -65,14 +67,31 @@ def test_settings_decide_what_is_measured() -> None:
 def test_a_model_is_measured_with_its_tags_and_cache(
     cache_config: dict[str, dict[str, str]], enable: bool, cached: bool
 ) -> None:
-    config = SimpleNamespace(metric_tags={"team": "a"}, response_cache=SimpleNamespace(enable=enable))
+    config = ModelConfig(metric_tags={"team": "a"}, response_cache={"enable": enable})
     model: Any = SimpleNamespace(name="m", version=2, statistics=ModelStatistics(), config=config, load_seconds=0.5)
     expected = MeasuredModel("m", 2, model.statistics, {"team": "a"}, 0.5, cached)
     assert measured(model, Settings(cache_config=cache_config)) == expected
 
 
+@pytest.mark.parametrize(
+    ("groups", "gpu"),
+    [
+        ("", None),
+        ("{ count: 2 kind: KIND_CPU }", None),
+        ("{ count: 2 kind: KIND_GPU gpus: 1 }", 1),
+        ("{ count: 1 kind: KIND_GPU gpus: 0 }, { count: 1 kind: KIND_GPU gpus: 0 }", 0),
+        ("{ count: 1 kind: KIND_GPU gpus: [ 0, 1 ] }", None),
+        ("{ count: 1 kind: KIND_GPU gpus: 0 }, { count: 1 kind: KIND_CPU }", None),
+    ],
+)
+def test_a_model_that_runs_on_one_gpu_is_measured_with_it(groups: str, gpu: int | None) -> None:
+    config = parse_text(f"instance_group [ {groups} ]")
+    model: Any = SimpleNamespace(name="m", version=2, statistics=ModelStatistics(), config=config, load_seconds=0.5)
+    assert measured(model, Settings()).gpu == gpu
+
+
 def test_the_models_of_a_server_are_listed_when_scraped() -> None:
-    config = SimpleNamespace(metric_tags={}, response_cache=SimpleNamespace(enable=False))
+    config = ModelConfig()
     loaded: list[Any] = []
     server: Any = SimpleNamespace(
         settings=Settings(allow_gpu_metrics=False, allow_cpu_metrics=False),

@@ -295,9 +295,8 @@ def test_latency_and_batch_size_histograms_are_cumulative() -> None:
 def test_queue_depth_and_rejections_are_told() -> None:
     statistics = ModelStatistics(pending=2, rejected_queue_full=3)
     statistics.record_failure(1, "REJECTED")
-    text = text_of(metrics_of(MeasuredModel("m", 1, statistics, queued_rows=lambda: 17)))
+    text = text_of(metrics_of(MeasuredModel("m", 1, statistics)))
     assert 'despina_queue_requests{model="m",version="1"} 2\n' in text
-    assert 'despina_queue_rows{model="m",version="1"} 17\n' in text
     assert 'despina_rejected_requests{model="m",reason="queue_full",version="1"} 3\n' in text
     assert 'despina_rejected_requests{model="m",reason="timeout",version="1"} 1\n' in text
 

@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from despina.config.instance_groups import placements
+from despina.config.proto import ModelConfig
 from despina.http.endpoint import Endpoint
 from despina.telemetry.cpu_usage import CpuUsage
 from despina.telemetry.exposition import CONTENT_TYPE
@@ -75,7 +77,15 @@ def measured(model: Model, settings: Settings) -> MeasuredModel:
         dict(model.config.metric_tags),
         model.load_seconds,
         cached=bool(settings.cache_config) and model.config.response_cache.enable,
+        gpu=only_gpu(model.config),
     )
+
+
+def only_gpu(config: ModelConfig) -> int | None:
+    """The GPU that all instances of a model run on, if it is one."""
+    devices = {placement.device for placement in placements(config)}
+    device = devices.pop() if len(devices) == 1 else None
+    return device.id if device is not None and device.kind == "GPU" else None
 
 
 def metrics_app(metrics: Metrics) -> Starlette:

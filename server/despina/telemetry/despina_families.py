@@ -26,7 +26,6 @@ HISTOGRAMS: tuple[tuple[Family, Callable[[ModelStatistics], Histogram]], ...] = 
 )
 BATCH_SIZE = Family("despina_batch_size", "Rows per model execution", "histogram")
 QUEUE_REQUESTS = Family("despina_queue_requests", "Requests waiting for execution", "gauge")
-QUEUE_ROWS = Family("despina_queue_rows", "Rows waiting for execution", "gauge")
 REJECTED = Family(
     "despina_rejected_requests",
     "Requests refused with 503: queue_full at arrival, timeout while they waited",
@@ -48,7 +47,6 @@ def despina_families(models: Labelled) -> Iterator[Metric]:
         yield _latencies(family, models, read)
     yield _batch_sizes(models)
     yield filled(QUEUE_REQUESTS, models, lambda model: model.statistics.pending)
-    yield filled(QUEUE_ROWS, models, lambda model: model.queued_rows() if model.queued_rows else None)
     yield _rejected(models)
     yield _buckets(models)
 

@@ -1,6 +1,6 @@
 """What the metrics need to know of one loaded model version, and the labels of its series."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from despina.telemetry.statistics import ModelStatistics
@@ -11,8 +11,8 @@ class MeasuredModel:
     """One loaded model version.
 
     `tags` are the `metric_tags` of its configuration, `load_seconds` is how long loading took, `cached` says whether
-    its answers go through the response cache, `gpu` is the device id of the GPU all its instances run on (None: CPU, or
-    several GPUs), and `queued_rows` counts the rows that wait, where the scheduler knows.
+    its answers go through the response cache, and `gpu` is the device id of the GPU all its instances run on (None:
+    CPU, or several GPUs).
     """
 
     name: str
@@ -22,7 +22,6 @@ class MeasuredModel:
     load_seconds: float = 0.0
     cached: bool = False
     gpu: int | None = None
-    queued_rows: Callable[[], int] | None = None
 
     def labels(self, gpu_uuids: Mapping[int, str], extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """The labels of a series, sorted by name; a tag is a label with an underscore before its name."""
