@@ -57,6 +57,31 @@ def test_a_batch_takes_half_the_target_at_most(stage: Stage) -> None:
     assert 60 <= stage.ran[1] <= 70
 
 
+def test_a_batch_has_as_many_rows_as_it_may(make_stage: Callable[..., Stage]) -> None:
+    stage = make_stage(BatchPolicy(4), slo_ms=SLO_MS)
+    stage.run_time_ns = run_time_ns
+    for rows in (1, 1, 2, 4):
+        stage.submit(rows)
+        stage.clock.advance(50)
+    stage.plug()
+    for _ in range(5):
+        stage.submit()
+    stage.clock.advance(50)
+    assert stage.ran == [4, 1]
+
+
+def test_the_request_of_a_client_that_hangs_up_never_runs(stage: Stage) -> None:
+    learn(stage)
+    stage.plug()
+    before, gone, after = stage.submit(1), stage.submit(2), stage.submit(4)
+    stage.batcher.request_gone(gone)
+    stage.clock.advance(50)
+    assert stage.ran == [5]
+    assert (gone.results, before.error, after.error) == (None, None, None)
+    assert stage.statistics.failures["CANCELED"] == 1
+    assert stage.statistics.pending == 0
+
+
 def test_the_earliest_deadline_runs_first(stage: Stage) -> None:
     learn(stage)
     stage.plug()

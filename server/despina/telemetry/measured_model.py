@@ -23,10 +23,10 @@ class MeasuredModel:
     cached: bool = False
     gpu: int | None = None
 
-    def labels(self, gpu_uuids: Mapping[int, str], extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    def labels(self, gpu_uuids: Mapping[int, str]) -> dict[str, str]:
         """The labels of a series, sorted by name; a tag is a label with an underscore before its name."""
         labels = {f"_{name}": value for name, value in self.tags.items()}
-        labels |= {"model": self.name, "version": str(self.version), **(extra or {})}
+        labels |= {"model": self.name, "version": str(self.version)}
         if self.gpu is not None and self.gpu in gpu_uuids:
             labels["gpu_uuid"] = gpu_uuids[self.gpu]
         return dict(sorted(labels.items()))
