@@ -58,6 +58,17 @@ def test_answers_come_in_the_order_of_the_requests_and_carry_their_rows(make_sta
         assert pending.results["OUT"].tolist() == [[pending.rows] * 2] * pending.rows
 
 
+def test_a_request_knows_when_its_batch_began_and_computed(make_stage, clock) -> None:
+    stage = make_stage()
+    clock.advance(5)
+    pending = stage.submit()
+    started_ns = clock.now_ns()
+    clock.advance(7)
+    stage.finish()
+    assert pending.started_ns == started_ns
+    assert pending.input_end_ns == pending.infer_end_ns == clock.now_ns()
+
+
 def test_without_a_batch_decision_every_request_runs_alone(make_stage) -> None:
     stage = make_stage(None)
     stage.plug()

@@ -139,6 +139,16 @@ def test_the_server_wide_limit_holds_over_all_levels() -> None:
     assert queue.rows == 0
 
 
+def test_the_server_wide_limit_counts_bytes_too() -> None:
+    queue = make(QueueRules(), request("a", rows=2), limits=QueueLimits(byte_size=3))
+    with pytest.raises(QueueFull):
+        queue.push(request("b", rows=2))
+    queue.push(request("c"))
+    queue.take(2)
+    queue.push(request("d", rows=2))
+    assert names(queue) == "d"
+
+
 def test_cancelled_requests_leave() -> None:
     queue = make(QueueRules(QueuePolicy(default_timeout_us=500)), request("a"), request("b"), request("c"))
     list(queue)[1].cancel()

@@ -366,6 +366,13 @@ def test_a_full_queue_refuses_at_once_and_tells_when_to_come_again(clock) -> Non
         SequenceStage(clock, direct(1)).submit(3)
 
 
+@BOTH
+def test_what_can_be_part_of_no_sequence_is_refused(plan, clock) -> None:
+    stage = SequenceStage(clock, plan)
+    with pytest.raises(InvalidArgument, match="must specify a non-zero or non-empty correlation ID"):
+        stage.submit(0, flags="s")
+
+
 def test_a_full_queue_is_measured_in_bytes_too(clock) -> None:
     stage = SequenceStage(clock, direct(1), limits=QueueLimits(byte_size=10))
     stage.submit(1, flags="s", byte_size=100)
