@@ -5,6 +5,7 @@ from importlib import import_module
 import click
 
 from despina import __version__
+from despina.cli.standard_streams import fill_standard_streams
 
 _COMMANDS = {
     "serve": "despina.cli.serve:serve",
@@ -48,4 +49,5 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line; never returns."""
+    fill_standard_streams()
     cli(prog_name="despina")
