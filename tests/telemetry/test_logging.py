@@ -145,3 +145,11 @@ def test_messages_are_escaped_unless_the_environment_says_no(environment: dict[s
 def test_a_log_file_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="missing"):
         LogSettings(log_file=str(tmp_path / "missing" / "log")).apply()
+
+
+def test_a_log_on_a_full_disk_is_closed_without_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = LogSettings(log_file="/dev/full")
+    settings.apply()
+    logging.getLogger("despina").error("lost")
+    settings.close()
+    assert "No space left on device" in capsys.readouterr().err

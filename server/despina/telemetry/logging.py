@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -127,7 +128,8 @@ class LogSettings:
             logger.removeHandler(self._output)
             logger.propagate = True
             logger.setLevel(logging.NOTSET)
-        self._output.close()
+        with suppress(OSError):  # where the disk is full: each line that was lost has said so
+            self._output.close()
         self._output = None
 
     def _open(self) -> logging.Handler:
