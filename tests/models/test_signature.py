@@ -1,3 +1,5 @@
+import struct
+
 import numpy as np
 import pytest
 from google.protobuf import text_format
@@ -106,3 +108,14 @@ def test_a_batch_of_no_rows_has_no_room_for_others(max_batch_size: int) -> None:
 def test_a_model_that_does_not_batch_may_be_sent_no_rows() -> None:
     admitted = signature("data_type: TYPE_FP32 dims: [ -1, 2 ]", 0).admit(request((0, 2), b""))
     assert (admitted.rows, admitted.empty) == (1, False)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_texts_count_with_what_they_take_in_memory(as_json: bool) -> None:
+    texts = [b"x" * 100_000, b"", b"y" * 50_000]
+    data = b"".join(struct.pack("<I", len(text)) + text for text in texts)
+    asked = request((1, 3), data, "BYTES")
+    if as_json:
+        asked = InferRequest(inputs=[InferInput("x", "BYTES", (1, 3), np.array(texts, object))])
+    admitted = signature("data_type: TYPE_STRING dims: [ -1 ]").admit(asked)
+    assert 150_000 < admitted.byte_size < 151_000

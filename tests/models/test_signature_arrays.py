@@ -7,6 +7,7 @@ from google.protobuf import text_format
 from despina.config.proto import ModelConfig
 from despina.errors import InvalidArgument
 from despina.models.signature import Signature
+from despina.protocol.bytes_tensor import held_bytes
 
 SIGNATURE = Signature(
     text_format.Parse(
@@ -31,7 +32,7 @@ def test_arrays_are_taken_as_they_are() -> None:
     admitted = SIGNATURE.admit_arrays(FITTING)
     assert admitted.rows == 3
     assert admitted.inputs["x"].shape == (3, 2, 1)
-    assert admitted.byte_size == sum(array.nbytes for array in FITTING.values())
+    assert admitted.byte_size == sum(map(held_bytes, FITTING.values()))
     assert admitted.shape_key is not None
     for name, array in FITTING.items():
         assert np.shares_memory(admitted.inputs[name], array)
@@ -75,3 +76,10 @@ def test_a_single_row_may_come_with_a_batch_dimension_that_the_model_has_not() -
     admitted = Signature(text_format.Parse(text, ModelConfig())).admit_arrays({"x": vector[np.newaxis], "s": scalar})
     assert admitted.rows == 1
     assert {name: array.shape for name, array in admitted.inputs.items()} == {"x": (2,), "s": ()}
+
+
+def test_texts_count_with_what_they_take_in_memory() -> None:
+    config = ModelConfig()
+    text_format.Parse('name: "t" input { name: "x" data_type: TYPE_STRING dims: [ 2 ] }', config)
+    admitted = Signature(config).admit_arrays({"x": np.array([b"x" * 100_000, b"y" * 50_000], object)})
+    assert 150_000 < admitted.byte_size < 151_000

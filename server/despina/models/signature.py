@@ -44,8 +44,8 @@ def _name_list(names: Iterable[str]) -> str:
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """A request that fits the model: arrays in the shapes the backend takes, rows (1 when the model does not batch),
-    and the key that keeps different shapes out of one batch. One that is `empty`, a batch of no rows, has as many as a
-    full batch, so that it shares none."""
+    the key that keeps different shapes out of one batch, and what the arrays take in memory. One that is `empty`, a
+    batch of no rows, has as many as a full batch, so that it shares none."""
 
     inputs: dict[str, Array]
     rows: int
@@ -84,7 +84,7 @@ class Signature:
         for item in reversed(request.inputs):
             array = self._array(item, request, rows)
             arrays[item.name] = array
-            byte_size += array.nbytes
+            byte_size += bytes_tensor.held_bytes(array)
         in_order = dict(reversed(arrays.items()))
         return self._admitted(in_order, rows, byte_size)
 
@@ -99,7 +99,7 @@ class Signature:
         self._check_names(request)
         rows = self._rows(request)
         arrays = {item.name: fitted[item.name].reshape(self._full_shape(item, request, rows)) for item in described}
-        byte_size = sum([array.nbytes for array in arrays.values()])
+        byte_size = sum(map(bytes_tensor.held_bytes, arrays.values()))
         return self._admitted(arrays, rows, byte_size)
 
     def _admitted(self, arrays: dict[str, Array], rows: int, byte_size: int) -> Admitted:

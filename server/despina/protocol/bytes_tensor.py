@@ -1,6 +1,7 @@
 """BYTES tensors on the wire: a 4-byte little-endian length before every element (protocol §2.11)."""
 
 import struct
+import sys
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from despina.errors import InvalidArgument
 from despina.protocol.messages import Array
 
 _LENGTH = struct.Struct("<I")
+_ELEMENT_BYTES = sys.getsizeof(b"")
 
 
 def decode(data: memoryview, count: int, name: str, model: str, label: str) -> Array:
@@ -66,3 +68,10 @@ def encode(array: Array) -> bytes:
         pieces.append(_LENGTH.pack(len(element)))
         pieces.append(element)
     return b"".join(pieces)
+
+
+def held_bytes(array: Array) -> int:
+    """What a tensor of any datatype takes in memory, with its texts if it has any."""
+    if not array.dtype.hasobject:
+        return array.nbytes
+    return array.nbytes + array.size * _ELEMENT_BYTES + sum(map(len, array.ravel().tolist()))

@@ -17,6 +17,7 @@ from despina.http.workers.layout import GroupLayouts, Layout, LayoutKey, layout_
 from despina.http.workers.messages import Frame, FrameReader, frame
 from despina.http.workers.patience import Patience
 from despina.http.workers.request_kind import RequestKind, decode_kind
+from despina.protocol.bytes_tensor import held_bytes
 from despina.protocol.json import dumps, loads
 from despina.scheduling.pending import Array, Pending
 
@@ -158,7 +159,7 @@ class OwnerChannel(asyncio.Protocol):
             model.name,
             None if kind.latest else model.version,
             model.signature.shape_key(inputs),
-            sum([array.nbytes for array in inputs.values()]) // sent.requests,
+            sum(map(held_bytes, inputs.values())) // sent.requests,
         )
         return remember(self._kinds, sent.body, known), inputs
 
