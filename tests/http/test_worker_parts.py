@@ -604,6 +604,40 @@ def test_a_group_is_given_up_when_all_of_its_clients_have_gone() -> None:
     with_pair(scenario, group_rows=4)
 
 
+def test_clients_that_hang_up_at_once_are_looked_for_once() -> None:
+    looked_at = 0
+
+    class Counted(tuple[Pending, ...]):
+        def __iter__(self) -> Iterator[Pending]:
+            nonlocal looked_at
+            looked_at += 1
+            return super().__iter__()
+
+        def __contains__(self, pending: object) -> bool:
+            nonlocal looked_at
+            looked_at += 1
+            return super().__contains__(pending)
+
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        remote = await pair.model()
+        for _ in range(10):
+            for _ in range(4):
+                pair.submit(remote, [1, 2])
+            await pair.turn()
+        groups = pair.front._under_way
+        for number, sent in groups.items():
+            groups[number] = replace(sent, requests=Counted(sent.requests))
+        gone = [pending for number, sent in groups.items() if number % 2 for pending in sent.requests]
+        before = looked_at
+        for pending in gone:
+            remote.request_gone(pending)
+        await pair.turn()
+        assert model.gone == model.scheduled[1::2]
+        assert looked_at - before <= 2 * len(groups)
+
+    with_pair(scenario, group_rows=4)
+
+
 def test_a_group_for_what_the_model_was_goes_elsewhere() -> None:
     async def scenario(pair: Pair, model: FakeModel) -> None:
         remote = await pair.model()
@@ -642,10 +676,9 @@ def test_texts_and_large_bodies_go_alone(datatype: str, elements: int) -> None:
         remote = await pair.model()
         name = model.signature.inputs["IN"].datatype.name
         request = InferRequest(inputs=[InferInput("IN", name, (1, elements), memoryview(bytes(4 * elements)))])
-        for _ in range(2):
-            remote.submit(request, pair.answered.append)
+        sent = [remote.submit(request, pair.answered.append) for _ in range(2)]
         await pair.turn()
-        assert [each.count for each in model.scheduled] == [1, 1]
+        assert [(each.count, each.byte_size) for each in model.scheduled] == [(1, each.byte_size) for each in sent]
 
     with_pair(scenario, group_rows=4)
 

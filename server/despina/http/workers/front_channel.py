@@ -51,6 +51,7 @@ class FrontChannel(asyncio.Protocol):
         self._reader = FrameReader()
         self._numbers = itertools.count()
         self._under_way: dict[int, _Sent] = {}
+        self._gone: set[Pending] = set()
         self._layouts: dict[bytes, Layout] = {}
         self._models: dict[tuple[str, int | None], RemoteModel] = {}
         self._asked: set[tuple[str, int | None]] = set()
@@ -165,11 +166,16 @@ class FrontChannel(asyncio.Protocol):
         """The owner hears of it when nobody of the group is left. It still answers, and the slot is in use until
         then."""
         pending.cancel()
+        # Clients often go by the hundreds in one moment, and each group need be looked at only once for all of them.
+        if not self._gone:
+            asyncio.get_running_loop().call_soon(self._give_up)
+        self._gone.add(pending)
+
+    def _give_up(self) -> None:
+        gone, self._gone = self._gone, set()
         for number, sent in self._under_way.items():
-            if pending in sent.requests:
-                if all(each.cancelled for each in sent.requests):
-                    self._write(messages.CANCEL, number)
-                return
+            if not gone.isdisjoint(sent.requests) and all(each.cancelled for each in sent.requests):
+                self._write(messages.CANCEL, number)
 
     def _finished(self, answer: Frame) -> _Sent:
         sent = self._under_way.pop(answer.number)
