@@ -37,6 +37,7 @@ from despina.models.startup_table import startup_table
 from despina.protocol.decode import Limits
 from despina.protocol.messages import SharedMemory
 from despina.repository.bare import as_repositories
+from despina.repository.temporary import remove_abandoned
 from despina.scheduling.clock import LoopClock
 from despina.scheduling.outbox import Outbox
 from despina.scheduling.rate_limiter import RateLimiter, Resource
@@ -164,6 +165,7 @@ async def serve(settings: Settings) -> int:
         loop.add_signal_handler(number, stop.set)
     try:
         with ExitStack() as opened:
+            remove_abandoned()
             settings = served_settings(settings, opened)
             server = Server(settings, LoopClock(loop))
             server.logging.apply()

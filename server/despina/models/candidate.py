@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from despina.config.proto import ModelConfig, copy_of
 from despina.models.graph import steps_of
 from despina.repository.stamp import Stamp, compare
+from despina.repository.temporary import TemporaryDirectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Candidate:
     versions: tuple[int, ...]
     stamp: Stamp
     overridden: bool = False
-    temporary: TemporaryDirectory[str] | None = None
+    temporary: TemporaryDirectory | None = None
     written: ModelConfig = field(default_factory=ModelConfig)
 
     @property

@@ -1,6 +1,5 @@
 """Where models come from: the repositories' directories, or the files of a load request. Everything here blocks."""
 
-import tempfile
 from collections.abc import Mapping
 from os.path import isdir
 from pathlib import Path
@@ -13,6 +12,7 @@ from despina.models.candidate import Candidate
 from despina.models.override import Override, write_files
 from despina.repository.scan import ModelDirectories, scan
 from despina.repository.stamp import Stamp, take_stamp
+from despina.repository.temporary import TemporaryDirectory
 from despina.repository.versions import select_versions, version_directories
 from despina.settings import Settings
 
@@ -58,9 +58,9 @@ class Source:
     def _from_files(self, name: str, override: Override, files: Mapping[str, bytes]) -> Candidate:
         if override.config is None:
             raise InvalidArgument("Load parameter 'config' must be specified for model file override")
-        temporary = tempfile.TemporaryDirectory(prefix="despina-model-")
+        temporary = TemporaryDirectory("model")
         try:
-            directory = Path(temporary.name)
+            directory = temporary.path
             write_files(directory, files)
             written = self._written(directory, override.config)
             config = self._config(written, name, directory)

@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from tempfile import TemporaryDirectory
 from typing import Generic
 
 from despina.memory import give_back_memory
@@ -18,6 +17,7 @@ from despina.models.loader import LoadedVersion
 from despina.models.loading import Load, LoadFailed, discard, load_versions
 from despina.models.serving import ServingTable
 from despina.models.states import UNLOADED, M, ModelState, VersionState, reason_of
+from despina.repository.temporary import TemporaryDirectory
 
 _log = logging.getLogger("despina.models")
 
@@ -92,7 +92,7 @@ class Transitions(Generic[M]):
         return self._retire(state, state.ready(), temporary)
 
     def _retire(
-        self, state: ModelState[M], leaving: Sequence[VersionState[M]], temporary: TemporaryDirectory[str] | None
+        self, state: ModelState[M], leaving: Sequence[VersionState[M]], temporary: TemporaryDirectory | None
     ) -> asyncio.Task[None]:
         for entry in leaving:
             entry.state = "UNLOADING"
@@ -102,7 +102,7 @@ class Transitions(Generic[M]):
         task.add_done_callback(self._retiring.discard)
         return task
 
-    async def _free(self, leaving: Sequence[VersionState[M]], temporary: TemporaryDirectory[str] | None) -> None:
+    async def _free(self, leaving: Sequence[VersionState[M]], temporary: TemporaryDirectory | None) -> None:
         if not leaving and temporary is None:
             return
         await asyncio.gather(*(self._free_version(entry) for entry in leaving))

@@ -8,13 +8,13 @@ Each is given the shape of a repository in a temporary directory, by links to wh
 and loaded like any other; external data beside a model file is found.
 """
 
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from despina.repository.files import DEFAULT_FILENAME
+from despina.repository.temporary import TemporaryDirectory
 from despina.repository.versions import version_of
 
 _CONFIG = "config.pbtxt"
@@ -87,9 +87,9 @@ def as_repositories(paths: Iterable[Path], name: str | None = None) -> Iterator[
 
 @contextmanager
 def _repository_of(bare: BareModel) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="despina-repository-") as temporary:
-        repository = Path(temporary)
-        directory = repository / bare.name
+    temporary = TemporaryDirectory("repository")
+    try:
+        directory = temporary.path / bare.name
         if bare.directory is not None:
             directory.symlink_to(bare.directory, target_is_directory=True)
         else:
@@ -99,4 +99,6 @@ def _repository_of(bare: BareModel) -> Iterator[Path]:
                 (directory / entry).symlink_to(target)
             if bare.config:
                 (directory / _CONFIG).write_text(bare.config)
-        yield repository
+        yield temporary.path
+    finally:
+        temporary.cleanup()

@@ -1,0 +1,67 @@
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from despina.errors import Internal
+from despina.repository.temporary import TemporaryDirectory, remove_abandoned
+
+KILLED = """
+import os, signal
+from despina.repository.temporary import TemporaryDirectory
+temporary = TemporaryDirectory("model")
+(temporary.path / "model.onnx").write_bytes(b"onnx")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary directories are made."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return tmp_path
+
+
+def test_it_is_empty_and_gone_afterwards(directory: Path) -> None:
+    temporary = TemporaryDirectory("model")
+    assert list(temporary.path.iterdir()) == []
+    assert temporary.path.is_relative_to(directory)
+    temporary.cleanup()
+    temporary.cleanup()
+    assert list(directory.iterdir()) == []
+
+
+def test_that_of_a_killed_process_is_removed_and_no_other(directory: Path) -> None:
+    assert subprocess.run([sys.executable, "-c", KILLED], check=False).returncode == -signal.SIGKILL
+    assert len(list(directory.iterdir())) == 1
+    mine = TemporaryDirectory("model")
+    for name in ("despina-model-my_model", "other"):
+        (directory / name).mkdir()
+    (directory / "despina-file").write_bytes(b"")
+    remove_abandoned()
+    left = {path.name for path in directory.iterdir()}
+    assert left == {mine.path.parent.name, "despina-model-my_model", "other", "despina-file"}
+    mine.cleanup()
+
+
+def test_what_links_lead_to_is_not_removed(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    model = tmp_path_factory.mktemp("models")
+    subprocess.run([sys.executable, "-c", KILLED], check=False)
+    (abandoned,) = directory.iterdir()
+    (abandoned / "model" / "link").symlink_to(model)
+    (directory / "despina-link").symlink_to(model)
+    remove_abandoned()
+    assert os.listdir(directory) == ["despina-link"]
+    assert model.is_dir()
+
+
+def test_no_place_for_one_is_said(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(directory / "missing"))
+    with pytest.raises(Internal, match="failed to make a temporary directory: No such file or directory. Have TMPDIR"):
+        TemporaryDirectory("model")
+    remove_abandoned()
