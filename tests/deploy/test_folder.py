@@ -1,8 +1,13 @@
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from despina.deploy.folder import ServiceFolder
+from despina.deploy.folder import ServiceFolder, remove_remains
+from despina.deploy.gate.keys import Keys
 from despina.errors import NotFound
 
 
@@ -33,3 +38,39 @@ def test_lock_of_a_removed_service_is_nobodys(tmp_path: Path) -> None:
 def test_spec_of_a_service_that_is_gone_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="No service with name svc found: it was deleted meanwhile"):
         ServiceFolder(tmp_path / "svc").read_spec()
+
+
+def test_the_remains_of_an_interrupted_removal_go_with_the_next(tmp_path: Path) -> None:
+    folder = ServiceFolder(tmp_path / "svc")
+    folder.path.mkdir()
+    folder.write_keys(Keys("first", "second"))
+    program = """
+import os, shutil, signal, sys
+from pathlib import Path
+from despina.deploy.folder import ServiceFolder
+shutil.rmtree = lambda path: os.kill(os.getpid(), signal.SIGKILL)
+ServiceFolder(Path(sys.argv[1])).remove()
+"""
+    killed = subprocess.run([sys.executable, "-c", program, str(folder.path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert list(tmp_path.glob(".svc.*/svc/keys.json"))
+    for other in ("other/x", ".git/objects", ".svc.backup/data"):
+        (tmp_path / other).mkdir(parents=True)
+    remove_remains(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".git", ".svc.backup", "other"]
+
+
+def test_what_somebody_is_removing_is_left_to_him(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = ServiceFolder(tmp_path / "svc")
+    folder.path.mkdir()
+    remove = shutil.rmtree
+
+    def look_before(path: Path) -> None:
+        monkeypatch.setattr(shutil, "rmtree", remove)
+        remove_remains(tmp_path)
+        assert (path / "svc").is_dir()
+        remove(path)
+
+    monkeypatch.setattr(shutil, "rmtree", look_before)
+    folder.remove()
+    assert list(tmp_path.iterdir()) == []

@@ -18,4 +18,4 @@ def fill_standard_streams() -> None:
         except OSError:
             # The lowest number that is free is given, and that is this one.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-            setattr(sys, name, open(number, mode, closefd=False))
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))

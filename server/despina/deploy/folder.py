@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -99,8 +99,9 @@ class ServiceFolder:
         """Removes it under the lock of its operations. The name is free before the first file goes: whoever takes it
         gets a folder and a lock of his own."""
         gone = Path(tempfile.mkdtemp(dir=self.path.parent, prefix=f".{self.name}."))
-        os.rename(self.path, gone / self.name)
-        shutil.rmtree(gone)
+        with _locked(gone):
+            os.rename(self.path, gone / self.name)
+            shutil.rmtree(gone)
 
     def rotate_log(self, largest_bytes: int = LARGEST_LOG_BYTES) -> bool:
         """Moves the content of a log that has grown too large to `service.log.1`; says whether it did.
@@ -123,6 +124,26 @@ class ServiceFolder:
             # Lines are rarely longer than 1 kB; a log may have grown for months.
             file.seek(max(offset, end - lines * 1024))
             return file.read().decode(errors="replace").splitlines()[-lines:]
+
+
+def remove_remains(services: Path) -> None:
+    """Removes what is left of services whose removal was interrupted: there may be keys in it."""
+    for service in services.glob(".*/*/"):
+        gone = service.parent
+        if gone.name.startswith(f".{service.name}."):
+            # Whoever removes it right now has it locked.
+            with suppress(OSError), _locked(gone, fcntl.LOCK_NB):
+                shutil.rmtree(gone)
+
+
+@contextmanager
+def _locked(directory: Path, how: int = 0) -> Iterator[None]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | how)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _deleting(name: str) -> AlreadyExists:

@@ -9,7 +9,7 @@ from pathlib import Path
 from despina.deploy.deploy_request import DeployRequest, in_its_place, make_spec
 from despina.deploy.deployment_config import DeploymentConfig
 from despina.deploy.environment import missing_packages
-from despina.deploy.folder import ServiceFolder
+from despina.deploy.folder import ServiceFolder, remove_remains
 from despina.deploy.gate.keys import Keys, make_keys, regenerate
 from despina.deploy.home import FOLDER, Home
 from despina.deploy.kubernetes.cluster import Cluster
@@ -43,6 +43,7 @@ class Services:
             AlreadyExists: the name is taken and `overwrite` is false, or an operation is under way.
         """
         check_service_name(request.name)
+        remove_remains(self._home.services)
         self._check_source(request)
         request = in_its_place(request)
         folder = self._folder(request.name)
@@ -196,6 +197,7 @@ class Services:
 
     def delete(self, name: str) -> None:
         """Ends everything and removes the folder; returns when ports and disk are free."""
+        remove_remains(self._home.services)
         folder = self._existing(name)
         with folder.operation():
             self._place_of(folder).delete()
