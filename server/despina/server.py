@@ -25,6 +25,7 @@ from despina.errors import DespinaError, InvalidArgument, Unavailable
 from despina.http.forwarding import HeaderForwarding
 from despina.http.listener import Listener, bind, http_listener, metrics_listener
 from despina.http.metrics import measured, open_metrics
+from despina.http.open_files import allow_many
 from despina.http.templates import Templates
 from despina.http.tls import check_tls
 from despina.memory import keep_freed_memory
@@ -154,6 +155,7 @@ def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit status."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     keep_freed_memory()
+    allow_many()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve(settings))
 

@@ -302,6 +302,34 @@ def test_a_request_and_its_response_are_passed_on() -> None:
     assert not hung_up
 
 
+def test_a_request_that_the_owner_cannot_take_is_refused() -> None:
+    async def run() -> list[Any]:
+        near, far = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        got: list[Any] = []
+
+        async def receive() -> dict[str, Any]:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        async def send(message: Any) -> None:
+            got.append(message)
+
+        scope = {"type": "http", "method": "GET", "raw_path": b"/", "query_string": b"", "headers": []}
+        with near, far:
+            asked = asyncio.ensure_future(Relay(Door(near))(scope, receive, send))
+            await asyncio.sleep(0)
+            far.recv(1)  # as when there is no descriptor left for what comes with it
+            await asked
+            await asyncio.sleep(0)
+        await Relay(Door(near))(scope, receive, send)
+        return got
+
+    started, body, started_next, body_next = asyncio.run(run())
+    assert (started["status"], started_next["status"]) == (503, 503)
+    assert b"the server cannot take the request now: the owner hung up. Try again later." in body["body"]
+    assert b"the server cannot take the request now: Bad file descriptor." in body_next["body"]
+
+
 def test_the_owner_is_hung_up_on_when_the_client_hangs_up() -> None:
     got, _, hung_up = asyncio.run(relayed([BODY, {"type": "http.disconnect"}], []))
     assert not got

@@ -27,6 +27,7 @@ from despina.http.body_budget import BodyBudget
 from despina.http.collecting_connection import CollectingConnection
 from despina.http.compression import IN_THREAD_SIZE
 from despina.http.infer import InferExchange, InferReply, compressed, error_reply
+from despina.http.open_files import OpenFiles
 from despina.http.reply_head import reply_head
 from despina.http.request_head import HEAD_END, InferHead, RequestHeads, SplitHead
 from despina.scheduling.outbox import Outbox
@@ -64,6 +65,7 @@ class Lane:
     heads: RequestHeads
     budget: BodyBudget | None = None
     outbox: Outbox = field(default_factory=Outbox)
+    open_files: OpenFiles = field(default_factory=OpenFiles)
 
 
 class InferLane(CollectingConnection):
@@ -229,6 +231,10 @@ class InferLane(CollectingConnection):
         self._send(error_reply(error))
 
     # ---------------------------------------------------------------------------------------------- the connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._lane.open_files.connected(transport)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, and hang up."""

@@ -6,14 +6,20 @@ Both are passed on piece by piece, so a stream stays a stream, and a client that
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections import deque
 from typing import TYPE_CHECKING
 
 import httptools
 
+from despina.errors import Unavailable
+from despina.http.app import error_response
+
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
+
+_log = logging.getLogger(__name__)
 
 MAX_IDLE = 64
 _PIECE = 256 * 1024
@@ -37,8 +43,12 @@ class Door:
                 return connection
             connection.writer.close()
         mine, theirs = socket.socketpair()
-        with theirs:
-            socket.send_fds(self._sock, [b"\0"], [theirs.fileno()])
+        try:
+            with theirs:
+                socket.send_fds(self._sock, [b"\0"], [theirs.fileno()])
+        except OSError:
+            mine.close()
+            raise
         return Connection(*await asyncio.open_unix_connection(sock=mine, limit=_PIECE))
 
     def give(self, connection: Connection, reusable: bool) -> None:
@@ -69,6 +79,25 @@ class Relay:
         self._door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def pass_on(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._relay(scope, receive, pass_on)
+        except OSError as error:
+            if begun:
+                raise
+            _log.error("a request could not be passed on to the process with the models: %s", error)
+            refusal = Unavailable(
+                f"the server cannot take the request now: {error.strerror or error}. Try again later."
+            )
+            await error_response(refusal)(scope, receive, send)
+
+    async def _relay(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = await self._door.take()
         request = Request(scope, receive, connection.writer)
         sending = asyncio.ensure_future(request.send())

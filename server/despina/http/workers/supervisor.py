@@ -135,6 +135,8 @@ class WorkerListener(Listener):
     def _let_in(self, door: socket.socket) -> None:
         """Serve the connection that a front end passes."""
         data, descriptors, _, _ = socket.recv_fds(door, 1, 1)
+        if data and not descriptors:
+            _log.error("a request could not be taken from an HTTP front end: too many open files")
         for descriptor in descriptors:
             self._application.adopt(socket.socket(fileno=descriptor))
         if not data:
