@@ -1,10 +1,14 @@
 """Starting a server in this process, as far as it gets."""
 
 import asyncio
+import signal
+import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from serving import free_port
 
 from despina.server import serve, served_settings
 from despina.settings import Settings
@@ -28,3 +32,30 @@ def test_a_name_is_for_a_model_that_is_not_in_a_repository(path: Path, left: str
         assert settings.kserve is (left is None)
         if left is None:
             assert [each.name for each in settings.model_repository[0].iterdir()] == ["mine"]
+
+
+SLOW_TO_LOAD = """
+backend: "identity"
+max_batch_size: 8
+input [ { name: "IN" data_type: TYPE_FP32 dims: [ 1 ] } ]
+output [ { name: "OUT" data_type: TYPE_FP32 dims: [ 1 ] } ]
+parameters { key: "execute_delay_ms" value { string_value: "60000" } }
+model_warmup [ { name: "w" batch_size: 1 inputs { key: "IN" value { data_type: TYPE_FP32 dims: 1 zero_data: true } } } ]
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_that_is_to_stop_does_not_load_its_models_to_the_end(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "slow" / "1").mkdir(parents=True)
+    (tmp_path / "slow" / "config.pbtxt").write_text(SLOW_TO_LOAD)
+    words = [f"--model-repository={tmp_path}", f"--http-port={free_port()}", "--http-address=127.0.0.1"]
+    command = [sys.executable, "-m", "despina", "serve", *words, "--allow-metrics=false"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        try:
+            next(line for line in process.stdout if b"'slow'" in line)
+            process.send_signal(number)
+            assert process.wait(30) == 0
+            assert b"Exiting before all models are loaded." in process.stdout.read()
+        finally:
+            process.kill()

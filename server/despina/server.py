@@ -13,10 +13,11 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Coroutine, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from threading import Semaphore
+from typing import Any, NoReturn
 
 import uvloop
 
@@ -175,7 +176,9 @@ async def serve(settings: Settings) -> int:
             if settings.model_name is not None:
                 _log.warning("--model-name has no effect: it names a model file, and the repositories are none")
             bound = bind_ports(settings, opened)
-            await load_models(server)
+            if await comes_first(stop, load_models(server)):
+                opened.close()
+                leave(0)
             listeners = await open_ports(server, bound)
             await stop.wait()
             return await shut_down(server, listeners)
@@ -187,6 +190,29 @@ async def serve(settings: Settings) -> int:
             raise
         sys.stderr.write(f"error: {error.filename}: {error.strerror}\n")
         return 1
+
+
+async def comes_first(stop: asyncio.Event, loading: Coroutine[Any, Any, None]) -> bool:
+    """Whether the server is to stop before its models are loaded. Nothing has been accepted by then, and loading may
+    take many minutes. Raises what `loading` raises."""
+    stopping = asyncio.create_task(stop.wait())
+    loaded = asyncio.create_task(loading)
+    await asyncio.wait((stopping, loaded), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if loaded.done():
+        await loaded
+        return False
+    _log.info("Exiting before all models are loaded.")
+    return True
+
+
+def leave(status: int) -> NoReturn:
+    """End the process. A thread inside ONNX Runtime cannot be ended, and an orderly exit of the interpreter would wait
+    for it."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(status)
 
 
 def served_settings(settings: Settings, opened: ExitStack) -> Settings:
@@ -268,7 +294,5 @@ async def shut_down(server: Server, listeners: Sequence[Listener]) -> int:
     server.trace.close()
     if not done:
         _log.error("Exit timeout expired. Exiting immediately.")
-        sys.stderr.flush()
-        # A thread inside ONNX Runtime cannot be ended, and an orderly exit of the interpreter would wait for it.
-        os._exit(1)
+        leave(1)
     return 0
