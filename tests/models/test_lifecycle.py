@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import gc
 import json
 import os
@@ -8,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from despina.errors import Internal, InvalidArgument, NotFound, Unavailable
+from despina.errors import DespinaError, Internal, InvalidArgument, NotFound, Unavailable
 from despina.models.lifecycle import Models
 from despina.models.loader import LoadedVersion
+from despina.models.source import Source
 from despina.settings import Settings
 
 POLICY_ALL = "version_policy { all { } }"
@@ -411,6 +413,21 @@ def test_names_that_cannot_be_loaded(tmp_path, name, kind, text):
         await models.unload(name, True)
 
     asyncio.run(run())
+
+
+def test_a_directory_that_may_not_be_read_is_a_failed_poll(tmp_path, monkeypatch, caplog):
+    async def run():
+        models = Bench(tmp_path).models
+        await models.start()
+        with pytest.raises(DespinaError, match="failed to load 'm', failed to poll from model repository"):
+            await models.load("m", {})
+
+    def candidate(self, name, override):
+        raise PermissionError(errno.EACCES, "Permission denied", "m/1")
+
+    monkeypatch.setattr(Source, "candidate", candidate)
+    asyncio.run(run())
+    assert caplog.messages == ["Poll failed for model directory 'm': m/1: Permission denied"]
 
 
 def test_changes_of_one_model_wait_for_each_other_and_of_two_do_not(tmp_path):

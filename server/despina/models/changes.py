@@ -84,9 +84,11 @@ class Changes(Generic[M]):
     async def _poll_model(self, name: str, override: Override | None) -> Candidate:
         try:
             return await asyncio.to_thread(self._source.candidate, name, override)
-        except DespinaError as error:
-            _log.error("Poll failed for model directory '%s': %s", name, error.message)
-            raise NotInRepository(name, error.message) from None
+        except (DespinaError, OSError) as error:
+            # An OSError is about a directory that may not be entered, or goes while it is read.
+            reason = error.message if isinstance(error, DespinaError) else f"{error.filename}: {error.strerror}"
+            _log.error("Poll failed for model directory '%s': %s", name, reason)
+            raise NotInRepository(name, reason) from None
 
     async def _replace(self, candidate: Candidate, round_: Round, explicit: bool) -> None:
         name = candidate.name
