@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from serving import serving
 
+from despina.http.application_connection import MAX_HEAD
+
 REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
 HEAD = b"POST /v2/models/identity_fp32/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
 BODY = b'{"inputs":[{"name":"INPUT0","datatype":"FP32","shape":[1,1],"data":[7]}]}'
@@ -71,3 +73,32 @@ def test_a_body_is_chunked_or_has_a_length(port: int, encoding: str) -> None:
 def test_chunked_is_chunked_in_any_spelling(port: int) -> None:
     request = HEAD.replace(b"chunked", b" Chunked ") + b"Connection: close\r\n\r\n" + chunked(BODY, 10)
     assert exchange(port, request).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("beginning", "endless", "counted"),
+    [
+        (b"GET /v2 HTTP/1.1\r\nHost: x\r\nX: ", b"x" * 1000, True),
+        (b"GET /v2 HTTP/1.1\r\n", b"X: %b\r\n" % (b"x" * 1000), True),
+        (HEAD + b"\r\n0\r\n", b"X: %b\r\n" % (b"x" * 1000), False),
+    ],
+    ids=["line", "lines", "trailer"],
+)
+def test_what_does_not_end_is_refused(port: int, beginning: bytes, endless: bytes, counted: bool) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
+        sock.sendall(beginning)
+        # When this is answered, the beginning has been read.
+        assert exchange(port, b"GET /v2/health/live HTTP/1.1\r\nConnection: close\r\n\r\n")
+        # No byte more than it takes: with unread ones the answer might be lost.
+        size = MAX_HEAD + 1 - (len(beginning) if counted else 0)
+        sock.sendall((endless * (1 + MAX_HEAD // len(endless)))[:size])
+        answer = b""
+        while piece := sock.recv(1 << 16):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"Request head exceeds maximum of 262144 bytes. Send fewer or shorter headers." in answer
+
+
+def test_a_head_may_be_long(port: int) -> None:
+    head = b"GET /v2/health/live HTTP/1.1\r\nConnection: close\r\nX: %b\r\n\r\n" % (b"x" * (MAX_HEAD // 2))
+    assert exchange(port, head).startswith(b"HTTP/1.1 200 ")

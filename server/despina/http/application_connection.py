@@ -9,6 +9,9 @@ A request that announces its length twice, by Content-Length and as chunked, cou
 connection may be the rest of a body in the eyes of a proxy, so the connection closes then (RFC 9112 §6.1).
 
 A body may be chunked and nothing else: of one that was encoded differently nobody could tell where it ends.
+
+What a client may have kept here is bounded, too: heads have a limit, and so do trailers and whatever else has no end
+yet.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
 
 MAX_CHUNKS = 1 << 16
+
+MAX_HEAD = 256 * 1024
+"""Bytes of a head. The parser puts together all that comes of one."""
 
 
 class Refused(Exception):
@@ -44,10 +50,18 @@ class ApplicationConnection(HttpToolsProtocol):
         parser: Any = self.parser
         parser.set_dangerous_leniencies(lenient_data_after_close=True, lenient_chunked_length=True)
         self._chunks = 0
+        self._unfinished = 0
         self._refusal = ""
         self._in_application = False
         self._message_open = False
         self._cycle_under_way: RequestResponseCycle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        self._unfinished += len(data)
+        super().data_received(data)
+        if self._unfinished > MAX_HEAD and not self.transport.is_closing():
+            self._refusal = f"Request head exceeds maximum of {MAX_HEAD} bytes. Send fewer or shorter headers."
+            self.send_400_response(self._refusal)
 
     def on_message_begin(self) -> None:
         self._chunks = 0
@@ -56,6 +70,7 @@ class ApplicationConnection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        self._unfinished = 0
         encodings = [value for name, value in self.headers if name == b"transfer-encoding"]
         if encodings and b",".join(encodings).strip().lower() != b"chunked":
             encoding = b", ".join(encodings).decode("latin-1")
@@ -66,6 +81,7 @@ class ApplicationConnection(HttpToolsProtocol):
 
     def on_chunk_header(self) -> None:
         """The empty chunk at the end of a body is announced too."""
+        self._unfinished = 0
         self._chunks += 1
         if self._chunks > MAX_CHUNKS + 1:
             self._refuse(
@@ -73,7 +89,12 @@ class ApplicationConnection(HttpToolsProtocol):
                 "chunks."
             )
 
+    def on_body(self, body: bytes) -> None:
+        self._unfinished = 0
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
+        self._unfinished = 0
         super().on_message_complete()
         self._message_open = False
         self._leave_application()

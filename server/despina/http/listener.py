@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from despina.errors import Unavailable
 from despina.http.app import make_app
+from despina.http.application_connection import ApplicationConnection
 from despina.http.auth import ApiKeys, KeyGate
 from despina.http.body_budget import body_budget
 from despina.http.body_gate import BodyGate
@@ -141,7 +142,8 @@ def lane_rules(settings: Settings) -> LaneRules:
 
 def metrics_listener(server: Server, sock: socket.socket) -> Listener:
     """The metrics port."""
-    return Listener(sock, uvicorn_config(metrics_app(server.metrics), server.settings, "httptools"), "Metrics")
+    config = uvicorn_config(metrics_app(server.metrics), server.settings, ApplicationConnection)
+    return Listener(sock, config, "Metrics")
 
 
 def uvicorn_config(app: ASGIApp, settings: Settings, protocol: Any, tls: TlsOptions | None = None) -> uvicorn.Config:
