@@ -102,3 +102,22 @@ def test_what_does_not_end_is_refused(port: int, beginning: bytes, endless: byte
 def test_a_head_may_be_long(port: int) -> None:
     head = b"GET /v2/health/live HTTP/1.1\r\nConnection: close\r\nX: %b\r\n\r\n" % (b"x" * (MAX_HEAD // 2))
     assert exchange(port, head).startswith(b"HTTP/1.1 200 ")
+
+
+def test_pipelined_requests_of_a_client_that_reads_no_answer_are_not_read_either(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
+        sock.settimeout(2)
+        requests = b"GET /v2/models/identity_fp32/config HTTP/1.1\r\n\r\n" * 1000
+        sent = 0
+        with suppress(TimeoutError):
+            while sent < 100_000_000:
+                sent += sock.send(requests)
+    assert sent < 50_000_000
+
+
+def test_pipelined_requests_are_all_answered(port: int) -> None:
+    get = b"GET /v2/health/live HTTP/1.1\r\n\r\n"
+    post = HEAD + b"\r\n" + chunked(BODY + b" " * 200_000, 50_000)
+    last = b"GET /v2/health/live HTTP/1.1\r\nConnection: close\r\n\r\n"
+    answer = exchange(port, (get * 3000 + post) * 3 + last)
+    assert answer.count(b"HTTP/1.1 200 OK") == 3 * 3001 + 1

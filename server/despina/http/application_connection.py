@@ -10,16 +10,18 @@ connection may be the rest of a body in the eyes of a proxy, so the connection c
 
 A body may be chunked and nothing else: of one that was encoded differently nobody could tell where it ends.
 
-What a client may have kept here is bounded, too: heads have a limit, and so do trailers and whatever else has no end
-yet.
+What a client may have kept here is bounded, too. Heads have a limit, and so do trailers and whatever else has no end
+yet. Requests that come before the last one is answered wait, those of one read; further ones are not read.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -30,6 +32,19 @@ MAX_CHUNKS = 1 << 16
 
 MAX_HEAD = 256 * 1024
 """Bytes of a head. The parser puts together all that comes of one."""
+
+
+class PipelineFlow(FlowControl):
+    """Does not read while requests wait for their turn. uvicorn goes on to read with every answer, and would keep ever
+    more of them."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: deque[Any]) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        if not self._waiting:
+            super().resume_reading()
 
 
 class Refused(Exception):
@@ -55,6 +70,10 @@ class ApplicationConnection(HttpToolsProtocol):
         self._in_application = False
         self._message_open = False
         self._cycle_under_way: RequestResponseCycle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.flow = PipelineFlow(transport, self.pipeline)
 
     def data_received(self, data: bytes) -> None:
         self._unfinished += len(data)
