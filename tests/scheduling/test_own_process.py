@@ -1,5 +1,6 @@
 import logging
 from queue import SimpleQueue
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -155,6 +156,32 @@ def test_when_the_process_is_gone_its_batches_run_instead_and_its_room_is_given_
     assert stage.offer.returned.get(timeout=5)
     assert stage.offer.process.reaped.get(timeout=5)
     assert "the process of instance 'm_0' is gone; a thread runs its batches again" in caplog.messages
+
+
+def no_thread(thread: Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_without_a_thread_there_is_no_process_and_its_room_is_given_back(stage, caplog, monkeypatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Thread, "start", no_thread)
+        stage.busy()
+    assert stage.offer.returned.get(timeout=5)
+    assert caplog.messages == ["instance 'm_0': no thread to start its process: can't start new thread"]
+    stage.own.close()
+
+
+def test_without_a_thread_batches_run_instead_all_the_same_and_closing_buries_the_process(stage, monkeypatch) -> None:
+    stage.start()
+    stage.own.run(BATCH, print)
+    stage.offer.process.alive = False
+    with monkeypatch.context() as patched:
+        patched.setattr(Thread, "start", no_thread)
+        stage.clock.watched[3]()
+    assert stage.instead == [(BATCH, print)]
+    stage.own.close()
+    assert stage.offer.process.reaped.get(timeout=5)
+    assert stage.offer.returned.get(timeout=5)
 
 
 def test_closing_ends_the_process_and_gives_its_room_back(stage, caplog) -> None:

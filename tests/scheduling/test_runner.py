@@ -227,6 +227,21 @@ def test_an_instance_stays_usable_after_an_error(make_driver) -> None:
     assert driver.run().execution is not None
 
 
+def test_without_a_thread_a_batch_fails_and_the_next_one_tries_again(make_driver, monkeypatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    driver = make_driver()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        error = driver.run().error
+    assert (error.status, error.message) == (
+        503,
+        "instance 'x_0' has no thread to run on: can't start new thread. Try again later.",
+    )
+    assert driver.run().execution is not None
+
+
 def test_close_ends_the_thread_and_frees_the_instance() -> None:
     driver = Driver()
     driver.run()

@@ -77,8 +77,8 @@ class OwnProcess:
             self._counted_since_ns = now
         before = self._counted
         self._counted += 1 + run_ns // self.UNIT_NS
-        if before < self.BUSY_RUNS <= self._counted and self._offer.take():
-            self._threaded(self._start, "start")
+        if before < self.BUSY_RUNS <= self._counted and self._offer.take() and not self._threaded(self._start, "start"):
+            self._offer.give_back()
 
     def _start(self) -> None:
         try:
@@ -109,9 +109,16 @@ class OwnProcess:
             process.reap()
             self._offer.give_back()
 
-    def _threaded(self, work: Callable[[], None], what: str) -> None:
-        self._thread = Thread(target=work, name=f"despina-{what}-{self._name}", daemon=True)
-        self._thread.start()
+    def _threaded(self, work: Callable[[], None], what: str) -> bool:
+        """False where the system allows no more threads. A process that is not buried then is when this is closed."""
+        thread = Thread(target=work, name=f"despina-{what}-{self._name}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            _log.warning("instance '%s': no thread to %s its process: %s", self._name, what, error)
+            return False
+        self._thread = thread
+        return True
 
     def close(self) -> None:
         """End the process. Blocks; not on the loop's thread, and not while a batch runs."""

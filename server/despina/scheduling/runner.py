@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from threading import Thread
 from time import monotonic_ns
 
-from despina.errors import BACKEND_ERRORS, Internal
+from despina.errors import BACKEND_ERRORS, Internal, Unavailable
 from despina.scheduling.clock import Clock
 from despina.scheduling.outcome import Done, Outcome
 from despina.scheduling.own_process import OwnProcess, ProcessOffer
@@ -154,8 +154,16 @@ class InstanceRunner:
 
     def _run_on_thread(self, batch: Batch, done: Done) -> None:
         if self._thread is None:
-            self._thread = Thread(target=self._serve, name=f"despina-{self.name}", daemon=True)
-            self._thread.start()
+            thread = Thread(target=self._serve, name=f"despina-{self.name}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                # The system allows no more; the next batch tries again.
+                refusal = Unavailable(f"instance '{self.name}' has no thread to run on: {error}. Try again later.")
+                outcome = Outcome(monotonic_ns(), error=refusal)
+                self._clock.call_threadsafe(partial(done, outcome))
+                return
+            self._thread = thread
         self._work.put((batch, done))
 
     def _serve(self) -> None:
