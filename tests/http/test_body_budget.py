@@ -396,6 +396,34 @@ def test_a_body_without_room_is_read_when_there_is_some(path: str) -> None:
     assert (budget.held, budget.waiting) == (0, 0)
 
 
+def test_a_body_that_there_is_no_memory_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    budget = BodyBudget(MB, HandClock())
+
+    def no_memory(connection: InferLane, size: int) -> memoryview:
+        raise MemoryError
+
+    async def scenario() -> None:
+        async with listening(budget) as port:
+            first, waiting, last = [await Connection.open(port) for _ in range(3)]
+            first.announce(MB)
+            await until(lambda: budget.held == MB)
+            for connection in (waiting, last):
+                connection.announce(2 * MB)
+            await until(lambda: budget.waiting == 2)
+            monkeypatch.setattr(InferLane, "_room", no_memory)
+            first.send(MB)
+            assert (await first.answer())[0] == 404
+            for connection in (waiting, last):
+                text = b'{"error":"no memory for a request body of 2000000 bytes. Send less, or try again later."}'
+                assert await connection.answer() == (503, text)
+                assert await connection.is_hung_up()
+                await connection.close()
+            await first.close()
+
+    run(scenario)
+    assert (budget.held, budget.waiting) == (0, 0)
+
+
 @pytest.mark.parametrize("size", [1, 1000, SMALLEST_CLAIM - 1])
 def test_small_bodies_claim_nothing(size: int) -> None:
     budget = BodyBudget(1, HandClock())

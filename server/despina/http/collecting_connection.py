@@ -16,7 +16,7 @@ import numpy as np
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from despina.errors import DespinaError
+from despina.errors import DespinaError, Unavailable
 from despina.http.application_connection import ApplicationConnection
 from despina.http.body_budget import SMALLEST_CLAIM, BodyBudget, Claim, too_slow
 from despina.http.body_receiver import BodyReceiver
@@ -83,7 +83,14 @@ class CollectingConnection(ApplicationConnection, ABC):
 
     def _receive(self, size: int, begun: memoryview | bytearray) -> None:
         """Let a BodyReceiver have the connection, of which nothing is read at the moment."""
-        self._receiver = BodyReceiver(self, self.transport, self._room(size), begun)
+        try:
+            room = self._room(size)
+        except MemoryError:
+            self._drop_body()
+            text = f"no memory for a request body of {size} bytes. Send less, or try again later."
+            self._send_last(Unavailable(text))
+            return
+        self._receiver = BodyReceiver(self, self.transport, room, begun)
         self.transport.set_protocol(self._receiver)
         self.transport.resume_reading()
 
