@@ -60,6 +60,14 @@ def test_a_file_that_cannot_be_written_is_logged(tmp_path: Path, caplog: pytest.
     assert "failed creating trace file" in caplog.text
 
 
+def test_a_file_on_a_full_disk_is_logged_and_closed(caplog: pytest.LogCaptureFixture) -> None:
+    file = TraceFile(Path("/dev/full"))
+    with caplog.at_level(logging.ERROR):
+        file.append([group("A")])
+        file.close()
+    assert "failed creating trace file: [Errno 28] No space left on device" in caplog.messages
+
+
 def test_what_comes_after_closing_is_dropped(tmp_path: Path) -> None:
     path = tmp_path / "trace.json"
     file = TraceFile(path)

@@ -3,6 +3,7 @@
 The growing file is a complete JSON array after every write: the closing bracket is overwritten by the next trace.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,7 +31,8 @@ class TraceFile:
         """Wait until everything is written; what comes later is dropped."""
         self._thread.close()
         if self._growing is not None:
-            self._growing.close()
+            with suppress(OSError):  # where the disk is full: each write that failed has said so
+                self._growing.close()
             self._growing = None
 
     def _append(self, groups: Groups) -> None:
