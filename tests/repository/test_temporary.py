@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -47,6 +49,21 @@ def test_that_of_a_killed_process_is_removed_and_no_other(directory: Path) -> No
     left = {path.name for path in directory.iterdir()}
     assert left == {mine.path.parent.name, "despina-model-my_model", "other", "despina-file"}
     mine.cleanup()
+
+
+def test_where_files_cannot_be_locked_none_is_taken_for_abandoned(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", no_locks)
+        temporary = TemporaryDirectory("model")
+    remove_abandoned()
+    assert temporary.path.is_dir()
+    temporary.cleanup()
+    assert list(directory.iterdir()) == []
 
 
 def test_what_links_lead_to_is_not_removed(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -45,8 +45,9 @@ def _lock(directory: Path) -> BinaryIO:
     """A lock that is held until it is closed. It has its name only when it is held, so that nobody can come before."""
     unnamed = directory / f"{_LOCK}.new"
     file = unnamed.open("xb")
-    fcntl.flock(file, fcntl.LOCK_EX)
-    unnamed.rename(directory / _LOCK)
+    with suppress(OSError):  # where files cannot be locked, nothing is removed later
+        fcntl.flock(file, fcntl.LOCK_EX)
+        unnamed.rename(directory / _LOCK)
     return file
 
 
