@@ -45,19 +45,16 @@ class Answers:
     def finished(self, batch: FormedBatch, outcome: Outcome, held_ns: int = 0) -> None:
         """`held_ns` is how long the outcome was kept back: that is not the model's work and not counted as such."""
         try:
-            self._finished(batch, outcome, held_ns)
+            if outcome.execution is None:
+                assert outcome.error is not None
+                self._fail(batch, outcome.error, outcome.started_ns)
+            elif len(batch.requests) < TOGETHER:
+                self._succeed(batch, outcome.execution, outcome.started_ns, held_ns)
+            else:
+                with self._outbox.together():
+                    self._succeed(batch, outcome.execution, outcome.started_ns, held_ns)
         except Exception as error:
             fail_unanswered(batch.requests, error, self._clock.now_ns(), self._statistics)
-
-    def _finished(self, batch: FormedBatch, outcome: Outcome, held_ns: int) -> None:
-        if outcome.execution is None:
-            assert outcome.error is not None
-            self._fail(batch, outcome.error, outcome.started_ns)
-        elif len(batch.requests) < TOGETHER:
-            self._succeed(batch, outcome.execution, outcome.started_ns, held_ns)
-        else:
-            with self._outbox.together():
-                self._succeed(batch, outcome.execution, outcome.started_ns, held_ns)
 
     def _fail(self, batch: FormedBatch, error: DespinaError, started_ns: int) -> None:
         now = self._clock.now_ns()
