@@ -644,6 +644,26 @@ def test_an_ensemble_that_cannot_run_does_not_load(tmp_path, steps, text):
     asyncio.run(run())
 
 
+def test_what_was_unloaded_does_not_come_back_with_an_ensemble_that_ran_it(tmp_path):
+    async def run():
+        for name in ("a", "b", "c"):
+            put(tmp_path, name)
+        put_ensemble(tmp_path, "inner", "a", "b")
+        put_ensemble(tmp_path, "outer", "inner", "c")
+        models = Bench(tmp_path).models
+        await models.start()
+        await models.load("outer", {})
+        await models.unload("a", False)
+        for name in ("b", "c"):  # steps of the ensembles that wait for it
+            touch(tmp_path / name / "config.pbtxt", 1)
+            await models.load(name, {})
+            assert [m.name for m in models.ready_models()] == ["b", "c"]
+        await models.load("a", {})
+        assert [m.name for m in models.ready_models()] == ["a", "b", "c", "inner", "outer"]
+
+    asyncio.run(run())
+
+
 def test_an_ensemble_goes_and_comes_back_with_its_step(tmp_path):
     async def run():
         put(tmp_path, "a")

@@ -16,7 +16,7 @@ from despina.config.proto import ModelConfig
 from despina.errors import DespinaError
 from despina.models.candidate import Candidate, is_modified
 from despina.models.ensembles import CheckEnsemble, NotInRepository, NotLoaded, refuse_cycles, refuse_missing_steps
-from despina.models.graph import dependents_of, left_over
+from despina.models.graph import dependents_of, left_over, needed_by
 from despina.models.loading import LoadFailed
 from despina.models.override import Override
 from despina.models.round import Round
@@ -159,8 +159,13 @@ class Changes(Generic[M]):
             for name in {user for changed in new for user in dependents_of(changed, self._wanted_steps())}:
                 if self._states[name].ready():
                     self._drop_if_broken(name)
-                elif name not in round_.names and (error := await round_.outcome(name)):
+                elif name not in round_.names and self._may_work(name) and (error := await round_.outcome(name)):
                     _log.warning("%s", str(error).rstrip())
+
+    def _may_work(self, ensemble: str) -> bool:
+        """Whether nobody has unloaded any of what `ensemble` runs: an ensemble that comes back would bring it along."""
+        steps = self._wanted_steps()
+        return all(name in steps for name in needed_by([ensemble], steps))
 
     def _drop_if_broken(self, name: str) -> None:
         state = self._states[name]
