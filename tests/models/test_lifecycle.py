@@ -640,6 +640,35 @@ def test_an_ensemble_that_cannot_run_does_not_load(tmp_path, steps, text):
             await asyncio.wait_for(bench.models.load("e", {}), 10)
         assert error.value.message == f"load failed for model 'e': {text}\n"
         assert bench.models.versions("e") == []
+        assert [row for row in await bench.models.index(False) if row["name"] == "e"] == [{"name": "e"}]
+
+    asyncio.run(run())
+
+
+def test_an_ensemble_without_its_steps_does_not_make_the_server_unready(tmp_path):
+    async def run():
+        put_ensemble(tmp_path, "e", "ghost")
+        models = Bench(tmp_path, "none").models
+        report = await models.start()
+        assert [name for name, _ in report.failures] == ["e"]
+        assert models.is_ready(strict=True)
+        with pytest.raises(NotFound, match="Request for unknown model: 'e' is not found"):
+            models.get("e", None)
+
+    asyncio.run(run())
+
+
+def test_an_ensemble_without_versions_brings_its_steps_before_it_fails(tmp_path):
+    async def run():
+        put(tmp_path, "a")
+        put_ensemble(tmp_path, "e", "a")
+        (tmp_path / "e" / "1").rmdir()
+        models = Bench(tmp_path).models
+        await models.start()
+        with pytest.raises(InvalidArgument, match="at least one version must be available"):
+            await models.load("e", {})
+        assert models.versions("a") == [1]
+        assert not models.is_ready(strict=True)
 
     asyncio.run(run())
 

@@ -21,7 +21,7 @@ from despina.models.loading import LoadFailed
 from despina.models.override import Override
 from despina.models.round import Round
 from despina.models.source import Source
-from despina.models.states import M, ModelState, reason_of
+from despina.models.states import M
 from despina.models.transitions import Transitions
 
 _log = logging.getLogger("despina.models")
@@ -94,12 +94,13 @@ class Changes(Generic[M]):
         name = candidate.name
         state = self._transitions.state_of(name)
         state.wanted, state.explicit, state.steps = True, state.explicit or explicit, candidate.steps
-        if not candidate.versions:
-            message = f"at least one version must be available under the version policy of model '{name}'"
-            raise NotLoaded(name, message)
         with self._holding_steps(candidate):
             if candidate.steps:
-                await self._bring_up_steps(candidate, state, round_)
+                await self._bring_up_steps(candidate, round_)
+            state.tried = True
+            if not candidate.versions:
+                message = f"at least one version must be available under the version policy of model '{name}'"
+                raise NotLoaded(name, message)
             try:
                 await self._transitions.bring_up(candidate)
             except LoadFailed as failure:
@@ -123,7 +124,7 @@ class Changes(Generic[M]):
         while waiting := [loaded for steps, loaded in self._held.values() if name in steps]:
             await waiting[0].wait()
 
-    async def _bring_up_steps(self, ensemble: Candidate, state: ModelState[M], round_: Round) -> None:
+    async def _bring_up_steps(self, ensemble: Candidate, round_: Round) -> None:
         try:
             refuse_cycles(ensemble.name, await self._steps_below(ensemble))
             outcomes = await round_.outcomes(list(ensemble.steps))
@@ -133,7 +134,6 @@ class Changes(Generic[M]):
             refuse_missing_steps(ensemble, failures)
             self._check_ensemble(ensemble.config, self._config_of)
         except DespinaError as error:
-            state.mark(ensemble.versions, "UNAVAILABLE", reason_of(error))
             raise NotLoaded(ensemble.name, error.message, fits=False) from None
 
     async def _steps_below(self, ensemble: Candidate) -> dict[str, tuple[str, ...]]:

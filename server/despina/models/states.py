@@ -52,13 +52,15 @@ class VersionState(Generic[M]):
 
 @dataclass(slots=True, eq=False)
 class ModelState(Generic[M]):
-    """One model. `candidate` is what the serving versions were made from. `wanted`: somebody asked for it and nobody
-    unloaded it since; `explicit`: asked for by its own name, not only as a step of an ensemble; `steps`: what it runs,
-    as of the last attempt to load it."""
+    """One model. `candidate` is what the serving versions were made from. `tried`: an attempt to load it got as far as
+    its versions, which one to load an ensemble that its steps do not fit does not; `wanted`: somebody asked for it and
+    nobody unloaded it since; `explicit`: asked for by its own name, not only as a step of an ensemble; `steps`: what it
+    runs, as of the last attempt to load it."""
 
     name: str
     versions: dict[int, VersionState[M]] = field(default_factory=dict)
     candidate: Candidate | None = None
+    tried: bool = False
     wanted: bool = False
     explicit: bool = False
     steps: tuple[str, ...] = ()
@@ -84,8 +86,9 @@ class ModelState(Generic[M]):
 
     def settled(self) -> bool:
         """Nothing failed and nothing is under way: what strict readiness asks (config §1.7)."""
-        return bool(self.versions) and all(
-            entry.state == "READY" or entry.reason == UNLOADED for entry in self.versions.values()
+        versions = self.versions.values()
+        return not self.tried or (
+            bool(versions) and all(entry.state == "READY" or entry.reason == UNLOADED for entry in versions)
         )
 
 
