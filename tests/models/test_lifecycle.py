@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from despina.errors import DespinaError, Internal, InvalidArgument, NotFound, Unavailable
+from despina.models.ensembles import NotInRepository
 from despina.models.lifecycle import Models
 from despina.models.loader import LoadedVersion
 from despina.models.source import Source
@@ -673,6 +674,31 @@ def test_an_ensemble_without_versions_brings_its_steps_before_it_fails(tmp_path)
     asyncio.run(run())
 
 
+def test_loading_an_ensemble_again_loads_what_changed_of_its_steps(tmp_path):
+    async def run():
+        put(tmp_path, "a")
+        put_ensemble(tmp_path, "inner", "a")
+        put_ensemble(tmp_path, "outer", "inner")
+        bench = Bench(tmp_path)
+        await bench.models.start()
+        await bench.models.load("outer", {})
+        await bench.models.load("outer", {})
+        assert len(bench.attempts) == 3
+        touch(tmp_path / "a" / "1" / "model.onnx", 1)
+        await bench.models.load("outer", {})
+        assert bench.attempts[3:] == [("a", 1)]
+        bench.broken = {("a", 1)}
+        touch(tmp_path / "a" / "1" / "model.onnx", 2)
+        await bench.models.load("outer", {})  # its step serves as before
+        (tmp_path / "a" / "config.pbtxt").write_text("?")
+        for name in ("outer", "inner", "a"):
+            with pytest.raises(NotInRepository, match=f"failed to load '{name}', failed to poll from model"):
+                await bench.models.load(name, {})
+        assert [m.name for m in bench.models.ready_models()] == ["a", "inner", "outer"]
+
+    asyncio.run(run())
+
+
 def test_what_was_unloaded_does_not_come_back_with_an_ensemble_that_ran_it(tmp_path):
     async def run():
         for name in ("a", "b", "c"):
@@ -689,6 +715,26 @@ def test_what_was_unloaded_does_not_come_back_with_an_ensemble_that_ran_it(tmp_p
             assert [m.name for m in models.ready_models()] == ["b", "c"]
         await models.load("a", {})
         assert [m.name for m in models.ready_models()] == ["a", "b", "c", "inner", "outer"]
+
+    asyncio.run(run())
+
+
+def test_a_step_that_failed_is_not_tried_again_with_another_step(tmp_path):
+    async def run():
+        put(tmp_path, "a")
+        put(tmp_path, "b")
+        put_ensemble(tmp_path, "e", "a", "b")
+        bench = Bench(tmp_path)
+        bench.broken = {("a", 1)}
+        await bench.models.start()
+        with pytest.raises(InvalidArgument):
+            await bench.models.load("e", {})
+        touch(tmp_path / "b" / "1" / "model.onnx", 1)
+        await bench.models.load("b", {})
+        assert bench.attempts == [("a", 1), ("b", 1), ("b", 1)]
+        bench.broken.clear()
+        await bench.models.load("a", {})
+        assert [m.name for m in bench.models.ready_models()] == ["a", "b", "e"]
 
     asyncio.run(run())
 

@@ -60,6 +60,8 @@ class Changes(Generic[M]):
 
         round_ = Round(change)
         outcomes = await round_.outcomes(sorted(asked))
+        for name in asked:
+            outcomes[name] = outcomes[name] or await self._failed_poll_below(name, round_)
         await self._recheck_ensembles(round_)
         failures = {name: error for name, error in outcomes.items() if error is not None}
         for error in failures.values():
@@ -73,6 +75,8 @@ class Changes(Generic[M]):
             state = self._states.get(name)
             if state and state.candidate and state.ready() and not is_modified(state.candidate, candidate):
                 state.explicit |= explicit
+                with self._holding_steps(candidate):
+                    await round_.outcomes(list(candidate.steps))
                 return
             try:
                 await self._replace(candidate, round_, explicit)
@@ -89,6 +93,13 @@ class Changes(Generic[M]):
             reason = error.message if isinstance(error, DespinaError) else f"{error.filename}: {error.strerror}"
             _log.error("Poll failed for model directory '%s': %s", name, reason)
             raise NotInRepository(name, reason) from None
+
+    async def _failed_poll_below(self, name: str, round_: Round) -> Exception | None:
+        """What is told of `name`, which is loaded, when something it runs could not be read: that serves as before."""
+        for step in sorted(needed_by([name], self._wanted_steps())):
+            if step in round_.names and isinstance(error := await round_.outcome(step), NotInRepository):
+                return NotInRepository(name, error.reason)
+        return None
 
     async def _replace(self, candidate: Candidate, round_: Round, explicit: bool) -> None:
         name = candidate.name
@@ -163,9 +174,8 @@ class Changes(Generic[M]):
                     _log.warning("%s", str(error).rstrip())
 
     def _may_work(self, ensemble: str) -> bool:
-        """Whether nobody has unloaded any of what `ensemble` runs: an ensemble that comes back would bring it along."""
-        steps = self._wanted_steps()
-        return all(name in steps for name in needed_by([ensemble], steps))
+        """Whether all that `ensemble` runs is there. It must not bring along what somebody unloaded, or what failed."""
+        return all(self._transitions.table.versions(step) for step in self._states[ensemble].steps)
 
     def _drop_if_broken(self, name: str) -> None:
         state = self._states[name]
