@@ -75,8 +75,9 @@ def test_every_way_to_infer_is_traced(tmp_path: Path) -> None:
         for number, action in enumerate(("generate", "generate_stream")):
             post(port, f"{TEXT_GEN}/{action}", f'{{"id":"{number}","text_input":"a","temperature":1}}')
         post(port, f"{TEXT_GEN}/generate", '{"id":"an input is missing"}')
+        post(port, f"{TEXT_GEN}/generate", "no JSON")
     entries = json.loads(path.read_text())
     assert [entry["request_id"] for entry in entries if "model_name" in entry] == ["0", "1"]
     stamps = [stamp["name"] for entry in entries for stamp in entry.get("timestamps", [])]
-    assert stamps.count("HTTP_SEND_END") == 3
+    assert stamps.count("HTTP_SEND_END") == 4
     assert stamps.count("COMPUTE_END") == 2

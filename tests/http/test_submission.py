@@ -43,7 +43,7 @@ async def hung_up() -> dict[str, Any]:
 
 def submitted(model: Any, receive: Callable[[], Any]) -> asyncio.Task[Pending]:
     request = Request({"type": "http", "method": "POST", "path": "/", "headers": [], "client": ("::1", 5)}, receive)
-    return asyncio.ensure_future(submit(request, model, InferRequest()))
+    return asyncio.ensure_future(submit(request, model, InferRequest))
 
 
 def test_the_answer_comes_back() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect, Request
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
     from despina.telemetry.trace import Trace
 
 
-async def submit(request: Request, model: Model, infer_request: InferRequest) -> Pending:
-    """The answered request; look at its `error` first. Raises DespinaError when the model does not take it, and
-    ClientDisconnect when the client hangs up. The body of `request` must have been read."""
+async def submit(request: Request, model: Model, read: Callable[[], InferRequest]) -> Pending:
+    """The answered request; look at its `error` first. Raises DespinaError when it cannot be read or the model does not
+    take it, and ClientDisconnect when the client hangs up. The body of `request` must have been read."""
     answer: asyncio.Future[Pending] = asyncio.get_running_loop().create_future()
     trace = _start_trace(request, model)
 
@@ -30,7 +31,7 @@ async def submit(request: Request, model: Model, infer_request: InferRequest) ->
             answer.set_result(pending)
 
     try:
-        pending = model.submit(infer_request, done, trace, request.client)
+        pending = model.submit(read(), done, trace, request.client)
     except Exception:
         if trace is not None:
             _end_trace(trace)

@@ -22,6 +22,7 @@ from despina.protocol.generate import GenerateInput, encode_response, event, rea
 
 if TYPE_CHECKING:
     from despina.models.model import Model
+    from despina.protocol.messages import InferRequest
     from despina.scheduling.pending import Pending
     from despina.server import Server
 
@@ -43,10 +44,15 @@ async def generate_stream(request: Request, server: Server) -> Response:
 async def _answer(request: Request, server: Server) -> tuple[int, bytes]:
     """Status and JSON of the one response that every model here gives."""
     model = path_model(request, server)
-    if request.headers.get("content-encoding", "") not in ("", "identity"):
-        raise InvalidArgument("Unsupported content-encoding, only 'identity' is supported.")
-    infer_request = read_request(await read_json_body(request, server), describe_inputs(model), server.limits)
-    pending = await submit(request, model, infer_request)
+    body = await read_json_body(request, server)
+    encoding = request.headers.get("content-encoding", "")
+
+    def read() -> InferRequest:
+        if encoding not in ("", "identity"):
+            raise InvalidArgument("Unsupported content-encoding, only 'identity' is supported.")
+        return read_request(body, describe_inputs(model), server.limits)
+
+    pending = await submit(request, model, read)
     try:
         if pending.error is not None:
             raise pending.error

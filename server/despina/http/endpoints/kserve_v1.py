@@ -36,7 +36,7 @@ async def predict(request: Request, server: Server) -> Response:
     model = path_model(request, server)
     batches = model.signature.max_batch_size > 0
     v1_request = read_request(await read_json_body(request, server), model.name, describe_inputs(model), batches)
-    pending = await submit(request, model, v1_request.infer)
+    pending = await submit(request, model, lambda: v1_request.infer)
     if pending.error is not None:
         raise pending.error
     return _json(predictions(v1_request, output_tensors(model, pending), batches))
