@@ -59,6 +59,11 @@ def test_status_tells_the_regions_of_one_kind_sorted_by_name() -> None:
         (lambda r: r.register_system("g", "/k", 0, 8), 400, "shared memory region 'g' already in manager"),
         (lambda r: r.register_cuda("s", bytes(64), 0, 8), 400, "shared memory region 's' already in manager"),
         (
+            lambda r: r.register_cuda("s", bytes(63), 0, 8),
+            400,
+            "'raw_handle' must be a valid base64 encoded cudaIpcMemHandle_t",
+        ),
+        (
             lambda r: r.register_system("s", "/", 0, 8),
             400,
             "cannot register shared memory region 's' - invalid shm key '/'",

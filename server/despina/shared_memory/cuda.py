@@ -19,6 +19,12 @@ MAX_DEVICE = (1 << 31) - 1
 _LAZY_PEER_ACCESS = 1
 
 
+def check_handle(raw_handle: bytes) -> None:
+    """Raises InvalidArgument for what is no IPC handle."""
+    if len(raw_handle) != HANDLE_SIZE:
+        raise InvalidArgument("'raw_handle' must be a valid base64 encoded cudaIpcMemHandle_t")
+
+
 class CudaError(Exception):
     """A call of the driver failed; the argument says which and how."""
 
@@ -70,8 +76,6 @@ class CudaOpener:
     def __call__(self, name: str, raw_handle: bytes, device_id: int, byte_size: int) -> CudaMemory:
         """Open the memory that region `name` is to be. Raises InvalidArgument, also where there is no GPU."""
         driver = self._driver = self._driver or _make_driver(name)
-        if len(raw_handle) != HANDLE_SIZE:
-            raise InvalidArgument("'raw_handle' must be a valid base64 encoded cudaIpcMemHandle_t")
         try:
             address, size = driver.open(device_id, raw_handle)
         except CudaError:

@@ -5,7 +5,7 @@ from typing import Literal
 from weakref import WeakValueDictionary
 
 from despina.errors import AlreadyExists, InvalidArgument, NotFound
-from despina.shared_memory.cuda import CudaOpener
+from despina.shared_memory.cuda import CudaOpener, check_handle
 from despina.shared_memory.system import check_key, open_system
 from despina.shared_memory.window import Memory, Window
 
@@ -39,6 +39,7 @@ class Regions:
 
     def register_cuda(self, name: str, raw_handle: bytes, device_id: int, byte_size: int) -> None:
         """Open memory of a GPU by its IPC handle (64 bytes). Raises AlreadyExists, InvalidArgument."""
+        check_handle(raw_handle)
         self._check_free(name)
         self._regions[name] = ("CUDA", self._open_cuda(name, raw_handle, device_id, byte_size))
 
