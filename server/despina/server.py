@@ -87,7 +87,7 @@ class Server:
             loaded, self._clock, self._scheduling, self.metrics.statistics(), self.trace.settings_for(loaded.name)
         )
         model.templates = Templates(model)
-        self.metrics.loaded(measured(model, self.settings))
+        self.metrics.loaded(measured(model))
         return model
 
     def _find_model(self, name: str, version: int | None) -> Model:

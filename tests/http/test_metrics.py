@@ -60,17 +60,12 @@ def test_settings_decide_what_is_measured() -> None:
     assert metrics_options(replace(settings, allow_metrics=False)).summary_latencies is False
 
 
-@pytest.mark.parametrize(
-    ("cache_config", "enable", "cached"),
-    [({"local": {"size": "9"}}, True, True), ({"local": {"size": "9"}}, False, False), ({}, True, False)],
-)
-def test_a_model_is_measured_with_its_tags_and_cache(
-    cache_config: dict[str, dict[str, str]], enable: bool, cached: bool
-) -> None:
+@pytest.mark.parametrize("enable", [True, False])
+def test_a_model_is_measured_with_its_tags_and_cache(enable: bool) -> None:
     config = ModelConfig(metric_tags={"team": "a"}, response_cache={"enable": enable})
     model: Any = SimpleNamespace(name="m", version=2, statistics=ModelStatistics(), config=config, load_seconds=0.5)
-    expected = MeasuredModel("m", 2, model.statistics, {"team": "a"}, 0.5, cached)
-    assert measured(model, Settings(cache_config=cache_config)) == expected
+    expected = MeasuredModel("m", 2, model.statistics, {"team": "a"}, 0.5, enable)
+    assert measured(model) == expected
 
 
 @pytest.mark.parametrize(
@@ -87,7 +82,7 @@ def test_a_model_is_measured_with_its_tags_and_cache(
 def test_a_model_that_runs_on_one_gpu_is_measured_with_it(groups: str, gpu: int | None) -> None:
     config = parse_text(f"instance_group [ {groups} ]")
     model: Any = SimpleNamespace(name="m", version=2, statistics=ModelStatistics(), config=config, load_seconds=0.5)
-    assert measured(model, Settings()).gpu == gpu
+    assert measured(model).gpu == gpu
 
 
 def test_the_models_of_a_server_are_listed_when_scraped() -> None:

@@ -38,7 +38,7 @@ def open_metrics(server: Server) -> Metrics:
     settings = server.settings
     interval_s = settings.metrics_interval_ms / 1000
     sources = Sources(
-        models=lambda: [measured(model, settings) for model in server.models.statistics_of(None, None)],
+        models=lambda: [measured(model) for model in server.models.statistics_of(None, None)],
         cache=None if server.cache is None else partial(cache_usage, server.cache),
         cpu=CpuUsage(interval_s) if settings.allow_metrics and settings.allow_cpu_metrics else None,
         gpus=open_gpus(interval_s) if settings.allow_metrics and settings.allow_gpu_metrics else None,
@@ -69,14 +69,14 @@ def metrics_options(settings: Settings) -> MetricsOptions:
     )
 
 
-def measured(model: Model, settings: Settings) -> MeasuredModel:
+def measured(model: Model) -> MeasuredModel:
     return MeasuredModel(
         model.name,
         model.version,
         model.statistics,
         dict(model.config.metric_tags),
         model.load_seconds,
-        cached=bool(settings.cache_config) and model.config.response_cache.enable,
+        cached=model.config.response_cache.enable,
         gpu=only_gpu(model.config),
     )
 
