@@ -158,6 +158,12 @@ def test_a_body_without_settings_changes_none(body: bytes) -> None:
     assert ask(server, "POST", "/v2/logging", body) == (200, LOGGING)
 
 
+@pytest.mark.parametrize("levels", [[], ["nope"]])
+def test_levels_none_of_which_is_known_change_nothing(levels: list[str]) -> None:
+    assert trace.read_changes({"trace_level": levels, "trace_rate": "5"}) == {"rate": 5}
+    assert trace.read_changes({"trace_level": ["OFF"]}) == {"levels": ()}
+
+
 def test_of_a_setting_that_comes_twice_the_first_counts() -> None:
     server = fake_server()
     _, changed = ask(server, "POST", TRACE, b'{"trace_rate":"7","trace_rate":5}')

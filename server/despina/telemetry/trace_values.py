@@ -10,6 +10,7 @@ from despina.errors import InvalidArgument
 TIMESTAMPS = "TIMESTAMPS"
 TENSORS = "TENSORS"
 LEVELS = (TIMESTAMPS, TENSORS)
+OFF = "OFF"
 
 _UNSIGNED_MAX = (1 << 32) - 1
 _SIGNED_MAX = (1 << 31) - 1
@@ -32,7 +33,7 @@ class TraceValues:
 
 def as_levels(names: Sequence[str]) -> tuple[str, ...]:
     """Unknown names are ignored. Raises InvalidArgument when OFF is not alone."""
-    if "OFF" in names and len(names) > 1:
+    if OFF in names and len(names) > 1:
         raise InvalidArgument("Expect only one trace level 'OFF' is specified")
     return tuple(level for level in LEVELS if level in names)
 
@@ -63,7 +64,7 @@ def _as_integer(setting: str, text: str, bounds: str) -> int:
 def render(values: TraceValues) -> dict[str, Any]:
     """The settings as a client sees them: numbers are texts."""
     return {
-        "trace_level": list(values.levels) or ["OFF"],
+        "trace_level": list(values.levels) or [OFF],
         "trace_rate": str(values.rate),
         "trace_count": str(values.count),
         "log_frequency": str(values.log_frequency),

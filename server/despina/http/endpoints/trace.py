@@ -13,7 +13,7 @@ from despina.http.endpoint import Endpoint
 from despina.http.paths import path_name
 from despina.protocol.fields import cut_at_nul
 from despina.protocol.json import Json, as_array, as_string, dumps, loads_first_wins
-from despina.telemetry.trace_values import Changes, as_count, as_levels, as_natural
+from despina.telemetry.trace_values import OFF, Changes, as_count, as_levels, as_natural
 
 if TYPE_CHECKING:
     from despina.server import Server
@@ -34,19 +34,27 @@ async def update_settings(request: Request, server: Server) -> Response:
 
 def read_changes(document: Json) -> Changes:
     """What the body of a request changes: nothing if it is no object, and null means that the field is inherited again.
-    Raises Internal for JSON of the wrong type, InvalidArgument, and Unsupported when the file is to be changed."""
+    Levels none of which is known change nothing. Raises Internal for JSON of the wrong type, InvalidArgument, and
+    Unsupported when the file is to be changed."""
     body = document if isinstance(document, dict) else {}
     if "trace_file" in body:
         raise Unsupported("trace file location can not be updated through network protocol")
     changes: dict[str, Any] = {}
     if "trace_level" in body:
-        level = body["trace_level"]
-        changes["levels"] = None if level is None else as_levels([as_string(name) for name in as_array(level)])
+        changes |= _as_levels(body["trace_level"])
     for key, setting in (("rate", "trace_rate"), ("count", "trace_count"), ("log_frequency", "log_frequency")):
         if setting in body:
             text = body[setting]
             changes[key] = None if text is None else _as_number(setting, cut_at_nul(as_string(text)))
     return changes
+
+
+def _as_levels(value: Json) -> Changes:
+    if value is None:
+        return {"levels": None}
+    names = [as_string(name) for name in as_array(value)]
+    levels = as_levels(names)
+    return {"levels": levels} if levels or OFF in names else {}
 
 
 def _as_number(setting: str, text: str) -> int:
