@@ -49,6 +49,7 @@ class Bench:
         self.closed = []
         self.gates = {}
         self.now = 0.0
+        self.fits = lambda config_of: True
         settings.setdefault("model_repository", (repository,))
         self.models = Models(
             Settings(model_control_mode=mode, **settings),
@@ -69,6 +70,8 @@ class Bench:
     def _check_ensemble(self, config, config_of):
         for step in config.ensemble_scheduling.step:
             config_of(step.model_name, None)
+        if not self.fits(config_of):
+            raise InvalidArgument("it does not fit")
 
     def index_of(self, rows, name):
         return [(row.get("version"), row.get("state"), row.get("reason")) for row in rows if row["name"] == name]
@@ -695,6 +698,27 @@ def test_loading_an_ensemble_again_loads_what_changed_of_its_steps(tmp_path):
             with pytest.raises(NotInRepository, match=f"failed to load '{name}', failed to poll from model"):
                 await bench.models.load(name, {})
         assert [m.name for m in bench.models.ready_models()] == ["a", "inner", "outer"]
+
+    asyncio.run(run())
+
+
+def test_an_ensemble_that_no_longer_fits_what_changed_of_its_steps_is_said_to_fail(tmp_path):
+    async def run():
+        put(tmp_path, "a")
+        put_ensemble(tmp_path, "inner", "a")
+        put_ensemble(tmp_path, "outer", "inner")
+        bench = Bench(tmp_path)
+        await bench.models.start()
+        await bench.models.load("outer", {})
+        bench.fits = lambda config_of: not config_of("a", None).max_batch_size
+        put(tmp_path, "a", "max_batch_size: 1")
+        touch(tmp_path / "a" / "config.pbtxt", 1)
+        text = (
+            "ensemble 'outer' depends on 'inner' which is not valid. Model 'inner' failed with error: it does not fit"
+        )
+        with pytest.raises(InvalidArgument, match=text):
+            await bench.models.load("outer", {})
+        assert [m.name for m in bench.models.ready_models()] == ["a"]
 
     asyncio.run(run())
 

@@ -75,8 +75,8 @@ class Changes(Generic[M]):
             state = self._states.get(name)
             if state and state.candidate and state.ready() and not is_modified(state.candidate, candidate):
                 state.explicit |= explicit
-                with self._holding_steps(candidate):
-                    await round_.outcomes(list(candidate.steps))
+                if state.candidate.steps:
+                    await self._bring_up_steps_again(state.candidate, round_)
                 return
             try:
                 await self._replace(candidate, round_, explicit)
@@ -146,6 +146,16 @@ class Changes(Generic[M]):
             self._check_ensemble(ensemble.config, self._config_of)
         except DespinaError as error:
             raise NotLoaded(ensemble.name, error.message, fits=False) from None
+
+    async def _bring_up_steps_again(self, ensemble: Candidate, round_: Round) -> None:
+        """Load what changed of the steps of an ensemble that serves; it may fit them no longer."""
+        with self._holding_steps(ensemble):
+            try:
+                await self._bring_up_steps(ensemble, round_)
+            except NotLoaded:
+                if self._states[ensemble.name].ready():  # It may have gone with one of its steps.
+                    self._drop_if_broken(ensemble.name)
+                raise
 
     async def _steps_below(self, ensemble: Candidate) -> dict[str, tuple[str, ...]]:
         """Who runs whom, from `ensemble` down, as the repository has it now."""
