@@ -1,8 +1,9 @@
-"""Compare with a real tritonserver: `python -m tests.differential [requests|configurations] [--count 3000] [--seed 1]`.
+"""Compare with a real tritonserver: `python -m tests.differential [WHAT] [--count 3000] [--seed 1]`.
 
-Both servers get the same damaged requests, or the same changed configurations, one after the other. Prints where the
-answers differ, one example of each kind, most frequent first; the exit status is 1 when one of them has no known reason
-(`known.py`). Needs TRITON_BACKEND_DIRECTORY, as the benchmark peer tritonserver-onnxruntime does.
+Both servers get the same damaged requests, the same changed configurations, or the same operations in the same order
+(`conversation.py`: new servers with other flags every so often), one after the other. Prints where the answers differ,
+one example of each kind, most frequent first; the exit status is 1 when one of them has no known reason (`known.py`).
+Needs TRITON_BACKEND_DIRECTORY, as the benchmark peer tritonserver-onnxruntime does.
 """
 
 import argparse
@@ -12,23 +13,31 @@ import time
 from pathlib import Path
 
 from tests.differential.configurations import changed_configurations
+from tests.differential.conversation import converse
 from tests.differential.differences import Differences
+from tests.differential.operations import STEPS
 from tests.differential.requests import damaged_requests
 from tests.differential.servers import Pair, both
 
-STEP = 500
+PROGRESS = 500
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Compare with a real tritonserver.")
-    parser.add_argument("what", nargs="?", choices=("requests", "configurations"), default="requests")
+    parser.add_argument("what", nargs="?", choices=("requests", "configurations", "operations"), default="requests")
     parser.add_argument("--count", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--verbose", action="store_true", help="print all that is said in operations")
     options = parser.parse_args()
     differences = Differences()
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder, both(Path(folder)) as pair:
-        compare(pair, options.what, options.count, options.seed, differences)
+    if options.what == "operations":
+        for number in range(-(-options.count // STEPS)):
+            with tempfile.TemporaryDirectory() as folder:
+                converse(Path(folder), options.seed, number, differences, options.verbose)
+    else:
+        with tempfile.TemporaryDirectory() as folder, both(Path(folder)) as pair:
+            compare(pair, options.what, options.count, options.seed, differences)
     print(differences.summary())
     print(f"seed {options.seed}, {time.monotonic() - started:.0f} s")
     return 1 if differences.unknown else 0
@@ -41,7 +50,7 @@ def compare(pair: Pair, what: str, count: int, seed: int, differences: Differenc
             theirs, ours = pair.ask(request)
             if not differences.compare(request, theirs, ours):
                 break
-        if number % STEP == 0:
+        if number % PROGRESS == 0:
             print(f"{number} of {count}", file=sys.stderr)
 
 

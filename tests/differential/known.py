@@ -21,6 +21,8 @@ IN_OUR_ANSWER: Mapping[str, str] = {
     "Unable to parse Inference-Header": "odd values of this header are refused since 2.73",
     "expected a boolean": "wrong types of index requests are 400 since 2.73",
     "GPUs not supported": "the tritonserver of this package was built for GPUs",
+    "invalid shm key": "a key without a name is the request's fault since 2.73",
+    "unable to process address space": "memory that cannot be mapped is the request's fault since 2.73",
     "surrogate pair": "lone halves of surrogate pairs are refused, as they are since 2.73",
     "Number too big": "numbers just beyond a double are refused",
     "Expected a shape that": "a batch of no rows has no elements, not those of one row",

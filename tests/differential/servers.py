@@ -4,7 +4,7 @@ import http.client
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,13 @@ from benchmarks.server_process import ServerProcess, free_port, start
 from tests.conformance import replay
 from tests.fuzz.corpus import REPOSITORY, Good
 
-FLAGS = ("--http-address=127.0.0.1", "--allow-metrics=false", "--model-control-mode=explicit", "--load-model=*")
+LOADED = ("--allow-metrics=false", "--model-control-mode=explicit", "--load-model=*")
+METRICS = "/metrics"
+"""The path that is asked for at the port for metrics."""
 TIMEOUT_S = 20
+
+MakeRepository = Callable[[Path], None]
+"""Makes the repository of one server."""
 
 
 @dataclass
@@ -24,16 +29,24 @@ class Contestant:
     """A server that is started again when a request has ended it."""
 
     command: Sequence[str]
-    log: Path
+    folder: Path
     server: ServerProcess | None = None
     ended: int = 0
+    metrics_port: int = 0
+
+    @property
+    def repository(self) -> Path:
+        return self.folder / "repository"
 
     def ask(self, request: Good) -> replay.Response | None:
         """The answer; None when there was none that is HTTP. A server that does not answer in time is ended."""
         server = self.server or self._start()
+        port = self.metrics_port if request.path == METRICS else server.port
         sent = {"method": request.method, "path": request.path, "headers": request.headers, "body": request.body}
         try:
-            return replay.send("127.0.0.1", server.port, sent, TIMEOUT_S)
+            answer = replay.send("127.0.0.1", port, sent, TIMEOUT_S)
+            answer.body = answer.body.replace(str(self.folder).encode(), b"{FOLDER}")
+            return answer
         except TimeoutError:
             self.stop()
             return None
@@ -47,10 +60,10 @@ class Contestant:
             return None
 
     def _start(self) -> ServerProcess:
-        port = free_port()
-        command = [*self.command, f"--http-port={port}"]
+        port, self.metrics_port = free_port(), free_port()
+        command = [*self.command, f"--http-port={port}", f"--metrics-port={self.metrics_port}"]
         environment = {"ORT_DISABLE_TELEMETRY": "1"}
-        self.server = start(command, port, self.log, "/v2/health/ready", environment=environment)
+        self.server = start(command, port, self.folder / "log", "/v2/health/live", environment=environment)
         return self.server
 
     def stop(self) -> None:
@@ -78,21 +91,30 @@ class Pair:
         self.despina.stop()
 
 
+def copy_repository(target: Path) -> None:
+    shutil.copytree(REPOSITORY, target)
+
+
 @contextmanager
-def both(folder: Path) -> Iterator[Pair]:
-    """Raises NotStarted where there is no tritonserver."""
+def both(
+    folder: Path, flags: Sequence[str] = LOADED, make_repository: MakeRepository = copy_repository
+) -> Iterator[Pair]:
+    """`{FOLDER}` in a flag is a folder of the server's own. Raises NotStarted where there is no tritonserver."""
     backends = TritonBackends.named()
     program = str(PyTritonWheel.install().program)
     triton = [program, f"--backend-directory={backends.directory}", "--allow-grpc=false"]
+    triton.append(f"--cache-directory={program.removesuffix('bin/tritonserver')}caches")
     despina = [sys.executable, "-m", "despina", "serve", "--allow-client-shm=true"]
-    pair = Pair(_contestant("tritonserver", triton, folder), _contestant("despina", despina, folder))
+    commands = {"tritonserver": triton, "despina": despina}
+    contestants = []
+    for name, command in commands.items():
+        make_repository(folder / name / "repository")
+        said = [f"--model-repository={folder / name}/repository", "--http-address=127.0.0.1", *flags]
+        contestants.append(
+            Contestant([*command, *(flag.replace("{FOLDER}", str(folder / name)) for flag in said)], folder / name)
+        )
+    pair = Pair(*contestants)
     try:
         yield pair
     finally:
         pair.stop()
-
-
-def _contestant(name: str, command: Sequence[str], folder: Path) -> Contestant:
-    repository = folder / name / "repository"
-    shutil.copytree(REPOSITORY, repository)
-    return Contestant([*command, f"--model-repository={repository}", *FLAGS], folder / name / "log")

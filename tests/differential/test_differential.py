@@ -1,10 +1,13 @@
-"""What needs no tritonserver: the damage, and how answers are compared."""
+"""What needs no tritonserver: the damage, the operations, and how answers are compared."""
 
+import random
 from itertools import islice
+from pathlib import Path
 
 import pytest
 from tests.conformance.replay import Response
-from tests.differential.differences import Differences
+from tests.differential.differences import WRITTEN, Differences, complaint_of
+from tests.differential.operations import ENSEMBLES, PLACES, Change, make_repository, operations, random_flags
 from tests.differential.requests import damaged_requests
 from tests.fuzz.corpus import Good
 
@@ -67,3 +70,36 @@ def test_a_difference_with_a_reason_does_not_count() -> None:
     assert not differences.compare(ASKED, theirs, ours)
     assert (differences.unknown.total(), differences.known.total()) == (0, 1)
     assert "known, 1 times" in differences.summary()
+
+
+def test_the_same_seed_gives_the_same_operations() -> None:
+    def said(seed: int) -> list[object]:
+        rng = random.Random(seed)
+        steps = [step for together in islice(operations(rng, "/k-"), 300) for step in together]
+        return [random_flags(rng), *(step.said if isinstance(step, Change) else step for step in steps)]
+
+    assert said(1) == said(1)
+    assert said(1) != said(2)
+
+
+def test_every_change_can_be_made_to_every_repository(tmp_path: Path) -> None:
+    make_repository(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*PLACES, *ENSEMBLES}
+    for together in islice(operations(random.Random(1), "/k-"), 1500):
+        for step in together:
+            if isinstance(step, Change):
+                step.apply(tmp_path)
+
+
+def test_counts_of_statistics_are_compared_where_they_count() -> None:
+    asked = Good("GET", "/v2/models/m/stats", (), b"")
+    one, two = (answer(200, f'{{"model_stats":[{{"inference_count":{n},"last_inference":{n}}}]}}') for n in (1, 2))
+    assert complaint_of(asked, one, two) is None
+    assert complaint_of(asked, one, two, counted=True) is not None
+    assert complaint_of(asked, one, one, counted=True) is None
+
+
+def test_what_is_left_in_shared_memory_is_part_of_an_answer() -> None:
+    one, two = (Response(200, {**JSON, WRITTEN: written}, b"{}") for written in ("[1]", "[2]"))
+    assert complaint_of(ASKED, one, two) == "other bytes in shared memory"
+    assert complaint_of(ASKED, one, one) is None
