@@ -15,16 +15,14 @@ from pathlib import Path
 from tests.conformance import replay
 from tests.differential.differences import WRITTEN, Differences, complaint_of
 from tests.differential.operations import (
-    ENSEMBLES,
     REGIONS,
     SETTLED_S,
     SHARED_SIZE,
     STEPS,
-    Change,
-    make_repository,
     operations,
     random_flags,
 )
+from tests.differential.repository import ENSEMBLES, Change, make_repository
 from tests.differential.servers import METRICS, Contestant, Pair, both
 from tests.fuzz.corpus import Good
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from tests.conformance.replay import Response
 from tests.differential.differences import WRITTEN, Differences, complaint_of
-from tests.differential.operations import ENSEMBLES, PLACES, Change, make_repository, operations, random_flags
+from tests.differential.operations import operations, random_flags
+from tests.differential.repository import ENSEMBLES, PLACES, Change, make_repository
 from tests.differential.requests import damaged_requests
 from tests.fuzz.corpus import Good
 
