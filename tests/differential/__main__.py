@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.server_process import NotStarted
 from tests.differential.configurations import changed_configurations
 from tests.differential.conversation import converse
 from tests.differential.differences import Differences
@@ -23,6 +24,14 @@ PROGRESS = 500
 
 
 def main() -> int:
+    try:
+        return run()
+    except NotStarted as reason:
+        print(reason, file=sys.stderr)
+        return 2
+
+
+def run() -> int:
     parser = argparse.ArgumentParser(description="Compare with a real tritonserver.")
     parser.add_argument("what", nargs="?", choices=("requests", "configurations", "operations"), default="requests")
     parser.add_argument("--count", type=int, default=3000)
