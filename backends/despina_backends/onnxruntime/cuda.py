@@ -25,6 +25,7 @@ class Cudart(Protocol):
     def cudaSetDevice(self, device: Any, /) -> int: ...  # noqa: N802
     def cudaHostAlloc(self, pointer: Any, size: Any, flags: Any, /) -> int: ...  # noqa: N802
     def cudaFreeHost(self, pointer: Any, /) -> int: ...  # noqa: N802
+    def cudaGetLastError(self) -> int: ...  # noqa: N802
 
 
 def required_libraries(cuda_version: str) -> tuple[str, ...]:
@@ -87,14 +88,17 @@ class PinnedMemory:
         self._pointers: list[ctypes.c_void_p] = []
 
     def bytes(self, count: int) -> NDArray[np.uint8]:
+        if not count:
+            return np.empty(0, np.uint8)
         pointer = ctypes.c_void_p()
         # Of a thread that never chose one the current device is GPU 0, where the call would set up a context.
-        failed = (
-            not count
-            or self._cudart.cudaSetDevice(self._device)
-            or self._cudart.cudaHostAlloc(ctypes.byref(pointer), ctypes.c_size_t(count), _PORTABLE)
+        failed = self._cudart.cudaSetDevice(self._device) or self._cudart.cudaHostAlloc(
+            ctypes.byref(pointer), ctypes.c_size_t(count), _PORTABLE
         )
         if failed or not pointer.value:
+            # CUDA keeps an error of the thread until it is asked for, and ONNX Runtime asks after every kernel: the run
+            # that follows would fail with this one.
+            self._cudart.cudaGetLastError()
             return np.empty(count, np.uint8)
         self._pointers.append(pointer)
         return np.frombuffer(memoryview((ctypes.c_uint8 * count).from_address(pointer.value)), np.uint8)

@@ -20,6 +20,7 @@ class FakeCudart:
         self.current = 0
         self.allocated_on: list[int] = []
         self.blocks: dict[int, Any] = {}
+        self.last_error = 0
 
     def cudaGetDeviceCount(self, count: Any, /) -> int:  # noqa: N802
         count._obj.value = self.gpus
@@ -31,7 +32,7 @@ class FakeCudart:
 
     def cudaSetDevice(self, device: Any, /) -> int:  # noqa: N802
         self.current = device
-        return self.status
+        return 0
 
     def cudaHostAlloc(self, pointer: Any, size: Any, flags: Any, /) -> int:  # noqa: N802
         self.allocated_on.append(self.current)
@@ -39,11 +40,16 @@ class FakeCudart:
             block = ctypes.create_string_buffer(size.value)
             self.blocks[ctypes.addressof(block)] = block
             pointer._obj.value = ctypes.addressof(block)
+        self.last_error = self.status
         return self.status
 
     def cudaFreeHost(self, pointer: Any, /) -> int:  # noqa: N802
         del self.blocks[pointer.value]
         return 0
+
+    def cudaGetLastError(self) -> int:  # noqa: N802
+        error, self.last_error = self.last_error, 0
+        return error
 
 
 def test_missing_libraries_are_named_for_the_cuda_version() -> None:
@@ -94,6 +100,13 @@ def test_without_pinned_memory_ordinary_memory_serves() -> None:
     array = memory.bytes(4)
     assert (array.dtype, array.size) == (np.dtype(np.uint8), 4)
     memory.close()
+
+
+def test_pinned_memory_that_cannot_be_had_leaves_no_error_for_onnx_runtime_to_find() -> None:
+    cudart = FakeCudart(status=2)
+    PinnedMemory(cudart).bytes(4)
+    assert cudart.allocated_on == [0]
+    assert cudart.last_error == 0
 
 
 def test_nothing_is_allocated_for_nothing() -> None:
