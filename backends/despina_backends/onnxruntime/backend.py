@@ -116,9 +116,11 @@ class OnnxRuntimeBackend:
                 raise self._unavailable(device, f"the installed ONNX Runtime has no {name}: {reason}")
 
     def _check_providers(self, got: Sequence[str], wanted: Sequence[Provider], device: Device) -> None:
-        """ONNX Runtime drops a provider it cannot start and runs on the next one without a word."""
-        if got[0] != wanted[0][0]:
-            reason = f"{wanted[0][0]} did not start, ONNX Runtime would use {got[0]}"
+        """ONNX Runtime drops a provider it cannot start and runs on the next one without a word: on the CPU also what
+        TensorRT leaves to a CUDA that is not there."""
+        lost = [name for name, _ in wanted if name not in got]
+        if lost:
+            reason = f"{lost[0]} did not start, ONNX Runtime would use {', '.join(got)}"
             raise self._unavailable(device, f"{reason}: {self._diagnosis(device)}")
 
     def _diagnosis(self, device: Device) -> str:

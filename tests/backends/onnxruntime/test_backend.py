@@ -163,6 +163,17 @@ def test_tensorrt_that_did_not_start_is_an_error(write_model: Write, monkeypatch
         runtime.backend(write_model(NEG), accelerators=accelerators, cpu_instance_count=0)
 
 
+def test_cuda_that_did_not_start_beside_tensorrt_is_an_error(
+    write_model: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "missing_libraries", lambda _: ("libcurand.so.10",))
+    runtime = FakeRuntime(got=["TensorrtExecutionProvider", "CPUExecutionProvider"])
+    accelerators: dict[str, list[tuple[str, dict[str, str]]]] = {"GPU": [("tensorrt", {})]}
+    with pytest.raises(BackendError, match="CUDAExecutionProvider did not start") as caught:
+        runtime.backend(write_model(NEG), accelerators=accelerators, cpu_instance_count=0)
+    assert "missing for CUDA 13.0: libcurand.so.10" in caught.value.message
+
+
 def test_gpu_instance_binds_memory(write_model: Write) -> None:
     runtime = FakeRuntime()
     backend = runtime.backend(write_model(NEG), cpu_instance_count=0)
