@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import cast
@@ -76,7 +77,11 @@ class OnnxRuntimeBackend:
             reason = f"{SHARE_SESSION} and CUDA graphs exclude each other: a graph belongs to one instance"
             raise BackendError(f"model '{self._options.model_name}': {reason}", "INVALID_ARG")
         sizes = bucket_sizes(self._options.max_batch_size)
-        return GraphInstance(self._session(device), self.inputs, self.outputs, sizes, self._runtime, device)
+        cudart = open_cudart(self._runtime.cuda_version)
+        # The first copies of the thread happen before its first run, which is where ONNX Runtime chooses the GPU.
+        enter = None if cudart is None else partial(cudart.cudaSetDevice, device.id)
+        session = self._session(device)
+        return GraphInstance(session, self.inputs, self.outputs, sizes, self._runtime, device, enter=enter)
 
     def _session(self, device: Device) -> Session:
         if device in self._shared:

@@ -11,7 +11,7 @@ in the GPU's place.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import ModuleType
@@ -69,7 +69,8 @@ def check_graphable(options: LoadOptions, tensors: Sequence[TensorMetadata]) -> 
 
 
 class GraphInstance:
-    """One session and its buckets on `device_type` ("cuda") number `device`."""
+    """One session and its buckets on `device_type` ("cuda") number `device`. `enter` is the first thing that is called
+    on the thread of the instance."""
 
     def __init__(
         self,
@@ -80,6 +81,7 @@ class GraphInstance:
         runtime: ModuleType,
         device: Device,
         device_type: str = "cuda",
+        enter: Callable[[], object] | None = None,
     ) -> None:
         self._session: Session | None = session
         self._runtime = runtime
@@ -87,7 +89,7 @@ class GraphInstance:
         self._inputs = dict(inputs)
         self._outputs = dict(outputs)
         self._buckets: list[Bucket] = []
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="cuda-graph")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="cuda-graph", initializer=enter)
         try:
             with CREATION:
                 self._thread.submit(self._record, session, sorted(sizes)).result()

@@ -1,7 +1,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from despina_backends.onnxruntime import backend as module
 from despina_backends.onnxruntime import compute_capabilities, load
 from despina_backends.onnxruntime.backend import OnnxRuntimeBackend
 from despina_backends.onnxruntime.bound import BoundInstance
+from despina_backends.onnxruntime.graphed import GraphInstance
 from despina_backends.onnxruntime.runtime import load_runtime
 
 Write = Callable[[str], Path]
@@ -228,6 +229,29 @@ def test_shared_sessions_are_one_per_device(write_model: Write) -> None:
     for device in (Device("GPU", 0), Device("GPU", 1), Device("GPU", 0), Device("GPU", 1)):
         backend.instance(device)
     assert len(runtime.created) == 2
+
+
+def test_the_thread_of_cuda_graphs_chooses_the_gpu_of_its_instance(
+    write_model: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cudart:
+        chosen: ClassVar[list[int]] = []
+
+        def cudaSetDevice(self, device: int) -> int:  # noqa: N802
+            self.chosen.append(device)
+            return 0
+
+    class OnTheCpu(GraphInstance):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named, device_type="cpu")
+
+    monkeypatch.setattr(module, "open_cudart", lambda _: Cudart())
+    monkeypatch.setattr(module, "GraphInstance", OnTheCpu)
+    accelerators = {"GPU": [("cuda", {"enable_cuda_graph": "1"})]}
+    fields: dict[str, Any] = {"accelerators": accelerators, "cpu_instance_count": 0, "first_gpu": 3}
+    backend = FakeRuntime().backend(write_model(NEG), max_batch_size=2, **fields)
+    backend.instance(Device("GPU", 3)).close()
+    assert Cudart.chosen == [3]
 
 
 def test_cuda_graphs_and_shared_sessions_exclude_each_other(write_model: Write) -> None:

@@ -171,3 +171,26 @@ def test_models_without_fixed_shapes_cannot_have_graphs(
     with pytest.raises(BackendError, match=r"^model 'm': enable_cuda_graph needs ") as caught:
         check_graphable(options, [TensorMetadata("X", datatype, shape)])
     assert caught.value.code == "UNSUPPORTED"
+
+
+def test_the_gpu_is_chosen_on_the_instances_thread_before_anything_is_copied_to_it(
+    write_model: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime: Any = load_runtime()
+    happened: list[tuple[str, int]] = []
+    copy = runtime.OrtValue.update_inplace
+
+    def update_inplace(value: Any, data: Any) -> None:
+        happened.append(("copy", threading.get_ident()))
+        copy(value, data)
+
+    monkeypatch.setattr(runtime.OrtValue, "update_inplace", update_inplace)
+    session = runtime.InferenceSession(str(write_model(GRAPH)), providers=["CPUExecutionProvider"])
+    inputs, outputs = tensors(session.get_inputs()), tensors(session.get_outputs())
+
+    def enter() -> None:
+        happened.append(("choose", threading.get_ident()))
+
+    GraphInstance(session, inputs, outputs, (1,), runtime, Device("GPU", 1), "cpu", enter).close()
+    assert [what for what, _ in happened] == ["choose", "copy", "copy"]
+    assert len({thread for _, thread in happened}) == 1
