@@ -152,6 +152,22 @@ def test_gpus_below_the_least_compute_capability_are_not_used(monkeypatch, least
     assert usable_gpus("identity", least) == {}
 
 
+def test_the_log_says_what_keeps_a_gpu_package_from_its_gpus(monkeypatch, caplog):
+    monkeypatch.setattr("despina_backends.onnxruntime.compute_capabilities", lambda: ())
+    monkeypatch.setattr("despina_backends.onnxruntime.why_no_gpu", lambda: "missing for CUDA 13.0: libcudart.so.13")
+    assert usable_gpus("onnxruntime", 6.0) == {}
+    assert caplog.messages == ["no GPU is usable: missing for CUDA 13.0: libcudart.so.13"]
+
+
+def test_the_log_is_silent_where_gpus_are_too_old_or_nobody_looks_for_one(monkeypatch, caplog):
+    monkeypatch.setattr("despina_backends.onnxruntime.compute_capabilities", lambda: ("5.2",))
+    assert usable_gpus("onnxruntime", 6.0) == {}
+    monkeypatch.setattr("despina_backends.onnxruntime.compute_capabilities", lambda: ())
+    monkeypatch.setattr("despina_backends.onnxruntime.why_no_gpu", lambda: None)
+    assert usable_gpus("onnxruntime", 6.0) == {}
+    assert caplog.messages == []
+
+
 def test_the_least_compute_capability_is_that_of_the_command_line(tmp_path, monkeypatch):
     monkeypatch.setattr("despina_backends.onnxruntime.compute_capabilities", lambda: ("8.0",))
     put(tmp_path, "instance_group { kind: KIND_GPU gpus: 0 }", "onnxruntime")

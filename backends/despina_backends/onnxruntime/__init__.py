@@ -29,3 +29,15 @@ def compute_capabilities() -> tuple[str, ...]:
     if cudart is None:
         return ()
     return tuple(compute_capability(cudart, device) for device in range(device_count(cudart)))
+
+
+def why_no_gpu() -> str | None:
+    """What keeps a GPU package from finding a GPU: a missing library, a driver. None for the CPU package, which looks
+    for none."""
+    from despina_backends.onnxruntime.backend import diagnosis
+    from despina_backends.onnxruntime.runtime import load_runtime
+
+    runtime = load_runtime()
+    if "CUDAExecutionProvider" not in runtime.get_available_providers():
+        return None
+    return diagnosis(runtime.cuda_version, 0)

@@ -126,18 +126,7 @@ class OnnxRuntimeBackend:
         lost = [name for name, _ in wanted if name not in got]
         if lost:
             reason = f"{lost[0]} did not start, ONNX Runtime would use {', '.join(got)}"
-            raise self._unavailable(device, f"{reason}: {self._diagnosis(device)}")
-
-    def _diagnosis(self, device: Device) -> str:
-        version = self._runtime.cuda_version
-        if missing := missing_libraries(version):
-            hint = "despina[gpu] installs all but libcuda.so.1, which is the driver's"
-            return f"missing for CUDA {version}: {', '.join(missing)}; {hint}"
-        cudart = open_cudart(version)
-        count = 0 if cudart is None else device_count(cudart)
-        if device.id >= count:
-            return f"{count} GPUs are visible to a CUDA {version} runtime; check the driver and CUDA_VISIBLE_DEVICES"
-        return "its libraries are there; check the driver's version and the options of the accelerators"
+            raise self._unavailable(device, f"{reason}: {diagnosis(self._runtime.cuda_version, device.id)}")
 
     def _unavailable(self, device: Device, reason: str) -> BackendError:
         where = f"KIND_{device.kind} {device.id}" if device.kind == "GPU" else "KIND_CPU"
@@ -150,6 +139,18 @@ class OnnxRuntimeBackend:
         pinned = (self._options.pinned_input, self._options.pinned_output)
         into, out = (PinnedMemory(cudart, device.id) if wanted else PageableMemory() for wanted in pinned)
         return into, out
+
+
+def diagnosis(cuda_version: str, gpu: int) -> str:
+    """What may keep the GPU `gpu` from being used by a build for `cuda_version`."""
+    if missing := missing_libraries(cuda_version):
+        hint = "despina[gpu] installs all but libcuda.so.1, which is the driver's"
+        return f"missing for CUDA {cuda_version}: {', '.join(missing)}; {hint}"
+    cudart = open_cudart(cuda_version)
+    count = 0 if cudart is None else device_count(cudart)
+    if gpu >= count:
+        return f"{count} GPUs are visible to a CUDA {cuda_version} runtime; check the driver and CUDA_VISIBLE_DEVICES"
+    return "its libraries are there; check the driver's version and the options of the accelerators"
 
 
 def model_file(options: LoadOptions) -> Path:

@@ -188,9 +188,13 @@ def usable_gpus(backend: str, minimum: float) -> dict[int, str]:
     more."""
     if backend != ONNXRUNTIME:
         return {}
-    from despina_backends.onnxruntime import compute_capabilities
+    from despina_backends.onnxruntime import compute_capabilities, why_no_gpu
 
-    return {gpu: capability for gpu, capability in enumerate(compute_capabilities()) if float(capability) >= minimum}
+    capabilities = compute_capabilities()
+    if not capabilities and (reason := why_no_gpu()) is not None:
+        # What comes of it is tritonserver's: the CPU for KIND_AUTO, and for KIND_GPU an error that knows no reason.
+        _log.warning("no GPU is usable: %s", reason)
+    return {gpu: capability for gpu, capability in enumerate(capabilities) if float(capability) >= minimum}
 
 
 def backend_settings(settings: Settings, backend: str) -> dict[str, str]:

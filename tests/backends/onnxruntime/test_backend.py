@@ -8,7 +8,7 @@ import pytest
 
 from despina_backends.base import BackendError, Batch, Device, LoadOptions
 from despina_backends.onnxruntime import backend as module
-from despina_backends.onnxruntime import compute_capabilities, load
+from despina_backends.onnxruntime import compute_capabilities, load, why_no_gpu
 from despina_backends.onnxruntime.backend import OnnxRuntimeBackend
 from despina_backends.onnxruntime.bound import BoundInstance
 from despina_backends.onnxruntime.graphed import GraphInstance
@@ -194,6 +194,15 @@ def test_bytes_and_bf16_together_are_refused(write_model: Write) -> None:
 
 def test_there_are_no_gpus_with_the_cpu_package() -> None:
     assert compute_capabilities() == ()
+    assert why_no_gpu() is None
+
+
+def test_a_gpu_package_without_gpus_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "missing_libraries", lambda _: ("libcudart.so.13",))
+    monkeypatch.setattr("despina_backends.onnxruntime.runtime.load_runtime", FakeRuntime)
+    why = why_no_gpu()
+    assert why is not None
+    assert why.startswith("missing for CUDA 13.0: libcudart.so.13; ")
 
 
 @pytest.mark.parametrize(("parameters", "sessions"), [({}, 3), ({"share_session": "true"}, 1)])
