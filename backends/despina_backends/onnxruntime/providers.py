@@ -58,7 +58,6 @@ _TENSORRT_PASSED = frozenset(
 _DEPRECATED_CHOICES = {
     "cudnn_conv_algo_search": {"0": "EXHAUSTIVE", "1": "HEURISTIC", "2": "DEFAULT"},
     "arena_extend_strategy": {"0": "kNextPowerOfTwo", "1": "kSameAsRequested"},
-    "do_copy_in_default_stream": {"0": "0", "1": "1"},
 }
 
 
@@ -110,6 +109,8 @@ def _deprecated_cuda_options(parameters: Mapping[str, str]) -> dict[str, str]:
             if value not in choices:
                 raise BackendError(f"unsupported {name} value '{value}' is requested", "INVALID_ARG")
             result[name] = choices[value]
+    if "do_copy_in_default_stream" in parameters:
+        result["do_copy_in_default_stream"] = parameters["do_copy_in_default_stream"]
     if "gpu_mem_limit" in parameters:
         result["gpu_mem_limit"] = str(integer(parameters["gpu_mem_limit"]))
     return result

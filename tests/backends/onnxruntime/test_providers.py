@@ -47,6 +47,11 @@ def test_deprecated_parameters_reach_cuda_and_the_accelerator_wins() -> None:
     }
 
 
+def test_where_to_copy_is_passed_on_as_it_is_written() -> None:
+    options = providers(GPU, parameters={"do_copy_in_default_stream": "false"})[0][1]
+    assert options == {"do_copy_in_default_stream": "false", "device_id": "1"}
+
+
 def test_tensorrt_comes_before_cuda_with_its_keys_translated() -> None:
     keys = {"precision_mode": "FP16", "max_workspace_size_bytes": "9", "trt_engine_cache_enable": "1"}
     names = providers(GPU, accelerators={"GPU": [("tensorrt", keys)]})
