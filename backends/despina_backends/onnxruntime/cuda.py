@@ -85,7 +85,7 @@ class PinnedMemory:
     def __init__(self, cudart: Cudart, device: int = 0) -> None:
         self._cudart = cudart
         self._device = device
-        self._pointers: list[ctypes.c_void_p] = []
+        self._pointers: set[int] = set()
 
     def bytes(self, count: int) -> NDArray[np.uint8]:
         if not count:
@@ -100,9 +100,15 @@ class PinnedMemory:
             # that follows would fail with this one.
             self._cudart.cudaGetLastError()
             return np.empty(count, np.uint8)
-        self._pointers.append(pointer)
+        self._pointers.add(pointer.value)
         return np.frombuffer(memoryview((ctypes.c_uint8 * count).from_address(pointer.value)), np.uint8)
+
+    def free(self, block: NDArray[np.uint8]) -> None:
+        address: int = block.__array_interface__["data"][0]
+        if address in self._pointers:
+            self._pointers.remove(address)
+            self._cudart.cudaFreeHost(ctypes.c_void_p(address))
 
     def close(self) -> None:
         while self._pointers:
-            self._cudart.cudaFreeHost(self._pointers.pop())
+            self._cudart.cudaFreeHost(ctypes.c_void_p(self._pointers.pop()))

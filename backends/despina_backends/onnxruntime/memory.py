@@ -18,6 +18,10 @@ class Allocator(Protocol):
         """`count` uninitialised bytes, aligned for any datatype."""
         ...
 
+    def free(self, block: NDArray[np.uint8]) -> None:
+        """Give back what `bytes` returned; no view of it is used any more."""
+        ...
+
     def close(self) -> None:
         """Free everything that was allocated."""
         ...
@@ -30,6 +34,9 @@ class PageableMemory:
 
     def bytes(self, count: int) -> NDArray[np.uint8]:
         return np.empty(count, np.uint8)
+
+    def free(self, block: NDArray[np.uint8]) -> None:
+        """numpy does it."""
 
     def close(self) -> None:
         """There is nothing to free."""

@@ -57,7 +57,9 @@ class Staging:
             return self._buffer
         row_bytes = prod(inner) * self._dtype.itemsize
         if self._storage.size < rows * row_bytes:
-            self._buffer = np.empty(0, self._dtype)
+            outgrown = self._storage
+            self._buffer, self._storage = np.empty(0, self._dtype), np.empty(0, np.uint8)
+            self._allocator.free(outgrown)
             self._storage = self._allocator.bytes(_power_of_two(rows) * row_bytes)
         capacity = self._storage.size // row_bytes if row_bytes else rows
         self._buffer = self._storage[: capacity * row_bytes].view(self._dtype).reshape(capacity, *inner)

@@ -30,6 +30,8 @@ class Counting:
         self.sizes.append(count)
         return np.empty(count, np.uint8)
 
+    def free(self, block: NDArray[np.uint8]) -> None: ...
+
     def close(self) -> None:
         self.closed = True
 

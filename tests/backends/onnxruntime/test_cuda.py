@@ -95,6 +95,17 @@ def test_pinned_bytes_are_the_allocated_block_and_are_freed_by_close() -> None:
     assert cudart.blocks == {}
 
 
+def test_pinned_bytes_can_be_given_back_before_the_others() -> None:
+    cudart = FakeCudart()
+    memory = PinnedMemory(cudart)
+    first, second = memory.bytes(16), memory.bytes(32)
+    memory.free(first)
+    assert list(cudart.blocks) == [second.ctypes.data]
+    memory.free(np.empty(8, np.uint8))
+    memory.close()
+    assert cudart.blocks == {}
+
+
 def test_without_pinned_memory_ordinary_memory_serves() -> None:
     memory = PinnedMemory(FakeCudart(status=2))
     array = memory.bytes(4)

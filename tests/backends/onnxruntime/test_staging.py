@@ -11,6 +11,12 @@ def staging(*shape: int, datatype: str = "FP32") -> Staging:
     return Staging(TensorMetadata("X", datatype, shape), PageableMemory())
 
 
+class Pinned(PageableMemory):
+    """Stands in for page-locked memory."""
+
+    pinned = True
+
+
 def test_single_part_is_passed_on_without_a_copy() -> None:
     part = np.frombuffer(np.ones(6, np.float32).tobytes(), np.float32).reshape(2, 3)
     assert not part.flags.writeable
@@ -70,12 +76,16 @@ def test_buffer_comes_from_the_allocator_in_powers_of_two_rows() -> None:
     class Counting:
         def __init__(self) -> None:
             self.asked: list[int] = []
+            self.freed: list[int] = []
 
         pinned = False
 
         def bytes(self, count: int) -> NDArray[np.uint8]:
             self.asked.append(count)
             return np.empty(count, np.uint8)
+
+        def free(self, block: NDArray[np.uint8]) -> None:
+            self.freed.append(block.size)
 
         def close(self) -> None: ...
 
@@ -84,17 +94,36 @@ def test_buffer_comes_from_the_allocator_in_powers_of_two_rows() -> None:
     for rows in (3, 4, 2, 5, 8):
         place.gather([np.zeros((1, 2), np.float32)] * rows, rows)
     assert memory.asked == [0, 4 * 8, 8 * 8]
+    assert memory.freed == [0, 4 * 8]
+
+
+def test_after_memory_ran_out_nothing_is_gathered_in_what_was_given_back() -> None:
+    class Little(Pinned):
+        def __init__(self) -> None:
+            self.freed: list[NDArray[np.uint8]] = []
+
+        def bytes(self, count: int) -> NDArray[np.uint8]:
+            if count > 32:
+                raise MemoryError
+            return super().bytes(count)
+
+        def free(self, block: NDArray[np.uint8]) -> None:
+            self.freed.append(block)
+
+    memory = Little()
+    place = Staging(TensorMetadata("X", "FP32", (-1, 2)), memory)
+    part = np.ones((4, 2), np.float32)
+    place.gather([part], 4)
+    with pytest.raises(MemoryError):
+        place.gather([part, part], 8)
+    gathered = place.gather([part], 4)
+    assert gathered.tolist() == part.tolist()
+    assert not any(np.shares_memory(gathered, block) for block in memory.freed)
 
 
 def test_datatype_outside_the_protocol_is_refused() -> None:
     with pytest.raises(BackendError, match="unsupported datatype of tensor 'X'"):
         staging(-1, datatype="INVALID")
-
-
-class Pinned(PageableMemory):
-    """Stands in for page-locked memory."""
-
-    pinned = True
 
 
 @pytest.mark.parametrize("rows", [3, 0], ids=["batched", "without batch dimension"])
