@@ -124,6 +124,19 @@ def test_unknown_framework_is_refused_before_anything_is_copied(tmp_path: Path) 
     assert not (tmp_path / "home" / "blobs").exists()
 
 
+@pytest.mark.parametrize(
+    ("resources", "text"),
+    [
+        (Resources(cpu_cores=0), "cpu: expected a number above 0, got 0"),
+        (Resources(memory_gb=-1.5), "memoryInGB: expected a number above 0, got -1.5"),
+        (Resources(gpu_cores=-1), "gpu: expected an integer from 0 up, got -1"),
+    ],
+)
+def test_resources_that_nothing_can_have_are_refused(tmp_path: Path, resources: Resources, text: str) -> None:
+    with pytest.raises(InvalidArgument, match=text):
+        open_registry(tmp_path).register(ModelDescription("m", resources=resources), write_file(tmp_path, "x"))
+
+
 REGISTER = """
 import sys
 from pathlib import Path

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from despina.deploy.blobs import Blobs, Collected
 from despina.deploy.database import connect, write
+from despina.deploy.deployment_fields import KINDS, fits
 from despina.deploy.home import Home
 from despina.deploy.record import FRAMEWORKS, ModelDescription, ModelRecord, Resources, StoredFile
 from despina.deploy.reference import ModelReference, check_name, model_not_found
@@ -175,7 +176,8 @@ class Registry:
 def check_description(said: ModelDescription) -> None:
     """
     Raises:
-        InvalidArgument: the name or the framework is not allowed, or a framework version comes without a framework.
+        InvalidArgument: the name, the framework or the resources are not allowed, or a framework version comes without
+            a framework.
     """
     check_name(said.name)
     if said.framework not in FRAMEWORKS:
@@ -184,6 +186,14 @@ def check_description(said: ModelDescription) -> None:
         )
     if said.framework_version is not None and said.framework == "Custom":
         raise InvalidArgument(f"model {said.name}: a framework version needs a framework")
+    resources = said.resources
+    for name, value, kind in (
+        ("cpu", resources.cpu_cores, "positive"),
+        ("memoryInGB", resources.memory_gb, "positive"),
+        ("gpu", resources.gpu_cores, "count"),
+    ):
+        if value is not None and not fits(value, kind):
+            raise InvalidArgument(f"model {said.name}: {name}: expected {KINDS[kind]}, got {value!r}")
 
 
 def _name(record: ModelRecord) -> str:

@@ -13,7 +13,7 @@ from despina.deploy.deployment_config import DeploymentConfig
 from despina.deploy.entry_script import InferenceSpec
 from despina.deploy.home import Home
 from despina.deploy.kubernetes.target import ComputeTargets
-from despina.deploy.record import ModelDescription
+from despina.deploy.record import ModelDescription, Resources
 from despina.deploy.registry import Registry
 from despina.deploy.service import State
 from despina.deploy.service_record import describe
@@ -209,6 +209,29 @@ def test_rendering_starts_nothing_and_keeps_keys_and_counts_on(bench: Bench, tmp
     assert name == "svc-2"
     assert bench.services.names() == []
     assert not (tmp_path / "bin").exists()
+
+
+def containers(files: list[Path]) -> dict[str, Any]:
+    (deployment,) = [json.loads(path.read_text()) for path in files if path.stem.endswith("-deployment")]
+    pod = deployment["spec"]["template"]["spec"]
+    return {one["name"]: one["resources"] for one in [*pod["initContainers"], *pod["containers"]]}
+
+
+def test_pods_ask_for_what_the_model_was_registered_with(bench: Bench, tmp_path: Path) -> None:
+    said = ModelDescription("m", "Onnx", resources=Resources(2, 8, 1))
+    Registry(bench.home).register(said, bench.root / "model.onnx")
+    server = containers(bench.services.render(bench.request(), tmp_path / "out"))["server"]
+    assert server["requests"] == {"cpu": "2000m", "memory": "8192Mi", "nvidia.com/gpu": "1"}
+    assert server["limits"]["nvidia.com/gpu"] == "1"
+
+
+def test_a_deployment_wins_over_what_the_model_was_registered_with(bench: Bench, tmp_path: Path) -> None:
+    said = ModelDescription("m", "Onnx", resources=Resources(2, 8, 1))
+    Registry(bench.home).register(said, bench.root / "model.onnx")
+    request = bench.request(cpu_cores=1.0, memory_gb_limit=4.0, gpu_cores=0)
+    server = containers(bench.services.render(request, tmp_path / "out"))["server"]
+    assert server["requests"] == {"cpu": "1000m", "memory": "4096Mi"}
+    assert server["limits"] == {"memory": "4096Mi"}
 
 
 def test_rendering_needs_a_target(bench: Bench, tmp_path: Path) -> None:

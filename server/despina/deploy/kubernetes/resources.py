@@ -4,9 +4,13 @@
 two: in middleware mode each asks for half, and each may use up to the whole limit. The gate comes on top, with little.
 """
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from math import ceil
 
+from despina.deploy.deployment_config import DeploymentConfig
 from despina.deploy.kubernetes.workload import Document
+from despina.deploy.record import ModelRecord
 from despina.deploy.service import Mode, ServiceSpec
 
 CPU = 0.1
@@ -15,6 +19,26 @@ GPU = "nvidia.com/gpu"
 
 GATE = {"requests": {"cpu": "100m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
 FETCH = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
+
+
+def with_defaults_of_models(said: DeploymentConfig, records: Sequence[ModelRecord]) -> DeploymentConfig:
+    """What a deployment leaves open its models may have been registered with: the most that one of them asks for, as
+    far as the deployment's limits allow."""
+    asked = [record.description.resources for record in records]
+    cores = _most((one.cpu_cores for one in asked), said.cpu_cores_limit)
+    gigabytes = _most((one.memory_gb for one in asked), said.memory_gb_limit)
+    gpus = max((one.gpu_cores for one in asked if one.gpu_cores is not None), default=None)
+    return replace(
+        said,
+        cpu_cores=cores if said.cpu_cores is None else said.cpu_cores,
+        memory_gb=gigabytes if said.memory_gb is None else said.memory_gb,
+        gpu_cores=gpus if said.gpu_cores is None else said.gpu_cores,
+    )
+
+
+def _most(asked: Iterable[float | None], limit: float | None) -> float | None:
+    most = max((one for one in asked if one is not None), default=None)
+    return most if most is None or limit is None else min(most, limit)
 
 
 def server_resources(spec: ServiceSpec) -> Document:

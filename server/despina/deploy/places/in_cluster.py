@@ -10,6 +10,7 @@ from despina.deploy.kubernetes.cluster import Cluster, with_metric
 from despina.deploy.kubernetes.manifests import manifests
 from despina.deploy.kubernetes.pod.source import pack_source
 from despina.deploy.kubernetes.render import write_manifests
+from despina.deploy.kubernetes.resources import with_defaults_of_models
 from despina.deploy.kubernetes.scaling import scaling_remarks
 from despina.deploy.kubernetes.state import ClusterState, Word
 from despina.deploy.kubernetes.target import ComputeTarget
@@ -107,7 +108,8 @@ class InCluster:
 def workload(new: NewGeneration, target: ComputeTarget) -> Workload:
     """What the manifests are made from."""
     source = None if new.inference is None else pack_source(new.inference.source_directory)
-    return Workload(new.spec, new.records, target, new.keys, source)
+    spec = replace(new.spec, deployment=with_defaults_of_models(new.spec.deployment, new.records))
+    return Workload(spec, new.records, target, new.keys, source)
 
 
 def render(new: NewGeneration, target: ComputeTarget, directory: Path, say: Say) -> list[Path]:
