@@ -79,6 +79,18 @@ def test_models_change_as_far_as_they_may(workspace: Workspace, tmp_path: Path) 
     assert Model.list(workspace) == []
 
 
+def test_model_that_a_service_was_deployed_with_is_not_deleted(workspace: Workspace) -> None:
+    model = Model.register(workspace, "models", "m")
+    folder = ServiceFolder(workspace.home.services / "svc")
+    folder.write_spec(ServiceSpec("svc", 1, Mode.DIRECT, ("m:1",), DeploymentConfig()))
+    with pytest.raises(UserErrorException, match="model m:1 is in use by service svc; delete that first"):
+        model.delete()
+    assert workspace.models.keys() == {"m"}
+    shutil.rmtree(folder.path)
+    model.delete()
+    assert workspace.models == {}
+
+
 def test_framework_version_needs_a_framework(workspace: Workspace) -> None:
     with pytest.raises(UserErrorException, match="needs model_framework"):
         Model.register(workspace, "models", "m", model_framework_version="1.0")

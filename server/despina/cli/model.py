@@ -26,7 +26,6 @@ from despina.deploy.reference import ModelReference, parse_reference
 from despina.deploy.registration import parse_model_path, register_checked
 from despina.deploy.registry import Registry
 from despina.deploy.services import Services
-from despina.errors import InvalidArgument
 
 COLUMNS = ("id", "framework", "createdTime", "size", "tags", "description")
 
@@ -192,11 +191,7 @@ def delete(identifier: str, output: str) -> None:
     """Delete a version. Its number is never used again; `gc` frees the disk."""
     with reported():
         home = find_home(os.environ, Path())
-        registry = Registry(home)
-        record = registry.get(parse_reference(identifier))
-        if services := Services(home, registry).using(record.reference):
-            raise InvalidArgument(f"model {record.id} is in use by service {', '.join(services)}; delete that first")
-        registry.delete(record.reference)
+        record = Services(home, Registry(home)).delete_model(parse_reference(identifier))
     progress(f"deleted {record.id}")
     show(record.to_json(), output, COLUMNS)
 

@@ -18,6 +18,7 @@ from despina.deploy.places.in_cluster import InCluster, render
 from despina.deploy.places.machine import Machine
 from despina.deploy.places.place import NewGeneration, Place, Say, quiet
 from despina.deploy.places.rendered import rendered_before
+from despina.deploy.record import ModelRecord
 from despina.deploy.reference import ModelReference, parse_reference
 from despina.deploy.registry import Registry
 from despina.deploy.service import Mode, ServiceSpec, ServiceState, check_service_name
@@ -130,6 +131,18 @@ class Services:
                 if str(reference) in self._folder(name).read_spec().models:
                     found.append(name)
         return found
+
+    def delete_model(self, reference: ModelReference) -> ModelRecord:
+        """Deletes a registered version that no service uses.
+
+        Raises:
+            NotFound: no such model.
+            InvalidArgument: a service was deployed with it.
+        """
+        record = self._registry.get(reference)
+        if services := self.using(record.reference):
+            raise InvalidArgument(f"model {record.id} is in use by service {', '.join(services)}; delete that first")
+        return self._registry.delete(record.reference)
 
     def keys(self, name: str) -> Keys:
         """

@@ -18,6 +18,7 @@ from despina.deploy.score.model_path import get_model_path
 from despina.deploy.sdk.errors import UserErrorException, WebserviceException, translated
 from despina.deploy.sdk.inference_config import InferenceConfig
 from despina.deploy.sdk.workspace import Workspace
+from despina.deploy.services import Services
 
 if TYPE_CHECKING:
     from despina.deploy.deployment_config import DeploymentConfig
@@ -168,9 +169,13 @@ class Model:
         self._update(add_properties=properties)
 
     def delete(self) -> None:
-        """Deletes this version; its number is not used again."""
+        """Deletes this version; its number is not used again.
+
+        Raises:
+            UserErrorException: a service was deployed with it.
+        """
         with translated():
-            self.workspace.registry.delete(self._record.reference)
+            Services(self.workspace.home, self.workspace.registry).delete_model(self._record.reference)
 
     def serialize(self) -> dict[str, Any]:
         return self._record.to_json()
