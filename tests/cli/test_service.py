@@ -12,6 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from despina.cli.main import cli
+from despina.deploy.deployment_config import DeploymentConfig
+from despina.deploy.folder import ServiceFolder
+from despina.deploy.home import find_home
+from despina.deploy.service import Mode, ServiceSpec
 from despina.deploy.services import Services
 
 pytest.importorskip("gunicorn")
@@ -75,6 +79,46 @@ def test_a_service_from_its_deployment_to_its_end(folder: Path) -> None:
     assert invoke("service", "delete", "-n", "svc").exit_code == 0
     assert invoke("service", "show", "-n", "svc").exit_code == 1
     assert invoke("model", "delete", "-i", "my_model:1").exit_code == 0
+
+
+def test_services_are_listed_by_type_tag_and_property(folder: Path) -> None:
+    services = find_home({}, folder).services
+    for name, kind, tags, properties in (("one", "local", {"a": "b"}, {}), ("two", "aks", {"a": "c"}, {"p": "q"})):
+        spec = ServiceSpec(name, 1, Mode.DIRECT, ("m:1",), DeploymentConfig(kind), tags=tags, properties=properties)
+        ServiceFolder(services / name).write_spec(spec)
+
+    def listed(*words: str) -> list[str]:
+        return [row["name"] for row in read(invoke("service", "list", *words))]
+
+    assert listed() == listed("--tag", "a") == ["one", "two"]
+    assert listed("--tag", "a=c") == listed("--property", "p") == listed("-c", "AKS") == ["two"]
+    assert listed("--tag", "a", "-c", "local") == ["one"]
+    assert listed("--property", "p=r") == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("service", "list", "-v"),
+        ("service", "get-logs", "-n", "svc", "--init"),
+        ("service", "run", "-n", "svc"),
+        ("model", "deploy", "-n", "svc", "-m", "m:1", "--se", "true"),
+        ("model", "deploy", "-n", "svc", "-m", "m:1", "--cp", "AKS"),
+    ],
+)
+def test_flags_of_existing_command_lines_are_known(folder: Path, words: tuple[str, ...]) -> None:
+    result = invoke(*words)
+    assert result.exit_code != 2, result.stderr
+    assert "configuration file" not in result.stderr
+
+
+def test_type_can_be_said_beside_or_instead_of_the_file(folder: Path) -> None:
+    deployed = read(
+        invoke(*DEPLOY[:4], "--es", "score.py", "--sd", "src", "-m", "my_model", "--cp", "aks", "--no-wait")
+    )
+    assert (deployed["computeType"], deployed["authEnabled"]) == ("AKS", True)
+    refused = invoke(*DEPLOY, "-m", "my_model", "--overwrite", "--cp", "aci")
+    assert "computeType aci needs the cloud" in refused.stderr
 
 
 def test_flag_beside_the_file_wins_and_no_wait_returns_at_once(folder: Path) -> None:

@@ -12,7 +12,7 @@ _SEEN = "despina.cli.cloud"
 
 
 def cloud_options(*declarations: tuple[str, ...]) -> Callable[[Command], Command]:
-    """Adds the workspace's options and `declarations`, all with a value that is ignored.
+    """Adds the workspace's options and `declarations`, all with a value that is ignored, and `-v`.
 
     One warning on stderr names those that were given.
     """
@@ -20,7 +20,7 @@ def cloud_options(*declarations: tuple[str, ...]) -> Callable[[Command], Command
     def decorate(command: Command) -> Command:
         for names in (*WORKSPACE, *declarations):
             command = click.option(*names, expose_value=False, hidden=True, callback=_remember)(command)
-        return command
+        return click.option("-v", is_flag=True, expose_value=False, hidden=True, help="Nothing is kept back.")(command)
 
     return decorate
 

@@ -13,6 +13,7 @@ from despina.cli.service_output import COLUMNS, OpenHome
 from despina.deploy.config_file import read_config_file
 from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import CheckedConfig, DeploymentConfig, override, parse_deployment_config
+from despina.deploy.deployment_fields import COMPUTE_TYPES
 from despina.deploy.entry_script import InferenceSpec, check_inference, parse_inference_config
 from despina.deploy.environment import find_environment
 from despina.deploy.home import Home
@@ -21,6 +22,7 @@ from despina.errors import InvalidArgument
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FLAGS: tuple[tuple[tuple[str, ...], str, Any], ...] = (
+    (("--compute-type", "--cp"), "compute_type", click.Choice(COMPUTE_TYPES, case_sensitive=False)),
     (("--port", "--po"), "port", int),
     (("--compute-target", "--ct"), "compute_target_name", str),
     (("--namespace",), "namespace", str),
@@ -53,13 +55,12 @@ FLAGS: tuple[tuple[tuple[str, ...], str, Any], ...] = (
 CLOUD = (
     ("--app-insights-enabled", "--ai"),
     ("--collect-model-data", "--md"),
-    ("--ssl-enabled",),
+    ("--ssl-enabled", "--se"),
     ("--ssl-cname", "--sc"),
     ("--ssl-cert-file", "--sp"),
     ("--ssl-key-file", "--sk"),
     ("--version-name", "--vn"),
     ("--traffic-percentile", "--tp"),
-    ("--compute-type", "--cp"),
 )
 
 
@@ -156,7 +157,8 @@ def read_deployment(path: Path | None, flags: dict[str, Any]) -> DeploymentConfi
         _warn(file.warnings)
     _warn(checked.warnings)
     merged = override(checked.config, flags)
-    _warn(merged.warnings)
+    if path is not None:
+        _warn(merged.warnings)
     return merged.config
 
 

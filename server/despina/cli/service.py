@@ -9,10 +9,20 @@ import click
 
 from despina.cli.cloud import cloud_options
 from despina.cli.deploy import deployment_options, read_deployment, read_inference, script_options
-from despina.cli.records import output_option, parse_pairs, parse_text, progress, reported, show, show_all
+from despina.cli.records import (
+    output_option,
+    parse_filters,
+    parse_pairs,
+    parse_text,
+    progress,
+    reported,
+    show,
+    show_all,
+)
 from despina.cli.service_output import COLUMNS, OpenHome
 from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import override
+from despina.deploy.registry import Filter, fits_filters
 from despina.deploy.service import Mode
 from despina.deploy.service_record import describe, uri_of_script
 from despina.errors import InvalidArgument, Unavailable
@@ -38,9 +48,19 @@ def show_service(name: str, output: str) -> None:
 @service.command("list")
 @click.option("--model-name", help="Only services of this model.")
 @click.option("--model-id", help="Only services of this version, NAME:VERSION.")
+@click.option("--compute-type", "-c", help="Only services of this type, as `service show` has it.")
+@click.option("--tag", "tags", multiple=True, callback=parse_filters, help="KEY or KEY=VALUE; repeatable.")
+@click.option("--property", "properties", multiple=True, callback=parse_filters, help="KEY or KEY=VALUE; repeatable.")
 @output_option
-@cloud_options(("--compute-type", "-c"))
-def list_services(model_name: str | None, model_id: str | None, output: str) -> None:
+@cloud_options()
+def list_services(
+    model_name: str | None,
+    model_id: str | None,
+    compute_type: str | None,
+    tags: list[Filter],
+    properties: list[Filter],
+    output: str,
+) -> None:
     """List services."""
     with reported():
         opened = OpenHome()
@@ -50,6 +70,9 @@ def list_services(model_name: str | None, model_id: str | None, output: str) -> 
         for record in records
         if model_id in (None, *record["models"])
         and model_name in (None, *(one.partition(":")[0] for one in record["models"]))
+        and (compute_type is None or compute_type.upper() == record["computeType"])
+        and fits_filters(record["tags"], tags)
+        and fits_filters(record["properties"], properties)
     ]
     show_all(fitting, output, COLUMNS)
 
@@ -81,6 +104,7 @@ def regen_key(name: str, key: str, set_key: str | None, output: str) -> None:
 @service.command("get-logs")
 @name_option
 @click.option("--num-lines", "--lines", "-l", default=5000, show_default=True, type=click.IntRange(min=1))
+@click.option("--init", "-i", is_flag=True, expose_value=False, hidden=True, help="That is in the log anyway.")
 @cloud_options()
 def get_logs(name: str, num_lines: int) -> None:
     """Print the last lines of a service's log."""
@@ -91,7 +115,7 @@ def get_logs(name: str, num_lines: int) -> None:
 
 @service.command()
 @name_option
-@click.option("--input-data", "-d", required=True, help="What to post, as it is.")
+@click.option("--input-data", "-d", default="", help="What to post, as it is.")
 @cloud_options()
 def run(name: str, input_data: str) -> None:
     """Post to the scoring URI and print the answer."""

@@ -81,8 +81,8 @@ class Registry:
             for record in records
             if name in (None, record.name)
             and framework in (None, record.description.framework)
-            and _fits(record.description.tags, tags)
-            and _fits(record.description.properties, properties)
+            and fits_filters(record.description.tags, tags)
+            and fits_filters(record.description.properties, properties)
         ]
         return [next(versions) for _, versions in groupby(fitting, key=_name)] if latest else fitting
 
@@ -254,5 +254,6 @@ def _refuse_repeats(record: ModelRecord, properties: Mapping[str, str]) -> None:
         )
 
 
-def _fits(have: Mapping[str, str], wanted: Sequence[Filter]) -> bool:
+def fits_filters(have: Mapping[str, str], wanted: Sequence[Filter]) -> bool:
+    """Whether these tags or properties are all that is wanted."""
     return all(key in have and value in (None, have[key]) for key, value in wanted)
