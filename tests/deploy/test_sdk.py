@@ -1,4 +1,7 @@
+import inspect
 import shutil
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -89,6 +92,33 @@ def test_model_that_a_service_was_deployed_with_is_not_deleted(workspace: Worksp
     shutil.rmtree(folder.path)
     model.delete()
     assert workspace.models == {}
+
+
+@pytest.mark.parametrize(
+    ("function", "names"),
+    [
+        (Model, "workspace name id tags properties version run_id model_framework expand"),
+        (Model.list, "workspace name tags properties run_id latest dataset_id expand page_count model_framework"),
+        (LocalWebservice.wait_for_deployment, "self show_output timeout_sec"),
+        (LocalWebservice.update, "self models deployment_config inference_config wait"),
+        (LocalWebservice.delete, "self delete_cache delete_image delete_volume"),
+        (AksWebservice.get_logs, "self num_lines init"),
+    ],
+)
+def test_arguments_are_those_of_the_sdk_in_its_order(function: Callable[..., object], names: str) -> None:
+    parameters = inspect.signature(function).parameters
+    assert list(parameters)[: len(names.split())] == names.split()
+
+
+def test_waiting_ends_after_its_timeout(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = ServiceFolder(workspace.home.services / "svc")
+    folder.write_spec(ServiceSpec("svc", 1, Mode.DIRECT, ("m:1",), DeploymentConfig()))
+    service = LocalWebservice(workspace, "svc")
+    forever = threading.Event()
+    monkeypatch.setattr(Services, "wait", lambda *_: forever.wait())
+    with pytest.raises(WebserviceException, match=r"service svc is not ready after 0\.01 s"):
+        service.wait_for_deployment(timeout_sec=0.01)
+    forever.set()
 
 
 def test_framework_version_needs_a_framework(workspace: Workspace) -> None:
@@ -197,6 +227,10 @@ def test_a_service_as_the_page_deploys_it(workspace: Workspace, tmp_path: Path) 
             service.run("nonsense")
         assert "JSONDecodeError" in service.get_logs()
         assert isinstance(service, LocalWebservice)
+        service.wait_for_deployment(timeout_sec=60)
+        service.update([model], inference_config=InferenceConfig("score.py", "scripts", env), wait=True)
+        assert service.state == "running"
+        pid, _ = service.run("{}")
         service.reload(wait=True)
         assert service.run("{}")[0] != pid
         assert workspace.webservices.keys() == {"my-service"}

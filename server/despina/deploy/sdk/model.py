@@ -58,9 +58,12 @@ class Model:
         tags: Filters | None = None,
         properties: Filters | None = None,
         version: int | None = None,
+        run_id: str | None = None,
         model_framework: str | None = None,
+        expand: bool = True,
     ) -> None:
-        """Looks a model up; the newest version unless one is named.
+        """Looks a model up; the newest version unless one is named. `run_id` and `expand` mean something in a cloud
+        only.
 
         Raises:
             WebserviceException: there is none; the message begins with ModelNotFound.
@@ -117,10 +120,15 @@ class Model:
         name: str | None = None,
         tags: Filters | None = None,
         properties: Filters | None = None,
+        run_id: str | None = None,
         latest: bool = False,
+        dataset_id: str | None = None,
+        expand: bool = True,
+        page_count: int = 255,
         model_framework: str | None = None,
     ) -> builtins.list[Model]:
-        """Registered models, by name, newest version first. A filter is a key, or a pair of key and value."""
+        """Registered models, by name, newest version first. A filter is a key, or a pair of key and value. `run_id`,
+        `dataset_id`, `expand` and `page_count` mean something in a cloud only."""
         return [Model._of(workspace, one) for one in _find(workspace, name, tags, properties, model_framework, latest)]
 
     @staticmethod

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import builtins
 import json
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
 from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import DeploymentConfig, check_deployment_config
-from despina.deploy.places.place import quiet
+from despina.deploy.places.place import Say, quiet
 from despina.deploy.sdk.errors import UserErrorException, WebserviceException, translated
 from despina.deploy.sdk.inference_config import InferenceConfig
 from despina.deploy.sdk.model import Model, print_line
 from despina.deploy.sdk.workspace import Workspace
-from despina.deploy.service import ServiceSpec, State
+from despina.deploy.service import ServiceSpec, ServiceState, State
 from despina.deploy.service_record import describe, uri_of_script
 from despina.deploy.services import Services
 
@@ -70,14 +72,19 @@ class Webservice:
         self._failed = state.state is State.FAILED
         self._log = state.log
 
-    def wait_for_deployment(self, show_output: bool = False) -> None:
+    def wait_for_deployment(self, show_output: bool = False, timeout_sec: float | None = None) -> None:
         """Returns when the service answers.
 
         Raises:
-            WebserviceException: it failed; the message carries the last log lines.
+            WebserviceException: it failed; the message carries the last log lines. Or nothing is decided after
+                `timeout_sec`; then it may still come.
         """
+        say = print_line if show_output else quiet
         with translated():
-            self._services.wait(self.name, print_line if show_output else quiet)
+            if timeout_sec is None:
+                self._services.wait(self.name, say)
+            else:
+                self._wait_at_most(timeout_sec, say)
         self.update_deployment_state()
         if self._failed or self.error:
             lines = "\n".join(self._log)
@@ -88,6 +95,22 @@ class Webservice:
             print_line(f"{type(self).word} is running at {self.scoring_uri}")
 
     word = "Webservice"
+
+    def _wait_at_most(self, seconds: float, say: Say) -> None:
+        waiting: Future[ServiceState] = Future()
+
+        def wait() -> None:
+            try:
+                waiting.set_result(self._services.wait(self.name, say))
+            except BaseException as error:
+                waiting.set_exception(error)
+
+        # A thread that nobody waits for: what it waits for may never come.
+        threading.Thread(target=wait, daemon=True).start()
+        try:
+            waiting.result(seconds)
+        except TimeoutError:
+            raise WebserviceException(f"service {self.name} is not ready after {seconds:g} s") from None
 
     def get_keys(self) -> tuple[str, str]:
         """The primary and the secondary key."""
@@ -100,7 +123,9 @@ class Webservice:
         with translated():
             self._services.regenerate_key(self.name, key, set_key)
 
-    def get_logs(self, num_lines: int = 5000) -> str:
+    def get_logs(self, num_lines: int = 5000, init: bool = False, raw: bool = False) -> str:
+        """The last lines of the log. It has what containers say while they are made ready, and is as it was written:
+        `init` and `raw` change nothing."""
         with translated():
             return "\n".join(self._services.log(self.name, num_lines))
 
@@ -130,12 +155,13 @@ class Webservice:
     def update(
         self,
         models: Sequence[Model | str] | None = None,
-        inference_config: InferenceConfig | None = None,
         deployment_config: DeploymentConfig | None = None,
+        inference_config: InferenceConfig | None = None,
+        wait: bool = False,
         tags: dict[str, str] | None = None,
         description: str | None = None,
     ) -> None:
-        """Redeploys with what is given, or changes tags and description only."""
+        """Redeploys with what is given, or changes tags and description only; with `wait`, returns when it answers."""
         if models is None and inference_config is None and deployment_config is None:
             with translated():
                 gone = [] if tags is None else [key for key in self.tags if key not in tags]
@@ -155,10 +181,12 @@ class Webservice:
             )
             with translated():
                 self._services.deploy(request, print_line)
+        if wait:
+            self.wait_for_deployment()
         self.update_deployment_state()
 
-    def delete(self) -> None:
-        """Ends the service; its port and disk space are free when this returns."""
+    def delete(self, delete_cache: bool = True, delete_image: bool = False, delete_volume: bool = True) -> None:
+        """Ends the service; its port and disk space are free when this returns. There are no images to keep."""
         with translated():
             self._services.delete(self.name)
         self.state = State.DELETED.value
