@@ -35,6 +35,21 @@ def test_the_documented_form(tmp_path: Path) -> None:
     )
 
 
+def test_packages_of_a_conda_file_beside_the_script(tmp_path: Path) -> None:
+    write(tmp_path)
+    # JSON is YAML, and is read without PyYAML too.
+    (tmp_path / "source_dir" / "conda.json").write_text('{"dependencies": ["python=3.11", {"pip": ["nltk"]}]}')
+    environment = {"name": "e", "python": {"condaDependenciesFile": "conda.json", "condaDependencies": None}}
+    document = {"entryScript": "score.py", "sourceDirectory": "source_dir", "environment": environment}
+    spec = parse_inference_config(document, tmp_path, "ic.json")
+    assert spec.environment is not None
+    assert (spec.environment.packages, spec.warnings) == (("nltk",), ())
+    environment["python"] = {"condaDependenciesFile": "other.yml"}
+    (warning,) = parse_inference_config(document, tmp_path, "ic.json").warnings
+    assert warning.startswith("ic.json: environment.python.condaDependenciesFile: configuration file ")
+    assert warning.endswith("other.yml does not exist; its packages are not checked")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

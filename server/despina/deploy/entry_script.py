@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from despina.deploy.config_file import read_config_file
 from despina.deploy.environment import EnvironmentSpec, parse_environment
-from despina.errors import InvalidArgument
+from despina.errors import DespinaError, InvalidArgument
 
 KNOWN = {"entryScript", "sourceDirectory", "environment"}
 IGNORED = {"docker", "spark", "inferencingStackVersion"}
@@ -34,9 +35,9 @@ def parse_inference_config(document: Mapping[str, Any], folder: Path, where: str
     if not isinstance(script, str) or not script:
         raise InvalidArgument(f"{where}: entryScript is missing")
     source = (folder / str(document.get("sourceDirectory") or ".")).resolve()
-    environment = document.get("environment")
+    environment, unread = _with_conda_file(document.get("environment"), source, where)
     spec = parse_environment(environment, f"{where}: environment") if isinstance(environment, dict) else None
-    warnings = (*_unknown(document, where), *_not_done(environment, where))
+    warnings = (*_unknown(document, where), *_not_done(environment, where), *unread)
     return check_inference(InferenceSpec(script, source, spec, warnings))
 
 
@@ -73,6 +74,23 @@ def _syntax(path: Path) -> Iterator[str]:
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         yield f"line {line}: {getattr(error, 'msg', error)}" if line else str(error)
+
+
+def _with_conda_file(environment: Any, source: Path, where: str) -> tuple[Any, tuple[str, ...]]:
+    """The environment with the packages of its conda file, which lies in the source directory, or why those are not
+    known."""
+    python = environment.get("python") if isinstance(environment, dict) else None
+    if not isinstance(python, dict):
+        return environment, ()
+    file = python.get("condaDependenciesFile")
+    if not isinstance(file, str) or not file:
+        return environment, ()
+    try:
+        conda = read_config_file(source / file).content
+    except DespinaError as error:
+        unread = f"{where}: environment.python.condaDependenciesFile: {error.message}; its packages are not checked"
+        return environment, (unread,)
+    return {**environment, "python": {**python, "condaDependencies": python.get("condaDependencies") or conda}}, ()
 
 
 def _unknown(document: Mapping[str, Any], where: str) -> Iterator[str]:
