@@ -138,6 +138,19 @@ def test_environments_are_cloned_changed_and_registered(workspace: Workspace) ->
     assert Environment.get(workspace, "AzureML-Triton").python.conda_dependencies.pip_packages == ["tritonclient"]
 
 
+def test_environments_of_conda_files_and_with_images(tmp_path: Path) -> None:
+    (tmp_path / "conda.json").write_text('{"dependencies": ["python=3.11", {"pip": ["nltk"]}]}')
+    env = Environment.from_conda_specification("Mine", str(tmp_path / "conda.json"))
+    assert env.python.conda_dependencies.pip_packages == ["nltk"]
+    (tmp_path / "score.py").write_text("def init(): pass\ndef run(data): pass\n")
+    config = InferenceConfig("score.py", str(tmp_path), env)
+    assert config.spec().warnings == ()
+    env.docker.base_image = "ubuntu"
+    assert config.spec().warnings == (
+        "docker of environment Mine is ignored: scripts run in this installation's Python",
+    )
+
+
 def test_inference_config_checks_its_script(workspace: Workspace, tmp_path: Path) -> None:
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts" / "score_bidaf.py").write_text("def init(): pass\ndef run(data): pass\n")

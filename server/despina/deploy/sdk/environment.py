@@ -5,7 +5,8 @@ from __future__ import annotations
 from copy import deepcopy
 from pathlib import Path
 
-from despina.deploy.environment import EnvironmentSpec, find_environment, save_environment
+from despina.deploy.config_file import read_config_file
+from despina.deploy.environment import EnvironmentSpec, find_environment, parse_environment, save_environment
 from despina.deploy.sdk.errors import translated
 from despina.deploy.sdk.workspace import Workspace
 
@@ -45,6 +46,20 @@ class PythonSection:
         self.user_managed_dependencies = False
 
 
+class DockerSection:
+    """The part of an environment that is about its image. Scripts run in the interpreter of this installation, so it is
+    kept, and ignored with a warning."""
+
+    def __init__(self) -> None:
+        self.enabled = False
+        self.base_image: str | None = None
+        self.base_dockerfile: str | None = None
+
+    @property
+    def ignored(self) -> bool:
+        return self.base_image is not None or self.base_dockerfile is not None
+
+
 class Environment:
     """A name, variables, packages."""
 
@@ -53,6 +68,7 @@ class Environment:
         self.version: str | None = None
         self.environment_variables: dict[str, str] = {}
         self.python = PythonSection(CondaDependencies())
+        self.docker = DockerSection()
 
     @classmethod
     def get(cls, workspace: Workspace, name: str, version: str | None = None) -> Environment:
@@ -65,6 +81,16 @@ class Environment:
         made = cls(name)
         lines = (line.partition("#")[0].strip() for line in Path(file_path).read_text().splitlines())
         made.python.conda_dependencies.pip_packages = [line for line in lines if line]
+        return made
+
+    @classmethod
+    def from_conda_specification(cls, name: str, file_path: str) -> Environment:
+        """With the packages of a conda file, which is YAML: reading it needs PyYAML."""
+        with translated():
+            conda = read_config_file(Path(file_path)).content
+            packages = parse_environment({"name": name, "python": {"condaDependencies": conda}}, file_path).packages
+        made = cls(name)
+        made.python.conda_dependencies.pip_packages = list(packages)
         return made
 
     def clone(self, new_name: str) -> Environment:

@@ -1,5 +1,6 @@
 """How a service calls an entry script."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from despina.deploy.entry_script import InferenceSpec, check_inference
@@ -30,4 +31,8 @@ class InferenceConfig:
         source = Path(self.source_directory or ".").resolve()
         with translated():
             environment = None if self.environment is None else self.environment.spec()
-            return check_inference(InferenceSpec(self.entry_script, source, environment))
+            return check_inference(InferenceSpec(self.entry_script, source, environment, tuple(self._ignored())))
+
+    def _ignored(self) -> Iterator[str]:
+        if self.environment is not None and self.environment.docker.ignored:
+            yield f"docker of environment {self.environment.name} is ignored: scripts run in this installation's Python"

@@ -279,6 +279,8 @@ def deploy(
         config = replace(config, compute_target_name=str(getattr(deployment_target, "name", deployment_target)))
     inference = None if inference_config is None else inference_config.spec()
     said = "" if inference_config is None else inference_config.description or ""
+    for warning in () if inference is None else inference.warnings:
+        print_line(f"warning: {warning}")
     with translated():
         request = DeployRequest(name, _ids(models), config, inference, overwrite=overwrite, description=said)
         Services(workspace.home, workspace.registry).deploy(request, print_line)
