@@ -122,6 +122,22 @@ def gone(pids: list[int]) -> None:
             os.kill(pids[0], signal.SIGKILL)
 
 
+def test_what_a_configuration_says_in_vain_is_told(bench: Bench) -> None:
+    said: list[str] = []
+    size = {"cpu_cores": 1.0, "gpu_cores": 1, "num_replicas": 3, "period_seconds": 3}
+    config = DeploymentConfig("local", primary_key="mine", **size)  # type: ignore[arg-type]
+    source = bench.root / "alone"
+    source.mkdir()
+    (source / "score.py").write_text(PID)
+    bench.services.deploy(DeployRequest("svc", ["m"], config, InferenceSpec("score.py", source)), said.append)
+    bench.services.wait("svc")
+    assert said[:-1] == [
+        "warning: containerResourceRequirements, gpuCores, livenessProbeRequirements, numReplicas: ignored on this "
+        "machine; a cluster (--compute-target) heeds them",
+        "warning: keys are ignored: requests need none, because authEnabled does not say so",
+    ]
+
+
 def test_script_runs_with_its_model_and_goes_without_a_trace(bench: Bench) -> None:
     script = (
         "import os, pathlib\nfrom azureml.core.model import Model\ndef init(): pass\n"

@@ -271,6 +271,10 @@ def _warnings(request: DeployRequest, spec: ServiceSpec) -> Iterator[str]:
         )
     if spec.deployment.compute_target_name is not None and spec.deployment.port is not None:
         yield "port is ignored: in a cluster the compute target says how a service is reached"
+    if spec.deployment.compute_target_name is None and (pods := sorted(_for_pods(spec.deployment))):
+        yield f"{', '.join(pods)}: ignored on this machine; a cluster (--compute-target) heeds them"
+    if not spec.deployment.keyed and (spec.deployment.primary_key or spec.deployment.secondary_key):
+        yield "keys are ignored: requests need none, because authEnabled does not say so"
     environment = None if request.inference is None else request.inference.environment
     missing = [] if environment is None else missing_packages(environment.packages)
     if environment is not None and missing:
@@ -278,3 +282,12 @@ def _warnings(request: DeployRequest, spec: ServiceSpec) -> Iterator[str]:
             f"environment {environment.name} names packages that are not installed here: "
             f"{', '.join(missing)}; pip install {' '.join(missing)}"
         )
+
+
+def _for_pods(deployment: DeploymentConfig) -> set[str]:
+    """The keys of a configuration that only a cluster can heed."""
+    said = deployment.to_json()
+    return said.keys() & {
+        *("containerResourceRequirements", "gpuCores", "numReplicas", "autoScaler"),
+        *("livenessProbeRequirements", "namespace"),
+    }
