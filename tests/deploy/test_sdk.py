@@ -202,6 +202,17 @@ def test_service_that_is_deleted_while_services_are_listed_is_left_out(
     assert [service.name for service in Webservice.list(workspace)] == (["one", "two"] if reads == 2 else ["two"])
 
 
+def test_a_service_that_is_looked_up_is_of_the_class_for_its_place(workspace: Workspace) -> None:
+    for name, kind in (("here", "local"), ("type-aks", "aks")):
+        folder = ServiceFolder(workspace.home.services / name)
+        folder.write_spec(ServiceSpec(name, 1, Mode.DIRECT, ("m:1",), DeploymentConfig(kind)))
+    assert type(Webservice(workspace, "here")) is LocalWebservice
+    assert type(Webservice(workspace, "type-aks")) is AksWebservice
+    assert type(LocalWebservice(workspace, "type-aks")) is LocalWebservice
+    with pytest.raises(WebserviceException, match="No service with name gone found"):
+        Webservice(workspace, "gone")
+
+
 def test_service_that_cannot_be_asked_is_not_left_out(workspace: Workspace) -> None:
     folder = ServiceFolder(workspace.home.services / "one")
     lost = DeploymentConfig("aks", compute_target_name="detached")

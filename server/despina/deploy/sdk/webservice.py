@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self, cast
 
 from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import DeploymentConfig, check_deployment_config
@@ -25,7 +25,15 @@ from despina.deploy.services import Services
 
 
 class Webservice:
-    """A deployed service. Look one up with `Webservice(workspace, name)`."""
+    """A deployed service. Look one up with `Webservice(workspace, name)`, which is then of the class of its place."""
+
+    def __new__(cls, workspace: Workspace, name: str) -> Self:
+        if cls is not Webservice:
+            return super().__new__(cls)
+        with translated():
+            spec, _ = Services(workspace.home, workspace.registry).get(name)
+        kind = KubernetesWebservice if spec.deployment.compute_type == "aks" else LocalWebservice
+        return cast(Self, kind.__new__(kind, workspace, name))
 
     def __init__(self, workspace: Workspace, name: str) -> None:
         self.workspace = workspace
@@ -42,7 +50,7 @@ class Webservice:
         found = []
         for name in services.names():
             try:
-                found.append(_open(workspace, name))
+                found.append(Webservice(workspace, name))
             except (WebserviceException, FileNotFoundError):
                 if name in services.names():  # else it was deleted since the names were read
                     raise
@@ -284,16 +292,10 @@ def deploy(
     with translated():
         request = DeployRequest(name, _ids(models), config, inference, overwrite=overwrite, description=said)
         Services(workspace.home, workspace.registry).deploy(request, print_line)
-    service = _open(workspace, name)
+    service = Webservice(workspace, name)
     if show_output:
         service.wait_for_deployment(show_output=True)
     return service
-
-
-def _open(workspace: Workspace, name: str) -> Webservice:
-    service = Webservice(workspace, name)
-    kind = KubernetesWebservice if service.compute_type == "AKS" else LocalWebservice
-    return kind(workspace, name)
 
 
 def _ids(models: Sequence[Model | str]) -> list[str]:
