@@ -1,9 +1,11 @@
 """Execution with IO binding: on a GPU, and on the CPU where a tensor has no numpy dtype (BF16).
 
 Host memory is bound as it is. ONNX Runtime copies an input to the GPU when it is *bound* (`IOBinding::BindInput` calls
-`CopyOneInputAcrossDevices`), waiting for that with the GIL, and outputs to the host inside the run, on its stream and
-without the GIL. From pinned memory a copy runs at the speed of the bus, so batches are gathered in pinned buffers, and
-outputs of known shape land in pinned buffers too, from which they are copied into fresh arrays: the caller keeps those.
+`CopyOneInputAcrossDevices`), on the stream that it keeps for the runs of the calling thread: so inputs are bound on the
+thread that runs. Out of ordinary memory it waits for that, with the GIL; out of pinned memory it only queues the copy,
+which then runs at the speed of the bus. Outputs go to the host inside the run, on the same stream and without the GIL.
+So batches are gathered in pinned buffers, and outputs of known shape land in pinned buffers too, from which they are
+copied into fresh arrays: the caller keeps those.
 An execution ends with its stream synchronised, so one set of buffers is enough; to overlap copies with computation give
 the model two instances, with `share_session` on one set of weights.
 """
