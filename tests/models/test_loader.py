@@ -19,6 +19,7 @@ class Double:
         self.open = []
         self.fail_instance = None
         self.fail_execute = False
+        self.executed = set()
         self.inputs = {"X": TensorMetadata("X", "FP32", (-1, 2))}
         self.outputs = {"Y": TensorMetadata("Y", "FP32", (-1, 2))}
 
@@ -46,6 +47,7 @@ class DoubleInstance:
     def execute(self, batch):
         if self.backend.fail_execute:
             raise BackendError("boom")
+        self.backend.executed.add(self.name)
         return Execution({"Y": np.concatenate(batch.inputs["X"])}, 0, 0)
 
     def close(self):
@@ -100,6 +102,24 @@ def test_a_version_is_completed_placed_and_warm(tmp_path, double):
     assert double.options.path.parent == tmp_path / "m" / "1"
     loaded.close()
     assert double.open == []
+
+
+def test_passive_instances_are_not_warmed_up(tmp_path, double):
+    put(
+        tmp_path,
+        """
+        max_batch_size: 4
+        instance_group [ { kind: KIND_CPU count: 1 }, { kind: KIND_CPU count: 2 passive: true } ]
+        parameters { key: "warmup_batch_sizes" value { string_value: "all" } }
+        model_warmup { name: "w" batch_size: 2
+            inputs { key: "X" value { data_type: TYPE_FP32 dims: 2 zero_data: true } } }
+        """,
+    )
+    loaded = load(tmp_path)
+    assert len(loaded.instances) == 3
+    assert [(w.rows, w.requests) for w in loaded.warmup] == [(2, 2)]
+    assert double.executed == {"instance 0"}
+    loaded.close()
 
 
 @pytest.mark.parametrize(

@@ -142,8 +142,9 @@ def _load(
         instances = _place(config, backend, layout, opened)
     sequences = sequence_plan(config, directory)
     samples = with_sequence_inputs(read_samples(config, directory), sequences)
-    warmup = run_samples(config.name, samples, [(placed.name, placed.instance) for placed in instances])
-    _warm_sizes(config, samples, sequences, instances)
+    working = [placed for placed in instances if not placed.passive]
+    warmup = run_samples(config.name, samples, [(placed.name, placed.instance) for placed in working])
+    _warm_sizes(config, samples, sequences, working)
     seconds = time.monotonic() - start
     return LoadedVersion(
         candidate.name,
