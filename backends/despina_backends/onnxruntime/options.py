@@ -5,7 +5,7 @@ from typing import Any
 
 from despina_backends.base import BackendError, Device, LoadOptions
 from despina_backends.cores import usable_cores
-from despina_backends.onnxruntime.parameters import boolean, integer
+from despina_backends.onnxruntime.parameters import boolean, leading_integer
 from despina_backends.onnxruntime.runtime import FATAL, share_thread_pool
 
 _INITIALIZER_ALLOCATOR = "session.use_device_allocator_for_initializers"
@@ -57,26 +57,26 @@ def _graph_level(runtime: ModuleType, level: int) -> Any:
 
 
 def _execution_mode(runtime: ModuleType, text: str) -> Any:
-    modes = {"0": runtime.ExecutionMode.ORT_SEQUENTIAL, "1": runtime.ExecutionMode.ORT_PARALLEL}
-    try:
-        return modes[text]
-    except KeyError:
+    modes = {0: runtime.ExecutionMode.ORT_SEQUENTIAL, 1: runtime.ExecutionMode.ORT_PARALLEL}
+    mode = leading_integer(text)
+    if mode not in modes:
         raise BackendError(
-            f"Invalid configuration value provided. Expected values for  execution_mode are 0 or 1 but got {text} .",
+            f"Invalid configuration value provided. Expected values for  execution_mode are 0 or 1 but got {mode} .",
             "INVALID_ARG",
-        ) from None
+        )
+    return modes[mode]
 
 
 def _set_threads(runtime: ModuleType, result: Any, options: LoadOptions, device: Device) -> None:
     config = options.backend_config or {}
     if boolean(config.get("enable-global-threadpool", "0")):
-        sizes = (integer(config.get(f"{pool}_op_thread_count", "0")) for pool in ("intra", "inter"))
+        sizes = (leading_integer(config.get(f"{pool}_op_thread_count", "0")) for pool in ("intra", "inter"))
         share_thread_pool(runtime, *sizes)
         result.use_per_session_threads = False
         return
     parameters = options.parameters or {}
-    intra_op = integer(parameters.get("intra_op_thread_count", "0"))
-    inter_op = integer(parameters.get("inter_op_thread_count", "0"))
+    intra_op = leading_integer(parameters.get("intra_op_thread_count", "0"))
+    inter_op = leading_integer(parameters.get("inter_op_thread_count", "0"))
     result.intra_op_num_threads = intra_op if intra_op > 0 else _default_threads(options, device)
     if inter_op > 0:
         result.inter_op_num_threads = inter_op

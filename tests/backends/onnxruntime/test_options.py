@@ -46,6 +46,12 @@ def test_parameters_are_applied_and_unknown_ones_ignored() -> None:
     assert result.get_session_config_entry("session.use_device_allocator_for_initializers") == "1"
 
 
+def test_numbers_of_threads_and_the_mode_are_read_as_tritonserver_reads_them() -> None:
+    result = made(parameters={"intra_op_thread_count": "4.0", "inter_op_thread_count": " 2x", "execution_mode": "01"})
+    assert (result.intra_op_num_threads, result.inter_op_num_threads) == (4, 2)
+    assert result.execution_mode.name == "ORT_PARALLEL"
+
+
 @pytest.mark.parametrize(
     ("parameters", "text"),
     [
@@ -55,6 +61,7 @@ def test_parameters_are_applied_and_unknown_ones_ignored() -> None:
         ),
         ({"enable_mem_arena": "maybe"}, "failed to convert 'maybe' to boolean"),
         ({"intra_op_thread_count": "many"}, "failed to convert 'many' to integral number"),
+        ({"execution_mode": "parallel"}, "failed to convert 'parallel' to integral number"),
     ],
 )
 def test_bad_parameters_are_refused(parameters: dict[str, str], text: str) -> None:
