@@ -5,6 +5,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
 import onnx
@@ -115,6 +116,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
             onnx.save(onnx_model(*GRAPHS[name]), str(root / name / "1" / "model.onnx"))
     (root / "add" / "labels.txt").write_text("only\n")
     flags = ["--model-control-mode=explicit", "--load-model=*", "--cache-config=local,size=1048576"]
+    flags.append("--allow-client-shm=true")
     with serving(root, flags) as port:
         yield port
 
@@ -168,6 +170,26 @@ def test_an_ensemble_has_the_labels_of_its_last_step(port: int) -> None:
     wanted = [{"name": "Y", "parameters": {"classification": 1}}]
     answer = post(port, "models/twice/infer", {"inputs": [tensor], "outputs": wanted})
     assert answer["outputs"][0]["data"] == ["3.000000:0:only"]
+
+
+def test_shared_memory_that_is_too_small_is_the_ensembles_error(port: int) -> None:
+    memory = SharedMemory(create=True, size=4096)
+    try:
+        post(port, "systemsharedmemory/region/r/register", {"key": f"/{memory.name}", "byte_size": 4096})
+        place = {"shared_memory_region": "r", "shared_memory_byte_size": 7}
+        tensor = {"name": "X", "datatype": "FP32", "shape": [2, 1], "data": [1, 2]}
+        texts = {
+            model: post(
+                port, f"models/{model}/infer", {"inputs": [tensor], "outputs": [{"name": "Y", "parameters": place}]}
+            )["error"]
+            for model in ("add", "twice")
+        }
+    finally:
+        memory.close()
+        memory.unlink()
+    complaint = "shared memory size specified with the request for output 'Y' (7 bytes) should be at least 8"
+    assert texts["add"].startswith(complaint)
+    assert texts["twice"].startswith(f"in ensemble 'twice', {complaint}")
 
 
 def test_a_cached_ensemble_runs_its_steps_once(port: int) -> None:

@@ -254,8 +254,9 @@ def _encode_output(model: Model, output: RequestedOutput, array: Array, server: 
         return encode.encode_output(tensor, output.binary)
     data = encode.binary_data(tensor)
     if len(data) > output.shared_memory.byte_size:
+        within = f"in ensemble '{model.name}', " if model.config.HasField("ensemble_scheduling") else ""
         raise Internal(
-            f"shared memory size specified with the request for output '{output.name}' "
+            f"{within}shared memory size specified with the request for output '{output.name}' "
             f"({output.shared_memory.byte_size} bytes) should be at least {len(data)} bytes to hold the results"
         )
     output.shared_memory.write(data)
