@@ -77,6 +77,7 @@ def test_status_tells_the_regions_of_one_kind_sorted_by_name() -> None:
             "Integer overflow detected: byte_size (18446744073709551615) + offset (1) exceeds maximum value "
             "(18446744073709551615) for region 's'",
         ),
+        (lambda r: r.find("s", 1, MAX_UINT64 - 1), 400, "Invalid offset + byte size for shared memory region: 's'"),
     ],
 )
 def test_what_does_not_fit_is_refused(ask: Callable[[Regions], object], status: int, text: str) -> None:
@@ -90,6 +91,11 @@ def test_a_window_reads_and_writes_its_part_of_the_region() -> None:
     assert bytes(window.read()) == bytes([10, 11, 12, 13])
     window.write(b"ab")
     assert bytes(window.read()) == b"ab" + bytes([12, 13])
+
+
+def test_a_window_may_be_all_of_its_region() -> None:
+    assert bytes(regions().find("s", 0, 100).read()) == bytes(range(100))
+    assert bytes(regions().find("s", 99, 1).read()) == bytes([99])
 
 
 def test_a_region_stays_until_its_last_window_is_gone() -> None:

@@ -49,7 +49,8 @@ def test_a_region_must_lie_in_its_segment_and_begin_with_a_page(
 
 
 @pytest.mark.parametrize(
-    "key", ["/nothing", "/../outside", "/below/inside", "/link", "/below", "/a\0b", "/" + "x" * 300]
+    "key",
+    ["/nothing", "/../outside", "/below/inside", "/link", "/below", "/pipe", "/a\0b", "/\ud800", "/" + "x" * 300],
 )
 def test_only_regular_files_of_the_directory_itself_are_segments(tmp_path: Path, key: str) -> None:
     directory = tmp_path / "shm"
@@ -57,9 +58,12 @@ def test_only_regular_files_of_the_directory_itself_are_segments(tmp_path: Path,
     (directory / "below" / "inside").write_bytes(bytes(8))
     (tmp_path / "outside").write_bytes(bytes(8))
     (directory / "link").symlink_to(tmp_path / "outside")
+    os.mkfifo(directory / "pipe")
+    before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(DespinaError) as error:
         open_system("r", key, 0, 8, directory)
     assert (error.value.status, error.value.message) == (500, f"Unable to open shared memory region: '{key}'")
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.mark.parametrize(
@@ -92,6 +96,28 @@ def test_a_segment_that_was_truncated_is_an_error_and_no_signal(tmp_path: Path) 
         memory.write(PAGE, bytes(PAGE))
     assert segment.stat().st_size == 10
     assert memory.read(0, 10) == bytes(10)
+
+
+def test_a_segment_that_ends_in_the_middle_is_neither_read_nor_written(tmp_path: Path) -> None:
+    segment = tmp_path / "k"
+    segment.write_bytes(bytes(PAGE))
+    memory = open_system("r", "/k", 0, PAGE, tmp_path)
+    os.truncate(segment, 10)
+    text = "shared memory '/k' has shrunk since it was registered: expected 12 bytes, got 10"
+    with pytest.raises(DespinaError, match=text):
+        memory.read(8, 4)
+    with pytest.raises(DespinaError, match=text):
+        memory.write(8, b"abcd")
+    assert segment.read_bytes() == bytes(10)
+
+
+def test_what_the_system_writes_in_pieces_is_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "k").write_bytes(bytes(8))
+    memory = open_system("r", "/k", 0, 8, tmp_path)
+    write = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda descriptor, data, offset: write(descriptor, data[:2], offset))
+    memory.write(1, b"abcde")
+    assert (tmp_path / "k").read_bytes() == b"\0abcde\0\0"
 
 
 def test_the_segment_is_closed_with_the_last_reference(tmp_path: Path) -> None:

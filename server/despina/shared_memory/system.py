@@ -81,7 +81,7 @@ def _open_segment(directory: Path, key: str) -> int:
     if "/" in bare or "\0" in bare:
         raise failure
     try:
-        descriptor = os.open(directory / bare, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(directory / bare, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (OSError, UnicodeError):
         raise failure from None
     if not S_ISREG(os.fstat(descriptor).st_mode):
