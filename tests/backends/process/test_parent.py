@@ -1,14 +1,18 @@
 import os
 import resource
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from despina_backends.base import BackendError, Batch, Device, LoadOptions, TensorMetadata
+from despina_backends.process import parent
 from despina_backends.process.parent import InstanceProcess, start_instance
 from despina_backends.process.places import batch_tensors
 from despina_backends.process.recipe import Recipe
@@ -77,9 +81,12 @@ def test_only_the_outputs_that_are_wanted_come_back(start: Start) -> None:
     assert {name: array.tolist() for name, array in execution.outputs.items()} == {"OUT_B": [-7]}
 
 
-def test_an_execution_that_fails_is_reported_and_the_process_goes_on(start: Start) -> None:
-    # The second output turns out to have a shape the configuration does not promise.
-    process = start(outputs=(OUTPUTS[0], TensorMetadata("OUT_B", "INT64", (-1, 4))))
+@pytest.mark.parametrize(
+    "promised", [TensorMetadata("OUT_B", "INT64", (-1, 4)), TensorMetadata("OUT_B", "FP32", (-1,))]
+)
+def test_an_execution_that_fails_is_reported_and_the_process_goes_on(start: Start, promised: TensorMetadata) -> None:
+    # The second output turns out to be other than the configuration promises.
+    process = start(outputs=(OUTPUTS[0], promised))
     process.send(batch(1))
     assert process.receive()[1] is None
     process.send(batch(2, outputs=("OUT_A",)))
@@ -105,6 +112,44 @@ def test_a_signal_for_the_whole_group_does_not_end_it(start: Start) -> None:
 def test_a_model_that_cannot_be_loaded_there_is_an_error() -> None:
     with pytest.raises(BackendError, match="a process of its own for model 'm' did not start"):
         start_instance(recipe(backend="onnxruntime"))
+
+
+def run_instead(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    """Have this program run in place of an instance's."""
+
+    def command(module: str, *arguments: object) -> list[str]:
+        return [sys.executable, "-S", "-c", program, *map(str, arguments)]
+
+    monkeypatch.setattr("despina_backends.process.parent.interpreter.command", command)
+
+
+def test_a_process_that_ends_before_it_was_told_what_to_load_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    run_instead(monkeypatch, "")
+    told = recipe()
+    much = replace(told, options=replace(told.options, model_name="m" * 200_000))  # more than a pipe holds
+    with pytest.raises(BackendError, match="did not start"):
+        start_instance(much)
+
+
+def test_a_process_that_hangs_before_it_is_there_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    run_instead(monkeypatch, "import time; time.sleep(10)")
+    monkeypatch.setattr(parent, "START_SECONDS", 0.1)
+    started: list[subprocess.Popen[bytes]] = []
+    start = parent._start
+    monkeypatch.setattr(parent, "_start", lambda *told: started.append(start(*told)) or started[-1])
+    with pytest.raises(BackendError, match="did not start"):
+        start_instance(recipe())
+    assert started[0].returncode == -signal.SIGKILL
+
+
+def test_a_closed_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = "import os, sys, time; os.write(int(sys.argv[3]), bytes(32)); time.sleep(10)"
+    run_instead(monkeypatch, answer)
+    monkeypatch.setattr(parent, "STOP_SECONDS", 0.1)
+    process = start_instance(recipe())
+    process.close()
+    process.reap()
+    assert process._process.returncode == -signal.SIGKILL
 
 
 def test_it_starts_however_many_descriptors_the_server_has(start: Start) -> None:
