@@ -1,3 +1,4 @@
+import fcntl
 import hashlib
 import os
 import threading
@@ -66,6 +67,12 @@ def test_collect_waits_for_a_registration_that_has_copied_but_not_inserted(tmp_p
         inserted.append(blob.sha256)
     collecting.join(10)
     assert blobs.path(blob.sha256).exists()
+
+
+def test_registrations_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path)
+    with blobs.writing(), (tmp_path / "lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
 
 def test_link_shares_the_bytes(tmp_path: Path) -> None:

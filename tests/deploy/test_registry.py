@@ -1,3 +1,4 @@
+import fcntl
 import os
 import signal
 import subprocess
@@ -7,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from despina.deploy.database import connect, write
 from despina.deploy.home import Home
 from despina.deploy.record import ModelDescription, Resources
 from despina.deploy.reference import ModelReference
 from despina.deploy.registry import Registry
-from despina.errors import InvalidArgument, NotFound
+from despina.errors import Internal, InvalidArgument, NotFound
 
 
 def open_registry(tmp_path: Path) -> Registry:
@@ -221,6 +223,49 @@ def test_registry_of_a_newer_version_is_refused(tmp_path: Path) -> None:
         connection.execute("PRAGMA user_version = 9")
     with pytest.raises(InvalidArgument, match="schema 9"):
         registry.find()
+
+
+def test_a_full_disk_is_what_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "registry.db"
+    text = "x" * 5_000
+    with pytest.raises(Internal, match=r"registry .*registry.db: database or disk is full"), write(path) as connection:
+        connection.execute("PRAGMA max_page_count=14")
+        for number in range(100):
+            values = (f"m{number}", 1, "Custom", text, "now", "me")
+            connection.execute(
+                "INSERT INTO models (name, version, framework, description, created_time, created_by) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                values,
+            )
+    with connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM models").fetchone()[0] == 0
+
+
+def test_a_change_that_fails_half_way_changes_nothing(tmp_path: Path) -> None:
+    registry = open_registry(tmp_path)
+    registry.register(ModelDescription("m"), write_file(tmp_path, "one"))
+    with pytest.raises(InvalidArgument), write(Home(tmp_path / "home").database) as connection:
+        connection.execute("DELETE FROM files")
+        raise InvalidArgument("no")
+    assert len(registry.get(ModelReference("m")).files) == 1
+
+
+def test_what_is_stored_is_not_collected_before_its_model_is_registered(tmp_path: Path) -> None:
+    registry = open_registry(tmp_path)
+    (tmp_path / "models").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "models" / name).write_text(name)
+
+    def locked(path: str) -> None:
+        with (registry.blobs.root / "lock").open("ab") as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    assert len(registry.register(ModelDescription("m"), tmp_path / "models", progress=locked).files) == 2
+
+
+def test_a_framework_version_needs_a_framework(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="model m: a framework version needs a framework"):
+        open_registry(tmp_path).register(ModelDescription("m", framework_version="1"), write_file(tmp_path, "one"))
 
 
 def test_files_are_stored_read_only_with_their_executable_bit_noted(tmp_path: Path) -> None:
