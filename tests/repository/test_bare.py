@@ -50,6 +50,15 @@ def test_a_bare_model_becomes_a_repository(
     assert (tmp_path / "detector").exists() or (tmp_path / "detector.onnx").exists()
 
 
+@pytest.mark.parametrize("path", ["detector.onnx", "detector"])
+def test_a_relative_path_is_found_from_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    write(tmp_path / path if path.endswith(".onnx") else tmp_path / path / "model.onnx")
+    monkeypatch.chdir(tmp_path)
+    with as_repositories([Path(path)]) as (repository,):
+        monkeypatch.chdir("/")
+        assert (repository / "detector" / "1" / "model.onnx").read_text() == "onnx"
+
+
 def test_a_file_with_weights_beside_it_is_served_from_where_it_is(tmp_path: Path) -> None:
     path = write(tmp_path / 'de"tector.onnx')
     write(tmp_path / 'de"tector.onnx.data')

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,7 @@ import pytest
 from despina.config.proto import ModelConfig
 from despina.config.read import parse_text
 from despina.errors import Internal, Unavailable
-from despina.repository.files import model_file
+from despina.repository.files import model_file, version_files
 
 
 def config(fields: str = "") -> ModelConfig:
@@ -54,3 +55,19 @@ def test_directory_without_a_model_is_unavailable(tmp_path: Path) -> None:
 def test_other_backends_look_for_themselves(tmp_path: Path) -> None:
     other = ModelConfig(name="m", backend="other", default_model_filename="model.bin")
     assert model_file(tmp_path, 2, other) == tmp_path / "2" / "model.bin"
+
+
+def test_files_are_the_same_as_long_as_their_contents_are(tmp_path: Path) -> None:
+    file = put(tmp_path, "1/model.onnx")
+    file.write_text("old")
+    os.utime(file, ns=(0, 1_000))
+    before = version_files(tmp_path, 1)
+    file.chmod(0o600)
+    os.link(file, tmp_path / "other")
+    assert version_files(tmp_path, 1) == before
+    os.utime(file, ns=(0, 2_000))
+    assert version_files(tmp_path, 1) != before
+    put(tmp_path, "new").write_text("new")
+    (tmp_path / "new").replace(file)
+    os.utime(file, ns=(0, 1_000))
+    assert version_files(tmp_path, 1) != before

@@ -51,6 +51,22 @@ def test_that_of_a_killed_process_is_removed_and_no_other(directory: Path) -> No
     mine.cleanup()
 
 
+def test_that_of_another_user_is_not_removed(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subprocess.run([sys.executable, "-c", KILLED], check=False)
+    user = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    remove_abandoned()
+    assert len(list(directory.iterdir())) == 1
+
+
+def test_a_lock_that_is_a_link_is_none(directory: Path) -> None:
+    (directory / "mine").write_bytes(b"")
+    (directory / "despina-model-x").mkdir()
+    (directory / "despina-model-x" / ".despina-in-use").symlink_to(directory / "mine")
+    remove_abandoned()
+    assert (directory / "despina-model-x").is_dir()
+
+
 def test_where_files_cannot_be_locked_none_is_taken_for_abandoned(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

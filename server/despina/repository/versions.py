@@ -42,7 +42,7 @@ def _entries(model: Path) -> list[Path]:
 
 def version_of(name: str) -> int | None:
     """The version that a directory of this name holds: a decimal number of at most 63 bits without leading zeros."""
-    if not _VERSION.fullmatch(name) or len(name) > 19 or int(name) > _LARGEST:
+    if not _VERSION.fullmatch(name) or int(name) > _LARGEST:
         return None
     return int(name)
 
