@@ -41,3 +41,24 @@ def test_a_group_counts_as_often_as_it_has_requests() -> None:
     for _ in range(2):
         alone.record_failure(5_000, "BACKEND")
     assert together == alone
+
+
+def test_an_execution_counts_for_each_of_its_requests_and_once_for_its_rows() -> None:
+    recent = RecentLatencies()
+    statistics = ModelStatistics(recent=recent)
+    statistics.record_execution(3, 6, 10, 20, 30, 7)
+    statistics.record_execution(1, 6, 40, 50, 60, 8)
+    assert (statistics.execution_count, statistics.inference_count, statistics.last_inference_ms) == (2, 12, 8)
+    assert (statistics.compute.count, statistics.compute.infer_ns) == (4, 3 * 20 + 50)
+    assert (statistics.batches[6].count, statistics.batches[6].infer_ns) == (2, 20 + 50)
+    assert (sum(statistics.compute_latency.counts), statistics.compute_latency.total_ns) == (4, 3 * 20 + 50)
+    windows = (recent.compute_input, recent.compute_infer, recent.compute_output)
+    assert [window.quantiles([0.75, 0.9]) for window in windows] == [[10, 40], [20, 50], [30, 60]]
+
+
+def test_a_group_is_as_many_of_the_recent_requests() -> None:
+    recent = RecentLatencies()
+    statistics = ModelStatistics(recent=recent)
+    statistics.record_success(30, 10, 3)
+    statistics.record_success(90, 50)
+    assert [window.quantiles([0.75, 0.9]) for window in (recent.request, recent.queue)] == [[30, 90], [10, 50]]

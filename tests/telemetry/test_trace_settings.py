@@ -1,6 +1,6 @@
 import builtins
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -187,6 +187,42 @@ def test_a_request_under_way_ends_in_the_settings_it_began_with() -> None:
     assert sink.numbered == []
     closed(trace)
     assert sink.numbered == [[1]]
+
+
+def test_of_several_requests_under_way_the_last_one_has_all_written() -> None:
+    settings, sink = tracing({"": {"rate": ("1",), "level": ("TENSORS",)}, "triton": {"log-frequency": ("5",)}})
+    view = settings.settings_for("m")
+    first, second = view.sample(), view.sample()
+    settings.update({"levels": ()})
+    closed(second)
+    assert sink.numbered == []
+    closed(first)
+    assert sink.numbered == [[2, 1]]
+
+
+@pytest.mark.parametrize("end", [lambda settings: settings.update({"log_frequency": None}, "m"), TraceSettings.close])
+def test_what_a_model_with_settings_of_its_own_has_kept_is_written_at_their_end(
+    end: Callable[[TraceSettings], None],
+) -> None:
+    settings, sink = tracing(rate="1", level="TIMESTAMPS")
+    settings.update({"log_frequency": 5}, "m")
+    closed(settings.settings_for("m").sample())
+    assert sink.numbered == []
+    end(settings)
+    assert sink.numbered == [[1]]
+
+
+def test_a_model_inherits_what_remains_of_the_count() -> None:
+    settings, _ = tracing(rate="1", level="TIMESTAMPS", count="3")
+    closed(settings.settings_for("m").sample())
+    settings.update({"log_frequency": 5}, "m")
+    assert settings.render("m")["trace_count"] == "2"
+
+
+def test_a_request_of_a_trace_elsewhere_does_not_use_the_count_up() -> None:
+    settings, _ = tracing({"": {"level": ("TIMESTAMPS",), "mode": ("opentelemetry",), "count": ("2",)}})
+    assert settings.settings_for("m").sample({"traceparent": "00-0a-0b-01"}) is not None
+    assert settings.render()["trace_count"] == "2"
 
 
 def test_a_trace_context_counts_only_in_opentelemetry_mode() -> None:

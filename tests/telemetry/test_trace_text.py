@@ -65,6 +65,7 @@ def test_the_steps_of_an_ensemble_come_last_first_and_name_their_parent() -> Non
         ("FP32", np.array([0.1, 1e10, 1234567], np.float32), "0.1,1e+10,1.23457e+06"),
         ("FP64", np.array([np.nan, -np.inf]), "nan,-inf"),
         ("FP16", np.array([1], np.float16), ""),
+        ("BF16", np.array([1], np.uint16), ""),
         ("BYTES", np.array([b"a", b'"q"', b""], object), '"a",""q"",""'),
         ("FP32", np.array([], np.float32), ""),
     ],
@@ -73,6 +74,16 @@ def test_elements_are_separated_by_commas(datatype: str, array: np.ndarray, data
     trace = Trace(count(1), LEVELS, finished)
     trace.tensor("TENSOR_QUEUE_INPUT", "X", datatype, array.shape, array)
     assert json.loads(render_groups([trace.group]))["tensor"]["data"] == data
+
+
+def test_a_group_is_finished_with_its_root_and_not_with_a_step() -> None:
+    groups: list[list[Trace]] = []
+    root = Trace(count(1), LEVELS, groups.append)
+    step = root.child()
+    step.close()
+    assert groups == []
+    root.close()
+    assert groups == [[root, step]]
 
 
 def test_bytes_that_are_not_utf8_are_written_as_they_are() -> None:

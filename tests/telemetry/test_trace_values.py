@@ -51,6 +51,11 @@ def test_bad_numbers_are_quoted(text: str, message: str) -> None:
     assert error.value.message == message
 
 
+@pytest.mark.parametrize(("text", "value"), [("-1", -1), ("0", 0), ("2147483647", 2147483647)])
+def test_a_count_may_have_no_end(text: str, value: int) -> None:
+    assert as_count(text) == value
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
