@@ -14,6 +14,14 @@ def test_folder_keeps_its_own_name_and_file_its_name(tmp_path: Path) -> None:
     assert [entry.path for entry in read_tree(tmp_path / "models" / "m" / "1" / "model.onnx")] == ["model.onnx"]
 
 
+def test_files_that_can_be_executed_are_told_apart(tmp_path: Path) -> None:
+    for name, mode in (("run", 0o755), ("data", 0o644)):
+        (tmp_path / name).write_bytes(b"x")
+        (tmp_path / name).chmod(mode)
+    assert [(entry.path, entry.executable) for entry in read_tree(tmp_path / "run")] == [("run", True)]
+    assert [(entry.path, entry.executable) for entry in read_tree(tmp_path / "data")] == [("data", False)]
+
+
 def test_dot_is_called_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "a").write_bytes(b"x")

@@ -23,8 +23,16 @@ from despina.http.workers.arena import CAPACITY, Arena, create_arena
 from despina.http.workers.front_channel import FrontChannel
 from despina.http.workers.front_lane import FrontExchange
 from despina.http.workers.front_process import kill_when_silent, processor_ticks
-from despina.http.workers.layout import GroupLayouts, Layout, layout_of, read_layout, wire_form
-from despina.http.workers.messages import INFER, RELEASE, FrameReader, frame
+from despina.http.workers.layout import (
+    MAX_REMEMBERED,
+    GroupLayouts,
+    Layout,
+    layout_of,
+    read_layout,
+    remember,
+    wire_form,
+)
+from despina.http.workers.messages import ASK, INFER, RELEASE, FrameReader, frame
 from despina.http.workers.owner import OwnerChannel
 from despina.http.workers.patience import BEATS, BEATS_AT_START, BUSY_BEATS, Patience
 from despina.http.workers.relay import Door, Relay, request_head
@@ -97,6 +105,16 @@ def test_memory_of_free_slots_is_kept_up_to_a_limit() -> None:
         assert kept == [ord("x"), 0, 0, 0]  # what was returned to the system reads as zeros
         assert sorted(slots.take(1 << 20) for _ in range(4)) == sorted(offsets)
         assert slots.free_bytes == 0
+
+
+def test_a_slot_is_never_smaller_than_what_was_asked_for() -> None:
+    with arena() as slots:
+        half, quarter, _ = [slots.take(CAPACITY // share) for share in (2, 4, 4)]
+        slots.give(quarter)
+        with pytest.raises(Unavailable, match="no shared memory left"):
+            slots.take(CAPACITY // 2)
+        slots.give(half)
+        assert slots.take(CAPACITY // 2) == half
 
 
 def test_an_arena_has_an_end() -> None:
@@ -396,6 +414,7 @@ class Pair:
 
     def __init__(self, model: FakeModel, requests: Arena, results: Arena) -> None:
         self.serving: FakeModel | None = model
+        self.older: FakeModel | None = None
         server: Any = SimpleNamespace(models=SimpleNamespace(get=self._get), outbox=Outbox())
         # In two processes each side has an object of its own; slots are handed out by one side only.
         self.owner = OwnerChannel(server, requests, results, lambda: None)
@@ -405,6 +424,8 @@ class Pair:
         self.answered: list[Pending] = []
 
     def _get(self, name: str, version: int | None) -> FakeModel:
+        if self.older is not None and version == self.older.version:
+            return self.older
         if self.serving is None or name != "m" or version not in (None, self.serving.version):
             raise NotFound("no such model")
         return self.serving
@@ -414,10 +435,10 @@ class Pair:
         for _ in range(20):
             await asyncio.sleep(0)
 
-    async def model(self) -> RemoteModel:
-        self.front.model("m", None)
+    async def model(self, version: int | None = None) -> RemoteModel:
+        self.front.model("m", version)
         await self.turn()
-        found = self.front.model("m", None)
+        found = self.front.model("m", version)
         assert found is not None
         return found
 
@@ -465,6 +486,96 @@ def test_a_request_crosses_and_its_results_come_back() -> None:
         assert {name: array.tolist() for name, array in sent.results.items()} == {"OUT": [[3, 4]]}
         assert sent.response_parameters == {"p": 1}
         assert pair.requests.taken == pair.results.taken == 0
+
+    with_pair(scenario)
+
+
+def test_a_model_is_asked_for_once_until_there_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        asked: list[object] = []
+        write = pair.front._write
+        monkeypatch.setattr(pair.front, "_write", lambda *args, **more: (asked.append(args), write(*args, **more)))
+        pair.serving = None
+        for _ in range(3):
+            assert pair.front.model("m", None) is None
+        assert asked == [(ASK,)]
+        await pair.turn()
+        pair.serving = model
+        await pair.model()
+        assert asked == [(ASK,), (ASK,)]
+
+    with_pair(scenario)
+
+
+def test_what_comes_late_of_an_old_model_does_not_make_the_new_one_forgotten() -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        old = await pair.model()
+        pair.serving = FakeModel()
+        await pair.send(old, [1, 2])
+        new = await pair.model()
+        await pair.send(old, [1, 2])
+        assert [type(pending.error) for pending in pair.answered] == [Elsewhere, Elsewhere]
+        assert pair.front.model("m", None) is new
+
+    with_pair(scenario)
+
+
+def test_an_array_that_lies_behind_the_arena_is_not_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        for offset, found in ((-1, None), (0, 0), (CAPACITY - 1, CAPACITY - 1), (CAPACITY, None)):
+            monkeypatch.setattr(pair.requests, "find", lambda array, offset=offset: offset)
+            assert pair.front.find(np.zeros(1)) == found
+
+    with_pair(scenario)
+
+
+@pytest.mark.parametrize("group_rows", [0, 4])
+def test_requests_that_differ_in_more_than_data_stay_apart(group_rows: int) -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        remote = await pair.model()
+        for more in ({}, {"outputs": [RequestedOutput("OUT")]}, {"priority": 2}, {"timeout_us": 9}, {}):
+            await pair.send(remote, [1, 2], **more)
+        assert [(each.outputs, each.priority, each.timeout_us) for each in model.scheduled] == [
+            (None, 0, 0),
+            (("OUT",), 0, 0),
+            (None, 2, 0),
+            (None, 0, 9),
+            (None, 0, 0),
+        ]
+
+    with_pair(scenario, group_rows)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_large_tensors_are_found_wherever_they_lie(shared: bool) -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        model.config = config(dims=[20_000])
+        model.config.input.add(name="IN2", data_type="TYPE_FP32", dims=[20_000])
+        model.signature = Signature(model.config)
+        remote = await pair.model()
+        for gap in (0, 64):
+            body = pair.front.room(160_000 + gap)
+            elsewhere = memoryview(bytearray(80_000))
+            parts = body[:80_000], body[80_000 + gap :] if shared else elsewhere
+            for number, part in enumerate(parts, 1):
+                part[:] = np.full(20_000, number + gap, "<f4").tobytes()
+            inputs = [InferInput(name, "FP32", (1, 20_000), data) for name, data in zip(("IN", "IN2"), parts, strict=True)]
+            remote.submit(InferRequest(inputs=inputs), pair.answered.append)
+            await pair.turn()
+            arrived = {name: set(array.ravel().tolist()) for name, array in model.scheduled[-1].inputs.items()}
+            assert arrived == {"IN": {1 + gap}, "IN2": {2 + gap}}
+
+    with_pair(scenario)
+
+
+def test_results_that_there_is_no_room_for_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        sent = await pair.send(await pair.model(), [1, 2])
+        monkeypatch.setattr(pair.results, "take", raising(Unavailable("no room")))
+        model.scheduled[0].succeed({"OUT": np.zeros((1, 2), "<f4")})
+        await pair.turn()
+        assert isinstance(sent.error, Unavailable)
+        assert pair.requests.taken == 0
 
     with_pair(scenario)
 
@@ -526,6 +637,8 @@ def test_errors_cross_with_their_status_and_retry_after() -> None:
         assert isinstance(gone, NotFound)
         assert isinstance(refused, Unavailable)
         assert pair.requests.taken == 0
+        pair.owner.connection_lost(None)
+        assert not model.gone  # all of them have been answered
 
     with_pair(scenario)
 
@@ -738,7 +851,10 @@ def test_what_nobody_expected_is_an_internal_error(caplog: pytest.LogCaptureFixt
     assert "unexpected failure" in caplog.text
 
 
-@pytest.mark.parametrize("change", ["reloaded", "unloaded", "another version is the latest", "traced"])
+@pytest.mark.parametrize(
+    "change",
+    ["reloaded", "unloaded", "another version is the latest", "another is the latest and this one stays", "traced"],
+)
 def test_a_request_for_what_the_model_was_is_not_run(change: str) -> None:
     async def scenario(pair: Pair, model: FakeModel) -> None:
         remote = await pair.model()
@@ -751,6 +867,7 @@ def test_a_request_for_what_the_model_was_is_not_run(change: str) -> None:
             model.trace.active = True
         else:
             pair.serving = FakeModel(version=2)
+            pair.older = model if "stays" in change else None
         sent = await pair.send(remote, [1, 2])
         assert isinstance(sent.error, Elsewhere)
         assert len(model.scheduled) == 1
@@ -758,7 +875,17 @@ def test_a_request_for_what_the_model_was_is_not_run(change: str) -> None:
         assert pair.front.model("m", None) is None  # forgotten, and asked for anew
         await pair.turn()
         known_again = pair.front.model("m", None) is not None
-        assert known_again == (change in ("reloaded", "another version is the latest"))
+        assert known_again == (change not in ("unloaded", "traced"))
+
+    with_pair(scenario)
+
+
+def test_a_version_that_was_named_is_run_though_another_is_the_latest() -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        remote = await pair.model(1)
+        pair.serving, pair.older = FakeModel(version=2), model
+        await pair.send(remote, [1, 2])
+        assert len(model.scheduled) == 1
 
     with_pair(scenario)
 
@@ -798,7 +925,16 @@ def test_requests_of_a_front_end_that_is_gone_are_given_up() -> None:
     with_pair(scenario)
 
 
-@pytest.mark.parametrize("more", [{"parameters": {"k": 1}}, {"correlation_id": 5}, {"sequence_start": True}])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"parameters": {"k": 1}},
+        {"correlation_id": 5},
+        {"sequence_start": True},
+        {"sequence_end": True},
+        {"outputs": [RequestedOutput("OUT", classification=1)]},
+    ],
+)
 def test_requests_with_more_than_tensors_go_elsewhere(more: dict[str, Any]) -> None:
     async def scenario(pair: Pair, model: FakeModel) -> None:
         with pytest.raises(Elsewhere):
@@ -839,3 +975,10 @@ def test_what_is_wrong_with_a_request_is_for_the_owner_to_say_but_not_what_goes_
 def test_layouts_are_alike_on_both_sides() -> None:
     assert isinstance(layout_of(()), Layout)
     assert layout_of(()).size == 0
+
+
+def test_no_more_is_remembered_than_there_is_room_for() -> None:
+    known: dict[int, int] = {}
+    for number in range(MAX_REMEMBERED + 1):
+        assert remember(known, number, number) == number
+    assert known == {MAX_REMEMBERED: MAX_REMEMBERED}

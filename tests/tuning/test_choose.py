@@ -97,6 +97,7 @@ GROUP = "instance_group { count: 3 kind: KIND_CPU }"
             "max_batch_size: 32 dynamic_batching { preferred_batch_size: 1 max_queue_delay_microseconds: 500 }",
         ),
         ("max_batch_size: 1", 1, "max_batch_size: 1"),
+        ("max_batch_size: 8", 8, "max_batch_size: 8 dynamic_batching { max_queue_delay_microseconds: 500 }"),
     ],
 )
 def test_batching_as_chosen(written: str, rows: int, expected: str) -> None:

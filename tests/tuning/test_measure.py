@@ -117,6 +117,18 @@ def test_batches_that_fail_in_a_later_round_are_not_chosen_from() -> None:
     assert measured.left_out == {Point(ONE, 2): "out of memory"}
 
 
+def test_a_model_that_fails_in_a_later_round_altogether_is_not_measured() -> None:
+    machine = Machine()
+
+    def run(point: Point, seconds: float) -> list[float]:
+        if machine.visits:
+            raise Internal("out of memory")
+        return machine.run(point, seconds)
+
+    with pytest.raises(DespinaError, match="out of memory"):
+        measure([ONE], [1], run, Budget(lambda: machine.now, 10.0), 10.0, lambda line: None)
+
+
 def test_a_model_that_refuses_the_first_batch_is_not_measured() -> None:
     def run(point: Point, seconds: float) -> list[float]:
         raise Internal("no")

@@ -2,8 +2,10 @@
 
 import io
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -182,6 +184,20 @@ def test_slow_run_is_cut_off_even_if_it_swallows_exceptions(start: Start, prefix
     assert ask(app).body == b"2"
 
 
+def test_no_alarm_is_left_behind(start: Start) -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    app = start(ECHO, scoring_timeout_ms=60_000)
+    assert ask(app).status == 200
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert signal.getsignal(signal.SIGALRM) is before
+
+
+def test_where_no_signal_comes_a_script_runs_without_a_limit(start: Start) -> None:
+    app = start(ECHO, scoring_timeout_ms=60_000)
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(ask, app).result().status == 200
+
+
 def test_async_init_and_run_share_one_loop(start: Start) -> None:
     app = start(
         "import asyncio\n"
@@ -211,6 +227,32 @@ def test_answer_of_the_script_with_an_error_status_counts_as_failed(start: Start
     assert (answer.status, answer.body) == (503, b"down")
     assert answer.header("x-ms-run-function-failed") == "True"
     assert answer.header("x-ms-run-fn-exec-ms") is not None
+
+
+def test_an_answer_that_was_looked_at_is_sent_all_the_same(start: Start) -> None:
+    app = start(
+        RESPONSE + "def init(): pass\ndef run(data):\n"
+        "    answer = AMLResponse((c for c in 'abc'), 200)\n    answer.get_data()\n    return answer\n"
+    )
+    assert ask(app).body == b"abc"
+
+
+def test_a_header_is_replaced_however_it_is_spelled(start: Start) -> None:
+    app = start(
+        RESPONSE + "def init(): pass\ndef run(data):\n"
+        "    return AMLResponse('x', 200, {'X-MS-Run-Function-Failed': 'maybe', 'content-length': '7'})\n"
+    )
+    names = [name.lower() for name, _ in ask(app).headers]
+    assert names.count("x-ms-run-function-failed") == names.count("content-length") == 1
+
+
+def test_what_another_library_says_of_a_failure_stays(start: Start) -> None:
+    app = start(
+        "class Made:\n    def get_wsgi_response(self, environ):\n"
+        "        return [b'x'], '200 OK', [('X-Ms-Run-Function-Failed', 'True')]\n"
+        "def init(): pass\ndef run(data): return Made()\n"
+    )
+    assert ask(app).header("x-ms-run-function-failed") == "True"
 
 
 def test_generators_stream(start: Start) -> None:
