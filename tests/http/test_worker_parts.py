@@ -6,8 +6,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -267,7 +267,9 @@ def test_a_request_is_relayed_without_what_belongs_to_its_connection() -> None:
     assert request_head(scope, False) == b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
-async def relayed(client: list[dict[str, Any]], answers: Sequence[bytes]) -> tuple[list[Any], bytes, bool]:
+async def relayed(
+    client: list[dict[str, Any]], answers: Sequence[bytes], method: str = "POST"
+) -> tuple[list[Any], bytes, bool]:
     """What a client gets who sends these ASGI messages and then waits, when the owner sends `answers`; what the owner
     gets; and whether it was hung up on."""
     near, far = socket.socketpair(type=socket.SOCK_SEQPACKET)
@@ -286,7 +288,7 @@ async def relayed(client: list[dict[str, Any]], answers: Sequence[bytes]) -> tup
     with near, far:
         door = Door(near)
         relay = Relay(door)
-        scope = {"method": "POST", "raw_path": b"/", "query_string": b"", "headers": [(b"content-length", b"4")]}
+        scope = {"method": method, "raw_path": b"/", "query_string": b"", "headers": [(b"content-length", b"4")]}
         task = asyncio.ensure_future(relay(scope, receive, send))
         await asyncio.sleep(0)
         _, (descriptor,), _, _ = socket.recv_fds(far, 1, 1)
@@ -295,7 +297,7 @@ async def relayed(client: list[dict[str, Any]], answers: Sequence[bytes]) -> tup
         for answer in answers:
             writer.write(answer)
             await writer.drain()
-        await task
+        await asyncio.wait_for(task, 10)
         try:
             rest = await asyncio.wait_for(reader.read(1), 0.05)
         except TimeoutError:
@@ -346,6 +348,99 @@ def test_a_request_that_the_owner_cannot_take_is_refused() -> None:
     assert (started["status"], started_next["status"]) == (503, 503)
     assert b"the server cannot take the request now: the owner hung up. Try again later." in body["body"]
     assert b"the server cannot take the request now: Bad file descriptor." in body_next["body"]
+
+
+def test_a_response_to_head_has_a_length_and_no_body() -> None:
+    answers = [b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n"]
+    got, _, hung_up = asyncio.run(relayed([BODY], answers, "HEAD"))
+    assert got[0]["headers"] == [(b"content-length", b"6")]
+    assert [message["body"] for message in got[1:]] == [b""]
+    assert hung_up  # the parser of its next response would begin with this one's body
+
+
+def test_a_connection_that_did_not_take_all_of_a_request_is_not_used_again() -> None:
+    answers = [b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"]
+    got, _, hung_up = asyncio.run(relayed([{**BODY, "more_body": True}], answers))
+    assert got[0]["status"] == 400
+    assert hung_up
+
+
+@asynccontextmanager
+async def relaying(
+    client: Iterator[dict[str, Any]],
+) -> AsyncIterator[tuple[socket.socket, asyncio.Task[None], list[Any]]]:
+    """The owner's end of the connection on which the request of these ASGI messages is relayed."""
+    near, far = socket.socketpair(type=socket.SOCK_SEQPACKET)
+    got: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        for event in client:
+            return event
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: Any) -> None:
+        got.append(message)
+
+    with near, far:
+        scope = {"method": "POST", "raw_path": b"/", "query_string": b"", "headers": [(b"content-length", b"4")]}
+        task = asyncio.ensure_future(Relay(Door(near))(scope, receive, send))
+        await asyncio.sleep(0)
+        _, (descriptor,), _, _ = socket.recv_fds(far, 1, 1)
+        with socket.socket(fileno=descriptor) as owner:
+            yield owner, task, got
+
+
+def test_a_response_that_is_cut_short_is_not_followed_by_another() -> None:
+    async def run() -> None:
+        async with relaying(iter([BODY])) as (owner, task, got):
+            owner.send(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc")
+            while len(got) < 2:
+                await asyncio.sleep(0)
+            owner.shutdown(socket.SHUT_RDWR)
+            with pytest.raises(ConnectionError):
+                await task
+            assert [message["type"] for message in got] == ["http.response.start", "http.response.body"]
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+
+
+def test_no_more_of_a_body_is_taken_than_the_owner_takes() -> None:
+    async def run() -> None:
+        taken = 0
+
+        def pieces() -> Iterator[dict[str, Any]]:
+            nonlocal taken
+            for taken in range(100):
+                yield {"type": "http.request", "body": bytes(1 << 20), "more_body": True}
+
+        async with relaying(pieces()) as (_, task, _):
+            await asyncio.sleep(0.1)
+            assert taken < 10
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+
+
+def test_only_so_many_idle_connections_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("despina.http.workers.relay.MAX_IDLE", 1)
+
+    async def run() -> None:
+        near, far = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        with near, far:
+            door = Door(near)
+            first, second = await door.take(), await door.take()
+            door.give(first, True)
+            door.give(second, True)
+            assert second.writer.is_closing()
+            assert not first.writer.is_closing()
+            door.close()
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
 
 
 def test_the_owner_is_hung_up_on_when_the_client_hangs_up() -> None:
