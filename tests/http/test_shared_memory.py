@@ -76,6 +76,25 @@ def test_a_tensor_goes_from_memory_to_memory(port: int, segment: SharedMemory) -
     del values
 
 
+def test_outputs_of_repeated_requests_go_to_memory_each_time(port: int, segment: SharedMemory) -> None:
+    register(port, segment, "r")
+    values = np.ndarray(3, "<f4", segment.buf)
+    for number in range(3):
+        tensor = {"name": "INPUT0", "shape": [3], "datatype": "FP32", "data": [number, 2, 3]}
+        document = {"inputs": [tensor], "outputs": [{"name": "OUTPUT0", "parameters": place("r", 0, 12)}]}
+        status, answer = ask(port, "POST", "/v2/models/identity_fp32_nb/infer", document)
+        assert (status, answer["outputs"]) == (200, [{"name": "OUTPUT0", "datatype": "FP32", "shape": [3]}])
+        assert values.tolist() == [number, 2, 3]
+    del values
+
+
+def test_a_tensor_may_take_all_of_a_region(port: int, segment: SharedMemory) -> None:
+    register(port, segment, "r", 0, 12)
+    assert infer(port, place("r", 0, 12), place("r", 0, 12), 3)[0] == 200
+    status, answer = infer(port, place("r", 0, 12), place("r", 0, 11), 3)
+    assert (status, "should be at least 12 bytes to hold the results" in answer["error"]) == (500, True)
+
+
 def test_a_segment_truncated_after_registration_fails_the_request_only(port: int, segment: SharedMemory) -> None:
     register(port, segment, "r")
     os.truncate(f"/dev/shm/{segment.name}", PAGE)

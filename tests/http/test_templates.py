@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,14 @@ from hypothesis import strategies as st
 
 from despina.http.fixed_text import holds_the_inputs, spans_like, split_at_data
 from despina.http.infer import InferExchange, InferReply
-from despina.http.templates import RequestTemplate, Templates
+from despina.http.reply_frame import filled, frame_around
+from despina.http.templates import MAX_FIXED_BYTES, KnownRequest, RequestTemplate, Templates
 from despina.scheduling.clock import LoopClock
 from despina.server import Server, load_models
 from despina.settings import Settings
 
 DIGITS = Path(__file__).parents[2] / "model_repository" / "digits"
+CONFORMANCE = Path(__file__).parents[1] / "conformance" / "repo_main"
 IDENTITY = """
 backend: "identity"
 max_batch_size: 4
@@ -75,15 +78,27 @@ class Exchanges:
             found.append((reply.status, content, reply.header_length))
         return found
 
+    def find(self, model: str, body: bytes) -> KnownRequest | None:
+        found: KnownRequest | None = self._server.models.get(model, None).templates.find_json(memoryview(body))
+        return found
+
     def is_known(self, model: str, body: bytes) -> bool:
-        found: object = self._server.models.get(model, None).templates.find_json(memoryview(body))
-        return found is not None
+        return self.find(model, body) is not None
 
 
 @pytest.fixture(scope="module")
 def exchanges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchanges]:
     repository = tmp_path_factory.mktemp("repository")
     (repository / "digits").symlink_to(DIGITS)
+    for name in ("reshape_io", "identity_fp32"):
+        (repository / f"onnx_{name}").mkdir()
+        for entry in ("1", "config.pbtxt"):
+            source = CONFORMANCE / name / entry
+            target = repository / f"onnx_{name}" / entry
+            if entry == "1":
+                target.symlink_to(source)
+            else:
+                target.write_text(source.read_text().replace(f'name: "{name}"', f'name: "onnx_{name}"'))
     for datatype in ("FP32", "INT32", "BYTES", "FP16"):
         model = repository / f"identity_{datatype.lower()}"
         (model / "1").mkdir(parents=True)
@@ -289,6 +304,108 @@ def test_what_only_looks_like_a_request_that_was_seen(exchanges: Exchanges, firs
     assert exchanges.answers("identity_int32", bodies, keep=True) == exchanges.answers(
         "identity_int32", bodies, keep=False
     )
+
+
+CLASSES = '"outputs":[{"name":"X","parameters":{"classification":1}},{"name":"Y"}],'
+MIXED = '"outputs":[{"name":"X","parameters":{"binary_data":true}},{"name":"Y"}],'
+NOTHING = b'{"inputs":[{"name":"INPUT0","shape":[0,0],"datatype":"FP32",%b}]}'
+
+
+@pytest.mark.parametrize(
+    ("model", "body"),
+    [
+        ("identity_int32", two_inputs('"data":[1,2]', '"data":[1,2,3]', CLASSES)),
+        ("identity_int32", two_inputs('"data":[1,2]', '"data":[1,2,3]')[:-1] + b',"id":"last"}'),
+        ("identity_int32", two_inputs('"data":[1,2]', '"data":[1,2,3]', MIXED)),
+        ("onnx_identity_fp32", NOTHING % b'"data":[]'),
+        (
+            "onnx_reshape_io",
+            b'{"inputs":[{"name":"INPUT0","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}]}',
+        ),
+        (
+            "onnx_reshape_io",
+            b'{"parameters":{"binary_data_output":true},'
+            b'"inputs":[{"name":"INPUT0","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}]}',
+        ),
+    ],
+)
+def test_a_request_whose_reply_is_more_than_data_is_answered_alike_each_time(
+    exchanges: Exchanges, model: str, body: bytes
+) -> None:
+    first, second = exchanges.answers(model, [(body, None), (body, None)], keep=True)
+    assert first[0] == 200, first
+    assert first == second
+
+
+def test_binary_tensors_without_rows_are_answered_alike_each_time(exchanges: Exchanges) -> None:
+    body = NOTHING % b'"parameters":{"binary_data_size":0}'
+    first, second = exchanges.answers("onnx_identity_fp32", [(body, str(len(body)))] * 2, keep=True)
+    assert first[0] == 200, first
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        '"parameters":{"mine":1}',
+        '"parameters":{"sequence_id":5}',
+        '"parameters":{"sequence_start":true}',
+        '"parameters":{"sequence_end":true}',
+        f'"x":"{"x" * MAX_FIXED_BYTES}"',
+    ],
+)
+def test_what_says_more_or_is_very_long_is_not_kept(exchanges: Exchanges, more: str) -> None:
+    body = two_inputs('"data":[1,2]', '"data":[1,2,3]', f"{more},")
+    ((status, _, _),) = exchanges.answers("identity_int32", [(body, None)], keep=True)
+    assert status == 200
+    assert not exchanges.is_known("identity_int32", body)
+
+
+@pytest.mark.parametrize("spelled", IDS)
+def test_an_id_is_read_as_in_the_full_way(exchanges: Exchanges, spelled: str) -> None:
+    data = '"data":[1,2]', '"data":[1,2,3]'
+    bodies: list[Body] = [(two_inputs(*data, f'"id":{text},'), None) for text in ('"1"', '"1"', spelled, spelled)]
+    kept, full = [exchanges.answers("identity_int32", bodies, keep) for keep in (True, False)]
+    assert kept == full
+
+
+def test_texts_are_not_kept(exchanges: Exchanges) -> None:
+    body = two_inputs('"data":["1","2"]', '"data":["1","2","3"]').replace(b"INT32", b"BYTES")
+    ((status, _, _),) = exchanges.answers("identity_bytes", [(body, None)], keep=True)
+    assert status == 200
+    assert not exchanges.is_known("identity_bytes", body)
+
+
+def test_priority_and_timeout_are_those_of_the_kind(exchanges: Exchanges) -> None:
+    body = two_inputs('"data":[1,2]', '"data":[1,2,3]', '"parameters":{"priority":7,"timeout":9000000},')
+    exchanges.answers("identity_int32", [(body, None)], keep=True)
+    found = exchanges.find("identity_int32", body)
+    assert found is not None
+    assert (found.template.priority, found.template.timeout_us) == (7, 9_000_000)
+
+
+def test_only_so_many_kinds_are_kept(exchanges: Exchanges, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("despina.http.templates.MAX_TEMPLATES", 2)
+    bodies = [two_inputs('"data":[1,2]', '"data":[1,2,3]', f'"x":{number},') for number in range(3)]
+    exchanges.answers("identity_int32", [(body, None) for body in bodies], keep=True)
+    assert [exchanges.is_known("identity_int32", body) for body in bodies] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    "array", [np.float32(1).reshape(()), np.empty((0, 2), "<f4"), np.ones((2, 3), "<f4").T, np.ones((9, 999), "<f4").T]
+)
+def test_outputs_that_do_not_lie_as_usual_have_no_frame(array: np.ndarray) -> None:
+    model: Any = SimpleNamespace(name="m", version=1)
+    assert frame_around(model, [("X", "FP32")], [True], [array]) is None
+
+
+def test_a_frame_is_not_filled_with_what_does_not_lie_as_usual() -> None:
+    model: Any = SimpleNamespace(name="m", version=1)
+    array = np.arange(9_999, dtype="<f4").reshape(9, 1_111)
+    frame = frame_around(model, [("X", "FP32")], [True], [array])
+    assert frame is not None
+    assert filled(frame, [array], "") is not None
+    assert filled(frame, [array.reshape(1_111, 9).T], "") is None
 
 
 @pytest.mark.parametrize("depth", [100, 480, *range(900, 1010, 10), 1400])
