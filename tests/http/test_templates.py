@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -74,6 +74,7 @@ class Exchanges:
                     known[len(body), header_length] = template
             async with asyncio.timeout(10):
                 reply = await replied
+            assert exchange.pending is None  # they would hold each other
             content = b"".join(bytes(memoryview(piece).cast("B")) for piece in reply.buffers if len(piece))
             found.append((reply.status, content, reply.header_length))
         return found
@@ -382,6 +383,29 @@ def test_priority_and_timeout_are_those_of_the_kind(exchanges: Exchanges) -> Non
     found = exchanges.find("identity_int32", body)
     assert found is not None
     assert (found.template.priority, found.template.timeout_us) == (7, 9_000_000)
+
+
+def test_what_is_to_be_traced_does_not_go_the_short_way() -> None:
+    model: Any = SimpleNamespace(trace=SimpleNamespace(active=True))
+    template: Any = None
+    assert not InferExchange(cast("Any", None), model, unexpected).start_like(template, b"", 0)
+
+
+def unexpected(reply: InferReply) -> None:
+    raise AssertionError(reply)
+
+
+def test_a_request_that_cannot_be_remembered_is_answered_once(
+    exchanges: Exchanges, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def keep_json(*request: object) -> None:
+        raise ValueError("a mistake of ours")
+
+    monkeypatch.setattr(Templates, "keep_json", keep_json)
+    body = two_inputs('"data":[1,2]', '"data":[1,2,3]')
+    ((status, _, _),) = exchanges.answers("identity_int32", [(body, None)], keep=True)
+    assert status == 200
+    assert "unexpected failure to remember a request for model 'identity_int32'" in caplog.text
 
 
 def test_only_so_many_kinds_are_kept(exchanges: Exchanges, monkeypatch: pytest.MonkeyPatch) -> None:
