@@ -10,6 +10,7 @@ import httptools
 import pytest
 import uvloop
 
+from despina.deploy.gate.exchange import Exchange
 from despina.deploy.gate.gate import Gate
 from despina.deploy.gate.keys import Keys
 from despina.deploy.gate.limits import GateLimits
@@ -400,6 +401,116 @@ def test_body_over_the_limit_is_refused_and_the_answer_arrives() -> None:
             status, headers, _ = await ask(port, post("/v2/x", bytes(5_000_000)))
             assert (status, headers[b"connection"]) == (413, b"close")
         assert upstream.requests == []
+
+    run(scenario)
+
+
+def test_body_of_the_largest_size_passes() -> None:
+    async def scenario() -> None:
+        async with gate_before(Upstream(), limits=GateLimits(body_bytes=1000)) as (_, port):
+            assert (await ask(port, post("/v2/x", bytes(1000))))[2] == bytes(1000)
+            assert (await ask(port, post("/v2/x", bytes(1001))))[0] == 413
+
+    run(scenario)
+
+
+def test_body_over_the_limit_that_came_while_its_request_waited_is_refused() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        upstream.hold = asyncio.Event()
+        chunked = get("/v2/x", "Transfer-Encoding: chunked") + b"65\r\n" + bytes(0x65) + b"\r\n0\r\n\r\n"
+        async with gate_before(upstream, None, GateLimits(body_bytes=100)) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(get("/v2/x") + chunked + get("/v2/y", "Connection: close"))
+            await upstream.arrived.wait()
+            upstream.hold.set()
+            found = await asyncio.wait_for(_answers(reader), 5)
+            writer.close()
+        assert [status for status, _ in found] == [b"200", b"413", b"200"]
+        assert len(upstream.requests) == 2
+
+    run(scenario)
+
+
+def test_body_that_grows_too_large_when_the_answer_has_begun_ends_the_connection() -> None:
+    async def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc")
+        await reader.read()
+        writer.close()
+
+    async def scenario() -> None:
+        upstream = Upstream()
+        upstream.serve = begin  # type: ignore[method-assign]
+        async with gate_before(upstream, None, GateLimits(body_bytes=100)) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(get("/v2/x", "Transfer-Encoding: chunked"))
+            answer = await reader.readuntil(b"abc")
+            writer.write(b"65\r\n" + bytes(0x65) + b"\r\n")
+            try:
+                answer += await asyncio.wait_for(reader.read(), 5)
+            except ConnectionError:
+                pass
+            writer.close()
+        assert answer.endswith(b"\r\n\r\nabc")
+
+    run(scenario)
+
+
+def test_id_of_the_largest_length_passes() -> None:
+    async def scenario() -> None:
+        async with gate_before(Upstream()) as (_, port):
+            for length, status in ((100, 200), (101, 431)):
+                assert (await ask(port, get("/v2/x", f"X-Request-Id: {'a' * length}")))[0] == status
+
+    run(scenario)
+
+
+def test_request_that_waited_is_told_that_the_service_is_gone() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        upstream.hold = asyncio.Event()
+        async with gate_before(upstream, limits=GateLimits(concurrent=1, queue_seconds=30)) as (gate, port):
+            first = asyncio.create_task(ask(port, post("/v2/m/infer", b"1")))
+            await upstream.arrived.wait()
+            second = asyncio.create_task(ask(port, post("/v2/m/infer", b"2")))
+            while gate.places.waiting == 0:
+                await asyncio.sleep(0)
+            gate.switch(None, "service svc is going")
+            upstream.hold.set()
+            assert (await first)[2] == b"1"
+            status, _, body = await second
+            assert (status, body) == (503, b'{"error": "service svc is going"}')
+            assert gate.places.taken == 0
+
+    run(scenario)
+
+
+def test_connection_that_opens_when_its_client_has_left_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Opened:
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    async def scenario() -> None:
+        async with gate_before(Upstream()) as (gate, port):
+            asked: list[Exchange] = []
+            monkeypatch.setattr(gate, "connect", lambda exchange, address: asked.append(exchange))
+            for _ in range(2):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(post("/v2/m/infer", b"1"))
+                while not asked or asked[-1].over:
+                    await asyncio.sleep(0)
+                writer.close()
+                while not asked[-1].over:
+                    await asyncio.sleep(0)
+            opened: Any = Opened()
+            asked[0].connected(opened)
+            assert opened.closed
+            asked[1].connect_failed()
+            assert gate.target is not None
+            assert (gate.target.in_flight, gate.places.taken) == (0, 0)
 
     run(scenario)
 
