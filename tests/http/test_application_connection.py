@@ -1,15 +1,21 @@
-"""Chunked requests over real sockets."""
+"""Requests that the application answers, over real sockets."""
 
+import asyncio
 import json
 import socket
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+import uvicorn
 from serving import serving
+from uvicorn.server import ServerState
 
-from despina.http.application_connection import MAX_HEAD
+from despina.http.application_connection import MAX_HEAD, ApplicationConnection, PipelineFlow
 
 REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
 HEAD = b"POST /v2/models/identity_fp32/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
@@ -102,6 +108,55 @@ def test_what_does_not_end_is_refused(port: int, beginning: bytes, endless: byte
 def test_a_head_may_be_long(port: int) -> None:
     head = b"GET /v2/health/live HTTP/1.1\r\nConnection: close\r\nX: %b\r\n\r\n" % (b"x" * (MAX_HEAD // 2))
     assert exchange(port, head).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_body_may_be_longer_than_any_head(port: int) -> None:
+    head = b"POST /v2/repository/index HTTP/1.1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % (4 * MAX_HEAD)
+    assert exchange(port, head + b"{" + b" " * (4 * MAX_HEAD - 2) + b"}").startswith(b"HTTP/1.1 200 ")
+
+
+def test_what_comes_of_a_body_after_its_answer_is_no_request(port: int) -> None:
+    body = b"POST /v2/models/identity_fp32/infer HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
+        sock.sendall(b"POST /nowhere HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body))
+        assert sock.recv(1 << 16).startswith(b"HTTP/1.1 404 ")
+        sock.sendall(body)
+        sock.sendall(b"GET /v2/health/live HTTP/1.1\r\nConnection: close\r\n\r\n")
+        answer = b""
+        while piece := sock.recv(1 << 16):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"outputs" not in answer
+
+
+def test_nothing_is_read_while_requests_wait_for_their_turn() -> None:
+    told: list[str] = []
+    transport: Any = SimpleNamespace(
+        pause_reading=lambda: told.append("pause"), resume_reading=lambda: told.append("resume")
+    )
+    waiting: deque[Any] = deque(["a request"])
+    flow = PipelineFlow(transport, waiting)
+    flow.pause_reading()
+    flow.resume_reading()  # as with every answer
+    assert told == ["pause"]
+    waiting.clear()
+    flow.resume_reading()
+    assert told == ["pause", "resume"]
+
+
+def test_all_requests_of_a_connection_that_is_given_up_are_told() -> None:
+    loop = asyncio.new_event_loop()
+    config = uvicorn.Config(lambda: None, lifespan="off", log_config=None)
+    config.load()
+    connection = ApplicationConnection(config, ServerState(), {}, loop)
+    cycles = [SimpleNamespace(disconnected=False, message_event=asyncio.Event()) for _ in range(3)]
+    under_way, *waiting = cast("list[Any]", cycles)
+    connection._cycle_under_way = under_way
+    connection.pipeline.extend((cycle, cast("Any", None)) for cycle in waiting)
+    connection._give_up()
+    assert all(cycle.disconnected and cycle.message_event.is_set() for cycle in cycles)
+    loop.close()
 
 
 def test_pipelined_requests_of_a_client_that_reads_no_answer_are_not_read_either(port: int) -> None:
