@@ -35,6 +35,15 @@ def test_arrays_have_room_for_the_largest_batch() -> None:
     assert place.outputs["Y"].shape == (4, 2, 5)
 
 
+def test_every_tensor_begins_where_processors_like_it() -> None:
+    tensors = batch_tensors([Y, X], [SCALARS, X], 3)
+    assert tensors is not None
+    memory = mmap(-1, PLACES * tensors.place_bytes)
+    arrays = [array for place in tensors.views(memory) for array in (*place.inputs.values(), *place.outputs.values())]
+    assert [array.ctypes.data % 64 for array in arrays] == [0] * len(arrays)
+    del arrays
+
+
 @pytest.mark.parametrize(
     "other",
     [
