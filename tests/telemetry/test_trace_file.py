@@ -1,5 +1,8 @@
 import json
 import logging
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -66,6 +69,36 @@ def test_a_file_on_a_full_disk_is_logged_and_closed(caplog: pytest.LogCaptureFix
         file.append([group("A")])
         file.close()
     assert "failed creating trace file: [Errno 28] No space left on device" in caplog.messages
+
+
+@contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """As on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("before", [[], ["A"]])
+@pytest.mark.parametrize("room", [0, 100, 20_000])
+def test_traces_follow_on_a_disk_that_was_full_for_a_while(tmp_path: Path, before: list[str], room: int) -> None:
+    path = tmp_path / "trace.json"
+    file = TraceFile(path)
+    for name in before:
+        file.append([group(name)])
+    file._thread._executor.submit(int).result()
+    with files_no_larger_than(room):
+        file.append([group("lost" * 10_000)])
+        file._thread._executor.submit(int).result()
+    if before and room:
+        assert names(path) == before
+    for name in ("B", "C"):
+        file.append([group(name)])
+    file.close()
+    assert names(path) == [*before, "B", "C"]
 
 
 def test_what_comes_after_closing_is_dropped(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ The growing file is a complete JSON array after every write: the closing bracket
 """
 
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from despina.telemetry.trace_text import render_groups
 from despina.telemetry.trace_thread import Groups, TraceThread
@@ -17,7 +17,7 @@ class TraceFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._next_number = 0
-        self._growing: BinaryIO | None = None
+        self._growing: FileIO | None = None
         self._end = 0
         self._thread = TraceThread()
 
@@ -36,18 +36,33 @@ class TraceFile:
             self._growing = None
 
     def _append(self, groups: Groups) -> None:
-        text = render_groups(groups)
+        piece = (b"," if self._end else b"[") + render_groups(groups) + b"]"
         if self._growing is None:
-            self._growing = self._path.open("wb")
-            self._growing.write(b"[")
-        else:
+            self._growing = self._path.open("wb", buffering=0)
+        if self._end:
             self._growing.seek(self._end)
-            self._growing.write(b",")
-        self._growing.write(text + b"]")
-        self._end = self._growing.tell() - 1
-        self._growing.flush()
+        try:
+            _write(self._growing, piece)
+        except OSError:
+            self._restore(self._growing)
+            raise
+        self._end += len(piece) - 1
+
+    def _restore(self, file: FileIO) -> None:
+        """Half a trace must not stay: a disk may be full for a while only, and later ones come behind it."""
+        with suppress(OSError):
+            file.seek(self._end)
+            file.truncate()
+            if self._end:
+                file.write(b"]")
 
     def _save_numbered(self, groups: Groups) -> None:
         path = self._path.with_name(f"{self._path.name}.{self._next_number}")
         self._next_number += 1
         path.write_bytes(b"[" + render_groups(groups) + b"]")
+
+
+def _write(file: FileIO, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
