@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from despina.errors import Internal, InvalidArgument, NotFound, Unavailable, Uns
 from despina.http.infer import InferReply
 from despina.http.workers.arena import CAPACITY, Arena, create_arena
 from despina.http.workers.front_channel import FrontChannel
-from despina.http.workers.front_lane import FrontExchange
+from despina.http.workers.front_lane import FrontExchange, FrontLane
 from despina.http.workers.front_process import kill_when_silent, processor_ticks
 from despina.http.workers.layout import (
     MAX_REMEMBERED,
@@ -641,6 +641,35 @@ def test_requests_that_differ_in_more_than_data_stay_apart(group_rows: int) -> N
     with_pair(scenario, group_rows)
 
 
+@pytest.mark.parametrize("group_rows", [0, 4])
+def test_an_input_that_may_be_left_out_crosses_when_it_is_there(group_rows: int) -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        model.config = config()
+        model.config.input.add(name="MORE", data_type="TYPE_FP32", dims=[2], optional=True)
+        model.signature = Signature(model.config)
+        remote = await pair.model()
+        data = memoryview(np.ones(2, "<f4").tobytes())
+        for names in (["IN"], ["IN", "MORE"], ["IN"]):
+            inputs = [InferInput(name, "FP32", (1, 2), data) for name in names]
+            remote.submit(InferRequest(inputs=inputs), pair.answered.append)
+            await pair.turn()
+        assert [list(each.inputs) for each in model.scheduled] == [["IN"], ["IN", "MORE"], ["IN"]]
+
+    with_pair(scenario, group_rows)
+
+
+def test_a_request_without_rows_goes_elsewhere() -> None:
+    async def scenario(pair: Pair, model: FakeModel) -> None:
+        model.config = config(dims=[-1])
+        model.signature = Signature(model.config)
+        remote = await pair.model()
+        request = InferRequest(inputs=[InferInput("IN", "FP32", (0, 0), memoryview(b""))])
+        with pytest.raises(Elsewhere):
+            remote.submit(request, pair.answered.append)
+
+    with_pair(scenario)
+
+
 @pytest.mark.parametrize("shared", [True, False])
 def test_large_tensors_are_found_wherever_they_lie(shared: bool) -> None:
     async def scenario(pair: Pair, model: FakeModel) -> None:
@@ -1065,6 +1094,12 @@ def test_what_is_wrong_with_a_request_is_for_the_owner_to_say_but_not_what_goes_
     assert got == answers
     assert text in caplog.text
     assert bool(caplog.records) == bool(text)
+
+
+def test_a_body_that_shared_memory_has_no_room_for_is_received_elsewhere() -> None:
+    lane = object.__new__(FrontLane)
+    lane._channel = cast("Any", SimpleNamespace(room=raising(Unavailable("full"))))
+    assert len(lane._room(5)) == 5
 
 
 def test_layouts_are_alike_on_both_sides() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -262,6 +263,31 @@ def test_metadata_errors_and_repository_requests_reach_the_owner(served: Serving
         connection.request("GET", "/v2/health/ready")
         assert connection.getresponse().status == 200
         connection.close()
+
+
+@pytest.mark.parametrize("piece", [1 << 20, 1000, 100])
+def test_pipelined_requests_are_answered_in_order_whichever_way_each_goes(served: Serving, piece: int) -> None:
+    def infer(model: str, values: list[float], shape: list[int]) -> bytes:
+        body = as_json({"INPUT0": ("FP32", shape, values)})
+        return b"POST /v2/models/%b/infer HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (model.encode(), len(body), body)
+
+    good = [infer("identity_fp32", [number] * 100, [1, 100]) for number in range(4)]
+    wrong, unknown = infer("identity_fp32", [1] * 100, [100]), infer("nobody", [1] * 100, [1, 100])
+    get, last = (b"GET /v2/health/live HTTP/1.1\r\n%b\r\n" % more for more in (b"", b"Connection: close\r\n"))
+    data = b"".join([good[0], wrong, good[1], unknown, get, good[2], wrong, unknown, good[3], last])
+    answer = b""
+    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(0, len(data), piece):
+            client.sendall(data[start : start + piece])
+            if piece < 1 << 20:
+                time.sleep(0.001)
+        while received := client.recv(1 << 16):
+            answer += received
+    statuses = [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+) ", answer)]
+    assert statuses == [200, 400, 200, 404, 200, 200, 400, 404, 200, 200]
+    firsts = [float(first) for first in re.findall(rb'"data":\[([\d.]+)', answer)]
+    assert firsts == [0, 1, 2, 3]
 
 
 def test_an_unloaded_model_is_unknown_to_both_at_once(served: Serving) -> None:

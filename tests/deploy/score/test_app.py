@@ -185,11 +185,16 @@ def test_slow_run_is_cut_off_even_if_it_swallows_exceptions(start: Start, prefix
 
 
 def test_no_alarm_is_left_behind(start: Start) -> None:
-    before = signal.getsignal(signal.SIGALRM)
-    app = start(ECHO, scoring_timeout_ms=60_000)
-    assert ask(app).status == 200
-    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-    assert signal.getsignal(signal.SIGALRM) is before
+    def mine(number: int, frame: object) -> None: ...
+
+    before = signal.signal(signal.SIGALRM, mine)
+    try:
+        app = start(ECHO, scoring_timeout_ms=60_000)
+        assert ask(app).status == 200
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+        assert signal.getsignal(signal.SIGALRM) is mine
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_where_no_signal_comes_a_script_runs_without_a_limit(start: Start) -> None:

@@ -148,7 +148,7 @@ def _to_response(value: Any, request: AMLRequest) -> AMLResponse:
     if hasattr(value, "get_wsgi_response"):  # a Flask response, or an original AMLResponse, where those are installed
         body, status, headers = value.get_wsgi_response(request.environ)
         return AMLResponse.of_parts(int(status.split()[0]), list(headers), body)
-    return AMLResponse({} if value is None else value, 200, json_str=True)
+    return AMLResponse(value, 200, json_str=True)
 
 
 def _status_line(status: int) -> str:
