@@ -227,16 +227,19 @@ def test_registry_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_what_is_said(tmp_path: Path) -> None:
     path = tmp_path / "registry.db"
-    text = "x" * 5_000
-    with pytest.raises(Internal, match=r"registry .*registry.db: database or disk is full"), write(path) as connection:
-        connection.execute("PRAGMA max_page_count=14")
-        for number in range(100):
-            values = (f"m{number}", 1, "Custom", text, "now", "me")
-            connection.execute(
-                "INSERT INTO models (name, version, framework, description, created_time, created_by) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
-                values,
-            )
+
+    def fill() -> None:
+        with write(path) as connection:
+            connection.execute("PRAGMA max_page_count=14")
+            for number in range(100):
+                connection.execute(
+                    "INSERT INTO models (name, version, framework, description, created_time, created_by) "
+                    "VALUES (?, ?, ?, ?, ?, ?)",
+                    (f"m{number}", 1, "Custom", "x" * 5_000, "now", "me"),
+                )
+
+    with pytest.raises(Internal, match=r"registry .*registry.db: database or disk is full"):
+        fill()
     with connect(path) as connection:
         assert connection.execute("SELECT count(*) FROM models").fetchone()[0] == 0
 
@@ -244,9 +247,14 @@ def test_a_full_disk_is_what_is_said(tmp_path: Path) -> None:
 def test_a_change_that_fails_half_way_changes_nothing(tmp_path: Path) -> None:
     registry = open_registry(tmp_path)
     registry.register(ModelDescription("m"), write_file(tmp_path, "one"))
-    with pytest.raises(InvalidArgument), write(Home(tmp_path / "home").database) as connection:
-        connection.execute("DELETE FROM files")
-        raise InvalidArgument("no")
+
+    def fail() -> None:
+        with write(Home(tmp_path / "home").database) as connection:
+            connection.execute("DELETE FROM files")
+            raise InvalidArgument("no")
+
+    with pytest.raises(InvalidArgument):
+        fail()
     assert len(registry.get(ModelReference("m")).files) == 1
 
 

@@ -412,7 +412,8 @@ def test_no_more_of_a_body_is_taken_than_the_owner_takes() -> None:
 
         def pieces() -> Iterator[dict[str, Any]]:
             nonlocal taken
-            for taken in range(100):
+            for number in range(100):
+                taken = number
                 yield {"type": "http.request", "body": bytes(1 << 20), "more_body": True}
 
         async with relaying(pieces()) as (_, task, _):
@@ -683,7 +684,9 @@ def test_large_tensors_are_found_wherever_they_lie(shared: bool) -> None:
             parts = body[:80_000], body[80_000 + gap :] if shared else elsewhere
             for number, part in enumerate(parts, 1):
                 part[:] = np.full(20_000, number + gap, "<f4").tobytes()
-            inputs = [InferInput(name, "FP32", (1, 20_000), data) for name, data in zip(("IN", "IN2"), parts, strict=True)]
+            inputs = [
+                InferInput(name, "FP32", (1, 20_000), data) for name, data in zip(("IN", "IN2"), parts, strict=True)
+            ]
             remote.submit(InferRequest(inputs=inputs), pair.answered.append)
             await pair.turn()
             arrived = {name: set(array.ravel().tolist()) for name, array in model.scheduled[-1].inputs.items()}

@@ -60,8 +60,8 @@ def write(path: Path) -> Iterator[sqlite3.Connection]:
     with connect(path) as connection:
         connection.execute("BEGIN IMMEDIATE")
         yield connection
-        # What does not come so far is undone with the end of the connection. To ask for it would be an error of its own,
-        # in place of the one that matters, where SQLite has done it already: when a disk is full.
+        # What does not come so far is undone as the connection ends. To ask for that would be an error of its own, in
+        # place of the one that matters, where SQLite has done it already: when a disk is full.
         connection.execute("COMMIT")
 
 
