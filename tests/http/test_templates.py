@@ -84,7 +84,8 @@ class Exchanges:
         return found
 
     def is_known(self, model: str, body: bytes) -> bool:
-        return self.find(model, body) is not None
+        templates: Templates = self._server.models.get(model, None).templates
+        return self.find(model, body) is not None or templates.find_binary(memoryview(body), len(body)) is not None
 
 
 @pytest.fixture(scope="module")
@@ -338,11 +339,13 @@ def test_a_request_whose_reply_is_more_than_data_is_answered_alike_each_time(
     assert first == second
 
 
-def test_binary_tensors_without_rows_are_answered_alike_each_time(exchanges: Exchanges) -> None:
-    body = NOTHING % b'"parameters":{"binary_data_size":0}'
+@pytest.mark.parametrize("data", [b'"data":[]', b'"parameters":{"binary_data_size":0}'])
+def test_tensors_without_rows_are_not_kept(exchanges: Exchanges, data: bytes) -> None:
+    body = NOTHING % data
     first, second = exchanges.answers("onnx_identity_fp32", [(body, str(len(body)))] * 2, keep=True)
     assert first[0] == 200, first
     assert first == second
+    assert not exchanges.is_known("onnx_identity_fp32", body)
 
 
 @pytest.mark.parametrize(
