@@ -1,3 +1,4 @@
+import resource
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,21 @@ def test_large_log_is_moved_away_under_its_writers(tmp_path: Path) -> None:
     assert (tmp_path / "service.log.1").read_text() == "0123456789more\n"
     assert folder.log.read_text() == "after\n"
     assert folder.tail(5) == ["after"]
+
+
+def test_what_there_is_no_room_for_leaves_the_old_and_nothing_else(tmp_path: Path) -> None:
+    folder = ServiceFolder(tmp_path)
+    old = Keys("first", "second")
+    folder.write_keys(old)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))  # as on a disk that is full
+    try:
+        with pytest.raises(OSError, match="too large"):
+            folder.write_keys(Keys("third", "fourth"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert folder.read_keys() == old
+    assert [path.name for path in tmp_path.iterdir()] == ["keys.json"]
 
 
 def test_lock_of_a_removed_service_is_nobodys(tmp_path: Path) -> None:

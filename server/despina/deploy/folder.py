@@ -164,10 +164,14 @@ def _read(path: Path) -> Any:
 def _write(path: Path, document: Any, mode: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with open(handle, "w") as file:
-        os.fchmod(file.fileno(), mode)
-        json.dump(document, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(name, path)
+    try:
+        with open(handle, "w") as file:
+            os.fchmod(file.fileno(), mode)
+            json.dump(document, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
     sync_directory(path.parent)
