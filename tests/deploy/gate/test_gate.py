@@ -394,6 +394,88 @@ def test_slow_answer_gives_504() -> None:
     run(scenario)
 
 
+def test_answer_that_takes_too_long_when_it_has_begun_ends_the_connection() -> None:
+    async def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc")
+        await reader.read()
+        writer.close()
+
+    async def scenario() -> None:
+        upstream = Upstream()
+        upstream.serve = begin  # type: ignore[method-assign]
+        async with gate_before(upstream, limits=GateLimits(answer_seconds=0.05)) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(get("/v2/x"))
+            answer = await reader.readuntil(b"abc")
+            with suppress(ConnectionError):
+                answer += await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+        assert answer.endswith(b"\r\n\r\nabc")
+
+    run(scenario)
+
+
+def test_time_for_an_answer_ends_with_it() -> None:
+    async def scenario() -> None:
+        async with gate_before(Upstream(), limits=GateLimits(answer_seconds=0.05)) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(2):
+                writer.write(post("/v2/x", b"1"))
+                assert (await read_response(reader))[::2] == (200, b"1")
+                await asyncio.sleep(0.1)
+            writer.close()
+
+    run(scenario)
+
+
+def test_refusal_of_a_head_request_has_no_body() -> None:
+    async def scenario() -> None:
+        async with gate_before(Upstream(), Keys("first", "second")) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"HEAD /v2 HTTP/1.1\r\nHost: h\r\n\r\n" + get("/v2", "Connection: close"))
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 401 ")
+            assert b"connection: close" not in head
+            assert (await reader.read()).startswith(b"HTTP/1.1 401 ")
+            writer.close()
+
+    run(scenario)
+
+
+def test_client_that_leaves_while_it_waits_takes_no_place() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        upstream.hold = asyncio.Event()
+        async with gate_before(upstream, limits=GateLimits(concurrent=1, queue_seconds=30)) as (gate, port):
+            first = asyncio.create_task(ask(port, post("/v2/m/infer", b"1")))
+            await upstream.arrived.wait()
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(post("/v2/m/infer", b"2"))
+            while gate.places.waiting == 0:
+                await asyncio.sleep(0)
+            writer.close()
+            while gate.places.waiting:
+                await asyncio.sleep(0)
+            upstream.hold.set()
+            assert (await first)[2] == b"1"
+            assert (await ask(port, post("/v2/m/infer", b"3")))[2] == b"3"
+            assert gate.places.taken == 0
+        assert [body for _, body in upstream.requests] == [b"1", b"3"]
+
+    run(scenario)
+
+
+def test_authorization_of_a_service_without_keys_is_passed_on() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        async with gate_before(upstream) as (_, port):
+            assert (await ask(port, get("/v2/x", "Authorization: Bearer mine")))[0] == 200
+        assert b"\r\nauthorization: Bearer mine\r\n" in upstream.requests[0][0]
+
+    run(scenario)
+
+
 def test_body_over_the_limit_is_refused_and_the_answer_arrives() -> None:
     async def scenario() -> None:
         upstream = Upstream()

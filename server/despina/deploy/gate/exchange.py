@@ -254,8 +254,7 @@ class Exchange:
     # The end
 
     def _refuse(self, status: int, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-        body_to_come = not self._request_done and self._head.length != 0
-        if body_to_come and (self._head.length is None or self._head.length > REPLAYED_BYTES):
+        if not self._request_done and (self._head.length is None or self._head.length > REPLAYED_BYTES):
             self.keep_alive = False  # cheaper than to read it all
         if not self.keep_alive:
             headers = (*headers, (b"connection", b"close"))
