@@ -394,6 +394,42 @@ def test_slow_answer_gives_504() -> None:
     run(scenario)
 
 
+def test_body_of_a_request_that_waited_too_long_is_read_all_the_same() -> None:
+    """Who sends all of it before looking for an answer must find one."""
+
+    def send_then_look(port: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+            client.sendall(post("/v2/m/infer", bytes(8_000_000)))
+            return client.recv(1 << 16)
+
+    async def scenario() -> None:
+        upstream = Upstream()
+        upstream.hold = asyncio.Event()
+        async with gate_before(upstream, limits=GateLimits(concurrent=1, queue_seconds=0.2)) as (_, port):
+            first = asyncio.create_task(ask(port, post("/v2/m/infer", b"1")))
+            await upstream.arrived.wait()
+            assert (await asyncio.to_thread(send_then_look, port)).startswith(b"HTTP/1.1 503 ")
+            upstream.hold.set()
+            await first
+
+    run(scenario)
+
+
+def test_connection_whose_large_refused_body_stops_is_closed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("despina.deploy.gate.exchange.LINGER_SECONDS", 0.05)
+
+    async def scenario() -> None:
+        async with gate_before(Upstream(), Keys("first", "second")) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(post("/v2/x", bytes(100_000))[:-50_000])
+            status, headers, _ = await read_response(reader)
+            assert (status, headers[b"connection"]) == (401, b"close")
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+            writer.close()
+
+    run(scenario)
+
+
 def test_answer_that_takes_too_long_when_it_has_begun_ends_the_connection() -> None:
     async def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
