@@ -394,6 +394,81 @@ def test_slow_answer_gives_504() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize("asked", [0, 2])
+def test_connection_that_rests_is_closed(asked: int) -> None:
+    async def scenario() -> None:
+        async with gate_before(Upstream(), limits=GateLimits(idle_seconds=0.1)) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(asked):
+                writer.write(get("/v2/x"))
+                assert (await read_response(reader))[0] == 200
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+            writer.close()
+
+    run(scenario)
+
+
+def test_connection_does_not_rest_while_its_answer_is_awaited() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        upstream.hold = asyncio.Event()
+        async with gate_before(upstream, limits=GateLimits(idle_seconds=0.05)) as (_, port):
+            asked = asyncio.create_task(ask(port, get("/v2/x")))
+            await upstream.arrived.wait()
+            await asyncio.sleep(0.15)
+            upstream.hold.set()
+            assert (await asked)[0] == 200
+
+    run(scenario)
+
+
+def test_end_closes_what_rests_at_once_and_the_others_with_their_answers() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        upstream.hold = asyncio.Event()
+        async with gate_before(upstream) as (gate, port):
+            resting, other = await asyncio.open_connection("127.0.0.1", port)
+            asked = asyncio.create_task(ask(port, get("/v2/x")))
+            await upstream.arrived.wait()
+            closing = asyncio.create_task(gate.close(20))
+            assert await asyncio.wait_for(resting.read(), 5) == b""
+            upstream.hold.set()
+            assert (await asked)[1][b"connection"] == b"close"
+            await asyncio.wait_for(closing, 5)
+            other.close()
+
+    run(scenario)
+
+
+def test_what_follows_the_last_request_of_a_connection_is_not_done() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        async with gate_before(upstream) as (_, port):
+            for pause in (0.0, 0.05):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(post("/v2/x", b"1", "Connection: close"))
+                await asyncio.sleep(pause)
+                writer.write(post("/v2/x", b"2"))
+                with suppress(ConnectionError):
+                    await asyncio.wait_for(reader.read(), 5)
+                writer.close()
+        assert [body for _, body in upstream.requests] == [b"1", b"1"]
+
+    run(scenario)
+
+
+def test_body_that_nobody_wants_is_not_asked_for() -> None:
+    async def scenario() -> None:
+        async with gate_before(Upstream(), Keys("first", "second")) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(post("/v2/x", bytes(10), "Expect: 100-continue")[:-10])
+            answer = await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+        assert answer.startswith(b"HTTP/1.1 401 ")
+
+    run(scenario)
+
+
 def test_body_of_a_request_that_waited_too_long_is_read_all_the_same() -> None:
     """Who sends all of it before looking for an answer must find one."""
 
