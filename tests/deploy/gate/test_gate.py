@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import httptools
@@ -14,6 +15,8 @@ from despina.deploy.gate.exchange import Exchange
 from despina.deploy.gate.gate import Gate
 from despina.deploy.gate.keys import Keys
 from despina.deploy.gate.limits import GateLimits
+from despina.deploy.gate.request_head import RequestHead
+from despina.deploy.gate.request_parser import RequestParser
 from despina.deploy.gate.target import Address, Target
 
 BASE = "/api/v1/service/svc"
@@ -390,6 +393,116 @@ def test_slow_answer_gives_504() -> None:
             assert body == b'{"error": "no answer within 50 ms (scoringTimeoutMs)"}'
             assert gate.target is not None
             assert gate.target.in_flight == 0
+
+    run(scenario)
+
+
+def test_id_and_framing_are_said_once_upstream() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        request = get("/v2/x", "X-Request-Id: mine", "Transfer-Encoding: chunked") + b"1\r\na\r\n0\r\n\r\n"
+        async with gate_before(upstream) as (_, port):
+            assert (await ask(port, request))[1][b"x-request-id"] == b"mine"
+        head = upstream.requests[0][0].lower()
+        assert b"\r\nx-request-id: mine\r\n" in head
+        assert (head.count(b"x-request-id"), head.count(b"transfer-encoding")) == (1, 1)
+
+    run(scenario)
+
+
+def test_end_closes_connections_to_the_upstream_and_drops_what_takes_too_long() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        serve, ended = upstream.serve, asyncio.Event()
+
+        async def watched(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await serve(reader, writer)
+            ended.set()
+
+        upstream.serve = watched  # type: ignore[method-assign]
+        async with gate_before(upstream) as (gate, port):
+            assert (await ask(port, get("/v2/x")))[0] == 200
+            await gate.close(5)
+            await asyncio.wait_for(ended.wait(), 5)
+            port = await gate.listen("127.0.0.1", 0)
+            upstream.hold = asyncio.Event()
+            upstream.arrived.clear()
+            asked = asyncio.create_task(ask(port, get("/v2/x")))
+            await upstream.arrived.wait()
+            await gate.close(0.05)
+            with pytest.raises(ConnectionError):
+                await asyncio.wait_for(asked, 5)
+            upstream.hold.set()
+
+    run(scenario)
+
+
+def test_heads_of_a_connection_are_measured_one_by_one() -> None:
+    async def scenario() -> None:
+        async with gate_before(Upstream()) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(5):
+                writer.write(get("/v2/x", f"X-A: {'a' * 30_000}"))
+                assert (await read_response(reader))[0] == 200
+            writer.close()
+
+    run(scenario)
+
+
+def test_request_that_comes_byte_by_byte_arrives_whole() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        async with gate_before(upstream) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for byte in post("/v2/a/long/path?and=query", b"body", "X-Long: value"):
+                writer.write(bytes([byte]))
+                await asyncio.sleep(0.001)
+            assert (await read_response(reader))[2] == b"body"
+            writer.close()
+        assert upstream.requests[0][0].startswith(b"POST /v2/a/long/path?and=query HTTP/1.1\r\n")
+        assert b"\r\nx-long: value\r\n" in upstream.requests[0][0]
+
+    run(scenario)
+
+
+def test_mistake_of_ours_is_no_bad_request() -> None:
+    def begun(head: RequestHead) -> None:
+        raise ValueError("a mistake")
+
+    listener: Any = SimpleNamespace(request_begun=begun)
+    with pytest.raises(httptools.HttpParserCallbackError):
+        RequestParser(listener).parse(get("/v2/x"))
+
+
+def test_another_address_takes_the_place_of_the_one_before() -> None:
+    async def scenario() -> None:
+        async with gate_before(Upstream()) as (gate, port):
+            other = await gate.listen("127.0.0.1", 0)
+            assert (await ask(other, get("/v2/x")))[0] == 200
+            with pytest.raises(ConnectionRefusedError):
+                await ask(port, get("/v2/x"))
+
+    run(scenario)
+
+
+def test_limits_that_stay_leave_everybody_where_he_is() -> None:
+    async def scenario() -> None:
+        async with gate_before(Upstream(), limits=GateLimits(concurrent=1)) as (gate, _):
+            before = gate.places
+            gate.set_limits(GateLimits(concurrent=1))
+            assert gate.places is before
+            gate.set_limits(GateLimits(concurrent=2))
+            assert gate.places is not before
+
+    run(scenario)
+
+
+def test_service_that_is_not_ready_says_so_again_without_a_new_reason() -> None:
+    async def scenario() -> None:
+        async with gate_before(Upstream()) as (gate, port):
+            gate.switch(None, "service svc is being deployed")
+            gate.switch(None)
+            assert b"service svc is being deployed" in (await ask(port, get("/score")))[2]
 
     run(scenario)
 

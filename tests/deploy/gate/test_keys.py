@@ -50,3 +50,10 @@ def test_bad_requests_for_a_key(which: str, value: str | None) -> None:
 @pytest.mark.parametrize("authorization", [b"Bearer", b"Bearer ", b"Bearer  "])
 def test_empty_key_opens_nothing(authorization: bytes) -> None:
     assert not opens(Keys("", "second"), authorization)
+
+
+def test_keys_that_are_given_are_kept() -> None:
+    assert make_keys("a", "b") == Keys("a", "b")
+    assert make_keys("a").primary == "a"
+    assert make_keys(secondary="b").secondary == "b"
+    assert make_keys("a").secondary != make_keys("a").secondary
