@@ -955,6 +955,20 @@ def test_request_that_asks_for_another_protocol_keeps_its_body_and_what_follows(
     run(scenario)
 
 
+def test_chunked_request_that_asks_for_another_protocol_keeps_its_body() -> None:
+    async def scenario() -> None:
+        upstream = Upstream()
+        asked = get("/v2/x", "Transfer-Encoding: chunked", *H2C) + b"5\r\nhello\r\n0\r\n\r\n"
+        async with gate_before(upstream) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(asked + get("/v2/y", "Connection: close"))
+            found = await asyncio.wait_for(_answers(reader), 5)
+            writer.close()
+        assert found == [(b"200", b"hello"), (b"200", b"")]
+
+    run(scenario)
+
+
 def test_no_request_is_read_as_the_body_of_another_clients() -> None:
     """An upstream that answers before the body came must not be used again."""
 

@@ -31,6 +31,7 @@ def test_base_path_and_repeated_slashes_go(target: bytes, path: bytes) -> None:
         (b"/anything", True, False, Destination.SERVER),
         (b"/v2/models/m/infer", True, True, Destination.SERVER),
         (b"/v2", True, True, Destination.SERVER),
+        (b"/v2?a=1", True, True, Destination.SERVER),
         (b"/v2x", True, True, Destination.SCORE),
         (b"/score", True, True, Destination.SCORE),
         (b"/", True, True, Destination.SCORE),

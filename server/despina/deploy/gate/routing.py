@@ -16,9 +16,7 @@ def strip_base(target: bytes, base: bytes) -> bytes:
     """
     path = b"/" + target.lstrip(b"/")
     below = path.removeprefix(base)
-    if len(below) < len(path) and below[:1] in (b"/", b"", b"?"):
-        return b"/" + below.lstrip(b"/")
-    return path
+    return b"/" + below.lstrip(b"/") if below[:1] in (b"/", b"", b"?") else path
 
 
 def destination(path: bytes, *, server: bool, score: bool) -> Destination:
