@@ -8,9 +8,9 @@ from despina.deploy.gate.target import REUSE_SECONDS, Address, Target
 class Idle:
     """A connection that idles since some moment."""
 
-    def __init__(self, since: float, *, open: bool = True) -> None:
+    def __init__(self, since: float, *, is_open: bool = True) -> None:
         self.since = since
-        self.open = open
+        self.open = is_open
 
     def usable(self, idle_since: float) -> bool:
         return self.open and self.since > idle_since
@@ -28,7 +28,7 @@ def target(*idle: Any) -> Target:
 
 def test_connection_that_may_have_been_closed_is_not_taken() -> None:
     async def scenario() -> None:
-        old, lost, good = Idle(100), Idle(100 + REUSE_SECONDS, open=False), Idle(100.1)
+        old, lost, good = Idle(100), Idle(100 + REUSE_SECONDS, is_open=False), Idle(100.1)
         made = target(good, old, lost)
         taken: Any = made.take_idle(Destination.SERVER, 100 + REUSE_SECONDS)
         assert taken is good
