@@ -314,6 +314,31 @@ def test_stale_connection_is_replaced_without_the_client_noticing() -> None:
     run(scenario)
 
 
+def test_request_that_is_not_kept_whole_is_not_sent_again() -> None:
+    async def scenario() -> None:
+        answers = iter([ok(b"one"), b"", ok(b"two")])
+        upstream = Upstream(lambda head, body: next(answers))
+        async with gate_before(upstream) as (_, port):
+            assert (await ask(port, post("/v2/x", b"1")))[2] == b"one"
+            assert (await ask(port, post("/v2/x", bytes(200_000))))[0] == 502
+        assert len(upstream.requests) == 2
+
+    run(scenario)
+
+
+def test_request_after_a_head_request_is_answered() -> None:
+    async def scenario() -> None:
+        upstream = Upstream(lambda head, body: b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n")
+        async with gate_before(upstream) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(2):
+                writer.write(b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n")
+                assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 200 OK")
+            writer.close()
+
+    run(scenario)
+
+
 def test_upstream_that_dies_in_a_request_gives_502_and_one_that_is_gone_503() -> None:
     async def scenario() -> None:
         upstream = Upstream(lambda head, body: b"")
