@@ -18,7 +18,7 @@ def refuse_cycles(name: str, steps: Steps) -> None:
     """Raises InvalidArgument when running `name` would run `name`."""
     cycle = find_cycle(name, steps)
     if cycle:
-        raise InvalidArgument(f"circular dependency between ensembles: {' -> '.join(cycle)} -> {cycle[0]}")
+        raise InvalidArgument(f"circular dependency between ensembles: {cycle[0]} -> ... -> {cycle[-2]} -> {cycle[0]}")
 
 
 class NotInRepository(DespinaError):
