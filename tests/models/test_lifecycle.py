@@ -3,11 +3,13 @@ import errno
 import gc
 import json
 import os
+import shutil
 import threading
 import weakref
 from pathlib import Path
 
 import pytest
+from google.protobuf.json_format import MessageToJson
 
 from despina.errors import DespinaError, Internal, InvalidArgument, NotFound, Unavailable
 from despina.models.ensembles import NotInRepository
@@ -760,6 +762,52 @@ def test_a_step_that_failed_is_not_tried_again_with_another_step(tmp_path):
         bench.broken.clear()
         await bench.models.load("a", {})
         assert [m.name for m in bench.models.ready_models()] == ["a", "b", "e"]
+
+    asyncio.run(run())
+
+
+def test_an_ensemble_that_comes_back_takes_its_other_steps_as_they_are(tmp_path):
+    async def run():
+        for name in ("a", "b"):
+            put(tmp_path, name)
+        put_ensemble(tmp_path, "e", "a", "b")
+        models = Bench(tmp_path).models
+        await models.start()
+        await models.load("e", {})
+        await models.load("a", {"config": '{"backend":"identity"}', "file:2/model.bin": b"x"})
+        await models.unload("b", False)
+        await models.load("b", {})
+        assert [(m.name, m.version) for m in models.ready_models()] == [("a", 2), ("b", 1), ("e", 1)]
+        await models.stop(5)
+
+    asyncio.run(run())
+
+
+def test_an_ensemble_comes_back_as_it_was(tmp_path):
+    async def run():
+        for name in ("a", "b"):
+            put(tmp_path, name)
+        put_ensemble(tmp_path, "e", "a", "b")
+        models = Bench(tmp_path).models
+        await models.start()
+        only_a = Source(Settings(model_repository=(tmp_path,))).candidate("e").config
+        del only_a.ensemble_scheduling.step[1:]
+        del only_a.output[1:]
+        await models.load("e", {"config": MessageToJson(only_a)})
+        await models.unload("a", False)
+        put_ensemble(tmp_path, "e", "b")
+        await models.load("a", {})
+        assert [m.name for m in models.ready_models()] == ["a", "e"]
+        only_a.ensemble_scheduling.step[0].model_name = "nope"
+        with pytest.raises(InvalidArgument, match="not available or ambiguous: nope"):
+            await models.load("e", {"config": MessageToJson(only_a)})
+        await models.unload("a", False)
+        await models.load("a", {})
+        assert [m.name for m in models.ready_models()] == ["a", "e"]
+        await models.unload("a", False)
+        shutil.rmtree(tmp_path / "e")
+        await models.load("a", {})
+        assert [m.name for m in models.ready_models()] == ["a"]
 
     asyncio.run(run())
 

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Generic
 from weakref import WeakValueDictionary
 
@@ -54,15 +55,19 @@ class Changes(Generic[M]):
         for the only name."""
         asked = frozenset(names)
         overrides = dict.fromkeys(asked, override)
+        returning: set[str] = set()
 
         async def change(name: str, round_: Round) -> None:
-            await self._bring_up(name, overrides.get(name), round_, explicit=name in asked)
+            if name in returning:
+                await self._bring_back(name)
+            else:
+                await self._bring_up(name, overrides.get(name), round_, explicit=name in asked)
 
         round_ = Round(change)
         outcomes = await round_.outcomes(sorted(asked))
         for name in asked:
             outcomes[name] = outcomes[name] or await self._failed_poll_below(name, round_)
-        await self._recheck_ensembles(round_)
+        await self._recheck_ensembles(round_, returning)
         failures = {name: error for name, error in outcomes.items() if error is not None}
         for error in failures.values():
             if not isinstance(error, NotInRepository):  # that was logged with its reason
@@ -85,9 +90,27 @@ class Changes(Generic[M]):
                     await asyncio.to_thread(candidate.temporary.cleanup)
                 raise
 
+    async def _bring_back(self, name: str) -> None:
+        """Bring up an ensemble again whose steps are all there: as it was, and with the steps as they are. Nobody asked
+        to look at the files."""
+        async with self._lock(name):
+            state = self._states[name]
+            if not state.wanted:  # It was unloaded meanwhile.
+                return
+            attempt = state.attempt
+            assert attempt is not None
+            if attempt.temporary is None:
+                candidate = await self._polled(name, partial(self._source.again, attempt))
+            else:  # Its files went with it.
+                candidate = await self._poll_model(name, None)
+            await self._replace(candidate, None, explicit=False)
+
     async def _poll_model(self, name: str, override: Override | None) -> Candidate:
+        return await self._polled(name, partial(self._source.candidate, name, override))
+
+    async def _polled(self, name: str, read: Callable[[], Candidate]) -> Candidate:
         try:
-            return await asyncio.to_thread(self._source.candidate, name, override)
+            return await asyncio.to_thread(read)
         except (DespinaError, OSError) as error:
             # An OSError is about a directory that may not be entered, or goes while it is read.
             reason = error.message if isinstance(error, DespinaError) else f"{error.filename}: {error.strerror}"
@@ -101,10 +124,10 @@ class Changes(Generic[M]):
                 return NotInRepository(name, error.reason)
         return None
 
-    async def _replace(self, candidate: Candidate, round_: Round, explicit: bool) -> None:
+    async def _replace(self, candidate: Candidate, round_: Round | None, explicit: bool) -> None:
         name = candidate.name
         state = self._transitions.state_of(name)
-        state.wanted, state.explicit, state.steps = True, state.explicit or explicit, candidate.steps
+        state.wanted, state.explicit, state.attempt = True, state.explicit or explicit, candidate
         with self._holding_steps(candidate):
             if candidate.steps:
                 await self._bring_up_steps(candidate, round_)
@@ -135,10 +158,11 @@ class Changes(Generic[M]):
         while waiting := [loaded for steps, loaded in self._held.values() if name in steps]:
             await waiting[0].wait()
 
-    async def _bring_up_steps(self, ensemble: Candidate, round_: Round) -> None:
+    async def _bring_up_steps(self, ensemble: Candidate, round_: Round | None) -> None:
+        """Without a round they stay as they are."""
         try:
             refuse_cycles(ensemble.name, await self._steps_below(ensemble))
-            outcomes = await round_.outcomes(list(ensemble.steps))
+            outcomes = await round_.outcomes(list(ensemble.steps)) if round_ else {}
             failures = {
                 name: error for name, error in outcomes.items() if error and not self._transitions.table.versions(name)
             }
@@ -172,16 +196,19 @@ class Changes(Generic[M]):
     def _config_of(self, name: str, version: int | None) -> ModelConfig:
         return self._transitions.table.get(name, version).config
 
-    async def _recheck_ensembles(self, round_: Round) -> None:
-        """Models changed: an ensemble that ran them may fit no longer, one that waited for them may work now."""
+    async def _recheck_ensembles(self, round_: Round, returning: set[str]) -> None:
+        """Models changed: an ensemble that ran them may fit no longer, one that waited for them may work now. The names
+        of the latter are put into `returning`."""
         seen: set[str] = set()
         while new := [name for name in round_.names if name not in seen]:
             seen.update(new)
             for name in {user for changed in new for user in dependents_of(changed, self._wanted_steps())}:
                 if self._states[name].ready():
                     self._drop_if_broken(name)
-                elif name not in round_.names and self._may_work(name) and (error := await round_.outcome(name)):
-                    _log.warning("%s", str(error).rstrip())
+                elif name not in round_.names and self._may_work(name):
+                    returning.add(name)
+                    if error := await round_.outcome(name):
+                        _log.warning("%s", str(error).rstrip())
 
     def _may_work(self, ensemble: str) -> bool:
         """Whether all that `ensemble` runs is there. It must not bring along what somebody unloaded, or what failed."""
@@ -194,6 +221,7 @@ class Changes(Generic[M]):
             self._check_ensemble(state.candidate.config, self._config_of)
         except DespinaError as error:
             _log.warning("unloading ensemble '%s': %s", name, error.message)
+            state.attempt = state.candidate  # That is what may come back, whatever failed to take its place.
             self._transitions.take_down(name)
             for dependent in dependents_of(name, self._wanted_steps()):
                 if self._states[dependent].ready():

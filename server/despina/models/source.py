@@ -1,6 +1,7 @@
 """Where models come from: the repositories' directories, or the files of a load request. Everything here blocks."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from os.path import isdir
 from pathlib import Path
 
@@ -44,6 +45,10 @@ class Source:
         config = self._config(written, name, directory)
         overridden = override is not None and override.config is not None
         return Candidate(name, directory, config, _versions(config, directory), stamp, overridden, written=written)
+
+    def again(self, candidate: Candidate) -> Candidate:
+        """As it was read before, with the versions that its directory has now. Raises Internal when that is gone."""
+        return replace(candidate, versions=_versions(candidate.config, candidate.directory))
 
     def _find(self, name: str) -> Path:
         """As `scan(...).find(name)`, without listing every other model."""

@@ -54,8 +54,8 @@ class VersionState(Generic[M]):
 class ModelState(Generic[M]):
     """One model. `candidate` is what the serving versions were made from. `tried`: an attempt to load it got as far as
     its versions, which one to load an ensemble that its steps do not fit does not; `wanted`: somebody asked for it and
-    nobody unloaded it since; `explicit`: asked for by its own name, not only as a step of an ensemble; `steps`: what it
-    runs, as of the last attempt to load it."""
+    nobody unloaded it since; `explicit`: asked for by its own name, not only as a step of an ensemble; `attempt`: what
+    the last attempt to load it was made from."""
 
     name: str
     versions: dict[int, VersionState[M]] = field(default_factory=dict)
@@ -63,7 +63,12 @@ class ModelState(Generic[M]):
     tried: bool = False
     wanted: bool = False
     explicit: bool = False
-    steps: tuple[str, ...] = ()
+    attempt: Candidate | None = None
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """What it runs, as of the last attempt to load it."""
+        return self.attempt.steps if self.attempt else ()
 
     @property
     def runs(self) -> tuple[str, ...]:
