@@ -259,8 +259,9 @@ def _load_changed(rng: random.Random) -> Sequence[Step]:
     config = _config(rng)
     parameters: dict[str, Any] = {"config": rng.choice((json.dumps(config), json.dumps(config), "{", 5))}
     if rng.random() < 0.4:
-        # With the configuration of before a tritonserver does not look at the files.
-        parameters["config"] = json.dumps(config | {"metric_tags": {"now": str(rng.random())}})
+        # With the configuration of before a tritonserver does not look at the files, and for what backend they are it
+        # sees from the directory whose name sorts first.
+        parameters["config"] = json.dumps(NAMED | config | {"metric_tags": {"now": str(rng.random())}})
         for _ in range(rng.randint(1, 2)):
             parameters[f"file:{rng.choice(('1', '1', '2', '5', 'x'))}/{rng.choice(FILES)}"] = _onnx(rng)
         if rng.random() < 0.15:
@@ -269,6 +270,7 @@ def _load_changed(rng: random.Random) -> Sequence[Step]:
     return [_post(_load_path(name), document), _post("/v2/repository/index"), _get(f"/v2/models/{name}/config")]
 
 
+NAMED = {"backend": "onnxruntime"}
 FILES = ("model.onnx", "model.onnx", "model.onnx", "other.onnx", "../../../x")
 
 
@@ -293,7 +295,7 @@ def _config(rng: random.Random) -> dict[str, Any]:
         "sequence_batching": ({},),
     }
     chosen = {name: rng.choice(fields[name]) for name in rng.sample(list(fields), rng.randint(0, 3))}
-    return {"backend": "onnxruntime", **chosen} if rng.random() < 0.7 else chosen
+    return NAMED | chosen if rng.random() < 0.7 else chosen
 
 
 def _change(rng: random.Random) -> Sequence[Step]:
