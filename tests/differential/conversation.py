@@ -62,7 +62,8 @@ class Conversation:
             self.differences.known["a tritonserver ended"] += 1
             self.over = True
             return False
-        self.said.append(f"{step.method} {step.path} {step.body[:300].decode()} -> {_short(theirs)} | {_short(ours)}")
+        body = step.body[:300].decode(errors="replace")
+        self.said.append(f"{step.method} {step.path} {body} -> {_short(theirs)} | {_short(ours)}")
         return self.differences.compare(step, theirs, ours, counted=_counted(step)) or step.path.endswith("/load")
 
     def _ask(self, request: Good) -> tuple[replay.Response | None, replay.Response | None]:

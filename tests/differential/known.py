@@ -15,6 +15,7 @@ IN_THEIR_ANSWER: Mapping[str, str] = {
     "Invalid configuration value provided": "what a backend reads of its parameters is checked later",
     "failed to convert": "what a backend reads of its parameters is checked later",
     "', no version is available": UNCHANGED,
+    "loading failed with error: \\n": "a tritonserver does not say why a step failed that cannot be read any more",
     "version not ready": "what is not there is 404 or 503 since 2.73, its readiness too",
 }
 IN_OUR_ANSWER: Mapping[str, str] = {
@@ -66,6 +67,8 @@ def _of_the_request(request: Good, their_text: str, our_text: str) -> str | None
         return "KServe's first protocol is only spoken here"
     if request.path.endswith("/load") and _says_nothing(their_text) and "ensemble" in our_text:
         return UNCHANGED
+    if request.path.endswith("/load") and "ensemble" in their_text and _says_nothing(our_text):
+        return "an ensemble that is gone from the repository is not tried as it was"
     if "is at UNAVAILABLE state" in their_text and sorted(their_text) == sorted(our_text):
         return "versions that fail are told in their order, not in that in which they failed"
     if "output '" in our_text and "already exists in request" in our_text:

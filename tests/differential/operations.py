@@ -35,6 +35,8 @@ INPUTS: dict[str, Tensors] = {
 OUTPUTS = ("OUTPUT0", "OUTPUT1", "Y", "text_output", "score", "nope")
 NAMES = (*INPUTS, "nope")
 SIZES = {"FP32": 4, "INT32": 4, "BYTES": 9}
+BINARY = {"FP32": b"\0\0\x80\x3f", "INT32": b"\1\0\0\0", "INT64": b"\1" + bytes(7), "BYTES": b"\2\0\0\0ab"}
+"""One element of what a request sends, as it is behind the JSON."""
 
 FLAGS: tuple[tuple[str, ...], ...] = (
     *(("--disable-auto-complete-config",), ("--strict-model-config=true",), ("--strict-readiness=false",)),
@@ -134,7 +136,25 @@ def _infer(rng: random.Random) -> Sequence[Step]:
     if rng.random() < 0.2:
         document["parameters"] = {"binary_data_output": True}
     version = f"/versions/{rng.randint(1, 4)}" if rng.random() < 0.2 else ""
-    return [_post(f"/v2/models/{name}{version}/infer", document)] * rng.choice((1, 1, 2))
+    path = f"/v2/models/{name}{version}/infer"
+    asked = _binary(path, document, rng) if rng.random() < 0.25 else _post(path, document)
+    return [asked] * rng.choice((1, 1, 2))
+
+
+def _binary(path: str, document: dict[str, Any], rng: random.Random) -> Good:
+    """The request with its data behind the JSON, some of whose sizes are wrong."""
+    inputs, tail = [], b""
+    for tensor in document["inputs"]:
+        head = {key: value for key, value in tensor.items() if key != "data"}
+        if "data" in tensor and rng.random() < 0.9:
+            data = b"".join(BINARY[tensor["datatype"]] for _ in tensor["data"])
+            tail += data
+            head["parameters"] = {"binary_data_size": len(data) + (rng.random() < 0.04)}
+        inputs.append(head if "parameters" in head else tensor)
+    head_bytes = json.dumps(document | {"inputs": inputs}).encode()
+    body = head_bytes + tail + b"x" * (rng.random() < 0.04)
+    lengths = (("Content-Length", str(len(body))), ("Inference-Header-Content-Length", str(len(head_bytes))))
+    return Good("POST", path, lengths, body)
 
 
 def _input(tensor: tuple[str, str, int], rows: int, rng: random.Random, regions: bool) -> dict[str, Any]:
