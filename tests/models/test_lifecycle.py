@@ -812,6 +812,37 @@ def test_an_ensemble_comes_back_as_it_was(tmp_path):
     asyncio.run(run())
 
 
+def test_an_ensemble_comes_back_with_the_files_that_had_come_for_it(tmp_path):
+    async def run():
+        put(tmp_path, "a")
+        put_ensemble(tmp_path, "e", "a")
+        bench = Bench(tmp_path)
+        models = bench.models
+        await models.start()
+        config = MessageToJson(Source(Settings(model_repository=(tmp_path,))).candidate("e").config)
+        directories = []
+        for load_again in (False, True):
+            await models.load("e", {"config": config, "file:7/notes.txt": b"x"})
+            directories.append(models._states["e"].candidate.directory)
+            await models.unload("a", False)
+            await settled(models)
+            await models.load("a", {})
+            assert [(m.name, m.version) for m in models.ready_models()] == [("a", 1), ("e", 7)]
+            await models.unload("a", False)
+            assert directories[-1].exists()
+            await (models.load("e", {}) if load_again else models.unload("e", False))
+            await settled(models)
+            assert not directories[-1].exists()
+        assert [(m.name, m.version) for m in models.ready_models()] == [("a", 1), ("e", 1)]
+        await models.load("e", {"config": config, "file:7/notes.txt": b"x"})
+        directory = models._states["e"].candidate.directory
+        await models.unload("a", False)
+        assert await models.stop(5)
+        assert not directory.exists()
+
+    asyncio.run(run())
+
+
 def test_an_ensemble_goes_and_comes_back_with_its_step(tmp_path):
     async def run():
         put(tmp_path, "a")

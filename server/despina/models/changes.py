@@ -97,12 +97,8 @@ class Changes(Generic[M]):
             state = self._states[name]
             if not state.wanted:  # It was unloaded meanwhile.
                 return
-            attempt = state.attempt
-            assert attempt is not None
-            if attempt.temporary is None:
-                candidate = await self._polled(name, partial(self._source.again, attempt))
-            else:  # Its files went with it.
-                candidate = await self._poll_model(name, None)
+            assert state.attempt is not None
+            candidate = await self._polled(name, partial(self._source.again, state.attempt))
             await self._replace(candidate, None, explicit=False)
 
     async def _poll_model(self, name: str, override: Override | None) -> Candidate:
@@ -127,7 +123,10 @@ class Changes(Generic[M]):
     async def _replace(self, candidate: Candidate, round_: Round | None, explicit: bool) -> None:
         name = candidate.name
         state = self._transitions.state_of(name)
+        waiting = state.waiting_files
         state.wanted, state.explicit, state.attempt = True, state.explicit or explicit, candidate
+        if waiting is not None and waiting is not candidate.temporary:
+            await asyncio.to_thread(waiting.cleanup)
         with self._holding_steps(candidate):
             if candidate.steps:
                 await self._bring_up_steps(candidate, round_)
@@ -222,7 +221,7 @@ class Changes(Generic[M]):
         except DespinaError as error:
             _log.warning("unloading ensemble '%s': %s", name, error.message)
             state.attempt = state.candidate  # That is what may come back, whatever failed to take its place.
-            self._transitions.take_down(name)
+            self._transitions.take_down(name, keep_files=True)
             for dependent in dependents_of(name, self._wanted_steps()):
                 if self._states[dependent].ready():
                     self._drop_if_broken(dependent)

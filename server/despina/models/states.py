@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from despina.config.proto import ModelConfig
 from despina.errors import DespinaError
 from despina.models.candidate import Candidate
+from despina.repository.temporary import TemporaryDirectory
 
 State = Literal["UNKNOWN", "READY", "UNAVAILABLE", "LOADING", "UNLOADING"]
 
@@ -69,6 +70,11 @@ class ModelState(Generic[M]):
     def steps(self) -> tuple[str, ...]:
         """What it runs, as of the last attempt to load it."""
         return self.attempt.steps if self.attempt else ()
+
+    @property
+    def waiting_files(self) -> TemporaryDirectory | None:
+        """What came with a request for a model that does not serve now and may come back."""
+        return self.attempt.temporary if self.attempt and not self.candidate else None
 
     @property
     def runs(self) -> tuple[str, ...]:

@@ -84,10 +84,12 @@ class Transitions(Generic[M]):
         self._retire(state, leaving, temporary)
         _log.info("successfully loaded '%s'", candidate.name)
 
-    def take_down(self, name: str) -> asyncio.Task[None]:
-        """Stop serving a model at once; the task ends when everything it had accepted is answered and it is freed."""
+    def take_down(self, name: str, *, keep_files: bool = False) -> asyncio.Task[None]:
+        """Stop serving a model at once; the task ends when everything it had accepted is answered and it is freed. With
+        `keep_files` those that came with a request stay, as the model may come back."""
         state = self.states[name]
-        temporary = state.candidate.temporary if state.candidate else None
+        files = state.candidate.temporary if state.candidate else state.waiting_files
+        temporary = None if keep_files else files
         state.candidate = None
         return self._retire(state, state.ready(), temporary)
 
@@ -139,6 +141,9 @@ class Transitions(Generic[M]):
             await asyncio.gather(*(self.take_down(name) for name in free))
         while self._retiring:
             await asyncio.wait(self._retiring)
+        for state in self.states.values():
+            if state.waiting_files is not None:
+                await self._in_thread(state.waiting_files.cleanup)
 
     def close(self) -> None:
         """Refuse further loads; threads that are still at it end when they are done."""
