@@ -18,12 +18,13 @@ def test_parameters_become_configuration_and_files(parameters, expected):
 
 
 def test_files_are_laid_out_below_the_directory(tmp_path):
-    write_files(tmp_path, {"1/model.onnx": b"a", "labels.txt": b"b"})
+    write_files(tmp_path, {"1/model.onnx": b"a", "labels.txt": b"b", "/2/model.onnx": b"c"})
     assert (tmp_path / "1" / "model.onnx").read_bytes() == b"a"
     assert (tmp_path / "labels.txt").read_bytes() == b"b"
+    assert (tmp_path / "2" / "model.onnx").read_bytes() == b"c"
 
 
-@pytest.mark.parametrize("path", ["../evil", "1/../../evil", "/etc/evil", ".", "link/evil"])
+@pytest.mark.parametrize("path", ["../evil", "1/../../evil", "/../evil", ".", "link/evil"])
 def test_a_path_that_leaves_the_directory_is_refused(tmp_path, path):
     inside = tmp_path / "model"
     inside.mkdir()
@@ -33,7 +34,9 @@ def test_a_path_that_leaves_the_directory_is_refused(tmp_path, path):
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["model"]
 
 
-@pytest.mark.parametrize(("path", "reason"), [("1/" + "A" * 256, "File name too long"), ("1/a\0b", "null")])
+@pytest.mark.parametrize(
+    ("path", "reason"), [("1/" + "A" * 256, "File name too long"), ("1/a\0b", "null"), ("1/", "a directory")]
+)
 def test_a_path_no_file_can_have_is_refused(tmp_path, path, reason):
     with pytest.raises(InvalidArgument, match=f"can not be written: .*{reason}"):
         write_files(tmp_path, {path: b"x"})

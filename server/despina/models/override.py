@@ -46,11 +46,13 @@ def write_files(directory: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _write_file(root: Path, relative: str, content: bytes) -> None:
-    path = (root / relative).resolve()
+    path = Path(f"{root}/{relative}").resolve()  # A path that begins with "/" is below the directory, too.
     if path == root or not path.is_relative_to(root):
         raise InvalidArgument(
             f"Invalid file parameter '{FILE_PREFIX}{relative}' with normalized path '{path}' must stay within model "
             "directory."
         )
+    if relative.endswith("/"):
+        raise InvalidArgument(f"file parameter '{FILE_PREFIX}{relative}' can not be written: it names a directory")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
