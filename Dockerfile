@@ -3,7 +3,7 @@
 #   docker build -t despina .
 #   docker run --rm -p 8000:8000 -p 8002:8002 -v "$PWD/model_repository:/models:ro" despina
 
-FROM python:3.12-slim-bookworm AS build
+FROM python:3.13-slim-bookworm AS build
 WORKDIR /src
 # hatchling, which builds the package, is pinned there too.
 ENV PIP_CONSTRAINT=/src/constraints.txt
@@ -13,7 +13,7 @@ COPY backends backends
 RUN python -m venv /opt/despina \
     && /opt/despina/bin/pip install --no-cache-dir --disable-pip-version-check '.[cpu,score]' 'tritonclient[http]'
 
-FROM python:3.12-slim-bookworm
+FROM python:3.13-slim-bookworm
 RUN groupadd --gid 10001 despina && useradd --uid 10001 --gid 10001 --create-home despina
 COPY --from=build /opt/despina /opt/despina
 ENV PATH=/opt/despina/bin:$PATH \
