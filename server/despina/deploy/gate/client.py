@@ -105,7 +105,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        self._gate.clients.discard(self)
+        self._gate.client_gone(self)
         self._forget_idle()
         self._forget_unread()
         self._body_watch.stop()

@@ -13,7 +13,6 @@ from despina.deploy.gate.target import Address, Target
 from despina.deploy.gate.upstream import UpstreamConnection
 
 CONNECT_SECONDS = 10.0
-LOOK_SECONDS = 0.02
 
 
 class Gate:
@@ -27,6 +26,7 @@ class Gate:
         self.target: Target | None = None
         self.reason = "this service is not ready yet"
         self.clients: set[ClientConnection] = set()
+        self._last_gone: asyncio.Future[None] | None = None
         self.loop = asyncio.get_running_loop()
         self._listener: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -60,6 +60,12 @@ class Gate:
         """Opens a connection for an exchange."""
         self._spawn(self._connect(exchange, address))
 
+    def client_gone(self, client: ClientConnection) -> None:
+        """Its connection has ended."""
+        self.clients.discard(client)
+        if self._last_gone is not None and not self.clients and not self._last_gone.done():
+            self._last_gone.set_result(None)
+
     async def close(self, seconds: float) -> None:
         """Stops listening, lets requests in flight end for up to `seconds`, and drops the rest."""
         if self._listener is not None:
@@ -70,8 +76,9 @@ class Gate:
             async with asyncio.timeout(seconds):
                 if self.target is not None:
                     await self.target.quiet()
-                while self.clients:  # an answer that is complete may still be on its way
-                    await asyncio.sleep(LOOK_SECONDS)
+                if self.clients:  # an answer that is complete may still be on its way
+                    self._last_gone = self.loop.create_future()
+                    await self._last_gone
         if self.target is not None:
             self.target.close()
         for client in list(self.clients):

@@ -32,8 +32,7 @@ class Webservice:
             return super().__new__(cls)
         with translated():
             spec, _ = Services(workspace.home, workspace.registry).get(name)
-        kind = KubernetesWebservice if spec.deployment.compute_type == "aks" else LocalWebservice
-        return cast(Self, kind.__new__(kind, workspace, name))
+        return cast(Self, object.__new__(_kind(spec)))
 
     def __init__(self, workspace: Workspace, name: str) -> None:
         self.workspace = workspace
@@ -47,13 +46,8 @@ class Webservice:
     ) -> builtins.list[Webservice]:
         """All services, or those of one model."""
         services = Services(workspace.home, workspace.registry)
-        found = []
-        for name in services.names():
-            try:
-                found.append(Webservice(workspace, name))
-            except (WebserviceException, FileNotFoundError):
-                if name in services.names():  # else it was deleted since the names were read
-                    raise
+        with translated():
+            found = [Webservice._of(workspace, services, spec, state) for spec, state in services.all()]
         return [
             service
             for service in found
@@ -61,11 +55,20 @@ class Webservice:
             and model_name in (None, *(one.partition(":")[0] for one in service.models))
         ]
 
+    @classmethod
+    def _of(cls, workspace: Workspace, services: Services, spec: ServiceSpec, state: ServiceState) -> Webservice:
+        made = object.__new__(_kind(spec))
+        made.workspace, made.name, made._services = workspace, spec.name, services
+        made._show(spec, state)
+        return made
+
     def update_deployment_state(self) -> None:
         """Looks at the service again."""
         with translated():
-            spec, state = self._services.get(self.name)
-        self._spec: ServiceSpec = spec
+            self._show(*self._services.get(self.name))
+
+    def _show(self, spec: ServiceSpec, state: ServiceState) -> None:
+        self._spec = spec
         shown = describe(spec, state, self.workspace.name)
         self.state: str = shown["state"]
         self.error: str | None = shown["error"]
@@ -296,6 +299,10 @@ def deploy(
     if show_output:
         service.wait_for_deployment(show_output=True)
     return service
+
+
+def _kind(spec: ServiceSpec) -> type[Webservice]:
+    return KubernetesWebservice if spec.deployment.compute_type == "aks" else LocalWebservice
 
 
 def _ids(models: Sequence[Model | str]) -> list[str]:
