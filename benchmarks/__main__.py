@@ -1,143 +1,39 @@
 """`python -m benchmarks`: measures, and writes what it measured to benchmarks/out, or where it is committed from."""
 
-import functools
-import resource
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
 from benchmarks import goodput, overload, perf_analyzer, suites, wrk
-from benchmarks.loadgen import NoCompiler, build
-from benchmarks.measurement import Kind
 from benchmarks.models import MODELS
-from benchmarks.peers import PEERS
+from benchmarks.options import (
+    COUNT,
+    LENGTH,
+    MODEL,
+    SETTINGS,
+    Names,
+    Numbers,
+    ResultName,
+    effort,
+    explained,
+    with_model,
+    with_peers,
+    with_settings,
+)
 from benchmarks.places import OUT, RESULTS
 from benchmarks.publish import publish, render, write_readme
 from benchmarks.raw import Device
-from benchmarks.record import NotARecord
-from benchmarks.repository import DEFAULTS, Batching
-from benchmarks.server_process import NotStarted
 from benchmarks.suites import SWEPT, Effort
-from benchmarks.verify import WrongAnswer
-
-KINDS: tuple[Kind, ...] = ("binary", "json")
-SETTINGS = {"one": Batching(), "defaults": DEFAULTS}
-
-
-class Numbers(click.ParamType):
-    """`1,4,16`"""
-
-    name = "numbers"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        parts = value.split(",")
-        if not all(part.isdecimal() and int(part) > 0 for part in parts):
-            self.fail(f"{value!r}: expected whole numbers above 0, separated by commas", param, ctx)
-        return tuple(map(int, parts))
-
-
-class Names(click.ParamType):
-    """`all`, or names separated by commas."""
-
-    name = "names"
-
-    def __init__(self, known: Iterable[str]) -> None:
-        self._known = tuple(known)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        if isinstance(value, tuple):
-            return value
-        names = self._known if value == "all" else tuple(name for name in value.split(",") if name)
-        if unknown := [name for name in names if name not in self._known]:
-            self.fail(f"{', '.join(unknown)}: not among {', '.join(self._known)}", param, ctx)
-        return names
-
-
-FILES = 65536
-COUNT = click.IntRange(min=1)
-LENGTH = click.FloatRange(min=0.01)
-MODEL = click.Choice(list(MODELS))
-
-Command = Callable[..., None]
-
-
-class ResultName(click.ParamType):
-    """What stands before `.json` and `.md`."""
-
-    name = "name"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if "." in value or "/" in value:
-            self.fail(f"{value!r}: expected a name without dots and slashes", param, ctx)
-        return str(value)
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """Ends with one sentence where something is missing or does not work."""
-    try:
-        yield
-    except (NoCompiler, NotStarted, WrongAnswer, NotARecord) as reason:
-        raise click.ClickException(str(reason)) from None
-
-
-def effort(seconds: float = 2.0, connections: str = "1,4,16,64") -> Callable[[Command], Command]:
-    """The options every measurement has, gathered into one `Effort`."""
-    options = (
-        click.option(
-            "--save", default="", type=ResultName(), help="Write to benchmarks/results/<name>, to be committed."
-        ),
-        click.option("--flag", multiple=True, help="One more flag for despina serve; repeatable."),
-        click.option("--kind", type=click.Choice(["both", *KINDS]), default="both", help="Form of the requests."),
-        click.option("--connections", default=connections, type=Numbers(), help="Numbers of connections."),
-        click.option("--quick", is_flag=True, help="2 rounds of 0.5 s: whether it works, not how fast it is."),
-        click.option("--seconds", default=seconds, type=LENGTH, help="Length of a round."),
-        click.option("--rounds", default=5, type=COUNT, help="Alternating rounds per point."),
-    )
-
-    def decorate(command: Command) -> Command:
-        @functools.wraps(command)
-        def wrapped(quick: bool, kind: str, flag: tuple[str, ...], connections: tuple[int, ...], **rest: Any) -> None:
-            rounds, seconds = rest.pop("rounds"), rest.pop("seconds")
-            if quick:
-                rounds, seconds = 2, 0.5
-            kinds: tuple[Kind, ...] = tuple(each for each in KINDS if kind in (each, "both"))
-            with explained():
-                build()
-                command(effort=Effort(rounds, seconds, connections, kinds, flag), **rest)
-
-        return functools.reduce(lambda decorated, option: option(decorated), options, wrapped)
-
-    return decorate
-
-
-with_model = click.option("--model", default="mlp", type=MODEL, help="The model.")
-with_peers = click.option("--peers", "names", default="", type=Names(PEERS), help=f"all, or of {', '.join(PEERS)}.")
-with_settings = click.option(
-    "--settings", type=click.Choice(list(SETTINGS)), default="one", help="One instance and thread, or the defaults."
-)
-
-
-def allow_files(wanted: int) -> None:
-    """Let this process, and the servers and generators it starts, have as many files open as the system allows, up to
-    `wanted`: the usual 1,024 are fewer than there may be connections."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < allowed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+from despina.http.open_files import allow_many
 
 
 @click.group(context_settings={"show_default": True})
 def main() -> None:
     """Measure despina. Without a command: closed."""
-    allow_files(FILES)
+    allow_many()
 
 
 @click.command("closed")
