@@ -179,9 +179,15 @@ def test_the_log_says_what_keeps_a_gpu_package_from_its_gpus(monkeypatch, caplog
     assert caplog.messages == ["no GPU is usable: missing for CUDA 13.0: libcudart.so.13"]
 
 
-def test_the_log_is_silent_where_gpus_are_too_old_or_nobody_looks_for_one(monkeypatch, caplog):
-    monkeypatch.setattr("despina_backends.onnxruntime.compute_capabilities", lambda: ("5.2",))
-    assert usable_gpus("onnxruntime", 6.0) == {}
+def test_the_log_names_the_gpus_that_are_too_old(monkeypatch, caplog):
+    monkeypatch.setattr("despina_backends.onnxruntime.compute_capabilities", lambda: ("5.2", "9.0"))
+    assert usable_gpus("onnxruntime", 6.0) == {1: "9.0"}
+    assert caplog.messages == [
+        "GPU 0 is not used: its compute capability is 5.2, --min-supported-compute-capability is 6.0"
+    ]
+
+
+def test_the_log_is_silent_where_nobody_looks_for_a_gpu(monkeypatch, caplog):
     monkeypatch.setattr("despina_backends.onnxruntime.compute_capabilities", lambda: ())
     monkeypatch.setattr("despina_backends.onnxruntime.why_no_gpu", lambda: None)
     assert usable_gpus("onnxruntime", 6.0) == {}

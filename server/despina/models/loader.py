@@ -195,7 +195,14 @@ def usable_gpus(backend: str, minimum: float) -> dict[int, str]:
     if not capabilities and (reason := why_no_gpu()) is not None:
         # What comes of it is tritonserver's: the CPU for KIND_AUTO, and for KIND_GPU an error that knows no reason.
         _log.warning("no GPU is usable: %s", reason)
-    return {gpu: capability for gpu, capability in enumerate(capabilities) if float(capability) >= minimum}
+    usable: dict[int, str] = {}
+    for gpu, capability in enumerate(capabilities):
+        if float(capability) >= minimum:
+            usable[gpu] = capability
+        else:
+            needs = f"--min-supported-compute-capability is {minimum}"
+            _log.warning("GPU %d is not used: its compute capability is %s, %s", gpu, capability, needs)
+    return usable
 
 
 def backend_settings(settings: Settings, backend: str) -> dict[str, str]:
