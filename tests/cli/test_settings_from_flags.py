@@ -106,6 +106,7 @@ def test_poll_seconds_count_only_in_poll_mode() -> None:
 def test_metrics_listen_where_http_does() -> None:
     assert settings("--http-address=127.0.0.1").metrics_address == "127.0.0.1"
     assert settings("--http-address=127.0.0.1", "--metrics-address=::1").metrics_address == "::1"
+    assert settings("--http-address=ipv6:[::1]").metrics_address == "::1"
 
 
 def test_backend_settings_by_backend() -> None:

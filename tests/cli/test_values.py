@@ -68,6 +68,17 @@ def test_a_repository_is_a_path() -> None:
     assert values.repository("models/../models") == Path("models/../models")
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *(("127.0.0.1", "127.0.0.1"), ("localhost", "localhost"), ("::1", "::1"), ("", "")),
+        *(("ipv6:[::1]", "::1"), ("ipv6:::1", "::1"), ("[::]", "::"), ("ipv4:127.0.0.1", "127.0.0.1")),
+    ],
+)
+def test_an_address_may_name_its_family(text: str, expected: str) -> None:
+    assert values.address(text) == expected
+
+
 def test_control_mode_ignores_case() -> None:
     assert values.control_mode("EXPLICIT") == "explicit"
 

@@ -52,7 +52,7 @@ _MODEL_REPOSITORY = (
 
 _HTTP = (
     Flag("allow-http", "HTTP", "<boolean>", v.boolean, "Serve HTTP."),
-    Flag("http-address", "HTTP", "<string>", str, "Address HTTP listens at."),
+    Flag("http-address", "HTTP", "<string>", v.address, "Address HTTP listens at."),
     Flag("http-port", "HTTP", "<integer>", v.port, "Port HTTP listens at; 0 takes a free one."),
     Flag("reuse-http-port", "HTTP", "<boolean>", v.boolean, "Share the port with other servers (SO_REUSEPORT)."),
     Flag("http-header-forward-pattern", "HTTP", "<string>", v.pattern, "Headers to forward as request parameters."),
@@ -72,7 +72,7 @@ _METRICS = (
     Flag("allow-metrics", "Metrics", "<boolean>", v.boolean, "Serve Prometheus metrics."),
     Flag("allow-gpu-metrics", "Metrics", "<boolean>", v.boolean, "Report GPU metrics."),
     Flag("allow-cpu-metrics", "Metrics", "<boolean>", v.boolean, "Report CPU metrics."),
-    Flag("metrics-address", "Metrics", "<string>", str, "Address metrics listen at.", "as http-address"),
+    Flag("metrics-address", "Metrics", "<string>", v.address, "Address metrics listen at.", "as http-address"),
     Flag("metrics-port", "Metrics", "<integer>", v.port, "Port metrics listen at; 0 takes a free one."),
     Flag("metrics-interval-ms", "Metrics", "<float>", v.interval, "Milliseconds between two looks at the devices."),
     Flag(

@@ -79,6 +79,13 @@ def port(text: str) -> int:
     return value
 
 
+def address(text: str) -> str:
+    """An address to listen at. tritonserver is told by `ipv6:` that one is of IPv6, in brackets or not."""
+    for family in ("ipv4:", "ipv6:"):
+        text = text.removeprefix(family)
+    return text[1:-1] if text.startswith("[") and text.endswith("]") else text
+
+
 def number(text: str) -> float:
     """A finite number."""
     try:
