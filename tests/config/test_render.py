@@ -185,6 +185,21 @@ def test_submessages_appear_when_set(text: str, field: str, expected: object) ->
     assert json.dumps(rendered) == json.dumps(expected)
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("0", "0"), ("1.0", "1"), ("0.5", "0.5"), ("0.1", "0.1"), ("0.3333333", "0.333333313"), ("1e-5", "1e-05")],
+)
+def test_floating_point_numbers_are_those_of_protobuf(value: str, expected: str) -> None:
+    rendered = render(f"sequence_batching {{ direct {{ minimum_slot_utilization: {value} }} }}")["sequence_batching"]
+    assert json.dumps(rendered["direct"]["minimum_slot_utilization"]) == expected
+
+
+def test_whole_buckets_are_integers() -> None:
+    rendered = render("model_metrics { metric_control { histogram_options { buckets: [ 1, 2.5, 0.1 ] } } }")
+    buckets = rendered["model_metrics"]["metric_control"][0]["histogram_options"]["buckets"]
+    assert json.dumps(buckets) == "[1, 2.5, 0.1]"
+
+
 def test_what_is_rendered_can_be_loaded_again() -> None:
     config = parse_text(
         'name: "m" max_batch_size: 4 input { name: "x" data_type: TYPE_STRING dims: -1 }'

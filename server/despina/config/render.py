@@ -2,9 +2,11 @@
 
 Proto field names in declaration order. Scalars, lists and maps always appear, sub-messages and members of a oneof only
 when set, enums by name. 64-bit integers are numbers, except in the few fields that tritonserver leaves as the strings
-protobuf's JSON makes of them.
+protobuf's JSON makes of them. Floating-point numbers are protobuf's, too: 1, not 1.0.
 """
 
+import json
+import math
 from typing import Any
 
 import numpy as np
@@ -65,6 +67,14 @@ def _value(value: Any, field: Field) -> Json:
     if field.cpp_type in _64_BIT and field.full_name in STRINGS:
         return str(value)
     if field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT:
-        # The shortest digits that give the same 32-bit value: 0.1, not 0.10000000149011612.
-        return float(str(np.float32(value)))
+        return _number(value, f"{value:.6g}", f"{value:.9g}", np.float32)
+    if field.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE:
+        return _number(value, f"{value:.15g}", f"{value:.17g}", np.float64)
     return value
+
+
+def _number(value: float, short: str, exact: str, kind: type[np.floating]) -> Json:
+    """The short digits where they give the same value: 0.1, not 0.10000000149011612."""
+    if not math.isfinite(value):
+        return value
+    return json.loads(short if kind(short) == kind(value) else exact)
