@@ -19,6 +19,7 @@ def config(text: str) -> ModelConfig:
         ("instance_group { secondary_devices { } }", "secondary_devices"),
         ("sequence_batching { iterative_sequence: true }", "iterative_sequence"),
         ("instance_group [ { passive: true }, { passive: true } ]", "nothing but passive instances"),
+        ('parameters { key: "TRITON_BATCH_STRATEGY_PATH" value { string_value: "/x.so" } }', "a batching library"),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(text: str, what: str) -> None:

@@ -4,6 +4,8 @@ from despina.config.proto import ModelConfig
 from despina.errors import Unsupported
 
 RUNTIME = "libtriton_onnxruntime.so"
+BATCHING_LIBRARY = "TRITON_BATCH_STRATEGY_PATH"
+"""A parameter of tritonserver itself: a library that says which requests share a batch."""
 
 
 def reject_unsupported(config: ModelConfig) -> None:
@@ -15,6 +17,7 @@ def reject_unsupported(config: ModelConfig) -> None:
         (any(group.secondary_devices for group in config.instance_group), "secondary_devices (remove them)"),
         (_runs_nothing(config), "nothing but passive instances (leave one group that is not)"),
         (config.sequence_batching.iterative_sequence, "iterative_sequence (remove it)"),
+        (BATCHING_LIBRARY in config.parameters, f"a batching library (remove the parameter {BATCHING_LIBRARY})"),
     ):
         if asked:
             raise Unsupported(f"model '{config.name}' asks for {what}, which this server does not support")
