@@ -40,7 +40,7 @@ def test_serve_is_the_default_command_and_gives_its_exit_status(
 
 def test_warnings_go_to_stderr_before_the_start(started: list[Settings]) -> None:
     result = invoke("--model-repository=m", "--grpc-port=1")
-    assert result.err == "Warning: '--grpc-port' has no effect: gRPC is not served\n"
+    assert result.err == "Warning: '--grpc-port' has no effect: gRPC is not served; clients can use HTTP\n"
     assert len(started) == 1
 
 

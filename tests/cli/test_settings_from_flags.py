@@ -199,8 +199,6 @@ def test_foreign_flags_that_ask_for_nothing_are_silent(words: tuple[str, ...]) -
 @pytest.mark.parametrize(
     ("word", "reason"),
     [
-        ("--allow-grpc=true", "gRPC is not served"),
-        ("--allow-grpc", "gRPC is not served"),
         ("--allow-sagemaker=1", "SageMaker"),
         ("--allow-vertex-ai=on", "Vertex AI"),
         ("--model-namespacing=true", "unique across all repositories"),
@@ -214,8 +212,15 @@ def test_foreign_flags_that_ask_for_something_are_refused(word: str, reason: str
 
 
 def test_foreign_flags_that_tune_are_accepted_with_one_warning() -> None:
-    assert warnings("--grpc-port=9001", "--grpc-port=9002") == (
-        "Warning: '--grpc-port' has no effect: gRPC is not served",
+    assert warnings("--allow-grpc=true", "--grpc-port=9001", "--grpc-port=9002") == (
+        "Warning: '--allow-grpc' has no effect: gRPC is not served; clients can use HTTP",
+        "Warning: '--grpc-port' has no effect: gRPC is not served; clients can use HTTP",
+    )
+
+
+def test_a_server_without_http_has_no_clients_which_is_said() -> None:
+    assert warnings("--allow-http=false") == (
+        "Warning: '--allow-http=false' leaves clients no way to a model: gRPC is not served",
     )
 
 

@@ -300,13 +300,14 @@ def test_a_default_batch_size_that_is_no_number_is_the_flags_fault(tmp_path, dou
     assert error.value.message == "--backend-config default-max-batch-size must be an integer, got 'many'"
 
 
-def test_an_unknown_backend_is_named(tmp_path):
+def test_an_unknown_backend_is_named(tmp_path, caplog):
     put(tmp_path, backend="nosuchbackend")
     with pytest.raises(InvalidArgument) as error:
         load(tmp_path)
     assert error.value.message == (
         "unable to find backend library for backend 'nosuchbackend', try specifying runtime on the model configuration."
     )
+    assert "only ONNX models are served; --exit-on-error=false leaves the others out" in caplog.text
 
 
 def test_a_backend_that_does_without_an_input_may_batch_without_it(tmp_path):

@@ -8,19 +8,19 @@ offered.
 from despina.cli import values as v
 from despina.cli.flag import Flag
 
-_NO_GRPC = "gRPC is not served"
+_NO_GRPC = "gRPC is not served; clients can use HTTP"
 _NO_SAGEMAKER = "the SageMaker endpoints are not served"
 _NO_VERTEX = "the Vertex AI endpoints are not served"
 
 _GRPC = (
-    Flag("allow-grpc", "GRPC", "<boolean>", v.boolean, "Serve gRPC.", refused=f"{_NO_GRPC}; clients can use HTTP"),
     *(
-        Flag(name, "GRPC", "<boolean>", v.boolean, "", default, inert=_NO_GRPC)
-        for name, default in (
-            ("reuse-grpc-port", False),
-            ("grpc-use-ssl", False),
-            ("grpc-use-ssl-mutual", False),
-            ("grpc-keepalive-permit-without-calls", False),
+        Flag(name, "GRPC", "<boolean>", v.boolean, "", False, inert=_NO_GRPC)
+        for name in (
+            "allow-grpc",
+            "reuse-grpc-port",
+            "grpc-use-ssl",
+            "grpc-use-ssl-mutual",
+            "grpc-keepalive-permit-without-calls",
         )
     ),
     *(

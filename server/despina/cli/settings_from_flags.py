@@ -32,10 +32,12 @@ class CommandLine:
 def read_command_line(words: Sequence[str]) -> CommandLine:
     """Parse, fold and check. Raises CommandLineError (exit status 1)."""
     given = parse(words)
-    warnings = (*_without_effect(given), *warn_deprecated(given))
+    warnings = [*_without_effect(given), *warn_deprecated(given)]
     settings = Settings(**_fold(given))
     check(settings)
-    return CommandLine(settings, warnings)
+    if not settings.allow_http:
+        warnings.append("Warning: '--allow-http=false' leaves clients no way to a model: gRPC is not served")
+    return CommandLine(settings, tuple(warnings))
 
 
 def _without_effect(given: Sequence[Given]) -> Iterator[str]:

@@ -178,6 +178,8 @@ def backend_factory(name: str) -> BackendFactory:
     """Raises InvalidArgument, in tritonserver's words, for a name that is none of ours; BackendError for one that is
     there but cannot be imported."""
     if name not in BACKENDS and ":" not in name:
+        # No runtime helps here, and one such model among others keeps them all from being served.
+        _log.warning("backend '%s': only ONNX models are served; --exit-on-error=false leaves the others out", name)
         raise InvalidArgument(
             f"unable to find backend library for backend '{name}', try specifying runtime on the model configuration."
         )
