@@ -2,6 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from onnx import TensorProto, helper
 
 from despina.config.read import read_model_config
 from despina.repository.bare import as_repositories, find_bare_model
@@ -66,6 +67,22 @@ def test_a_file_with_weights_beside_it_is_served_from_where_it_is(tmp_path: Path
         assert (repository / "d" / "1").resolve() == tmp_path.resolve()
         config = read_model_config(repository / "d", "", required=True)
     assert (config.backend, config.default_model_filename) == ("onnxruntime", 'de"tector.onnx')
+
+
+@pytest.mark.parametrize("in_a_node", [False, True])
+def test_a_file_that_names_weights_of_any_name_is_served_from_where_it_is(tmp_path: Path, in_a_node: bool) -> None:
+    outside = TensorProto(name="w", dims=[2], data_type=TensorProto.FLOAT, data_location=TensorProto.EXTERNAL)
+    outside.external_data.add(key="location", value="weights.bin")
+    constant = helper.make_node("Constant", [], ["w"], value=outside)
+    graph = helper.make_graph([constant] if in_a_node else [], "g", [], [], [] if in_a_node else [outside])
+    (tmp_path / "detector.onnx").write_bytes(helper.make_model(graph).SerializeToString())
+    with as_repositories([tmp_path / "detector.onnx"]) as (repository,):
+        assert (repository / "detector" / "1").resolve() == tmp_path.resolve()
+
+
+def test_an_empty_file_is_served_as_any_other(tmp_path: Path) -> None:
+    with as_repositories([write(tmp_path / "detector.onnx", "")]) as (repository,):
+        assert (repository / "detector" / "1" / "model.onnx").is_file()
 
 
 def test_the_configuration_in_the_directory_counts(tmp_path: Path) -> None:

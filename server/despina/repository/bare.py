@@ -8,6 +8,7 @@ Each is given the shape of a repository in a temporary directory, by links to wh
 and loaded like any other; external data beside a model file is found.
 """
 
+import mmap
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ from despina.repository.temporary import TemporaryDirectory
 from despina.repository.versions import version_of
 
 _CONFIG = "config.pbtxt"
+
+_LOCATION = b"\n\x08location"
+"""How the key that goes before the file name of a tensor's external data stands in a model file: the first field of a
+StringStringEntryProto, eight bytes long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +61,16 @@ def _file(path: Path, name: str | None) -> BareModel:
 
 
 def _has_data(path: Path) -> bool:
-    """Whether there are files that look like the model's weights. ONNX Runtime reads them only from the directory the
-    model is really in; otherwise it is better not to link a directory with who knows what."""
-    return any(entry != path and entry.name.startswith(path.stem) for entry in path.parent.iterdir())
+    """Whether there are files that look like the model's weights, or the model names some: exporters call them after
+    the tensors, too. ONNX Runtime reads them only from the directory the model is really in; otherwise it is better not
+    to link a directory with who knows what."""
+    if any(entry != path and entry.name.startswith(path.stem) for entry in path.parent.iterdir()):
+        return True
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as model:
+            return model.find(_LOCATION) >= 0
+    except (OSError, ValueError):  # It cannot be read, or it is empty: the load says so.
+        return False
 
 
 def _quoted(text: str) -> str:
