@@ -99,9 +99,12 @@ class OnnxRuntimeBackend:
         self._check_available(providers, device)
         with CREATION:
             try:
+                options = session_options(self._runtime, self._options, device)
+                if is_ort_format(self._path):
+                    options.add_session_config_entry("session.load_model_format", "ORT")
                 created = self._runtime.InferenceSession(
                     str(self._path),
-                    session_options(self._runtime, self._options, device),
+                    options,
                     providers=providers,
                     enable_fallback=0,
                 )
@@ -160,3 +163,13 @@ def model_file(options: LoadOptions) -> Path:
         message = f"unable to find '{options.path}' for model instance '{options.model_name}'"
         raise BackendError(message, "UNAVAILABLE")
     return path
+
+
+def is_ort_format(path: Path) -> bool:
+    """Whether the file is in ONNX Runtime's own format. By itself that looks only at the ending `.ort`, and in a
+    repository the file is `model.onnx`."""
+    try:
+        with path.open("rb") as file:
+            return file.read(8)[4:] == b"ORTM"
+    except OSError:  # The runtime says why.
+        return False

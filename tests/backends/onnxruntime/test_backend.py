@@ -85,6 +85,16 @@ def test_broken_file_gives_the_runtimes_code(tmp_path: Path, capfd: pytest.Captu
     assert capfd.readouterr().out == ""
 
 
+def test_a_file_in_the_runtimes_own_format_may_have_any_name(write_model: Write, tmp_path: Path) -> None:
+    runtime = load_runtime()
+    options = runtime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "saved.ort")
+    runtime.InferenceSession(str(write_model(NEG)), options, providers=["CPUExecutionProvider"])
+    backend = load(LoadOptions("m", (tmp_path / "saved.ort").rename(tmp_path / "model.onnx")))
+    result = backend.instance(Device("CPU")).execute(Batch({"X": (np.ones((1, 2), np.float32),)}, 1))
+    assert result.outputs["Y"].tolist() == [[-1, -1]]
+
+
 def test_first_instance_takes_over_the_session_that_was_loaded(write_model: Write) -> None:
     runtime = FakeRuntime()
     backend = runtime.backend(write_model(NEG))
