@@ -99,3 +99,8 @@ def test_times_are_logged_and_a_failure_does_not_stop_the_rest(caplog):
     assert len(saved) == 2
     assert "model 'm': warm-up with a batch of 4 failed: out of memory" in caplog.text
     assert "model 'm': batch of 8 took" in caplog.text
+
+
+def test_without_sizes_no_input_is_made_however_large_it_may_be():
+    huge = config('input { name: "X" data_type: TYPE_FP32 dims: [ 1099511627776, 1099511627776 ] }')
+    assert size_samples(huge, (), []) == []

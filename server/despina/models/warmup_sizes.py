@@ -49,14 +49,15 @@ def warmup_sizes(config: ModelConfig, device: Device) -> tuple[int, ...]:
 def size_samples(config: ModelConfig, sizes: Sequence[int], samples: Sequence[Sample]) -> list[Sample]:
     """A sample per size, of the configuration's first sample if it has one, else of zeros. None, and a line in the log,
     for inputs whose shapes nobody knows."""
+    if not sizes:
+        return []  # An input need not fit into memory to be declared.
     row = samples[0].inputs if samples else _zeros(config)
-    if sizes and row is None:
+    if row is None:
         _log.info(
             "model '%s': batch sizes are not warmed up, because inputs have variable dimensions: "
             "model_warmup with a sample would say which",
             config.name,
         )
-    if row is None:
         return []
     batches = config.max_batch_size > 0
     return [Sample(f"batch of {size}", row, size if batches else 1, batches, 1) for size in sizes]
