@@ -198,7 +198,7 @@ def make_stage(clock: VirtualClock) -> Callable[..., Stage]:
         runners = stage.runners = [FakeRunner(f"instance_{number}", stage) for number in range(instances)]
         fastest = FastestBatch(policy.max_batch_size if policy else 1, instances) if estimate else None
         queue = FifoQueue(limits) if rules is None else PolicyQueue(rules, limits, fastest and fastest.wait_ns)
-        answers = (OrderedAnswers if ordered else Answers)(clock, stage.statistics, outbox or Outbox())
+        answers = (OrderedAnswers if ordered else Answers)(clock, stage.statistics, outbox or Outbox(), "m")
         decide = one_at_a_time if policy is None else lambda q, now, batch: next_batch(q, now, policy, batch)
         settings = BatcherOptions(**{"prefetch": rules is None and not slo_ms, **options})
         if slo_ms:

@@ -255,6 +255,23 @@ def test_rows_beyond_those_of_the_requests_belong_to_nobody(make_stage) -> None:
     assert [list(answer.results["OUT"]) for answer in answers] == [[0.0], [1.0]]
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("made", [3, 1])
+def test_rows_that_are_not_those_of_the_requests_are_told_once(make_stage, caplog, made, ordered) -> None:
+    stage = make_stage(ordered=ordered)
+    stage.submit(2)
+    stage.finish()
+    assert not caplog.messages
+    for _ in range(2):
+        stage.submit(2)
+        stage.finish(outputs={"OUT": np.zeros((made, 2))})
+    assert caplog.messages == [
+        f"model 'm': output 'OUT' had {made} rows after a batch of 2, and is cut apart as if one belonged to each row "
+        "of the inputs. If that is not so, this model cannot batch: list its inputs and outputs in config.pbtxt, "
+        "with all dimensions and max_batch_size: 0"
+    ]
+
+
 def test_a_failing_execution_fails_every_request_of_its_batch_and_no_other(make_stage) -> None:
     stage = make_stage(BatchPolicy(2))
     stage.plug()

@@ -209,7 +209,8 @@ def _batcher(
     parts: Parts, queue: RequestQueue, decide: Decide, options: BatcherOptions, observer: BatchObserver | None = None
 ) -> Batcher:
     ordered = parts.config.dynamic_batching.preserve_ordering
-    answers = (OrderedAnswers if ordered else Answers)(parts.clock, parts.statistics, parts.options.outbox)
+    kind = OrderedAnswers if ordered else Answers
+    answers = kind(parts.clock, parts.statistics, parts.options.outbox, parts.config.name)
     return Batcher(queue, decide, list(parts.runners), parts.clock, parts.statistics, answers, options, observer)
 
 

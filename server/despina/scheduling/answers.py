@@ -1,5 +1,6 @@
 """From the outcome of an execution to the answers of its requests, and what is counted on the way."""
 
+import logging
 from collections import deque
 from time import time_ns
 from typing import Protocol
@@ -14,6 +15,8 @@ from despina.scheduling.pending import Pending
 from despina.scheduling.unforeseen import fail_unanswered
 from despina.telemetry.statistics import ModelStatistics
 from despina_backends.base import Execution
+
+_log = logging.getLogger(__name__)
 
 TOGETHER = 12
 """Answers to so many requests leave together. In smaller batches the first ones lose more than the others gain."""
@@ -32,12 +35,14 @@ class AnswerOrder(Protocol):
 
 
 class Answers:
-    """Answers every batch as soon as it has run."""
+    """Answers every batch of a model as soon as it has run."""
 
-    def __init__(self, clock: Clock, statistics: ModelStatistics, outbox: Outbox) -> None:
+    def __init__(self, clock: Clock, statistics: ModelStatistics, outbox: Outbox, model: str = "") -> None:
         self._clock = clock
         self._statistics = statistics
         self._outbox = outbox
+        self._model = model
+        self._misfit_told = False
 
     def started(self, batch: FormedBatch) -> None:
         """There is nothing to remember."""
@@ -79,6 +84,8 @@ class Answers:
                 explain(pending, batch, execution)
             answered.append(pending)
             pending.succeed(results)
+        if batch.misfit is not None and not self._misfit_told:
+            self._tell_misfit(*batch.misfit, batch.rows)
         count = batch.count if len(answered) == len(batch.requests) else sum([each.count for each in answered])
         if len(answered) == 1:
             statistics.record_success(now - answered[0].accepted_ns, started_ns - answered[0].queued_ns, count)
@@ -99,6 +106,19 @@ class Answers:
         if len(answered) != len(batch.requests):
             # Rows that nobody got were executed, and are no inferences.
             statistics.inference_count -= batch.rows - sum([pending.rows for pending in answered])
+
+    def _tell_misfit(self, output: str, made: int, rows: int) -> None:
+        """Once: a model that does so does so all the time."""
+        self._misfit_told = True
+        _log.warning(
+            "model '%s': output '%s' had %d rows after a batch of %d, and is cut apart as if one belonged to each row "
+            "of the inputs. If that is not so, this model cannot batch: list its inputs and outputs in config.pbtxt, "
+            "with all dimensions and max_batch_size: 0",
+            self._model,
+            output,
+            made,
+            rows,
+        )
 
 
 def _each_request(answered: list[Pending]) -> list[Pending]:
@@ -124,9 +144,9 @@ class OrderedAnswers:
     Requests that never start have no slot and are refused at once.
     """
 
-    def __init__(self, clock: Clock, statistics: ModelStatistics, outbox: Outbox) -> None:
+    def __init__(self, clock: Clock, statistics: ModelStatistics, outbox: Outbox, model: str = "") -> None:
         self._clock = clock
-        self._answers = Answers(clock, statistics, outbox)
+        self._answers = Answers(clock, statistics, outbox, model)
         self._slots: deque[_Slot] = deque()
 
     def started(self, batch: FormedBatch) -> None:

@@ -11,9 +11,10 @@ from despina_backends.base import Batch
 class FormedBatch:
     """A batch on its way: open for more requests until `closed` or started. `reason` is what let it go. It is `even`
     once it is known that all its requests have as many rows and want the same outputs; a request alone is where its
-    answer has to have its rows. `count` is how many requests of clients they stand for."""
+    answer has to have its rows. `count` is how many requests of clients they stand for. `misfit` is the name of an
+    output with more or fewer rows than the batch, and how many it has, once that is seen."""
 
-    __slots__ = ("closed", "count", "even", "reason", "requests", "rows", "shape_key")
+    __slots__ = ("closed", "count", "even", "misfit", "reason", "requests", "rows", "shape_key")
 
     def __init__(self) -> None:
         self.requests: list[Pending] = []
@@ -23,6 +24,7 @@ class FormedBatch:
         self.closed = False
         self.even = False
         self.reason: Reason | None = None
+        self.misfit: tuple[str, int] | None = None
 
     def add(self, requests: list[Pending], decision: Decision) -> None:
         if not self.requests:
@@ -99,6 +101,8 @@ def split(outputs: Mapping[str, Array], batch: FormedBatch) -> Sequence[Mapping[
         except Unsupported as error:
             results.append(error)
         offset += pending.rows
+    made = {name: len(array) if array.ndim else 1 for name, array in outputs.items()}
+    batch.misfit = next(((name, count) for name, count in made.items() if count != offset), None)
     return results
 
 
