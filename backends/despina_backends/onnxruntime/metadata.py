@@ -1,9 +1,12 @@
 """What a session says about the tensors of its model."""
 
+import logging
 from collections.abc import Iterable
 from typing import Protocol
 
 from despina_backends.base import BackendError, TensorMetadata
+
+_log = logging.getLogger(__name__)
 
 UNKNOWN_DATATYPE = "INVALID"
 """Datatype of a tensor the protocol has no name for (FP8, INT4, ...). Such a model cannot be served."""
@@ -54,10 +57,19 @@ def tensors(nodes: Iterable[NodeArg], *, optional: bool = False) -> dict[str, Te
 def _datatype(node: NodeArg) -> str:
     kind = node.type.partition("(")[0]
     if kind in _NON_TENSORS:
+        if node.type.startswith("seq(map("):
+            _log.warning(
+                "'%s' is a ZipMap's %s, which cannot be sent: convert the classifier with zipmap=False, in skl2onnx "
+                "with options={'zipmap': False}",
+                node.name,
+                node.type,
+            )
         raise BackendError(
             f"Unsupported ONNX Type '{_NON_TENSORS[kind]}' for I/O '{node.name}', expected 'ONNX_TYPE_TENSOR'.",
             "UNSUPPORTED",
         )
+    if node.type not in _DATATYPES:
+        _log.warning("'%s' is a %s, which the protocol has no name for: cast it in the model", node.name, node.type)
     return _DATATYPES.get(node.type, UNKNOWN_DATATYPE)
 
 

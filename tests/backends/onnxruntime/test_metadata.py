@@ -1,3 +1,4 @@
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
@@ -47,3 +48,22 @@ def test_what_is_no_tensor_is_refused(onnx_type: str, named: str) -> None:
         caught.value.message == f"Unsupported ONNX Type 'ONNX_TYPE_{named}' for I/O 'S', expected 'ONNX_TYPE_TENSOR'."
     )
     assert caught.value.code == "UNSUPPORTED"
+
+
+@pytest.mark.parametrize(
+    ("onnx_type", "advice"),
+    [
+        ("seq(map(int64,tensor(float)))", "convert the classifier with zipmap=False"),
+        (
+            "tensor(float8e4m3fn)",
+            "'P' is a tensor(float8e4m3fn), which the protocol has no name for: cast it in the model",
+        ),
+    ],
+)
+def test_the_log_says_what_to_do_about_types_that_cannot_be_sent(
+    onnx_type: str, advice: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with suppress(BackendError):
+        tensors([Node("P", onnx_type, [])])
+    (message,) = caplog.messages
+    assert advice in message
