@@ -39,6 +39,7 @@ from despina.models.startup_table import startup_table
 from despina.protocol.decode import Limits
 from despina.protocol.messages import SharedMemory
 from despina.repository.bare import as_repositories
+from despina.repository.scan import tell_stray_files
 from despina.repository.temporary import remove_abandoned
 from despina.scheduling.clock import LoopClock
 from despina.scheduling.outbox import Outbox
@@ -175,6 +176,7 @@ async def serve(settings: Settings) -> int:
             opened.callback(server.logging.close)
             if settings.model_name is not None:
                 _log.warning("--model-name has no effect: it names a model file, and the repositories are none")
+            tell_stray_files(settings.model_repository)
             bound = bind_ports(settings, opened)
             if await comes_first(stop, load_models(server)):
                 opened.close()

@@ -97,3 +97,22 @@ def test_configuration_as_written_stays_as_it_is(tmp_path: Path) -> None:
     written = ModelConfig()
     complete_names(written, "m", files(tmp_path, "1/model.onnx"))
     assert written == ModelConfig()
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [("3/net.onnx", "3/model.onnx"), ("1/net.ort", "1/model.onnx"), ("model.onnx", "1/model.onnx")],
+)
+def test_the_log_says_where_a_model_file_was_expected(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, there: str, expected: str
+) -> None:
+    with pytest.raises(InvalidArgument, match="Could not determine backend"):
+        complete_names(ModelConfig(), "m", files(tmp_path, there))
+    (message,) = caplog.messages
+    assert message.startswith(f"model 'm': expected {tmp_path / expected}, found {tmp_path / there}: ")
+
+
+def test_nothing_is_said_of_files_that_are_no_models(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(InvalidArgument):
+        complete_names(ModelConfig(), "m", files(tmp_path, "1/notes.txt"))
+    assert not caplog.messages

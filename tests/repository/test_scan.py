@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from despina.errors import DespinaError, Internal, InvalidArgument
-from despina.repository.scan import check_repositories, scan
+from despina.repository.scan import check_repositories, scan, tell_stray_files
 
 
 def test_every_sub_directory_is_a_model_and_files_are_not(tmp_path: Path) -> None:
@@ -56,3 +56,16 @@ def test_repositories_must_be_directories(tmp_path: Path) -> None:
             check_repositories(repositories)
         assert caught.value.message == message
     check_repositories([tmp_path])
+
+
+def test_the_log_tells_of_model_files_beside_the_model_directories(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    for name in ("net.onnx", "m/1/model.onnx", "notes.txt"):
+        (tmp_path / name).touch()
+    tell_stray_files([tmp_path, tmp_path / "nothing"])
+    assert caplog.messages == [
+        f"'{tmp_path}/net.onnx' is not served: move it to '{tmp_path}/net/1/model.onnx', or give --model-repository "
+        "the file itself"
+    ]

@@ -1,13 +1,19 @@
 """Names a configuration may leave out: the model's, its platform and backend, its file (config §1.1, §1.3, §3.2)."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from despina.config.proto import ModelConfig, copy_of
 from despina.errors import InvalidArgument
 
+_log = logging.getLogger(__name__)
+
 ENSEMBLE = "ensemble"
 ONNXRUNTIME = "onnxruntime"
+
+ONNX_SUFFIXES = (".onnx", ".ort")
+"""Of model files, as people call them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ def _complete_backend(config: ModelConfig, directory: Path) -> None:
     if found is not None and not config.backend:
         config.backend = found.backend
     if not (config.backend or config.platform or config.default_model_filename):
-        config.backend = _backend_in_name(config.name)
+        config.backend = _backend_in_name(config.name, directory)
         config.default_model_filename = f"model.{config.backend}"
     _fill_from_backend(config, found)
 
@@ -98,15 +104,31 @@ def _folders(directory: Path) -> list[Path]:
     return versions + [f for f in folders if not f.name.isdecimal()][:1]
 
 
-def _backend_in_name(name: str) -> str:
+def _backend_in_name(name: str, directory: Path) -> str:
     """`model.custom` asks for the backend `custom`."""
     backend = name.partition(".")[2]
     if not backend:
+        _tell_other_place(name, directory)
         raise InvalidArgument(
             f"Invalid model name: Could not determine backend for model '{name}' with no backend in model "
             "configuration. Expected model name of the form 'model.<backend_name>'."
         )
     return backend
+
+
+def _tell_other_place(name: str, directory: Path) -> None:
+    """The error that follows is the real server's, and speaks of the model's name only."""
+    found = sorted(path for pattern in ("*/*", "*") for path in directory.glob(pattern) if path.suffix in ONNX_SUFFIXES)
+    if found:
+        folder = found[0].parent if found[0].parent != directory else directory / "1"
+        _log.warning(
+            "model '%s': expected %s, found %s: move it there, or, in a version directory, say how it is called in "
+            'config.pbtxt: backend: "onnxruntime" default_model_filename: "%s"',
+            name,
+            folder / "model.onnx",
+            found[0],
+            found[0].name,
+        )
 
 
 def _fill_from_backend(config: ModelConfig, found: ModelFormat | None) -> None:

@@ -1,10 +1,15 @@
 """Which models the repositories hold (config §1.1): every sub-directory, hidden ones too, one level deep."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from despina.config.names import ONNX_SUFFIXES
 from despina.errors import Internal, InvalidArgument
+from despina.repository.files import DEFAULT_FILENAME
+
+_log = logging.getLogger(__name__)
 
 DUPLICATE = "model appears in two or more repositories"
 """The index's reason for a model that is not loaded because its name is not unique."""
@@ -48,6 +53,18 @@ def scan(repositories: Iterable[Path]) -> ModelDirectories:
             models[directory.name] = directory
     unique = {name: models[name] for name in sorted(models) if name not in duplicates}
     return ModelDirectories(unique, frozenset(duplicates))
+
+
+def tell_stray_files(repositories: Iterable[Path]) -> None:
+    """Say which model files are not served because they lie beside the model directories."""
+    for repository in repositories:
+        try:
+            stray = [path for path in repository.iterdir() if path.suffix in ONNX_SUFFIXES and path.is_file()]
+        except OSError:  # What cannot be listed is refused when its models are looked for.
+            continue
+        for path in sorted(stray):
+            place = repository / path.stem / "1" / DEFAULT_FILENAME
+            _log.warning("'%s' is not served: move it to '%s', or give --model-repository the file itself", path, place)
 
 
 def _directories(repository: Path) -> list[Path]:
