@@ -39,6 +39,16 @@ def test_the_model_sees_reshaped_rows_and_no_optional_inputs() -> None:
     assert {name: array.shape for name, array in random_row(config(tensors), {}).items()} == {"x": (1, 2, 2)}
 
 
+@pytest.mark.parametrize("datatype", ["FP32", "STRING", "BF16"])
+def test_a_shape_that_no_array_has_is_refused(datatype: str) -> None:
+    tensors = config(f'input {{ name: "x" data_type: TYPE_{datatype} dims: [ -1, -1 ] }}')
+    with pytest.raises(InvalidArgument) as error:
+        random_row(tensors, {"x": (1 << 40, 1 << 40)})
+    assert error.value.message.startswith(
+        f"model 'm': input 'x': expected a shape to make a row of, got [1, {1 << 40}, {1 << 40}]: "
+    )
+
+
 def test_variable_dimensions_are_taken_from_the_shape_given() -> None:
     tensors = 'input { name: "ids" data_type: TYPE_INT64 dims: [ -1, 2 ] }'
     assert random_row(config(tensors), {"ids": (128, 2)})["ids"].shape == (1, 128, 2)

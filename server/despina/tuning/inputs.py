@@ -19,18 +19,26 @@ def random_row(config: ModelConfig, shapes: Shapes) -> dict[str, Array]:
 
     `shapes` gives the dimensions (without the batch) of inputs with variable ones. Optional inputs are left out.
     Numbers are drawn from [0, 1), integers are 0 or 1, because larger ones may be indices into something small.
-    Raises InvalidArgument for dimensions that are missing or do not fit.
+    Raises InvalidArgument for dimensions that are missing, do not fit, or are too large or too many.
     """
     known = [item.name for item in config.input]
     if unknown := sorted(set(shapes) - set(known)):
         raise InvalidArgument(f"model '{config.name}' has no input '{unknown[0]}'; its inputs are {', '.join(known)}")
     batch = (1,) if config.max_batch_size > 0 else ()
     rng = np.random.default_rng(0)
-    return {
-        item.name: _values(item, (*batch, *_dims(config.name, item, shapes.get(item.name))), rng)
-        for item in config.input
-        if not item.optional
-    }
+    row: dict[str, Array] = {}
+    for item in config.input:
+        if item.optional:
+            continue
+        shape = (*batch, *_dims(config.name, item, shapes.get(item.name)))
+        try:
+            row[item.name] = _values(item, shape, rng)
+        except (MemoryError, ValueError) as error:
+            raise InvalidArgument(
+                f"model '{config.name}': input '{item.name}': expected a shape to make a row of, got {list(shape)}: "
+                f"{error}"
+            ) from None
+    return row
 
 
 def make_batch(row: Mapping[str, Array], rows: int, *, batches: bool) -> Batch:
