@@ -55,6 +55,15 @@ def test_a_request_that_is_chunked_and_has_a_content_length_is_chunked_and_the_l
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["outputs"][0]["data"] == [7.0]
 
 
+def test_the_connection_of_an_old_client_stays_when_it_wishes_so(port: int) -> None:
+    wish = b"Connection: Keep-Alive\r\n"
+    request = b"POST /v2/models/identity_fp32/infer HTTP/1.0\r\n%%bContent-Length: %d\r\n\r\n" % len(BODY) + BODY
+    answers = exchange(port, request % wish + request % wish + request % b"")
+    _, *heads = answers.split(b"HTTP/1.1 200 OK")
+    assert [b"\r\nconnection: keep-alive\r\n" in head for head in heads] == [True, True, False]
+    assert [b"\r\nconnection: close\r\n" in head for head in heads] == [False, False, True]
+
+
 @pytest.mark.parametrize(("chunks", "status"), [(65536, 200), (65537, 400)])
 def test_a_body_may_come_in_65536_chunks_and_no_more(port: int, chunks: int, status: int) -> None:
     body = b" " * (chunks - len(BODY)) + BODY

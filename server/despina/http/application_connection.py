@@ -97,6 +97,15 @@ class ApplicationConnection(HttpToolsProtocol):
         super().on_headers_complete()
         if encodings and any(name == b"content-length" for name, _ in self.headers):
             self.cycle.keep_alive = False
+        elif self.parser.get_http_version() == "1.0" and self.parser.should_keep_alive():
+            self._stay(self.cycle)
+
+    @staticmethod
+    def _stay(cycle: RequestResponseCycle) -> None:
+        """An HTTP/1.0 client may wish for a connection that stays, and is told when it does (RFC 9112 §9.3). uvicorn
+        closes it."""
+        cycle.keep_alive = True
+        cycle.default_headers = [*cycle.default_headers, (b"connection", b"keep-alive")]
 
     def on_chunk_header(self) -> None:
         """The empty chunk at the end of a body is announced too."""
