@@ -1,4 +1,6 @@
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import count
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -87,6 +89,33 @@ def test_an_option_that_is_no_number_is_refused() -> None:
 
 def test_an_exporter_can_be_opened_and_closed_without_a_collector() -> None:
     open_exporter({"url": ("http://127.0.0.1:9/v1/traces",), "resource": ("service.name=x",)}).close()
+
+
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_spans_go_to_the_collector_whether_or_not_its_url_has_a_scheme(scheme: str) -> None:
+    paths: list[str] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            paths.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing is printed."""
+
+    with HTTPServer(("127.0.0.1", 0), Collector) as collector:
+        collector.timeout = 10
+        waiting = Thread(target=collector.handle_request)
+        waiting.start()
+        exporter = open_exporter({"url": (f"{scheme}127.0.0.1:{collector.server_port}/v1/traces",)})
+        root = Trace(count(1), ("TIMESTAMPS",), lambda group: None)
+        root.start_request("m", 1, "", 1)
+        exporter.append([root.group])
+        exporter.close()
+        waiting.join()
+    assert paths == ["/v1/traces"]
 
 
 def test_an_id_that_is_no_text_is_shown_as_far_as_it_is() -> None:

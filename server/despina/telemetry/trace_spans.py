@@ -108,8 +108,9 @@ def _inside(parent: Span) -> Context:
 
 
 def open_exporter(options: Mapping[str, Sequence[str]]) -> SpanExporter:
-    """An exporter that sends to the collector at `url`. `resource` adds attributes (`key=value`), `bsp_*` bound the
-    batches. Raises InvalidArgument when OpenTelemetry is not installed or an option is not a number."""
+    """An exporter that sends to the collector at `url`, by HTTP unless that says otherwise. `resource` adds attributes
+    (`key=value`), `bsp_*` bound the batches. Raises InvalidArgument when OpenTelemetry is not installed or an option is
+    not a number."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
@@ -123,7 +124,7 @@ def open_exporter(options: Mapping[str, Sequence[str]]) -> SpanExporter:
     provider = TracerProvider(sampler=ALWAYS_ON, resource=Resource.create(_resource(options.get("resource", ()))))
     url = (options.get("url") or (DEFAULT_URL,))[-1]
     processor = BatchSpanProcessor(
-        OTLPSpanExporter(endpoint=url),
+        OTLPSpanExporter(endpoint=url if "://" in url else f"http://{url}"),
         max_queue_size=_number(options, "bsp_max_queue_size", 2048),
         schedule_delay_millis=_number(options, "bsp_schedule_delay", 5000),
         max_export_batch_size=_number(options, "bsp_max_export_batch_size", 512),
