@@ -35,6 +35,7 @@ def traced(carrier: dict[str, str] | None = None) -> Trace:
     trace.stamp("HTTP_RECV_START", 10)
     trace.start_request("dyn", 3, "req-1", 20)
     trace.stamp("QUEUE_START", 30)
+    trace.stamp("INFER_RESPONSE_COMPLETE", 55)
     trace.stamp("COMPUTE_START", 40)
     trace.stamp("COMPUTE_END", 50)
     trace.stamp("REQUEST_END", 60)
@@ -57,7 +58,7 @@ def test_a_request_is_a_span_with_a_span_per_model_and_compute() -> None:
         ("QUEUE_START", 1030),
         ("REQUEST_END", 1060),
     ]
-    assert [event.name for event in root.events] == ["HTTP_RECV_START", "HTTP_SEND_END"]
+    assert [event.name for event in root.events] == ["HTTP_RECV_START", "INFER_RESPONSE_COMPLETE", "HTTP_SEND_END"]
     assert [event.name for event in compute.events] == ["COMPUTE_START", "COMPUTE_END"]
     assert dict(model.attributes) == {
         "triton.model_name": "dyn",

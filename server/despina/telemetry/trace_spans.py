@@ -56,14 +56,14 @@ class SpanExporter:
             return
         context = TraceContextTextMapPropagator().extract(root.carrier or {})
         span = self._start("InferRequest", stamps[0].ns, context)
-        self._add_events(span, [stamp for stamp in stamps if stamp.name.startswith("HTTP_")])
+        self._add_events(span, [stamp for stamp in stamps if _of_the_exchange(stamp)])
         spans: dict[int, Span] = {0: span}
         for trace in group:
             spans[trace.id] = self._export_request(trace, spans.get(trace.parent_id, span))
         self._end(span, max(stamp.ns for stamp in stamps))
 
     def _export_request(self, trace: Trace, parent: Span) -> Span:
-        stamps = [entry for entry in trace.entries if isinstance(entry, Stamp) and not entry.name.startswith("HTTP_")]
+        stamps = [entry for entry in trace.entries if isinstance(entry, Stamp) and not _of_the_exchange(entry)]
         request = next((entry for entry in trace.entries if isinstance(entry, Request)), None)
         if request is None or not stamps:
             return parent
@@ -99,6 +99,11 @@ class SpanExporter:
 
     def _end(self, span: Span, ns: int) -> None:
         span.end(ns + self._epoch_ns)
+
+
+def _of_the_exchange(stamp: Stamp) -> bool:
+    """Whether it says something of the exchange with the client, and not of a model."""
+    return stamp.name.startswith("HTTP_") or stamp.name == "INFER_RESPONSE_COMPLETE"
 
 
 def _inside(parent: Span) -> Context:
