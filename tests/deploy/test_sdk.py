@@ -50,6 +50,11 @@ def test_the_page_registers_its_model(workspace: Workspace, capsys: pytest.Captu
     assert workspace.models.keys() == {"bidaf-9-tutorial"}
 
 
+def test_a_workspace_says_where_it_is(workspace: Workspace, tmp_path: Path) -> None:
+    place = [workspace.name, workspace.resource_group, workspace.location, workspace.subscription_id]
+    assert place == [tmp_path.name, "", "local", ""]
+
+
 def test_missing_model_begins_with_its_code(workspace: Workspace) -> None:
     Model.register(workspace, "models", "m")
     with pytest.raises(WebserviceException, match=r"^ModelNotFound: model n:1 not found; have m:1$"):

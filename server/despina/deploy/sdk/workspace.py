@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class Workspace:
-    """Models, services and environments below one directory."""
+    """Models, services and environments below one directory. It belongs to no subscription and to no resource group."""
+
+    subscription_id = resource_group = ""
+    location = "local"
 
     def __init__(self, home: Home) -> None:
         self.home = home
