@@ -138,6 +138,23 @@ def test_what_a_configuration_says_in_vain_is_told(bench: Bench) -> None:
     ]
 
 
+def test_a_script_that_gets_no_server_for_its_repository_is_told(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "models" / "triton" / "densenet" / "1").mkdir(parents=True)
+    (tmp_path / "models" / "triton" / "densenet" / "1" / "model.onnx").write_bytes(b"weights")
+    bench.registry.register(ModelDescription("densenet"), tmp_path / "models")
+    source = bench.root / "asking"
+    source.mkdir()
+    (source / "score.py").write_text(PID)
+    said: list[str] = []
+    request = DeployRequest("svc", ["m", "densenet"], DeploymentConfig(), InferenceSpec("score.py", source))
+    bench.services.deploy(request, said.append)
+    bench.services.wait("svc")
+    assert said[0] == (
+        "warning: model densenet:1 holds a model repository, but its framework is Custom: no inference server runs "
+        "beside the script; register the model with --model-framework=Multi to have one"
+    )
+
+
 def test_script_runs_with_its_model_and_goes_without_a_trace(bench: Bench) -> None:
     script = (
         "import os, pathlib\nfrom azureml.core.model import Model\ndef init(): pass\n"

@@ -1,10 +1,13 @@
 """A registered model as the registry knows it, and as users see it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from despina.deploy.reference import ModelReference
+
+_IN_REPOSITORY = re.compile("(?:^|/)triton/[^/]+/[0-9]+/")
 
 FRAMEWORKS = ("Custom", "TensorFlow", "ScikitLearn", "Onnx", "TfKeras", "PyTorch", "Multi")
 """`Multi` says that the model is a model repository."""
@@ -77,6 +80,11 @@ class ModelRecord:
     @property
     def is_folder(self) -> bool:
         return self.files[0].path != self.top
+
+    @property
+    def holds_repository(self) -> bool:
+        """Whether a version of a model lies in a folder `triton`."""
+        return any(_IN_REPOSITORY.search(file.path) for file in self.files)
 
     @property
     def size(self) -> int:

@@ -56,7 +56,7 @@ class Services:
             before = folder.read_spec() if folder.exists else None
             _check_move(before, request)
             spec = make_spec(request, records, before, self._now())
-            for warning in _warnings(request, spec):
+            for warning in _warnings(request, spec, records):
                 progress(f"warning: {warning}")
             keys = _keys(request.deployment, folder.read_keys())
             progress(f"deploying service {spec.name}, {spec.mode} mode, of {', '.join(spec.models) or 'no model'}")
@@ -80,7 +80,7 @@ class Services:
         records = [self._registry.get(parse_reference(model)) for model in request.models]
         before = rendered_before(directory, request.name)
         spec = replace(make_spec(request, records, None, self._now()), generation=before.generation + 1)
-        for warning in _warnings(request, spec):
+        for warning in _warnings(request, spec, records):
             progress(f"warning: {warning}")
         keys = _keys(spec.deployment, before.keys)
         return render(NewGeneration(spec, records, request.inference, keys), target, directory, progress)
@@ -263,7 +263,13 @@ def _keys(deployment: DeploymentConfig, have: Keys | None) -> Keys | None:
     )
 
 
-def _warnings(request: DeployRequest, spec: ServiceSpec) -> Iterator[str]:
+def _warnings(request: DeployRequest, spec: ServiceSpec, records: Sequence[ModelRecord]) -> Iterator[str]:
+    for record in records:
+        if spec.mode is Mode.DEFAULT and record.holds_repository:
+            yield (
+                f"model {record.id} holds a model repository, but its framework is {record.description.framework}: no "
+                "inference server runs beside the script; register the model with --model-framework=Multi to have one"
+            )
     if spec.mode is not Mode.DEFAULT and spec.deployment.replica_max_concurrent_requests == 1:
         yield (
             "maxConcurrentRequestsPerContainer 1 lets one request at a time reach the model, so no two can share a "
