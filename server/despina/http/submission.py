@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -15,6 +15,8 @@ from despina.scheduling.pending import Pending
 if TYPE_CHECKING:
     from despina.models.model import Model
     from despina.telemetry.trace import Trace
+
+T = TypeVar("T")
 
 
 async def submit(request: Request, model: Model, read: Callable[[], InferRequest]) -> Pending:
@@ -36,6 +38,15 @@ async def submit(request: Request, model: Model, read: Callable[[], InferRequest
         if trace is not None:
             _end_trace(trace)
         raise
+    try:
+        return await while_connected(request, answer)
+    finally:
+        if not answer.done():
+            model.request_gone(pending)
+
+
+async def while_connected(request: Request, answer: asyncio.Future[T]) -> T:
+    """The answer. Raises ClientDisconnect when the client hangs up first. The body of `request` must have been read."""
     if answer.done():
         return answer.result()
     gone = asyncio.ensure_future(request.receive())
@@ -43,10 +54,7 @@ async def submit(request: Request, model: Model, read: Callable[[], InferRequest
         await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
     finally:
         gone.cancel()
-        if not answer.done():
-            answer.cancel()
-            model.request_gone(pending)
-    if answer.cancelled():
+    if not answer.done():
         raise ClientDisconnect
     return answer.result()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -20,12 +20,15 @@ from despina.http.forwarding import HeaderForwarding
 from despina.http.infer import InferExchange, InferReply, compressed
 from despina.http.paths import path_model
 from despina.http.reply_head import whole_seconds
-from despina.http.submission import trace_context
+from despina.http.submission import trace_context, while_connected
 from despina.protocol.decode import content_length
 from despina.protocol.messages import InferRequest
 
 if TYPE_CHECKING:
     from despina.server import Server
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 async def infer(request: Request, server: Server) -> Response:
@@ -54,23 +57,11 @@ async def infer(request: Request, server: Server) -> Response:
     header_length = request.headers.get("inference-header-content-length")
     exchange.start(memoryview(body), header_length, carrier=trace_context(request))
     try:
-        reply = await _while_connected(request, answer)
+        reply = await while_connected(request, answer)
     except (asyncio.CancelledError, ClientDisconnect):
         exchange.abandon()
         raise
     return await _respond(reply, request, server)
-
-
-async def _while_connected(request: Request, answer: asyncio.Future[InferReply]) -> InferReply:
-    """The answer. Raises ClientDisconnect when the client hangs up first."""
-    if answer.done():
-        return answer.result()
-    gone = asyncio.ensure_future(request.receive())
-    await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
-    if not answer.done():
-        raise ClientDisconnect
-    gone.cancel()
-    return answer.result()
 
 
 def _forward_headers(request: Request, forwarding: HeaderForwarding) -> Callable[[InferRequest], None]:
@@ -92,10 +83,10 @@ async def _respond(reply: InferReply, request: Request, server: Server) -> Respo
     return Response(b"".join(reply.buffers), reply.status, headers)
 
 
-async def _off_loop(size: int, function, *arguments):  # type: ignore[no-untyped-def]
+async def _off_loop(size: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     if size >= IN_THREAD_SIZE:
-        return await asyncio.to_thread(function, *arguments)
-    return function(*arguments)
+        return await asyncio.to_thread(function, *args, **kwargs)
+    return function(*args, **kwargs)
 
 
 ENDPOINTS = (
