@@ -20,9 +20,9 @@ from starlette.types import Receive, Scope, Send
 
 from despina.errors import DespinaError, Forbidden, Internal, MethodNotAllowed, NotFound, RequestTimeout, Unavailable
 from despina.http.endpoint import Endpoint
+from despina.http.json_body import json_response
 from despina.http.paths import ReceivedPath
 from despina.http.reply_head import whole_seconds
-from despina.protocol.json import dumps
 
 if TYPE_CHECKING:
     from despina.server import Server
@@ -49,7 +49,7 @@ def error_response(error: DespinaError) -> Response:
         headers["retry-after"] = str(whole_seconds(error.retry_after))
     if isinstance(error, RequestTimeout):
         headers["connection"] = "close"
-    return Response(dumps({"error": error.message}), error.status, headers, "application/json")
+    return json_response({"error": error.message}, error.status, headers)
 
 
 class _Path:

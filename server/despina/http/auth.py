@@ -4,10 +4,9 @@ from collections.abc import Iterable, Mapping
 from hmac import compare_digest
 
 from starlette.datastructures import Headers
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from despina.protocol.json import dumps
+from despina.http.json_body import json_response
 
 OPEN_PATHS = frozenset({"/v2/health/live", "/v2/health/ready", "/metrics"})
 """What probes and scrapers ask for, without a key."""
@@ -47,5 +46,5 @@ class KeyGate:
         if scope["type"] != "http" or scope["path"] in OPEN_PATHS or self._keys.admit(dict(Headers(scope=scope).raw)):
             await self._app(scope, receive, send)
             return
-        refusal = Response(dumps({"error": _MESSAGE}), 401, {"www-authenticate": "Bearer"}, "application/json")
+        refusal = json_response({"error": _MESSAGE}, 401, {"www-authenticate": "Bearer"})
         await refusal(scope, receive, send)

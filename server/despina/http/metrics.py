@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from despina.config.instance_groups import placements
 from despina.config.proto import ModelConfig
 from despina.http.endpoint import Endpoint
+from despina.http.json_body import json_response
 from despina.telemetry.cpu_usage import CpuUsage
 from despina.telemetry.exposition import CONTENT_TYPE
 from despina.telemetry.gpu_usage import open_gpus
@@ -93,7 +94,7 @@ def metrics_app(metrics: Metrics) -> Starlette:
 
     async def answer(request: Request) -> Response:
         if request.method != "GET":
-            return JSONResponse({"error": "Method Not Allowed"}, status_code=405)
+            return json_response({"error": "Method Not Allowed"}, 405)
         if request.url.path not in ("/metrics", "/metrics/"):
             return Response()
         return await metrics_response(metrics)

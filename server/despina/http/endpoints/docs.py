@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from despina.http.endpoint import Endpoint
+from despina.http.json_body import json_response
 from despina.http.openapi import document
-from despina.protocol.json import dumps
 
 if TYPE_CHECKING:
     from despina.server import Server
@@ -28,8 +28,7 @@ def describing(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
 
     async def openapi(request: Request, server: Server) -> Response:
         """This server as an OpenAPI 3.1 document."""
-        described = document(endpoints, server.models.ready_models(), server.version)
-        return Response(dumps(described), media_type="application/json")
+        return json_response(document(endpoints, server.models.ready_models(), server.version))
 
     return (
         Endpoint(("GET",), "/openapi.json", "metadata", openapi),

@@ -14,8 +14,8 @@ from starlette.responses import Response, StreamingResponse
 
 from despina.errors import DespinaError, InvalidArgument
 from despina.http.app import error_response
-from despina.http.body import read_json_body
 from despina.http.endpoint import Endpoint
+from despina.http.json_body import read_json_body
 from despina.http.paths import path_model
 from despina.http.submission import output_tensors, submit
 from despina.protocol.generate import GenerateInput, encode_response, event, read_request

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
-from despina.http.body import read_json_body
 from despina.http.endpoint import Endpoint
+from despina.http.json_body import json_response, read_json_body
 from despina.http.paths import path_model
 from despina.http.submission import output_tensors, submit
-from despina.protocol.json import dumps
 from despina.protocol.kserve_v1 import V1Input, predictions, read_request
 
 if TYPE_CHECKING:
@@ -22,12 +21,12 @@ if TYPE_CHECKING:
 async def list_models(request: Request, server: Server) -> Response:
     """The names of the models that are ready."""
     names = sorted({model.name for model in server.models.ready_models()})
-    return _json({"models": names})
+    return json_response({"models": names})
 
 
 async def model_ready(request: Request, server: Server) -> Response:
     """Whether a model is ready; an error if it is not."""
-    return _json({"name": path_model(request, server).name, "ready": True})
+    return json_response({"name": path_model(request, server).name, "ready": True})
 
 
 async def predict(request: Request, server: Server) -> Response:
@@ -39,7 +38,7 @@ async def predict(request: Request, server: Server) -> Response:
     pending = await submit(request, model, lambda: v1_request.infer)
     if pending.error is not None:
         raise pending.error
-    return _json(predictions(v1_request, output_tensors(model, pending), batches))
+    return json_response(predictions(v1_request, output_tensors(model, pending), batches))
 
 
 def describe_inputs(model: Model) -> dict[str, V1Input]:
@@ -47,10 +46,6 @@ def describe_inputs(model: Model) -> dict[str, V1Input]:
     return {
         name: V1Input(spec.datatype.name, spec.dims, spec.optional) for name, spec in model.signature.inputs.items()
     }
-
-
-def _json(value: object) -> Response:
-    return Response(dumps(value), media_type="application/json")
 
 
 # A name in a path stops at "/" only, so the paths with a verb behind the colon come first.

@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from despina.errors import Unavailable, Unsupported
-from despina.http.body import read_json_body
 from despina.http.endpoint import Endpoint
+from despina.http.json_body import json_response, read_json_body
 from despina.protocol.fields import cut_at_nul
-from despina.protocol.json import Json, as_bool, as_string, as_unsigned, dumps, loads_first_wins
+from despina.protocol.json import Json, as_bool, as_string, as_unsigned, loads_first_wins
 
 if TYPE_CHECKING:
     from despina.server import Server
@@ -61,7 +61,7 @@ def _as_level(number: int) -> int:
 
 
 def _rendered(settings: LogSettings) -> Response:
-    return Response(dumps({"log_file": settings.log_file, **settings.switches}), media_type="application/json")
+    return json_response({"log_file": settings.log_file, **settings.switches})
 
 
 ENDPOINTS = (

@@ -9,9 +9,9 @@ from starlette.responses import Response
 
 from despina.config.render import to_json
 from despina.http.endpoint import Endpoint
+from despina.http.json_body import json_response
 from despina.http.paths import path_model
 from despina.models.signature import TensorSpec
-from despina.protocol.json import dumps
 
 if TYPE_CHECKING:
     from despina.server import Server
@@ -31,10 +31,6 @@ EXTENSIONS = (
     "trace",
     "logging",
 )
-
-
-def json_response(value: object) -> Response:
-    return Response(dumps(value), media_type="application/json")
 
 
 async def server_metadata(request: Request, server: Server) -> Response:

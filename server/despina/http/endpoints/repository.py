@@ -10,17 +10,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from despina.errors import Internal, InvalidArgument, Unsupported
-from despina.http.body import read_json_body
 from despina.http.endpoint import Endpoint
+from despina.http.json_body import JSON, json_response, read_json_body
 from despina.http.paths import unquoted
 from despina.models.override import FILE_PREFIX
 from despina.protocol.fields import cut_at_nul
-from despina.protocol.json import Json, as_string, dumps, loads, loads_first_wins
+from despina.protocol.json import Json, as_string, loads, loads_first_wins
 
 if TYPE_CHECKING:
     from despina.server import Server
-
-JSON = "application/json"
 
 _BASE64 = (string.ascii_letters + string.digits + "+/").encode()
 _NOT_BASE64 = bytes(set(range(256)) - set(_BASE64))
@@ -34,7 +32,7 @@ async def index(request: Request, server: Server) -> Response:
     ready = document.get("ready", False) if isinstance(document, dict) else False
     if not isinstance(ready, bool):
         raise InvalidArgument("Invalid value for 'ready': expected a boolean")
-    return Response(dumps(await server.models.index(ready)), media_type=JSON)
+    return json_response(await server.models.index(ready))
 
 
 async def load(request: Request, server: Server) -> Response:

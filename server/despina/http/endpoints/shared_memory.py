@@ -8,17 +8,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from despina.errors import InvalidArgument, Unsupported
-from despina.http.body import read_json_body
 from despina.http.endpoint import Endpoint
 from despina.http.endpoints.repository import decode_base64
+from despina.http.json_body import JSON, json_response, read_json_body
 from despina.http.paths import unquoted
-from despina.protocol.json import Json, as_string, as_unsigned, dumps, loads_first_wins, member
+from despina.protocol.json import Json, as_string, as_unsigned, loads_first_wins, member
 from despina.shared_memory.regions import Kind
 
 if TYPE_CHECKING:
     from despina.server import Server
-
-_JSON = "application/json"
 
 
 async def system_status(request: Request, server: Server) -> Response:
@@ -32,7 +30,7 @@ async def cuda_status(request: Request, server: Server) -> Response:
 
 
 def _status(kind: Kind, request: Request, server: Server) -> Response:
-    return Response(dumps(server.shared_memory.status(kind, _region(request))), media_type=_JSON)
+    return json_response(server.shared_memory.status(kind, _region(request)))
 
 
 def _region(request: Request) -> str | None:
@@ -51,7 +49,7 @@ async def register_system(request: Request, server: Server) -> Response:
     key = as_string(_required(document, "key"))
     offset = as_unsigned(document.get("offset", 0))
     server.shared_memory.register_system(name, key, offset, as_unsigned(_required(document, "byte_size")))
-    return Response(media_type=_JSON)
+    return Response(media_type=JSON)
 
 
 async def register_cuda(request: Request, server: Server) -> Response:
@@ -66,7 +64,7 @@ async def register_cuda(request: Request, server: Server) -> Response:
     byte_size = as_unsigned(member(document, "byte_size"))
     device_id = as_unsigned(member(document, "device_id"))
     server.shared_memory.register_cuda(name, decode_base64(handle), device_id, byte_size)
-    return Response(media_type=_JSON)
+    return Response(media_type=JSON)
 
 
 def _required(document: Json, field: str) -> Json:
@@ -88,7 +86,7 @@ async def unregister_cuda(request: Request, server: Server) -> Response:
 def _unregister(kind: Kind, request: Request, server: Server) -> Response:
     _check_allowed(server)
     server.shared_memory.unregister(kind, _region(request))
-    return Response(media_type=_JSON)
+    return Response(media_type=JSON)
 
 
 def _check_allowed(server: Server) -> None:

@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from despina.http.endpoint import Endpoint
+from despina.http.json_body import json_response
 from despina.http.paths import path_name, path_version
-from despina.protocol.json import dumps
 from despina.telemetry.statistics_json import render
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ async def model_statistics(request: Request, server: Server) -> Response:
     elsewhere."""
     models = server.models.statistics_of(path_name(request, server), path_version(request))
     rendered = [render(model.name, model.version, model.statistics) for model in models]
-    return Response(dumps({"model_stats": rendered}), media_type="application/json")
+    return json_response({"model_stats": rendered})
 
 
 ENDPOINTS = (

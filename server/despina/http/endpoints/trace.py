@@ -8,11 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from despina.errors import InvalidArgument, Unsupported
-from despina.http.body import read_json_body
 from despina.http.endpoint import Endpoint
+from despina.http.json_body import json_response, read_json_body
 from despina.http.paths import path_name
 from despina.protocol.fields import cut_at_nul
-from despina.protocol.json import Json, as_array, as_string, dumps, loads_first_wins
+from despina.protocol.json import Json, as_array, as_string, loads_first_wins
 from despina.telemetry.trace_values import OFF, Changes, as_count, as_levels, as_natural
 
 if TYPE_CHECKING:
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 async def read_settings(request: Request, server: Server) -> Response:
     """Which requests are traced, of a model or by default."""
     model = _model(request, server)
-    return Response(dumps(server.trace.render(model)), media_type="application/json")
+    return json_response(server.trace.render(model))
 
 
 async def update_settings(request: Request, server: Server) -> Response:
     """Change which requests are traced; null goes back to the setting inherited."""
     model = _model(request, server)
     server.trace.update(read_changes(loads_first_wins(await read_json_body(request, server))), model)
-    return Response(dumps(server.trace.render(model)), media_type="application/json")
+    return json_response(server.trace.render(model))
 
 
 def read_changes(document: Json) -> Changes:

@@ -1,15 +1,20 @@
-"""Bodies that are JSON and nothing else."""
+"""Bodies that are JSON and nothing else, of requests and of responses."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from despina.protocol.decode import check_json_size
+from despina.protocol.json import dumps
 
 if TYPE_CHECKING:
     from despina.server import Server
+
+JSON = "application/json"
 
 
 async def read_json_body(request: Request, server: Server) -> bytes:
@@ -25,3 +30,8 @@ async def read_json_body(request: Request, server: Server) -> bytes:
             body.clear()
     check_json_size(size, server.limits)
     return bytes(body)
+
+
+def json_response(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """`value` as the body of a response."""
+    return Response(dumps(value), status, headers, JSON)
