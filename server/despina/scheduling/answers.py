@@ -81,7 +81,7 @@ class Answers:
             # For traces, and for ensembles, which add up what their steps took.
             pending.input_end_ns, pending.infer_end_ns = execution.input_end_ns, execution.infer_end_ns
             if pending.parameters and pending.parameters.get(EXPLAIN) is True:
-                explain(pending, batch, execution)
+                explain(pending, batch.rows, batch.reason or "idle", execution)
             answered.append(pending)
             pending.succeed(results)
         if batch.misfit is not None and not self._misfit_told:

@@ -1,6 +1,6 @@
 """Why a request ran when and with whom it ran, told to those who ask."""
 
-from despina.scheduling.formed_batch import FormedBatch
+from despina.scheduling.batch_policy import Reason
 from despina.scheduling.pending import Pending
 from despina_backends.base import Execution
 
@@ -9,13 +9,13 @@ EXPLAIN = "despina_explain"
 ours begin with `despina_`, so that no client's own parameter means something by accident."""
 
 
-def explain(pending: Pending, batch: FormedBatch, execution: Execution) -> None:
+def explain(pending: Pending, rows: int, reason: Reason, execution: Execution) -> None:
     """Add the explanation to the parameters of the response: rows of the executed batch, microseconds spent queued and
-    computing, and what closed the batch (`batch_policy.Reason`)."""
+    computing, and what closed the batch."""
     pending.response_parameters = {
         **(pending.response_parameters or {}),
-        "batch_rows": batch.rows,
+        "batch_rows": rows,
         "queue_us": (pending.started_ns - pending.queued_ns) // 1000,
         "compute_us": (execution.infer_end_ns - pending.started_ns) // 1000,
-        "batch_closed_by": batch.reason or "idle",
+        "batch_closed_by": reason,
     }

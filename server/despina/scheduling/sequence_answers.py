@@ -8,7 +8,6 @@ from despina.errors import DespinaError, Unsupported
 from despina.scheduling.batch_policy import Reason
 from despina.scheduling.clock import Clock
 from despina.scheduling.explanation import EXPLAIN, explain
-from despina.scheduling.formed_batch import FormedBatch
 from despina.scheduling.outcome import Outcome
 from despina.scheduling.pending import Array, Pending
 from despina.scheduling.sequence_plan import SequencePlan
@@ -47,8 +46,6 @@ class SequenceAnswers:
             self._succeed(rows, outcome.started_ns, outcome.execution, reason)
 
     def _succeed(self, rows: Rows[Step | None], started_ns: int, execution: Execution, reason: Reason) -> None:
-        batch = FormedBatch()
-        batch.rows, batch.reason = len(rows), reason
         answered = 0
         for row, step in enumerate(rows):
             if step is None:
@@ -62,15 +59,15 @@ class SequenceAnswers:
                 self._fail(pending, Unsupported(pending.label + error.message))
                 continue
             answered += 1
-            self._answer(pending, results, execution, batch)
+            pending.input_end_ns, pending.infer_end_ns = execution.input_end_ns, execution.infer_end_ns
+            if pending.parameters and pending.parameters.get(EXPLAIN) is True:
+                explain(pending, len(rows), reason, execution)
+            self._answer(pending, results)
         self._count(answered, rows, started_ns, execution)
 
-    def _answer(self, pending: Pending, results: dict[str, Array], execution: Execution, batch: FormedBatch) -> None:
-        pending.input_end_ns, pending.infer_end_ns = execution.input_end_ns, execution.infer_end_ns
+    def _answer(self, pending: Pending, results: dict[str, Array]) -> None:
         now = self._clock.now_ns()
         self._statistics.record_success(now - pending.accepted_ns, pending.started_ns - pending.queued_ns)
-        if pending.parameters and pending.parameters.get(EXPLAIN) is True:
-            explain(pending, batch, execution)
         pending.succeed(results)
 
     def _fail(self, pending: Pending, error: DespinaError) -> None:
