@@ -55,7 +55,7 @@ def ragged_layout(config: ModelConfig) -> RaggedLayout | None:
         ),
         {target: item.source_input[0] for item in config.batch_output for target in item.target_name},
     )
-    return layout if layout.concatenated or layout.built or layout.scattered else None
+    return layout or None
 
 
 def _bucket(

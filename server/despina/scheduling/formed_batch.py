@@ -66,7 +66,7 @@ def gather(batch: FormedBatch, batches_rows: bool) -> Batch:
         return Batch({name: (array,) for name, array in first.inputs.items()}, rows, first.outputs)
     inputs = {name: [pending.inputs[name] for pending in requests] for name in first.inputs}
     batch.even = _alike(requests)
-    return Batch(inputs, rows, first.outputs if batch.even else _wanted_outputs(requests))
+    return Batch(inputs, rows, first.outputs if batch.even else wanted_outputs(requests))
 
 
 def _alike(requests: list[Pending]) -> bool:
@@ -76,7 +76,7 @@ def _alike(requests: list[Pending]) -> bool:
     ].count(first.outputs) == count
 
 
-def _wanted_outputs(requests: list[Pending]) -> tuple[str, ...] | None:
+def wanted_outputs(requests: Sequence[Pending]) -> tuple[str, ...] | None:
     """The outputs that at least one of the requests wants; None for all."""
     names: dict[str, None] = {}
     for pending in requests:

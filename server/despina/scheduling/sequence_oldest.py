@@ -8,7 +8,6 @@ the order in which requests came, answers keep that order too: `preserve_orderin
 
 from collections import deque
 from functools import partial
-from itertools import islice
 
 from despina.scheduling.batch_policy import NO_BATCH, Decision, OpenBatch, Reason, next_batch
 from despina.scheduling.clock import Clock
@@ -134,7 +133,7 @@ class OldestInstance:
         if batch is None:
             batch = FormedSteps()
             self._formed.append(batch)
-        batch.add([self._ready.popleft() for _ in islice(range(decision.take), len(self._ready))], decision)
+        batch.add([self._ready.popleft() for _ in range(decision.take)], decision)
 
     def _start(self, batch: FormedSteps) -> bool:
         """True when the batch has already run, on this thread."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from despina.scheduling.formed_batch import wanted_outputs
 from despina.scheduling.pending import Array, Pending
 from despina.scheduling.sequence import Sequence, Slot
 from despina.scheduling.sequence_controls import Controls
@@ -70,13 +71,8 @@ class Steps:
 
     def _wanted(self, steps: list[Step]) -> tuple[str, ...] | None:
         """The outputs that at least one of the requests wants, and the states; None for all."""
-        names: dict[str, None] = {}
-        for step in steps:
-            if step.pending.outputs is None:
-                return None
-            names.update(dict.fromkeys(step.pending.outputs))
-        names.update(dict.fromkeys(self._state_outputs))
-        return tuple(names)
+        names = wanted_outputs([step.pending for step in steps])
+        return None if names is None else tuple(dict.fromkeys((*names, *self._state_outputs)))
 
 
 def _zeros_like(array: Array) -> Array:
