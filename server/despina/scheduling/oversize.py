@@ -10,34 +10,27 @@ from collections.abc import Mapping
 import numpy as np
 
 from despina.errors import DespinaError, Unsupported
-from despina.scheduling.batcher import Batcher
 from despina.scheduling.pending import Array, Pending
+from despina.scheduling.scheduler import Layer, Scheduler
 
 
-class Oversize:
-    """A scheduler in front of a batcher: splits what is larger than `max_batch_size` rows. `model` is for errors."""
+class Oversize(Layer):
+    """Splits what is larger than `max_batch_size` rows. `model` is for errors."""
 
-    def __init__(self, batcher: Batcher, model: str, max_batch_size: int) -> None:
-        self._batcher = batcher
+    def __init__(self, inner: Scheduler, model: str, max_batch_size: int) -> None:
+        super().__init__(inner)
         self._model = model
         self._max_batch_size = max_batch_size
         self._splits: dict[Pending, _Split] = {}
-        self.when_idle = batcher.when_idle
-        self.close = batcher.close
-
-    @property
-    def busy(self) -> bool:
-        """Whether any taken request is unanswered."""
-        return self._batcher.busy
 
     def submit(self, pending: Pending) -> None:
-        """As `Batcher.submit`. When a part finds no room, the parts before it leave again."""
+        """Take a request. When a part finds no room, the parts before it leave again."""
         if pending.rows <= self._max_batch_size:
-            self._batcher.submit(pending)
+            self._inner.submit(pending)
             return
         split = self._splits[pending] = _Split(self, pending)
         try:
-            split.submit(self._batcher, self._max_batch_size)
+            split.submit(self._inner, self._max_batch_size)
         except DespinaError:
             self._forget(pending)
             raise
@@ -47,7 +40,7 @@ class Oversize:
         split = self._splits.get(pending)
         pending.cancel()
         for part in split.parts if split is not None else (pending,):
-            self._batcher.request_gone(part)
+            self._inner.request_gone(part)
 
     def finished(self, pending: Pending, error: Exception | None) -> None:
         """All parts are answered, or one failed."""
@@ -69,7 +62,7 @@ class Oversize:
         split.over = True
         for part in split.parts:
             if part.results is None and part.error is None:
-                self._batcher.request_gone(part)
+                self._inner.request_gone(part)
         return split
 
 
@@ -84,14 +77,14 @@ class _Split:
         self.parts: list[Pending] = []
         self.over = False
 
-    def submit(self, batcher: Batcher, size: int) -> None:
+    def submit(self, scheduler: Scheduler, size: int) -> None:
         rows = self._whole.rows
         self._expected = -(-rows // size)
         for begin in range(0, rows, size):
             part = self._part(begin, min(begin + size, rows))
             # It may be answered before `submit` returns, and with it all of them.
             self.parts.append(part)
-            batcher.submit(part)
+            scheduler.submit(part)
             if self.over:
                 return
 

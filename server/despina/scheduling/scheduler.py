@@ -22,13 +22,11 @@ class Scheduler(Protocol):
         """Whether any taken request is unanswered."""
         ...
 
-    @property
-    def when_idle(self) -> Callable[[Callable[[], None]], None]:
+    def when_idle(self, callback: Callable[[], None]) -> None:
         """Call back once, as soon as nothing taken is unanswered."""
         ...
 
-    @property
-    def close(self) -> Callable[[], None]:
+    def close(self) -> None:
         """Give up what is shared with other models. Called on the event loop's thread when nothing is unanswered."""
         ...
 
