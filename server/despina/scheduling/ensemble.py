@@ -25,6 +25,8 @@ class EnsembleScheduler:
     """Runs the requests of one ensemble. An ensemble has no queue and no instances: its requests wait in its steps."""
 
     def __init__(self, graph: EnsembleGraph, find_model: FindModel, clock: Clock, statistics: ModelStatistics) -> None:
+        self.name = graph.name
+        self.now_ns = clock.now_ns
         self._graph = graph
         self._find_model = find_model
         self._clock = clock
@@ -48,11 +50,11 @@ class EnsembleScheduler:
 
     def submit(self, pending: Pending) -> None:
         """Start a request. It is answered here already when its first step cannot take it."""
-        pending.queued_ns = self._clock.now_ns()
+        pending.queued_ns = self.now_ns()
         add_sequence_parameters(pending)
         run = EnsembleRun(self, pending, self._plan(pending.outputs or self._graph.outputs))
         self._runs[pending] = run
-        pending.started_ns = self._clock.now_ns()
+        pending.started_ns = self.now_ns()
         run.start()
 
     def request_gone(self, pending: Pending) -> None:
@@ -75,22 +77,18 @@ class EnsembleScheduler:
 
     # ---------------------------------------------------------------------------------------- what a run asks its owner
 
-    @property
-    def name(self) -> str:
-        return self._graph.name
-
     def find_model(self, step: PlannedStep) -> StepModel:
+        """The READY model that runs `step`. Raises NotFound, Unavailable."""
         return self._find_model(step.step.model, step.step.version)
 
     def gate(self, step: PlannedStep) -> Gate:
+        """What all requests for `step` go through."""
         return self._gates[step.index]
 
     def output(self, name: str, tensor: Array) -> Array:
+        """A tensor as the output `name` of the ensemble."""
         rank = self._graph.ranks.get(name)
         return tensor if rank is None else fit_batch_axis(tensor, rank, self._graph.batches)
-
-    def now_ns(self) -> int:
-        return self._clock.now_ns()
 
     def answered(self, run: EnsembleRun) -> None:
         """Count a run that ended well, before its answer goes out."""

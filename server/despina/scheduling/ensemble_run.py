@@ -4,46 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from despina.errors import DespinaError, Internal, Unavailable
-from despina.scheduling.ensemble_gate import Gate
 from despina.scheduling.ensemble_graph import Plan, PlannedStep
 from despina.scheduling.ensemble_step import StepModel, StepRequest
 from despina.scheduling.pending import Array, Pending
 
-
-class RunOwner(Protocol):
-    """What a run needs of the ensemble's scheduler."""
-
-    @property
-    def name(self) -> str:
-        """The ensemble, for error texts."""
-        ...
-
-    def find_model(self, step: PlannedStep) -> StepModel:
-        """The READY model that runs `step`. Raises NotFound, Unavailable."""
-        ...
-
-    def gate(self, step: PlannedStep) -> Gate:
-        """What all requests for `step` go through."""
-        ...
-
-    def output(self, name: str, tensor: Array) -> Array:
-        """A tensor as the output `name` of the ensemble."""
-        ...
-
-    def now_ns(self) -> int:
-        """The clock, as of `time.monotonic_ns`."""
-        ...
-
-    def answered(self, run: EnsembleRun) -> None:
-        """The run ended well; its answer goes out next."""
-        ...
-
-    def failed(self, run: EnsembleRun, reason: str) -> None:
-        """The run ended badly; `reason` is one of the reasons failures are counted by."""
-        ...
+if TYPE_CHECKING:
+    from despina.scheduling.ensemble import EnsembleScheduler
 
 
 class EnsembleRun:
@@ -62,7 +31,7 @@ class EnsembleRun:
         "pending",
     )
 
-    def __init__(self, owner: RunOwner, pending: Pending, plan: Plan) -> None:
+    def __init__(self, owner: EnsembleScheduler, pending: Pending, plan: Plan) -> None:
         self.pending = pending
         self.compute_ns = (0, 0, 0)
         self.ended = False

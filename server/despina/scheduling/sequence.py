@@ -62,23 +62,3 @@ class SequenceInstance(Protocol):
     def run(self, now_ns: int) -> int:
         """Start what can be started. Returns when to look again; 0 when something else will happen first."""
         ...
-
-
-class SlotOwner(Protocol):
-    """What an instance tells the scheduler."""
-
-    def started(self, pending: Pending) -> None:
-        """A request is about to run."""
-        ...
-
-    def release(self, slot: Slot) -> None:
-        """The sequence of the slot has handed on its last request; the slot is for the next one."""
-        ...
-
-    def rested(self, sequence: Sequence) -> None:
-        """A request of the sequence has been answered."""
-        ...
-
-    def executed(self, requests: int) -> None:
-        """An execution of so many requests is over and everything about it is said."""
-        ...

@@ -6,19 +6,25 @@ gives its row to the next one while its last request still runs: the instance ru
 never in two of them at once.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence as Rows
 from functools import partial
+from typing import TYPE_CHECKING
 
 from despina.scheduling.batch_policy import Reason
 from despina.scheduling.outcome import Outcome
 from despina.scheduling.pending import Pending
 from despina.scheduling.runner import InstanceRunner
-from despina.scheduling.sequence import Sequence, Slot, SlotOwner
+from despina.scheduling.sequence import Sequence, Slot
 from despina.scheduling.sequence_answers import SequenceAnswers
 from despina.scheduling.sequence_plan import DirectStrategy
 from despina.scheduling.sequence_step import Step, Steps
 from despina.scheduling.turns import Turns
 from despina.scheduling.unforeseen import unforeseen
+
+if TYPE_CHECKING:
+    from despina.scheduling.sequence_scheduler import SequenceScheduler
 
 
 class DirectInstance:
@@ -29,7 +35,7 @@ class DirectInstance:
         runner: InstanceRunner,
         slots: int,
         strategy: DirectStrategy,
-        owner: SlotOwner,
+        owner: SequenceScheduler,
         steps: Steps,
         answers: SequenceAnswers,
     ) -> None:

@@ -6,20 +6,26 @@ batch, and the state is there when it is needed. What makes a batch is decided a
 the order in which requests came, answers keep that order too: `preserve_ordering` asks for nothing more.
 """
 
+from __future__ import annotations
+
 from collections import deque
 from functools import partial
+from typing import TYPE_CHECKING
 
 from despina.scheduling.batch_policy import NO_BATCH, Decision, OpenBatch, Reason, next_batch
 from despina.scheduling.clock import Clock
 from despina.scheduling.outcome import Outcome
 from despina.scheduling.pending import Pending
 from despina.scheduling.runner import InstanceRunner
-from despina.scheduling.sequence import Sequence, Slot, SlotOwner
+from despina.scheduling.sequence import Sequence, Slot
 from despina.scheduling.sequence_answers import SequenceAnswers
 from despina.scheduling.sequence_plan import OldestStrategy
 from despina.scheduling.sequence_step import Step, Steps
 from despina.scheduling.turns import Turns
 from despina.scheduling.unforeseen import unforeseen
+
+if TYPE_CHECKING:
+    from despina.scheduling.sequence_scheduler import SequenceScheduler
 
 MAX_FORMED = 2
 """Batches that may wait formed; what is beyond stays in the queue, where a preferred size can still be chosen."""
@@ -51,7 +57,7 @@ class OldestInstance:
         self,
         runner: InstanceRunner,
         strategy: OldestStrategy,
-        owner: SlotOwner,
+        owner: SequenceScheduler,
         steps: Steps,
         answers: SequenceAnswers,
         clock: Clock,

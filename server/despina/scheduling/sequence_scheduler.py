@@ -187,7 +187,7 @@ class SequenceScheduler:
         self._forget(pending)
 
     def release(self, slot: Slot) -> None:
-        """The slot is for the next sequence."""
+        """The sequence of the slot has handed on its last request; the slot is for the next one."""
         if self._backlog:
             _place(self._backlog.pop(), slot)
             slot.instance.arrived(slot)
@@ -201,7 +201,7 @@ class SequenceScheduler:
             self._idle[sequence] = self._clock.now_ns() + self._plan.idle_ns
 
     def executed(self, requests: int) -> None:
-        """An execution is over."""
+        """An execution of so many requests is over and everything about it is said."""
         backlog = bool(self._waiting)
         self._drain_rate.batch_done(requests, self._clock.now_ns() if backlog else 0, backlog)
         self.ask_turn()

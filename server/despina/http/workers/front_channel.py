@@ -133,19 +133,19 @@ class FrontChannel(asyncio.Protocol):
         return self._requests.view(self._requests.take(size), size, self._requests.give).data
 
     def find(self, array: Array) -> int | None:
-        """Implements `Sender`."""
+        """Where in shared memory an array lies, if it does."""
         offset = self._requests.find(array)
         return offset if 0 <= offset < CAPACITY else None
 
     def send(self, outgoing: Outgoing) -> None:
-        """Implements `Sender`."""
+        """`on_done` of the request follows. Raises Unavailable when there is no room for the tensors."""
         kind, offset, slot = outgoing.kind, outgoing.start, None
         if offset is None:
             offset = slot = kind.layouts.of(1).write(self._requests, outgoing.tensors)
         self._infer(kind, [outgoing.pending], offset, slot)
 
     def gather(self, kind: SentKind, pending: Pending) -> None:
-        """Implements `Sender`."""
+        """Send a request together with others of its kind that come in the same moment; `on_done` follows."""
         assert self._gathering is not None
         self._gathering.put(kind, pending)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from despina.config.proto import ModelConfig
 from despina.http.collecting_connection import LARGE_BODY
@@ -19,6 +19,7 @@ from despina.protocol.messages import Array, InferRequest
 from despina.scheduling.pending import Pending
 
 if TYPE_CHECKING:
+    from despina.http.workers.front_channel import FrontChannel
     from despina.telemetry.trace import Trace
 
 
@@ -37,24 +38,6 @@ class Outgoing:
     start: int | None
 
 
-class Sender(Protocol):
-    """The way to the owner."""
-
-    def find(self, array: Array) -> int | None:
-        """Where in shared memory an array lies, if it does."""
-        ...
-
-    def send(self, outgoing: Outgoing) -> None:
-        """`on_done` of the request follows. Raises Unavailable when there is no room for the tensors."""
-        ...
-
-    def gather(self, kind: SentKind, pending: Pending) -> None:
-        """Send a request together with others of its kind that come in the same moment; `on_done` follows."""
-        ...
-
-    def cancel(self, pending: Pending) -> None: ...
-
-
 class RemoteModel:
     """A model of the owner as the lane uses it. `requested_version` is None where clients name no version. So many as
     `group_rows` rows of requests may be sent together."""
@@ -65,7 +48,7 @@ class RemoteModel:
         version: int,
         requested_version: int | None,
         epoch: int,
-        sender: Sender,
+        channel: FrontChannel,
         group_rows: int,
     ) -> None:
         self.name: str = config.name
@@ -76,7 +59,7 @@ class RemoteModel:
         self.trace = SimpleNamespace(active=False)
         self.templates: Any = Templates(self)  # type: ignore[arg-type]
         self._epoch = epoch
-        self._sender = sender
+        self._channel = channel
         has_texts = any(spec.datatype.kind == "bytes" for spec in self.signature.inputs.values())
         self._group_rows = 0 if has_texts else group_rows
         self._kinds: dict[object, SentKind] = {}
@@ -113,7 +96,7 @@ class RemoteModel:
             # Requests of such a model have the same shapes but for their rows.
             key: object = (*pending.inputs, pending.rows, pending.outputs, pending.priority, pending.timeout_us)
             kind = self._kinds.get(key) or self._learn(key, layout_of(wire_form(pending.inputs)[0]), pending)
-            self._sender.gather(kind, pending)
+            self._channel.gather(kind, pending)
         else:
             self._send_alone(pending)
 
@@ -122,11 +105,11 @@ class RemoteModel:
         start, offsets = self._places(tensors) if pending.byte_size >= LARGE_BODY else (None, ())
         key = (layout_key, offsets, pending.outputs, pending.priority, pending.timeout_us)
         kind = self._kinds.get(key) or self._learn(key, layout_of(layout_key, offsets), pending)
-        self._sender.send(Outgoing(kind, pending, tensors, start))
+        self._channel.send(Outgoing(kind, pending, tensors, start))
 
     def _places(self, tensors: list[Array]) -> tuple[int | None, tuple[int, ...]]:
         """Where the first tensor lies and the others count from it, if the body was received in shared memory."""
-        found = [self._sender.find(tensor) for tensor in tensors]
+        found = [self._channel.find(tensor) for tensor in tensors]
         start = found[0] if found else None
         if start is None or None in found:
             return None, ()
@@ -147,7 +130,7 @@ class RemoteModel:
 
     def request_gone(self, pending: Pending) -> None:
         """As `Model.request_gone`."""
-        self._sender.cancel(pending)
+        self._channel.cancel(pending)
 
 
 def _is_plain(request: InferRequest) -> bool:
