@@ -8,7 +8,8 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from despina.models.signature import Signature, TensorSpec
+from despina.models.signature import Signature
+from despina.models.tensor_spec import TensorSpec
 from despina.protocol.datatypes import Datatype
 
 Schema = dict[str, Any]
@@ -73,11 +74,10 @@ def _full_dims(spec: TensorSpec, signature: Signature) -> tuple[int, ...]:
 
 
 def _dims(spec: TensorSpec, signature: Signature) -> Schema:
-    dims = _full_dims(spec, signature)
-    if spec.ragged:
-        return {"type": "array", "items": {"type": "integer", "minimum": 0}}
     variable = {"type": "integer", "minimum": 0}
-    items = [dict(variable) if dim == -1 else {"const": dim} for dim in dims]
+    if spec.ragged:
+        return {"type": "array", "items": variable}
+    items = [dict(variable) if dim == -1 else {"const": dim} for dim in _full_dims(spec, signature)]
     if signature.max_batch_size and items:
         items[0] |= {"minimum": 1, "description": f"the batch: up to {signature.max_batch_size} rows"}
     return {"type": "array", "prefixItems": items, "minItems": len(items), "maxItems": len(items)}

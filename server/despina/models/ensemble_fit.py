@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from despina.config.datatypes import config_name
-from despina.config.dims import model_dims
+from despina.config.dims import model_dims, shape_text
 from despina.config.proto import Message, ModelConfig
 from despina.errors import InvalidArgument, NotFound, Unavailable
 from despina.models.ensembles import ConfigOf
@@ -106,14 +106,10 @@ def _check_agreement(ensemble: str, tensor: str, first: _Claim, second: _Claim) 
     # Alike but for the batch dimension will do: requests of one row fit then.
     if not _compatible(first.dims, second.dims) and not _compatible(first.shape, second.shape):
         raise InvalidArgument(
-            f"{subject}inconsistent shape: {_text(first.shape)} is inferred from model {first.model} while "
-            f"{_text(second.shape)} is inferred from model {second.model}"
+            f"{subject}inconsistent shape: {shape_text(first.shape)} is inferred from model {first.model} while "
+            f"{shape_text(second.shape)} is inferred from model {second.model}"
         )
 
 
 def _compatible(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
     return len(first) == len(second) and all(a == b or -1 in (a, b) for a, b in zip(first, second, strict=True))
-
-
-def _text(shape: tuple[int, ...]) -> str:
-    return f"[{','.join(map(str, shape))}]"

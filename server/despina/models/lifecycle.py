@@ -40,13 +40,12 @@ class Models(Generic[M]):
         settings: Settings,
         make_model: Callable[[LoadedVersion], M],
         *,
-        source: Source | None = None,
         load: Load | None = None,
         check_ensemble: CheckEnsemble = check_fit,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
-        self._source = source or Source(settings)
+        self._source = Source(settings)
         self._transitions: Transitions[M] = Transitions(
             make_model,
             load or partial(load_version, settings=settings),

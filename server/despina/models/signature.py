@@ -23,8 +23,6 @@ from despina.protocol.messages import Array, InferInput, InferRequest
 from despina.scheduling.batch_axis import fit_batch_axis
 from despina.shared_memory.window import Window
 
-__all__ = ["Admitted", "Signature", "TensorSpec", "takes_oversize"]
-
 OVERSIZE_PARAMETER = "allow_oversize_requests"
 
 MAX_RAGGED_RANK = 31

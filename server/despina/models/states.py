@@ -6,7 +6,7 @@ old one writes into an object that nobody looks at any more.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 from despina.config.proto import ModelConfig
 from despina.errors import DespinaError
@@ -31,9 +31,9 @@ class ServingModel(Protocol):
     def config(self) -> ModelConfig: ...
 
     @property
-    def in_flight(self) -> int: ...
+    def in_flight(self) -> bool: ...
 
-    async def drain(self) -> Any: ...
+    async def drain(self) -> None: ...
 
     def close(self) -> None: ...
 

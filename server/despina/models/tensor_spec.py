@@ -19,7 +19,6 @@ class TensorSpec:
     reshape: tuple[int, ...] | None
     optional: bool = False
     ragged: bool = False
-    label_filename: str = ""
 
     @property
     def is_variable(self) -> bool:
@@ -61,7 +60,7 @@ def input_spec(item: Message) -> TensorSpec:
 
 def output_spec(item: Message) -> TensorSpec:
     """The spec of a `ModelOutput`."""
-    return TensorSpec(item.name, _datatype(item), tuple(item.dims), _reshape(item), label_filename=item.label_filename)
+    return TensorSpec(item.name, _datatype(item), tuple(item.dims), _reshape(item))
 
 
 def _datatype(item: Message) -> Datatype:

@@ -69,9 +69,9 @@ class Transitions(Generic[M]):
             return models
         _log.error("failed to serve version %d: %s", version, reason)
         for model in models.values():
-            await self._in_thread(model.close)
+            await asyncio.to_thread(model.close)
         models.clear()
-        await self._in_thread(discard, loaded)
+        await asyncio.to_thread(discard, loaded)
         raise LoadFailed({version: reason})
 
     def _swap(self, state: ModelState[M], candidate: Candidate, models: dict[int, M]) -> None:
@@ -109,9 +109,9 @@ class Transitions(Generic[M]):
             return
         await asyncio.gather(*(self._free_version(entry) for entry in leaving))
         if temporary is not None:
-            await self._in_thread(temporary.cleanup)
+            await asyncio.to_thread(temporary.cleanup)
         if not self._ending:
-            await self._in_thread(give_back_memory)
+            await asyncio.to_thread(give_back_memory)
 
     async def _free_version(self, entry: VersionState[M]) -> None:
         model = entry.model
@@ -119,17 +119,13 @@ class Transitions(Generic[M]):
         name = model.name
         try:
             await model.drain()
-            await self._in_thread(model.close)
+            await asyncio.to_thread(model.close)
         except Exception:
             _log.exception("failed to close '%s' version %d", name, entry.version)
         del model
         entry.model = None
         entry.state, entry.reason = "UNAVAILABLE", UNLOADED
         _log.info("successfully unloaded '%s' version %d", name, entry.version)
-
-    @staticmethod
-    async def _in_thread(function: Callable[..., object], *arguments: object) -> None:
-        await asyncio.to_thread(function, *arguments)
 
     async def end(self) -> None:
         """Take everything down and wait for it: ensembles first, because they run their steps to the end. The process
@@ -143,7 +139,7 @@ class Transitions(Generic[M]):
             await asyncio.wait(self._retiring)
         for state in self.states.values():
             if state.waiting_files is not None:
-                await self._in_thread(state.waiting_files.cleanup)
+                await asyncio.to_thread(state.waiting_files.cleanup)
 
     def close(self) -> None:
         """Refuse further loads; threads that are still at it end when they are done."""

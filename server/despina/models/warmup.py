@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
@@ -135,7 +136,7 @@ def _tensor(name: str, described: Message, directory: Path) -> Array:
     """One request's tensor, flat."""
     if any(dim < 0 for dim in described.dims):
         raise InvalidArgument(f"warmup setting expects all variable-size dimensions are specified for input '{name}'")
-    elements = int(np.prod(described.dims, dtype=np.int64)) if described.dims else 1
+    elements = prod(described.dims)
     datatype = model_config_pb2.DataType.Name(described.data_type).removeprefix("TYPE_")
     kind = described.WhichOneof("input_data_type")
     if kind == "input_data_file":
@@ -173,7 +174,10 @@ def _from_file(content: bytes, datatype: str, elements: int, name: str, file: st
     dtype = _dtype(datatype, name)
     expected = elements * dtype.itemsize
     if len(content) < expected:
-        raise _too_short(expected, file, len(content))
+        # The missing space is the original's, and clients match on the text.
+        raise InvalidArgument(
+            f"warmup setting expects {expected} bytes, but the data provided from {file}only has {len(content)} bytes"
+        )
     return np.frombuffer(content, dtype, elements)
 
 
@@ -191,10 +195,3 @@ def _strings(content: bytes, elements: int, name: str, file: str) -> NDArray[np.
             )
         result[index] = content[start:offset]
     return result
-
-
-def _too_short(expected: int, file: str, got: int) -> InvalidArgument:
-    # The missing space is the original's, and clients match on the text.
-    return InvalidArgument(
-        f"warmup setting expects {expected} bytes, but the data provided from {file}only has {got} bytes"
-    )

@@ -63,11 +63,9 @@ def size_samples(config: ModelConfig, sizes: Sequence[int], samples: Sequence[Sa
     return [Sample(f"batch of {size}", row, size if batches else 1, batches, 1) for size in sizes]
 
 
-def run_sizes(name: str, samples: Sequence[Sample], instance: Instance) -> list[float]:
+def run_sizes(name: str, samples: Sequence[Sample], instance: Instance) -> None:
     """Execute each sample on `instance` twice, and log the seconds of both: the second time is what requests will see.
-    Blocks. A batch that fails is logged and nothing more: zeros may be nothing this model takes. The seconds that
-    warming up saved, by sample."""
-    saved: list[float] = []
+    Blocks. A batch that fails is logged and nothing more: zeros may be nothing this model takes."""
     for sample in samples:
         try:
             first, second = _seconds(sample, instance), _seconds(sample, instance)
@@ -75,8 +73,6 @@ def run_sizes(name: str, samples: Sequence[Sample], instance: Instance) -> list[
             _log.warning("model '%s': warm-up with a %s failed: %s", name, sample.name, error.message)
             continue
         _log.info("model '%s': %s took %.1f ms, then %.1f ms", name, sample.name, first * 1e3, second * 1e3)
-        saved.append(first - second)
-    return saved
 
 
 def _seconds(sample: Sample, instance: Instance) -> float:

@@ -11,7 +11,7 @@ from despina.config.render import to_json
 from despina.http.endpoint import Endpoint
 from despina.http.json_body import json_response
 from despina.http.paths import path_model
-from despina.models.signature import TensorSpec
+from despina.models.tensor_spec import TensorSpec
 
 if TYPE_CHECKING:
     from despina.server import Server

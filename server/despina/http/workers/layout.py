@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
@@ -89,8 +90,7 @@ class GroupLayouts:
 
 
 def _elements(place: Place, wire: Array) -> Array:
-    count = int(np.prod(place.shape, dtype=np.int64))
-    return bytes_tensor.decode(wire.data, count, place.name, "", "").reshape(place.shape)
+    return bytes_tensor.decode(wire.data, prod(place.shape), place.name, "", "").reshape(place.shape)
 
 
 LayoutKey = tuple[tuple[str, "np.dtype[np.generic]", tuple[int, ...], int], ...]
