@@ -21,10 +21,7 @@ def decode(data: memoryview, count: int, name: str, model: str, label: str) -> A
     end = len(raw)
     while position < end:
         if len(elements) == count:
-            raise InvalidArgument(
-                f"{label}unexpected number of string elements {count + 1} for inference input '{name}' for model "
-                f"'{model}', expecting {count}"
-            )
+            raise _too_many(count, name, model, label)
         if end - position < _LENGTH.size:
             raise InvalidArgument(
                 f"{label}incomplete string length indicator for inference input '{name}' for model '{model}', "
@@ -51,13 +48,17 @@ def checked(elements: list[bytes], count: int, name: str, model: str, label: str
             f"{len(elements)}"
         )
     if len(elements) > count:
-        raise InvalidArgument(
-            f"{label}unexpected number of string elements {count + 1} for inference input '{name}' for model "
-            f"'{model}', expecting {count}"
-        )
+        raise _too_many(count, name, model, label)
     array = np.empty(count, object)
     array[:] = elements
     return array
+
+
+def _too_many(count: int, name: str, model: str, label: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"{label}unexpected number of string elements {count + 1} for inference input '{name}' for model '{model}', "
+        f"expecting {count}"
+    )
 
 
 def encode(array: Array) -> bytes:

@@ -5,6 +5,7 @@ from math import prod
 import numpy as np
 
 from despina.errors import InvalidArgument
+from despina.protocol.json import encode_string
 from despina.protocol.messages import Array
 
 MAX_CLASSES = 1_000_000
@@ -34,4 +35,4 @@ def _class(value: np.generic, index: int, labels: list[str]) -> bytes:
     number = f"{value:.6f}" if isinstance(value, np.floating) else str(value)
     label = labels[index] if index < len(labels) else ""
     text = f"{number}:{index}:{label}" if label else f"{number}:{index}"
-    return text.encode("utf-8", "surrogateescape")
+    return encode_string(text)

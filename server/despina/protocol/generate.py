@@ -12,7 +12,7 @@ from despina.protocol.collector import collector_rests
 from despina.protocol.datatypes import DATATYPES
 from despina.protocol.decode import Limits
 from despina.protocol.encode import json_data
-from despina.protocol.fields import cut_at_nul
+from despina.protocol.fields import cut_at_nul, read_field
 from despina.protocol.json import Json, as_string, dumps, encode_string, loads
 from despina.protocol.messages import InferInput, InferRequest, OutputTensor, Parameter
 from despina.protocol.parameters import custom_parameter
@@ -71,7 +71,7 @@ class _Reading:
 
     def read(self, pairs: _Pairs) -> None:
         identity = next((value for key, value in pairs if key == "id"), "")
-        self.request.id = cut_at_nul(_identity(identity))
+        self.request.id = cut_at_nul(read_field("id", as_string, identity))
         for key, value in pairs:
             if key == _NESTED:
                 self._read_nested(value)
@@ -125,13 +125,6 @@ class _Reading:
                 f"allowed input size of {limit}. Use --http-max-input-size to increase the limit."
             )
         self.byte_size += size
-
-
-def _identity(value: Json) -> str:
-    try:
-        return as_string(value)
-    except Internal as error:
-        raise Internal(f"Unable to parse 'id': {error.message}") from None
 
 
 def deduce_shape(name: str, count: int, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -145,13 +145,12 @@ def dumps(value: Json) -> bytes:
 
 
 def _dumps_leniently(value: Json) -> bytes:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "surrogateescape")
+    return encode_string(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 def _has_non_finite(value: Json) -> bool:
     if isinstance(value, float):
-        return value != value or value in (float("inf"), float("-inf"))
+        return not math.isfinite(value)
     if isinstance(value, dict):
         return any(_has_non_finite(item) for item in value.values())
     if isinstance(value, list | tuple):

@@ -2,7 +2,7 @@
 
 from despina.errors import Internal, InvalidArgument, Unsupported
 from despina.protocol.fields import cut_at_nul, read_field
-from despina.protocol.json import Json, as_bool, as_string, as_unsigned
+from despina.protocol.json import Json, as_bool, as_string, as_unsigned, encode_string
 from despina.protocol.messages import InferRequest, Parameter
 
 MAX_CORRELATION_ID_LENGTH = 128
@@ -48,6 +48,6 @@ def _correlation_id(value: Json) -> int | str:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 64:
         return value
     text = read_field("sequence_id", as_string, value)
-    if len(text.encode("utf-8", "surrogateescape")) > MAX_CORRELATION_ID_LENGTH:
+    if len(encode_string(text)) > MAX_CORRELATION_ID_LENGTH:
         raise Unsupported(f"string correlation ID cannot be longer than {MAX_CORRELATION_ID_LENGTH} characters")
     return text

@@ -15,7 +15,7 @@ from despina.http.json_body import JSON, json_response, read_json_body
 from despina.http.paths import unquoted
 from despina.models.override import FILE_PREFIX
 from despina.protocol.fields import cut_at_nul
-from despina.protocol.json import Json, as_string, loads, loads_first_wins
+from despina.protocol.json import Json, as_string, encode_string, loads, loads_first_wins
 
 if TYPE_CHECKING:
     from despina.server import Server
@@ -76,7 +76,7 @@ def _load_parameter(name: str, value: str) -> str | bytes:
 
 def decode_base64(text: str) -> bytes:
     """Base64, skipping whatever is not of its alphabet and a last character that holds no whole byte."""
-    digits = text.encode("utf-8", "surrogateescape").translate(None, _NOT_BASE64)
+    digits = encode_string(text).translate(None, _NOT_BASE64)
     if len(digits) % 4 == 1:
         digits = digits[:-1]
     return base64.b64decode(digits + b"=" * (-len(digits) % 4))

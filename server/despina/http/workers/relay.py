@@ -9,6 +9,7 @@ import asyncio
 import logging
 import socket
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import httptools
@@ -64,12 +65,12 @@ class Door:
         self._idle.clear()
 
 
+@dataclass(frozen=True, slots=True)
 class Connection:
     """A connection to the owner's application, for one request after another."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
 
 
 class Relay:
