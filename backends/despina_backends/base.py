@@ -12,7 +12,7 @@ The package needs numpy only and never imports the server.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -70,9 +70,9 @@ class LoadOptions:
     model_name: str
     path: Path
     max_batch_size: int = 0
-    parameters: Mapping[str, str] | None = None
-    backend_config: Mapping[str, str] | None = None
-    accelerators: Mapping[str, Sequence[tuple[str, Mapping[str, str]]]] | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    backend_config: Mapping[str, str] = field(default_factory=dict)
+    accelerators: Mapping[str, Sequence[tuple[str, Mapping[str, str]]]] = field(default_factory=dict)
     graph_optimization_level: int = 0
     op_library_paths: Sequence[str] = ()
     pinned_input: bool = True

@@ -35,7 +35,7 @@ class IdentityBackend:
     steady = True
 
     def __init__(self, options: LoadOptions) -> None:
-        parameters = options.parameters or {}
+        parameters = options.parameters
         inputs = options.inputs or _tensors(parameters, "input", "INPUT0")
         outputs = options.outputs or _tensors(parameters, "output", "OUTPUT0")
         if len(inputs) != len(outputs):

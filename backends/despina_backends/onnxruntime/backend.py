@@ -48,7 +48,7 @@ class OnnxRuntimeBackend:
         self.outputs: Mapping[str, TensorMetadata] = tensors(session.get_outputs())
         self.initializers: Mapping[str, TensorMetadata] = tensors(session.get_overridable_initializers(), optional=True)
         self._spare: Session | None = session
-        self._shares = own_boolean(options.parameters or {}, SHARE_SESSION)
+        self._shares = own_boolean(options.parameters, SHARE_SESSION)
         self._shared: dict[Device, Session] = {}
 
     def instance(self, device: Device) -> Instance:

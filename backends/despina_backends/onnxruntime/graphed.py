@@ -43,7 +43,7 @@ class Bucket:
 
 def wants_graphs(options: LoadOptions) -> bool:
     """Whether the `cuda` accelerator asks for CUDA graphs. Raises BackendError (INVALID_ARG)."""
-    accelerators = (options.accelerators or {}).get("GPU", ())
+    accelerators = options.accelerators.get("GPU", ())
     return any(name == "cuda" and boolean(parameters.get(PARAMETER, "0")) for name, parameters in accelerators)
 
 

@@ -23,7 +23,7 @@ cores answers a lone request in less time, and as many requests as two that shar
 
 def session_options(runtime: ModuleType, options: LoadOptions, device: Device) -> Any:
     """`onnxruntime.SessionOptions` for an instance on `device`. Raises BackendError; unknown parameters are ignored."""
-    parameters = options.parameters or {}
+    parameters = options.parameters
     result = runtime.SessionOptions()
     result.log_severity_level = FATAL
     result.graph_optimization_level = _graph_level(runtime, options.graph_optimization_level)
@@ -42,7 +42,7 @@ def session_options(runtime: ModuleType, options: LoadOptions, device: Device) -
 
 def run_options(runtime: ModuleType, options: LoadOptions) -> Any:
     """`onnxruntime.RunOptions`, or None when there is nothing to say."""
-    shrinkage = (options.parameters or {}).get(_ARENA_SHRINKAGE)
+    shrinkage = options.parameters.get(_ARENA_SHRINKAGE)
     if not shrinkage:
         return None
     result = runtime.RunOptions()
@@ -68,13 +68,13 @@ def _execution_mode(runtime: ModuleType, text: str) -> Any:
 
 
 def _set_threads(runtime: ModuleType, result: Any, options: LoadOptions, device: Device) -> None:
-    config = options.backend_config or {}
+    config = options.backend_config
     if boolean(config.get("enable-global-threadpool", "0")):
         sizes = (leading_integer(config.get(f"{pool}_op_thread_count", "0")) for pool in ("intra", "inter"))
         share_thread_pool(runtime, *sizes)
         result.use_per_session_threads = False
         return
-    parameters = options.parameters or {}
+    parameters = options.parameters
     intra_op = leading_integer(parameters.get("intra_op_thread_count", "0"))
     inter_op = leading_integer(parameters.get("inter_op_thread_count", "0"))
     result.intra_op_num_threads = intra_op if intra_op > 0 else _default_threads(options, device)
@@ -93,6 +93,6 @@ def _default_threads(options: LoadOptions, device: Device) -> int:
 def enough_cpu_instances(options: LoadOptions) -> int:
     """How many instances on the CPU are worth having, where that is left to us, for a model that uses the threads it
     gets."""
-    if options.cpu_instances_asked or "intra_op_thread_count" in (options.parameters or {}):
+    if options.cpu_instances_asked or "intra_op_thread_count" in options.parameters:
         return options.cpu_instance_count
     return min(options.cpu_instance_count, max(1, usable_cores() // CORES_EACH))

@@ -63,7 +63,7 @@ _DEPRECATED_CHOICES = {
 
 def execution_providers(options: LoadOptions, device: Device) -> Sequence[Provider]:
     """(name, options) per provider, in order of preference. Raises BackendError (INVALID_ARG)."""
-    accelerators = (options.accelerators or {}).get(device.kind, ())
+    accelerators = options.accelerators.get(device.kind, ())
     providers: list[Provider] = []
     cuda: dict[str, str] = {}
     for name, parameters in accelerators:
@@ -74,7 +74,7 @@ def execution_providers(options: LoadOptions, device: Device) -> Sequence[Provid
         else:
             raise BackendError(f"unknown Execution Accelerator '{name}' is requested", "INVALID_ARG")
     if device.kind == "GPU":
-        deprecated = _deprecated_cuda_options(options.parameters or {})
+        deprecated = _deprecated_cuda_options(options.parameters)
         providers.append((CUDA, {**deprecated, **cuda, "device_id": str(device.id)}))
     return [*providers, (CPU, {})]
 
