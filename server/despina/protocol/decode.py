@@ -8,9 +8,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
 
-from despina.errors import AlreadyExists, Internal, InvalidArgument, NotFound
+from despina.errors import AlreadyExists, InvalidArgument, NotFound
 from despina.protocol.collector import collector_rests
 from despina.protocol.fields import cut_at_nul, read_field, read_member
 from despina.protocol.json import Json, as_array, as_bool, as_string, as_unsigned
@@ -22,8 +21,6 @@ from despina.shared_memory.window import Window
 
 UINT32_MAX = (1 << 32) - 1
 INT32_RANGE = (-(1 << 31), (1 << 31) - 1)
-
-T = TypeVar("T")
 
 FindRegion = Callable[[SharedMemory], Window]
 
@@ -205,24 +202,17 @@ def _check_output(parameters: dict[str, Json]) -> None:
         return
     if "classification" in parameters:
         raise InvalidArgument("Output can't set both 'shared_memory_region' and 'classification'")
-    if _read_setting("binary_data", as_bool, parameters.get("binary_data", False)):
+    if read_field("binary_data", as_bool, parameters.get("binary_data", False), "set"):
         raise InvalidArgument("Output can't set both 'shared_memory_region' and 'binary_data'")
 
 
 def _read_output(name: str, parameters: dict[str, Json], context: Context) -> RequestedOutput:
-    classes = _read_setting("classification", as_unsigned, parameters.get("classification", 0))
+    classes = read_field("classification", as_unsigned, parameters.get("classification", 0), "set")
     place = _shared_memory(parameters)
     if place is not None:
         return RequestedOutput(name, shared_memory=context.find_region(place))
     binary = read_field("binary_data", as_bool, parameters.get("binary_data", False))
     return RequestedOutput(name, binary, classes & UINT32_MAX)
-
-
-def _read_setting(name: str, read: Callable[[Json], T], value: Json) -> T:
-    try:
-        return read(value)
-    except Internal as error:
-        raise Internal(f"Unable to set '{name}': {error.message}") from None
 
 
 def no_shared_memory(place: SharedMemory) -> Window:

@@ -14,12 +14,13 @@ def cut_at_nul(text: str) -> str:
     return text.split("\0", 1)[0]
 
 
-def read_field(name: str, read: Callable[[Json], T], value: Json) -> T:
-    """`read(value)`; its complaint names the field. Raises Internal."""
+def read_field(name: str, read: Callable[[Json], T], value: Json, verb: str = "parse") -> T:
+    """`read(value)`; its complaint names the field, and what the real server was about to do with it. Raises
+    Internal."""
     try:
         return read(value)
     except Internal as error:
-        raise Internal(f"Unable to parse '{name}': {error.message}") from None
+        raise Internal(f"Unable to {verb} '{name}': {error.message}") from None
 
 
 def read_member(name: str, read: Callable[[Json], T], container: Json) -> T:
