@@ -12,7 +12,7 @@ import pytest
 from google.protobuf.json_format import MessageToJson
 
 from despina.errors import DespinaError, Internal, InvalidArgument, NotFound, Unavailable
-from despina.models.ensembles import NotInRepository
+from despina.models.failures import NotInRepository
 from despina.models.lifecycle import Models
 from despina.models.loader import LoadedVersion
 from despina.models.source import Source

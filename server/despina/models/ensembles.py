@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from despina.config.proto import ModelConfig
-from despina.errors import DespinaError, InvalidArgument
+from despina.errors import InvalidArgument
 from despina.models.candidate import Candidate
+from despina.models.failures import NotInRepository, NotLoaded
 from despina.models.graph import Steps, find_cycle
 
 ConfigOf = Callable[[str, int | None], ModelConfig]
@@ -19,25 +20,6 @@ def refuse_cycles(name: str, steps: Steps) -> None:
     cycle = find_cycle(name, steps)
     if cycle:
         raise InvalidArgument(f"circular dependency between ensembles: {cycle[0]} -> ... -> {cycle[-2]} -> {cycle[0]}")
-
-
-class NotInRepository(DespinaError):
-    """The poll stage failed: the configuration could not be read or contradicts itself, or there is no such model. The
-    reason goes to the log; the client is told this much."""
-
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"failed to load '{name}', failed to poll from model repository")
-        self.reason = reason
-
-
-class NotLoaded(InvalidArgument):
-    """The load stage failed, and what clients are told. `fits` is False for an ensemble that its steps keep from being
-    loaded."""
-
-    def __init__(self, name: str, why: str, *, fits: bool = True) -> None:
-        super().__init__(f"load failed for model '{name}': {why}\n")
-        self.why = why
-        self.fits = fits
 
 
 def refuse_missing_steps(candidate: Candidate, failures: Mapping[str, Exception]) -> None:

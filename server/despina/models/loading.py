@@ -2,25 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 
 from despina.memory import give_back_memory
 from despina.models.candidate import Candidate
+from despina.models.failures import LoadFailed, reason_of
 from despina.models.loader import LoadedVersion
-from despina.models.states import reason_of
 
 Load = Callable[[Candidate, int], LoadedVersion]
 
 _log = logging.getLogger("despina.models")
-
-
-class LoadFailed(Exception):
-    """Some versions did not load, so none was kept. `reasons` by version, `<Code>: <message>`."""
-
-    def __init__(self, reasons: Mapping[int, str]) -> None:
-        super().__init__(dict(reasons))
-        self.reasons = reasons
 
 
 async def load_versions(

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Generic, Literal, Protocol, TypeVar
 
 from despina.config.proto import ModelConfig
-from despina.errors import DespinaError
 from despina.models.candidate import Candidate
 from despina.repository.temporary import TemporaryDirectory
 
@@ -101,10 +100,3 @@ class ModelState(Generic[M]):
         return not self.tried or (
             bool(versions) and all(entry.state == "READY" or entry.reason == UNLOADED for entry in versions)
         )
-
-
-def reason_of(error: BaseException) -> str:
-    """A failure as the index and the answers of load requests spell it: `<Code>: <message>`."""
-    if isinstance(error, DespinaError):
-        return f"{error.word}: {error.message}"
-    return f"{DespinaError.word}: {error}"

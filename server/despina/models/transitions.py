@@ -12,11 +12,12 @@ from typing import Generic
 
 from despina.memory import give_back_memory
 from despina.models.candidate import Candidate, versions_to_load
+from despina.models.failures import LoadFailed, reason_of
 from despina.models.graph import dependents_of
 from despina.models.loader import LoadedVersion
-from despina.models.loading import Load, LoadFailed, discard, load_versions
+from despina.models.loading import Load, discard, load_versions
 from despina.models.serving import ServingTable
-from despina.models.states import UNLOADED, M, ModelState, VersionState, reason_of
+from despina.models.states import UNLOADED, M, ModelState, VersionState
 from despina.repository.temporary import TemporaryDirectory
 
 _log = logging.getLogger("despina.models")
