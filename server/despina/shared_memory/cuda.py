@@ -4,12 +4,13 @@ The driver library comes with every GPU machine, a CUDA toolkit does not; so it 
 the first region is registered.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
 
 from despina.errors import Internal, InvalidArgument
 
@@ -29,24 +30,10 @@ class CudaError(Exception):
     """A call of the driver failed; the argument says which and how."""
 
 
-class Driver(Protocol):
-    """What of the CUDA driver is needed here. Every method raises CudaError."""
-
-    def open(self, device: int, handle: bytes) -> tuple[int, int]:
-        """The device address of an IPC handle, and how many bytes are there."""
-        ...
-
-    def close(self, device: int, address: int) -> None: ...
-
-    def copy_out(self, device: int, address: int, size: int) -> bytes: ...
-
-    def copy_in(self, device: int, address: int, data: bytes | memoryview) -> None: ...
-
-
 class CudaMemory:
     """`byte_size` bytes from `address` on a GPU."""
 
-    def __init__(self, driver: Driver, device: int, address: int, byte_size: int) -> None:
+    def __init__(self, driver: CudaDriver, device: int, address: int, byte_size: int) -> None:
         self.byte_size = byte_size
         self.description: Mapping[str, int | str] = {"device_id": device, "byte_size": byte_size}
         self._driver = driver
@@ -70,7 +57,7 @@ class CudaMemory:
 class CudaOpener:
     """Opens device memory by IPC handle. The driver is made for the first one, unless one is given."""
 
-    def __init__(self, driver: Driver | None = None) -> None:
+    def __init__(self, driver: CudaDriver | None = None) -> None:
         self._driver = driver
 
     def __call__(self, name: str, raw_handle: bytes, device_id: int, byte_size: int) -> CudaMemory:
@@ -86,7 +73,7 @@ class CudaOpener:
         return memory
 
 
-def _make_driver(name: str) -> Driver:
+def _make_driver(name: str) -> CudaDriver:
     try:
         return CudaDriver()
     except (OSError, CudaError):
@@ -99,7 +86,7 @@ class _IpcHandle(ctypes.Structure):
 
 class CudaDriver:
     """libcuda. Works in the primary context of a device, which is the one ONNX Runtime works in, too; once used, a
-    context is kept for the life of the process."""
+    context is kept for the life of the process. Every method raises CudaError."""
 
     def __init__(self) -> None:
         """Raises OSError where there is no driver, CudaError where there is no GPU."""
@@ -137,6 +124,7 @@ class CudaDriver:
         return context
 
     def open(self, device: int, handle: bytes) -> tuple[int, int]:
+        """The device address of an IPC handle, and how many bytes are there."""
         address, base, size = ctypes.c_uint64(), ctypes.c_uint64(), ctypes.c_size_t()
         raw = _IpcHandle.from_buffer_copy(handle)
         with self._current(device):
