@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from despina.errors import AlreadyExists, InvalidArgument, NotFound
-from despina.protocol.collector import collector_rests
 from despina.protocol.fields import cut_at_nul, read_field, read_member
+from despina.protocol.garbage_collector import collector_rests
 from despina.protocol.json import Json, as_array, as_bool, as_string, as_unsigned
 from despina.protocol.json_input import json_input
 from despina.protocol.messages import InferInput, InferRequest, RequestedOutput, SharedMemory

@@ -8,11 +8,11 @@ import numpy as np
 
 from despina.errors import AlreadyExists, DespinaError, Internal, InvalidArgument
 from despina.protocol import tensor_data
-from despina.protocol.collector import collector_rests
 from despina.protocol.datatypes import DATATYPES
 from despina.protocol.decode import Limits
 from despina.protocol.encode import json_data
 from despina.protocol.fields import cut_at_nul, read_field
+from despina.protocol.garbage_collector import collector_rests
 from despina.protocol.json import Json, as_string, dumps, encode_string, loads
 from despina.protocol.messages import InferInput, InferRequest, OutputTensor, Parameter
 from despina.protocol.parameters import custom_parameter

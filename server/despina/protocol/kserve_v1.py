@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 
 from despina.errors import InvalidArgument
-from despina.protocol.collector import collector_rests
 from despina.protocol.datatypes import DATATYPES, Datatype
+from despina.protocol.garbage_collector import collector_rests
 from despina.protocol.json import Json, encode_string, loads
 from despina.protocol.messages import Array, InferInput, InferRequest, OutputTensor
 

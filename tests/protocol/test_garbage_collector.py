@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from despina.protocol.collector import LARGE_SIZE, collector_rests
+from despina.protocol.garbage_collector import LARGE_SIZE, collector_rests
 
 
 @collector_rests
