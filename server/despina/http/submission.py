@@ -81,11 +81,9 @@ def _end_trace(trace: Trace) -> None:
 
 def output_tensors(model: Model, pending: Pending) -> list[OutputTensor]:
     """Every output of a successful request, in the order of their names."""
-    signature, results = model.signature, pending.results
-    assert results is not None
-    batches = signature.max_batch_size > 0
+    signature, results = model.signature, model.client_results(pending)
     return [
-        OutputTensor(name, (spec := signature.outputs[name]).datatype.name, spec.to_client(results[name], batches))
+        OutputTensor(name, signature.outputs[name].datatype.name, results[name])
         for name in signature.output_order
         if name in results
     ]

@@ -8,7 +8,7 @@ import pickle
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -94,14 +94,8 @@ class WorkerListener(Listener):
                 return
             delay_s = next_delay(delay_s, loop.time() - started)
             _log.error("HTTP front end %s; another one starts in %g s", end, delay_s)
-            await self._wait(delay_s)
-
-    async def _wait(self, delay_s: float) -> None:
-        try:
-            async with asyncio.timeout(delay_s):
-                await self._stopping.wait()
-        except TimeoutError:
-            pass
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), delay_s)
 
     async def _run_one(self, on_listening: Callable[[], None]) -> str:
         """One front end from start to end, and what became of it."""
