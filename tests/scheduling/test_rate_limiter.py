@@ -2,9 +2,9 @@ import pytest
 
 from despina.errors import InvalidArgument
 from despina.scheduling.batch_policy import BatchPolicy
+from despina.scheduling.permits import Permits
 from despina.scheduling.policy_queue import QueuePolicy, QueueRules
 from despina.scheduling.rate_limiter import Demand, Permit, RateLimiter, Resource
-from despina.scheduling.turns import Turns
 
 
 def permit(priority: int = 1, woken: list[object] | None = None, device: int | None = 0, **counts: int) -> Permit:
@@ -195,7 +195,7 @@ def stages(make_stage, *counts: dict[str, int], instances: int = 1, priorities: 
         demands = [Demand(Resource(name), n) for name, n in wanted.items()]
         permits = {runner: Permit(demands, priority, stage.batcher.ask_turn) for runner in stage.runners}
         shared.join(list(permits.values()))
-        stage.batcher.take_turns(Turns(shared, permits))
+        stage.batcher.use_permits(Permits(shared, permits))
         made.append(stage)
     return made
 

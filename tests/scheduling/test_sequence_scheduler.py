@@ -6,11 +6,11 @@ from sequences import PLAN, SequenceStage, direct, oldest
 
 from despina.errors import Cancelled, Internal, InvalidArgument, Unavailable
 from despina.scheduling.outcome import Outcome
+from despina.scheduling.permits import Permits
 from despina.scheduling.rate_limiter import Demand, Permit, RateLimiter, Resource
 from despina.scheduling.request_queue import QueueLimits
 from despina.scheduling.sequence_scheduler import EXPIRED
 from despina.scheduling.sequence_step import Steps
-from despina.scheduling.turns import Turns
 from despina_backends.base import Execution
 
 BOTH = pytest.mark.parametrize("plan", [direct(), oldest()], ids=["direct", "oldest"])
@@ -480,7 +480,7 @@ def limited(stage: SequenceStage) -> RateLimiter:
     limiter = RateLimiter()
     permits = {runner: Permit([Demand(Resource("R"), 1)], 1, stage.scheduler.ask_turn) for runner in stage.runners}
     limiter.join(tuple(permits.values()))
-    stage.scheduler.take_turns(Turns(limiter, permits))
+    stage.scheduler.use_permits(Permits(limiter, permits))
     return limiter
 
 

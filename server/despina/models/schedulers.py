@@ -27,6 +27,7 @@ from despina.scheduling.outbox import Outbox
 from despina.scheduling.oversize import Oversize
 from despina.scheduling.pace import BatchObserver, FastestBatch
 from despina.scheduling.pending import Pending
+from despina.scheduling.permits import Permits
 from despina.scheduling.policy_queue import PolicyQueue, QueuePolicy, QueueRules
 from despina.scheduling.rate_limiter import Demand, Permit, RateLimiter, Resource
 from despina.scheduling.request_queue import FifoQueue, QueueLimits, RequestQueue
@@ -36,7 +37,6 @@ from despina.scheduling.scheduler import Scheduler
 from despina.scheduling.sequence_plan import SequencePlan
 from despina.scheduling.sequence_scheduler import SequenceScheduler
 from despina.scheduling.slo import SloQueue
-from despina.scheduling.turns import Turns
 from despina.telemetry.statistics import ModelStatistics
 
 _QUEUE_POLICY: Any = model_config_pb2.ModelQueuePolicy
@@ -273,7 +273,7 @@ def limit_rate(batcher: Batcher | SequenceScheduler, parts: Parts) -> None:
     }
     if any(permit.demands for permit in permits.values()):
         limiter.join(tuple(permits.values()))
-        batcher.take_turns(Turns(limiter, permits))
+        batcher.use_permits(Permits(limiter, permits))
 
 
 def _permit(config: ModelConfig, place: PlacedInstance, wake: Callable[[], None]) -> Permit:

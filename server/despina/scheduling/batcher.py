@@ -28,9 +28,9 @@ from despina.scheduling.next_round import NextRound
 from despina.scheduling.outcome import Outcome
 from despina.scheduling.pace import BatchObserver, DrainRate
 from despina.scheduling.pending import Pending
+from despina.scheduling.permits import Permits
 from despina.scheduling.request_queue import QueueFull, RequestQueue, TooLate
 from despina.scheduling.runner import InstanceRunner
-from despina.scheduling.turns import Turns
 from despina.scheduling.unforeseen import unforeseen
 from despina.telemetry.statistics import ModelStatistics
 
@@ -87,7 +87,7 @@ class Batcher:
         self._hold_requests = options.hold_requests
         self._waiting: deque[FormedBatch] = deque()
         self._drain_rate = DrainRate()
-        self._turns: Turns | None = None
+        self._permits: Permits | None = None
         self._turn_asked = False
         self._turn_began_ns = 0
         self._filling = False
@@ -97,9 +97,9 @@ class Batcher:
         self._timer_ns = 0
         self._idle_callbacks: list[Callable[[], None]] = []
 
-    def take_turns(self, turns: Turns) -> None:
+    def use_permits(self, permits: Permits) -> None:
         """Ask the rate limiter before every start. To be said before the first request."""
-        self._turns = turns
+        self._permits = permits
 
     @property
     def busy(self) -> bool:
@@ -145,8 +145,8 @@ class Batcher:
 
     def close(self) -> None:
         """The model is gone; nothing taken is unanswered."""
-        if self._turns is not None:
-            self._turns.leave()
+        if self._permits is not None:
+            self._permits.leave()
 
     def _turn(self) -> None:
         self._turn_asked = False
@@ -166,8 +166,8 @@ class Batcher:
         wake_ns = self._fill()
         if wake_ns or self._timer_ns or self._queue:
             self._set_timer(wake_ns)
-        if self._turns is not None and not self._waiting and not self._wants_runner:
-            self._turns.give_up(self._instances.idle)
+        if self._permits is not None and not self._waiting and not self._wants_runner:
+            self._permits.give_up(self._instances.idle)
         if self._idle_callbacks and not self.busy:
             callbacks, self._idle_callbacks = self._idle_callbacks, []
             for callback in callbacks:
@@ -275,8 +275,8 @@ class Batcher:
 
     def _next_runner(self) -> InstanceRunner | None:
         """The instance that takes the next batch; nothing changes until that starts."""
-        if self._turns is not None:
-            return self._turns.next(self._instances.idle) if self._instances.idle else None
+        if self._permits is not None:
+            return self._permits.next(self._instances.idle) if self._instances.idle else None
         return self._instances.next(self._waiting[0].count if self._waiting else 0)
 
     def _start(self, batch: FormedBatch, runner: InstanceRunner) -> bool:
@@ -302,8 +302,8 @@ class Batcher:
         self._instances.finished(runner)
         if self._waiting and self._instances.overlap and not self._filling:
             self._fill()
-        if self._turns is not None:
-            self._turns.finished(runner, again=bool(self._waiting or self._queue))
+        if self._permits is not None:
+            self._permits.finished(runner, again=bool(self._waiting or self._queue))
         self._answers.finished(batch, outcome)
         if outcome.execution is not None:
             self._measure(batch, outcome.execution.infer_end_ns - outcome.started_ns)

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Protocol
 
 from despina.scheduling.pending import Array, Pending
-from despina.scheduling.turns import Turns
+from despina.scheduling.permits import Permits
 
 
 class Sequence:
@@ -39,12 +39,12 @@ class Slot:
 
 
 class SequenceInstance(Protocol):
-    """A model instance with its slots. `running`: an execution is under way. `turns` is there when a rate limiter has a
-    say."""
+    """A model instance with its slots. `running`: an execution is under way. `permits` are there when a rate limiter
+    has a say."""
 
     slots: list[Slot]
     running: bool
-    turns: Turns | None
+    permits: Permits | None
 
     @property
     def queued(self) -> int:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from despina.scheduling.batch_policy import Reason
 from despina.scheduling.outcome import Outcome
 from despina.scheduling.pending import Pending
+from despina.scheduling.permits import Permits
 from despina.scheduling.runner import InstanceRunner
 from despina.scheduling.sequence import Sequence, Slot
 from despina.scheduling.sequence_answers import SequenceAnswers
 from despina.scheduling.sequence_plan import DirectStrategy
 from despina.scheduling.sequence_step import Step, Steps
-from despina.scheduling.turns import Turns
 from despina.scheduling.unforeseen import unforeseen
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class DirectInstance:
     ) -> None:
         self.slots = [Slot(self, number) for number in range(slots)]
         self.running = False
-        self.turns: Turns | None = None
+        self.permits: Permits | None = None
         self._runner = runner
         self._strategy = strategy
         self._owner = owner
@@ -64,14 +64,14 @@ class DirectInstance:
             return 0
         ready = [(slot, slot.sequence) for slot in self.slots if slot.sequence is not None and slot.sequence.queue]
         if not ready:
-            if self.turns is not None:
-                self.turns.give_up([self._runner])
+            if self.permits is not None:
+                self.permits.give_up([self._runner])
             return 0
         oldest_ns = min(sequence.queue[0].queued_ns for _, sequence in ready)
         wake_ns = self._wait_until(oldest_ns, len(ready))
         if wake_ns > now_ns:
             return wake_ns
-        if self.turns is None or self.turns.next([self._runner]) is not None:
+        if self.permits is None or self.permits.next([self._runner]) is not None:
             self._start(ready, now_ns, "delay" if wake_ns else "idle")
         return 0
 
@@ -107,8 +107,8 @@ class DirectInstance:
 
     def _finish(self, rows: Rows[Step | None], reason: Reason, outcome: Outcome) -> None:
         self.running = False
-        if self.turns is not None:
-            self.turns.finished(self._runner)
+        if self.permits is not None:
+            self.permits.finished(self._runner)
         self._answers.finished(rows, outcome, reason)
         steps = [step for step in rows if step is not None]
         for step in steps:

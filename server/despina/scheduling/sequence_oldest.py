@@ -16,12 +16,12 @@ from despina.scheduling.batch_policy import NO_BATCH, Decision, OpenBatch, Reaso
 from despina.scheduling.clock import Clock
 from despina.scheduling.outcome import Outcome
 from despina.scheduling.pending import Pending
+from despina.scheduling.permits import Permits
 from despina.scheduling.runner import InstanceRunner
 from despina.scheduling.sequence import Sequence, Slot
 from despina.scheduling.sequence_answers import SequenceAnswers
 from despina.scheduling.sequence_plan import OldestStrategy
 from despina.scheduling.sequence_step import Step, Steps
-from despina.scheduling.turns import Turns
 from despina.scheduling.unforeseen import unforeseen
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class OldestInstance:
     ) -> None:
         self.slots = [Slot(self, number) for number in range(strategy.max_candidate_sequences)]
         self.running = False
-        self.turns: Turns | None = None
+        self.permits: Permits | None = None
         self._runner = runner
         self._policy = strategy.policy
         self._owner = owner
@@ -110,13 +110,13 @@ class OldestInstance:
     def run(self, now_ns: int) -> int:
         wake_ns = self._form(now_ns)
         while self._formed and not self.running:
-            if self.turns is not None and self.turns.next([self._runner]) is None:
+            if self.permits is not None and self.permits.next([self._runner]) is None:
                 return wake_ns
             if self._start(self._formed.popleft()):
                 return 0
             wake_ns = self._form(now_ns)
-        if self.turns is not None and not self.running and not self._ready:
-            self.turns.give_up([self._runner])
+        if self.permits is not None and not self.running and not self._ready:
+            self.permits.give_up([self._runner])
         return wake_ns
 
     def _form(self, now_ns: int) -> int:
@@ -159,8 +159,8 @@ class OldestInstance:
 
     def _finish(self, batch: FormedSteps, outcome: Outcome) -> None:
         self.running = False
-        if self.turns is not None:
-            self.turns.finished(self._runner)
+        if self.permits is not None:
+            self.permits.finished(self._runner)
         self._answers.finished(batch.steps, outcome, batch.reason)
         for step in batch.steps:
             step.slot.in_flight = False

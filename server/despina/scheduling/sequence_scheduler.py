@@ -21,6 +21,7 @@ from despina.errors import Cancelled, DespinaError, InvalidArgument, Unavailable
 from despina.scheduling.clock import Clock, Timer
 from despina.scheduling.pace import DrainRate
 from despina.scheduling.pending import Pending
+from despina.scheduling.permits import Permits
 from despina.scheduling.request_queue import QueueLimits, queue_full
 from despina.scheduling.runner import InstanceRunner
 from despina.scheduling.sequence import Sequence, SequenceInstance, Slot
@@ -31,7 +32,6 @@ from despina.scheduling.sequence_direct import DirectInstance
 from despina.scheduling.sequence_oldest import OldestInstance
 from despina.scheduling.sequence_plan import DirectStrategy, SequencePlan
 from despina.scheduling.sequence_step import Steps
-from despina.scheduling.turns import Turns
 from despina.telemetry.statistics import ModelStatistics
 
 _log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class SequenceScheduler:
         self._waiting: dict[Pending, Sequence] = {}
         self._waiting_bytes = 0
         self._drain_rate = DrainRate()
-        self._turns: Turns | None = None
+        self._permits: Permits | None = None
         self._turn_asked = False
         self._timer: Timer | None = None
         self._timer_ns = 0
@@ -85,11 +85,11 @@ class SequenceScheduler:
             return [DirectInstance(runner, plan.slots, strategy, self, self._steps, answers) for runner in runners]
         return [OldestInstance(runner, strategy, self, self._steps, answers, self._clock) for runner in runners]
 
-    def take_turns(self, turns: Turns) -> None:
+    def use_permits(self, permits: Permits) -> None:
         """Ask the rate limiter before every start. To be said before the first request."""
-        self._turns = turns
+        self._permits = permits
         for instance in self._instances:
-            instance.turns = turns
+            instance.permits = permits
 
     @property
     def busy(self) -> bool:
@@ -107,8 +107,8 @@ class SequenceScheduler:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._turns is not None:
-            self._turns.leave()
+        if self._permits is not None:
+            self._permits.leave()
 
     # ------------------------------------------------------------------------------------------------------ requests
 

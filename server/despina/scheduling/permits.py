@@ -1,4 +1,4 @@
-"""The idle instances of one model whose runs need the rate limiter's leave."""
+"""The permits of a model's instances, where a rate limiter has a say in when they run."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from despina.scheduling.rate_limiter import Permit, RateLimiter
 from despina.scheduling.runner import InstanceRunner
 
 
-class Turns:
+class Permits:
     """Between a batcher and the rate limiter. The batcher owns the list of idle instances; this one says which of them
     may run. While a batch waits, all idle instances stand in the limiter's line: any of them will do."""
 
