@@ -150,3 +150,8 @@ class BackendFactory(Protocol):
     """`load(options)`: what the name of a backend resolves to. Raises BackendError."""
 
     def __call__(self, options: LoadOptions) -> Backend: ...
+
+
+def zeros(shape: Sequence[int], dtype: np.dtype[np.generic]) -> Array:
+    """An array of zeros, or of empty strings for the dtype of BYTES tensors."""
+    return np.full(shape, b"", dtype) if dtype.hasobject else np.zeros(shape, dtype)

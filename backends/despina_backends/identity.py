@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from despina_backends.base import Array, BackendError, Batch, Device, Execution, LoadOptions, TensorMetadata
+from despina_backends.base import Array, BackendError, Batch, Device, Execution, LoadOptions, TensorMetadata, zeros
 from despina_backends.dtypes import numpy_dtype
 
 
@@ -86,8 +86,7 @@ def _zeros(tensor: TensorMetadata, rows: int) -> Array:
     shape = [1 if size == -1 else size for size in tensor.shape]
     if rows:
         shape[0] = rows
-    dtype = numpy_dtype(tensor)
-    return np.full(shape, b"", dtype) if dtype.hasobject else np.zeros(shape, dtype)
+    return zeros(shape, numpy_dtype(tensor))
 
 
 def _tensors(parameters: Mapping[str, str], name: str, default: str) -> list[TensorMetadata]:

@@ -16,6 +16,7 @@ from despina.errors import Internal, InvalidArgument, Unsupported
 from despina.protocol import bytes_tensor
 from despina.protocol.datatypes import DATATYPES, Datatype
 from despina.protocol.messages import Array
+from despina_backends.base import zeros
 
 FOLDER = "initial_state"
 
@@ -33,11 +34,7 @@ def initial_state(config: ModelConfig, state: Message, directory: Path) -> Array
         if initial.WhichOneof("state_data") == "data_file":
             flat = _from_file(config, state, datatype, prod(dims), initial.data_file, directory)
     shape = (1, *dims) if config.max_batch_size > 0 else dims
-    return _zeros(shape, datatype) if flat is None else flat.reshape(shape)
-
-
-def _zeros(shape: tuple[int, ...], datatype: Datatype) -> Array:
-    return np.full(shape, b"", object) if datatype.kind == "bytes" else np.zeros(shape, datatype.dtype)
+    return zeros(shape, datatype.dtype) if flat is None else flat.reshape(shape)
 
 
 def _from_file(

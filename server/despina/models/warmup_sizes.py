@@ -11,15 +11,13 @@ import logging
 import time
 from collections.abc import Sequence
 
-import numpy as np
-
 from despina.config.datatypes import protocol_name
 from despina.config.dims import model_dims
 from despina.config.proto import ModelConfig
 from despina.errors import InvalidArgument
 from despina.models.warmup import Sample
 from despina.protocol.datatypes import DATATYPES
-from despina_backends.base import Array, BackendError, Device, Instance
+from despina_backends.base import Array, BackendError, Device, Instance, zeros
 
 PARAMETER = "warmup_batch_sizes"
 _log = logging.getLogger(__name__)
@@ -91,6 +89,5 @@ def _zeros(config: ModelConfig) -> dict[str, Array] | None:
         dims = model_dims(item)
         if -1 in dims:
             return None
-        dtype = DATATYPES[protocol_name(item.data_type)].dtype
-        row[item.name] = np.full((*batch, *dims), b"", dtype) if dtype.hasobject else np.zeros((*batch, *dims), dtype)
+        row[item.name] = zeros((*batch, *dims), DATATYPES[protocol_name(item.data_type)].dtype)
     return row

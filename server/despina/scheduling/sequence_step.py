@@ -4,14 +4,12 @@ from collections.abc import Mapping
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass
 
-import numpy as np
-
 from despina.scheduling.formed_batch import wanted_outputs
 from despina.scheduling.pending import Array, Pending
 from despina.scheduling.sequence import Sequence, Slot
 from despina.scheduling.sequence_controls import Controls
 from despina.scheduling.sequence_plan import SequencePlan
-from despina_backends.base import Batch
+from despina_backends.base import Batch, zeros
 
 
 @dataclass(slots=True, eq=False)
@@ -64,7 +62,9 @@ class Steps:
         steps = [step for step in rows if step is not None]
         parts = [step.inputs for step in steps]
         if len(steps) < len(rows):
-            nothing = {name: _zeros_like(array) for name, array in parts[0].items()} | self._controls.absent
+            nothing = {
+                name: zeros(array.shape, array.dtype) for name, array in parts[0].items()
+            } | self._controls.absent
             parts = [nothing if step is None else step.inputs for step in rows]
         inputs = {name: [part[name] for part in parts] for name in parts[0]}
         return Batch(inputs, len(rows) if self._batches_rows else 0, self._wanted(steps))
@@ -73,7 +73,3 @@ class Steps:
         """The outputs that at least one of the requests wants, and the states; None for all."""
         names = wanted_outputs([step.pending for step in steps])
         return None if names is None else tuple(dict.fromkeys((*names, *self._state_outputs)))
-
-
-def _zeros_like(array: Array) -> Array:
-    return np.full(array.shape, b"", object) if array.dtype == object else np.zeros_like(array)
