@@ -7,7 +7,7 @@ import errno
 import functools
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -119,13 +119,12 @@ def application_listener(server: Server, sock: socket.socket | None, tls: TlsOpt
     settings = server.settings
     budget = body_budget(settings)
     lane = Lane(server, RequestHeads(lane_rules(settings)), budget, server.outbox)
-    protocol = functools.partial(InferLane, lane=lane)
     app: ASGIApp = make_app(server, endpoints(settings))
     if budget is not None:
         app = BodyGate(app, budget)
     if settings.api_key:
         app = KeyGate(app, ApiKeys(settings.api_key))
-    return Listener(sock, uvicorn_config(app, settings, cast("Any", protocol), tls))
+    return Listener(sock, uvicorn_config(app, settings, functools.partial(InferLane, lane=lane), tls))
 
 
 def lane_rules(settings: Settings) -> LaneRules:

@@ -76,7 +76,7 @@ class Changes(Generic[M]):
 
     async def _bring_up(self, name: str, override: Override | None, round_: Round, *, explicit: bool) -> None:
         async with self._lock(name):
-            candidate = await self._poll_model(name, override)
+            candidate = await self._polled(name, partial(self._source.candidate, name, override))
             state = self._states.get(name)
             if state and state.candidate and state.ready() and not is_modified(state.candidate, candidate):
                 state.explicit |= explicit
@@ -100,9 +100,6 @@ class Changes(Generic[M]):
             assert state.attempt is not None
             candidate = await self._polled(name, partial(self._source.again, state.attempt))
             await self._replace(candidate, None, explicit=False)
-
-    async def _poll_model(self, name: str, override: Override | None) -> Candidate:
-        return await self._polled(name, partial(self._source.candidate, name, override))
 
     async def _polled(self, name: str, read: Callable[[], Candidate]) -> Candidate:
         try:

@@ -17,6 +17,7 @@ from despina.protocol.datatypes import DATATYPES, Datatype
 from despina.protocol.garbage_collector import collector_rests
 from despina.protocol.json import Json, encode_string, loads
 from despina.protocol.messages import Array, InferInput, InferRequest, OutputTensor
+from despina.protocol.tensor_data import c_cast
 
 Format = Literal["instances", "inputs"]
 
@@ -120,8 +121,7 @@ def _numbers(model: str, name: str, value: Json, datatype: Datatype) -> Array:
         array = _exact(value, array)
     if array.size and array.dtype.kind not in _KINDS[datatype.kind]:
         raise InvalidArgument(f"input '{name}' for model '{model}' expects {datatype.name} values")
-    with np.errstate(over="ignore"):
-        converted: Array = array.astype(datatype.dtype)
+    converted = c_cast(array, datatype.dtype)
     if datatype.kind in ("unsigned", "signed") and not np.array_equal(converted, array):
         raise InvalidArgument(f"input '{name}' for model '{model}' has values that {datatype.name} cannot hold")
     return converted
