@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from despina.models.batch_layout import BatchLayout, batch_layout
 from despina.models.candidate import Candidate
 from despina.models.listed_outputs import with_listed_outputs
 from despina.models.sequence_plans import sequence_plan, with_sequence_inputs
-from despina.models.warmup import Sample, WarmupExecution, read_samples, run_samples
+from despina.models.warmup import WarmupExecution, read_samples, run_samples
 from despina.models.warmup_sizes import run_sizes, size_samples, warmup_sizes
 from despina.repository.files import model_file, version_files
 from despina.repository.labels import read_labels
@@ -94,7 +94,8 @@ def load_version(
     gpus = gpus or partial(usable_gpus, minimum=settings.min_supported_compute_capability)
     try:
         with ExitStack() as opened:
-            loaded = _load(candidate, version, settings, gpus, opened, start)
+            loaded = _load(candidate, version, settings, gpus, opened)
+            loaded = replace(loaded, load_seconds=time.monotonic() - start)
             created = explain_created(loaded.config, len(loaded.instances))
             decisions = [*explain(candidate.written, loaded.config), *created]
             _log.info("'%s' version %d: %s", loaded.name, version, " | ".join(decisions))
@@ -110,42 +111,39 @@ def _load(
     settings: Settings,
     gpus: Callable[[str], Mapping[int, str]],
     opened: ExitStack,
-    start: float,
 ) -> LoadedVersion:
     config, directory = candidate.config, candidate.directory
     reject_unsupported(config)
     validate_metric_tags(config)
-    backend: Backend | None = None
-    instances: tuple[PlacedInstance, ...] = ()
-    layout = BatchLayout()
-    options: LoadOptions | None = None
     files = version_files(directory, version)
     if config.platform == ENSEMBLE:
         validate_io(config)
         labels = read_labels(directory, config)
+        loaded = LoadedVersion(candidate.name, version, config, directory, None, (), labels, 0.0)
     else:
-        factory = backend_factory(config.backend)
-        asked = asks_for_instances(config)
-        usable = gpus(config.backend)
-        config = placement_stage(config, tuple(usable), settings.min_supported_compute_capability)
-        if settings.strict_model_config or is_complete(config):
-            validate_io(config)
-        settings_of_backend = backend_settings(settings, config.backend)
-        path = model_file(directory, version, config, capability_of_instances(config, usable))
-        options = load_options(config, path, settings_of_backend, asked)
-        backend = factory(options)
-        opened.callback(backend.close)
-        config = _complete(config, backend, settings)
-        labels = read_labels(directory, config)
-        _match(config, backend)
-        layout = batch_layout(config, backend.inputs)
-        instances = _place(config, backend, layout, opened)
-    sequences = sequence_plan(config, directory)
-    samples = with_sequence_inputs(read_samples(config, directory), sequences)
-    working = [placed for placed in instances if not placed.passive]
-    warmup = run_samples(config.name, samples, [(placed.name, placed.instance) for placed in working])
-    _warm_sizes(config, samples, sequences, working)
-    seconds = time.monotonic() - start
+        loaded = _load_backend(candidate, version, settings, gpus(config.backend), opened)
+    return replace(_warmed_up(loaded), files=files)
+
+
+def _load_backend(
+    candidate: Candidate, version: int, settings: Settings, gpus: Mapping[int, str], opened: ExitStack
+) -> LoadedVersion:
+    """The backend and its instances; `gpus` are those that it may use."""
+    config, directory = candidate.config, candidate.directory
+    factory = backend_factory(config.backend)
+    asked = asks_for_instances(config)
+    config = placement_stage(config, tuple(gpus), settings.min_supported_compute_capability)
+    if settings.strict_model_config or is_complete(config):
+        validate_io(config)
+    path = model_file(directory, version, config, capability_of_instances(config, gpus))
+    options = load_options(config, path, backend_settings(settings, config.backend), asked)
+    backend = factory(options)
+    opened.callback(backend.close)
+    config = _complete(config, backend, settings)
+    labels = read_labels(directory, config)
+    _match(config, backend)
+    layout = batch_layout(config, backend.inputs)
+    instances = _place(config, backend, layout, opened)
     return LoadedVersion(
         candidate.name,
         version,
@@ -154,24 +152,22 @@ def _load(
         backend,
         instances,
         labels,
-        seconds,
-        warmup,
-        sequences,
-        layout,
-        options,
-        files,
+        0.0,
+        layout=layout,
+        load_options=options,
     )
 
 
-def _warm_sizes(
-    config: ModelConfig,
-    samples: Sequence[Sample],
-    sequences: SequencePlan | None,
-    instances: Sequence[PlacedInstance],
-) -> None:
-    for placed in instances:
+def _warmed_up(loaded: LoadedVersion) -> LoadedVersion:
+    config, directory = loaded.config, loaded.directory
+    sequences = sequence_plan(config, directory)
+    samples = with_sequence_inputs(read_samples(config, directory), sequences)
+    working = [placed for placed in loaded.instances if not placed.passive]
+    warmup = run_samples(config.name, samples, [(placed.name, placed.instance) for placed in working])
+    for placed in working:
         sized = size_samples(config, warmup_sizes(config, placed.device), samples)
         run_sizes(config.name, with_sequence_inputs(sized, sequences), placed.instance)
+    return replace(loaded, warmup=warmup, sequences=sequences)
 
 
 def backend_factory(name: str) -> BackendFactory:
