@@ -10,9 +10,8 @@ from typing import cast
 from despina_backends.base import BackendError, Device, Instance, LoadOptions, TensorMetadata
 from despina_backends.onnxruntime.bound import BoundInstance
 from despina_backends.onnxruntime.cuda import PinnedMemory, device_count, missing_libraries, open_cudart
+from despina_backends.onnxruntime.cuda_graph import GraphInstance, bucket_sizes, check_graphable, wants_graphs
 from despina_backends.onnxruntime.errors import runtime_error
-from despina_backends.onnxruntime.graph import is_steady
-from despina_backends.onnxruntime.graphed import GraphInstance, bucket_sizes, check_graphable, wants_graphs
 from despina_backends.onnxruntime.instance import RunInstance
 from despina_backends.onnxruntime.memory import Allocator, PageableMemory
 from despina_backends.onnxruntime.metadata import tensors
@@ -20,6 +19,7 @@ from despina_backends.onnxruntime.options import enough_cpu_instances, run_optio
 from despina_backends.onnxruntime.parameters import own_boolean
 from despina_backends.onnxruntime.providers import CUDA, Provider, execution_providers
 from despina_backends.onnxruntime.session import CREATION, Session
+from despina_backends.onnxruntime.steady import is_steady
 
 SHARE_SESSION = "share_session"
 """Parameter of the configuration: instances on one device share a session. A session may run on several threads, each

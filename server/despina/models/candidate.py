@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from despina.config.proto import ModelConfig, copy_of
-from despina.models.graph import steps_of
+from despina.models.dependencies import steps_of
 from despina.repository.stamp import Stamp, compare
 from despina.repository.temporary import TemporaryDirectory
 

@@ -16,9 +16,9 @@ from weakref import WeakValueDictionary
 from despina.config.proto import ModelConfig
 from despina.errors import DespinaError
 from despina.models.candidate import Candidate, is_modified
+from despina.models.dependencies import dependents_of, left_over, needed_by
 from despina.models.ensembles import CheckEnsemble, refuse_cycles, refuse_missing_steps
 from despina.models.failures import LoadFailed, NotInRepository, NotLoaded
-from despina.models.graph import dependents_of, left_over, needed_by
 from despina.models.override import Override
 from despina.models.round import Round
 from despina.models.source import Source

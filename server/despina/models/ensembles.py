@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from despina.config.proto import ModelConfig
 from despina.errors import InvalidArgument
 from despina.models.candidate import Candidate
+from despina.models.dependencies import Steps, find_cycle
 from despina.models.failures import NotInRepository, NotLoaded
-from despina.models.graph import Steps, find_cycle
 
 ConfigOf = Callable[[str, int | None], ModelConfig]
 """Name and version (None: the latest) → configuration of the READY model. Raises NotFound, Unavailable."""

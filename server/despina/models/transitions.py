@@ -12,8 +12,8 @@ from typing import Generic
 
 from despina.memory import give_back_memory
 from despina.models.candidate import Candidate, versions_to_load
+from despina.models.dependencies import dependents_of
 from despina.models.failures import LoadFailed, reason_of
-from despina.models.graph import dependents_of
 from despina.models.loader import LoadedVersion
 from despina.models.loading import Load, discard, load_versions
 from despina.models.serving import ServingTable

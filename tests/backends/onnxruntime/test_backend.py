@@ -11,7 +11,7 @@ from despina_backends.onnxruntime import backend as module
 from despina_backends.onnxruntime import compute_capabilities, load, why_no_gpu
 from despina_backends.onnxruntime.backend import OnnxRuntimeBackend
 from despina_backends.onnxruntime.bound import BoundInstance
-from despina_backends.onnxruntime.graphed import GraphInstance
+from despina_backends.onnxruntime.cuda_graph import GraphInstance
 from despina_backends.onnxruntime.runtime import load_runtime
 
 Write = Callable[[str], Path]

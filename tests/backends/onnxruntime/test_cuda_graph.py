@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from despina_backends.base import BackendError, Batch, Device, LoadOptions, TensorMetadata
-from despina_backends.onnxruntime.graphed import GraphInstance, bucket_sizes, check_graphable, wants_graphs
+from despina_backends.onnxruntime.cuda_graph import GraphInstance, bucket_sizes, check_graphable, wants_graphs
 from despina_backends.onnxruntime.metadata import tensors
 from despina_backends.onnxruntime.runtime import load_runtime
 from despina_backends.onnxruntime.session import CREATION

@@ -1,7 +1,7 @@
 import pytest
 
 from despina.config.proto import ModelConfig
-from despina.models.graph import dependents_of, find_cycle, left_over, needed_by, steps_of
+from despina.models.dependencies import dependents_of, find_cycle, left_over, needed_by, steps_of
 
 CHAIN = {"outer": ("inner", "a"), "inner": ("a", "b"), "other": ("b",)}
 

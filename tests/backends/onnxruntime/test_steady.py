@@ -6,7 +6,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from despina_backends.onnxruntime.graph import is_steady
+from despina_backends.onnxruntime.steady import is_steady
 
 
 @pytest.mark.parametrize(
