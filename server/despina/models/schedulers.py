@@ -6,7 +6,7 @@ scheduler is a class with the methods of `Scheduler`, a function from `Parts` to
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Semaphore
 from typing import Any
 
@@ -98,7 +98,7 @@ def one_by_one(parts: Parts) -> Scheduler:
     if target_ns := slo_target_ns(parts.config):
         return slo(parts, target_ns)
     queue = FifoQueue(parts.options.queue_limits)
-    return _finish(parts, _batcher(parts, queue, one_at_a_time, BatcherOptions(**_shapes(parts.config))))
+    return _batcher(parts, queue, one_at_a_time, BatcherOptions())
 
 
 def dynamic_batching(parts: Parts) -> Scheduler:
@@ -116,8 +116,8 @@ def dynamic_batching(parts: Parts) -> Scheduler:
         else PolicyQueue(rules, options.queue_limits, fastest.wait_ns if fastest is not None else None)
     )
     delays = config.dynamic_batching.max_queue_delay_microseconds > 0
-    batching = BatcherOptions(prefetch=plain, hold_requests=options.hold_requests, delays=delays, **_shapes(config))
-    return _finish(parts, _batcher(parts, queue, _decide(config, queue), batching, fastest))
+    batching = BatcherOptions(prefetch=plain, hold_requests=options.hold_requests, delays=delays)
+    return _batcher(parts, queue, _decide(config, queue), batching, fastest)
 
 
 def takes_what_fits(config: ModelConfig) -> bool:
@@ -137,7 +137,7 @@ def _batch_policy(config: ModelConfig) -> BatchPolicy:
 
 
 def _fits_by_rows(config: ModelConfig, policy: BatchPolicy) -> bool:
-    return policy.stops == (policy.max_batch_size,) and _shapes(config)["fixed_shapes"]
+    return policy.stops == (policy.max_batch_size,) and _has_fixed_shapes(config)
 
 
 def _decide(config: ModelConfig, waiting: RequestQueue) -> Decide:
@@ -178,8 +178,7 @@ def slo_target_ns(config: ModelConfig) -> int:
 def slo(parts: Parts, target_ns: int) -> Scheduler:
     """Batches as large as a latency target allows; `dynamic_batching` says no more than that there are batches."""
     queue = SloQueue(target_ns, parts.config.max_batch_size, len(parts.runners), parts.options.queue_limits)
-    options = BatcherOptions(prefetch=False, **_shapes(parts.config))
-    return _finish(parts, _batcher(parts, queue, queue.decide, options, queue))
+    return _batcher(parts, queue, queue.decide, BatcherOptions(prefetch=False), queue)
 
 
 def queue_rules(batching: Message) -> QueueRules:
@@ -200,26 +199,22 @@ def _queue_policy(policy: Message) -> QueuePolicy:
     )
 
 
-def _shapes(config: ModelConfig) -> dict[str, bool]:
-    variable = any(-1 in item.dims or item.allow_ragged_batch or item.optional for item in config.input)
-    return {"batches_rows": config.max_batch_size > 0, "fixed_shapes": not variable}
+def _has_fixed_shapes(config: ModelConfig) -> bool:
+    return not any(-1 in item.dims or item.allow_ragged_batch or item.optional for item in config.input)
 
 
 def _batcher(
     parts: Parts, queue: RequestQueue, decide: Decide, options: BatcherOptions, observer: BatchObserver | None = None
-) -> Batcher:
-    ordered = parts.config.dynamic_batching.preserve_ordering
+) -> Scheduler:
+    """A batcher for the shapes of the model, with what goes around it."""
+    config = parts.config
+    ordered = config.dynamic_batching.preserve_ordering
     kind = OrderedAnswers if ordered else Answers
-    answers = kind(parts.clock, parts.statistics, parts.options.outbox, parts.config.name)
-    return Batcher(queue, decide, list(parts.runners), parts.clock, parts.statistics, answers, options, observer)
-
-
-def _finish(parts: Parts, batcher: Batcher) -> Scheduler:
-    """A batcher with what goes around it."""
+    answers = kind(parts.clock, parts.statistics, parts.options.outbox, config.name)
+    options = replace(options, batches_rows=config.max_batch_size > 0, fixed_shapes=_has_fixed_shapes(config))
+    batcher = Batcher(queue, decide, list(parts.runners), parts.clock, parts.statistics, answers, options, observer)
     limit_rate(batcher, parts)
-    if takes_oversize(parts.config):
-        return Oversize(batcher, parts.config.name, parts.config.max_batch_size)
-    return batcher
+    return Oversize(batcher, config.name, config.max_batch_size) if takes_oversize(config) else batcher
 
 
 def answers_early(config: ModelConfig) -> bool:
