@@ -168,8 +168,15 @@ def test_logs_of_all_containers_or_of_one(tmp_path: Path) -> None:
     assert kubectl.cluster().log("triton-webservice", 5) == ["[pod/a/gate] one", "[pod/a/gate] two"]
     kubectl.cluster().log("triton-webservice", 5, "score")
     words = ["logs", "-l", LABELS, "--all-containers", "--prefix", "--tail=5", "--max-log-requests=30"]
-    assert kubectl.calls[0][1:] == words
+    assert kubectl.calls[0][1:] == [*words, "--ignore-errors"]
     assert "--container=score" in kubectl.calls[1]
+
+
+def test_log_that_is_no_text_is_shown_as_far_as_it_is(tmp_path: Path) -> None:
+    program = tmp_path / "kubectl"
+    program.write_text("#!/bin/sh\nprintf 'caf\\351\\n'\n")
+    program.chmod(0o755)
+    assert Cluster(TARGET, program=str(program)).log("triton-webservice", 5) == ["caf\ufffd"]
 
 
 def test_keys_are_replaced_alone(tmp_path: Path) -> None:

@@ -143,6 +143,9 @@ def test_failed_container_is_told_with_its_log(bench: Bench) -> None:
         ("RuntimeError: no weights",),
     )
     assert bench.shown()["scoringUri"] is None
+    bench.kubectl({**answers, "get ingress": [0, "{}"], "logs": [1, "container score is not valid for pod svc-1"]})
+    state = bench.services.wait("svc")
+    assert (state.state, state.error, state.log) == (State.FAILED, "container score: CrashLoopBackOff", ())
 
 
 def test_what_the_cluster_refuses_leaves_nothing_or_the_one_before(bench: Bench) -> None:

@@ -97,10 +97,13 @@ class Cluster:
         return None if host is None else f"{scheme}://{host}{spec.base_path}"
 
     def log(self, name: str, lines: int, container: str | None = None) -> list[str]:
-        """The last lines of each container, or of one; every line begins with pod and container."""
+        """The last lines of each container, or of one; every line begins with pod and container.
+
+        One that has not started gives a line that says so, instead of ending it all.
+        """
         which = "--all-containers" if container is None else f"--container={container}"
         words = ["logs", "-l", selector(labels_of(name)), which, "--prefix", f"--tail={lines}"]
-        return self._kubectl.run([*words, f"--max-log-requests={MOST_LOGS}"]).splitlines()
+        return self._kubectl.run([*words, f"--max-log-requests={MOST_LOGS}", "--ignore-errors"]).splitlines()
 
     def set_keys(self, name: str, keys: Keys) -> None:
         """Pods see them within a minute, without a restart."""

@@ -82,7 +82,12 @@ class Kubectl:
     def _call(self, words: Sequence[str], stdin: str | None) -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run(
-                [self._program, *self._where(), *words], input=stdin or "", capture_output=True, text=True, check=False
+                [self._program, *self._where(), *words],
+                input=stdin or "",
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",  # a container may log any bytes
+                check=False,
             )
         except FileNotFoundError:
             raise Unsupported(

@@ -94,7 +94,10 @@ class InCluster:
 
     def _told(self, seen: ClusterState) -> ServiceState:
         spec = self._folder.read_spec()
-        log = self._cluster.log(spec.name, SHOWN_LINES, seen.container) if seen.container else []
+        log: list[str] = []
+        if seen.container:
+            with suppress(DespinaError):  # what is known must not be lost for want of its log
+                log = self._cluster.log(spec.name, SHOWN_LINES, seen.container)
         return ServiceState(
             STATES[seen.word], spec.generation, seen.reason, tuple(log), address=self._cluster.address(spec)
         )
