@@ -27,7 +27,7 @@ from despina.deploy.running import current_state, guard_pid, wait_until_settled
 from despina.deploy.service import Mode, ServiceSpec, ServiceState, State
 from despina.deploy.services import Services
 from despina.deploy.supervisor.commands import free_port
-from despina.errors import AlreadyExists, InvalidArgument, NotFound, Unsupported
+from despina.errors import AlreadyExists, InvalidArgument, NotFound, Unavailable, Unsupported
 
 pytest.importorskip("gunicorn")
 
@@ -373,6 +373,20 @@ def test_supervisor_whose_folder_was_removed_is_not_started_again(bench: Bench) 
     gone(pids)
 
 
+def test_supervisor_that_hangs_is_told_as_such(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    pid = bench.deploy(PID).supervisor_pid
+    assert pid is not None
+    monkeypatch.setattr("despina.deploy.running.ASK_SECONDS", 0.1)
+    os.kill(pid, signal.SIGSTOP)
+    ((_, state),) = bench.services.all()
+    assert (state.state, state.error) == (State.UNKNOWN, "the supervisor of service svc has not answered for 0.1 s")
+    with pytest.raises(Unavailable, match="the supervisor of service svc has not answered"):
+        bench.services.restart("svc")
+    os.kill(pid, signal.SIGCONT)
+    monkeypatch.undo()
+    eventually(lambda: bench.services.get("svc")[1].state is State.RUNNING)
+
+
 def test_labels_change_without_a_restart(bench: Bench) -> None:
     bench.deploy(PID)
     pid = bench.ask()[1]
@@ -498,15 +512,18 @@ def test_service_has_a_session_of_its_own(bench: Bench) -> None:
     assert os.getsid(processes(bench)[0]) != os.getsid(0)
 
 
-def test_of_all_services_only_those_that_are_gone_are_left_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_all_services_only_those_that_are_gone_are_left_out_and_the_others_say_why_they_cannot_be_asked(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("one", "two"):
         bench.folder(name).write_spec(ServiceSpec(name, 1, Mode.DIRECT, ("m:1",), DeploymentConfig()))
     monkeypatch.setattr(bench.services, "names", lambda: ["gone", "one", "two"])
     assert [spec.name for spec, _ in bench.services.all()] == ["one", "two"]
     lost = DeploymentConfig("aks", compute_target_name="detached")
     bench.folder("two").write_spec(ServiceSpec("two", 1, Mode.DIRECT, ("m:1",), lost))
-    with pytest.raises(NotFound, match="compute target detached is not attached"):
-        bench.services.all()
+    (_, one), (_, two) = bench.services.all()
+    assert (one.state, two.state) == (State.FAILED, State.UNKNOWN)
+    assert (two.error or "").startswith("compute target detached is not attached")
     for name in ("one", "two"):
         bench.folder(name).remove()
 

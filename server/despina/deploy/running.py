@@ -11,11 +11,17 @@ from despina.deploy.folder import ServiceFolder
 from despina.deploy.service import DELETED, ServiceState, State
 from despina.deploy.supervisor.control import ask
 from despina.deploy.supervisor.guard import LOCK
+from despina.errors import Unavailable
+
+ASK_SECONDS = 5.0
 
 
 def current_state(folder: ServiceFolder) -> ServiceState:
     """What the supervisor says, else what it last wrote, as far as that can still be true."""
-    answer = ask(folder.path, {"command": "state"}, timeout=5)
+    try:
+        answer = ask(folder.path, {"command": "state"}, timeout=ASK_SECONDS)
+    except Unavailable as error:
+        return ServiceState(State.UNKNOWN, folder.read_state().generation, error.message)
     if answer is not None:
         return ServiceState.from_json(answer)
     if not folder.exists:
@@ -37,7 +43,7 @@ def wait_until_settled(folder: ServiceFolder) -> ServiceState:
 
 def start_or_tell(folder: ServiceFolder) -> None:
     """Has the service follow its files: tells its supervisor, or starts one."""
-    if ask(folder.path, {"command": "deploy"}, timeout=5) is None:
+    if ask(folder.path, {"command": "deploy"}, timeout=ASK_SECONDS) is None:
         start(folder)
 
 
@@ -65,7 +71,7 @@ def start(folder: ServiceFolder) -> None:
 
 def stop(folder: ServiceFolder) -> None:
     """Ends the processes of a service and returns when they are gone."""
-    told = ask(folder.path, {"command": "stop"}, timeout=5)
+    told = ask(folder.path, {"command": "stop"}, timeout=ASK_SECONDS)
     if told is None and (pid := guard_pid(folder)) is not None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)

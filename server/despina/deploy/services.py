@@ -21,7 +21,7 @@ from despina.deploy.places.rendered import rendered_before
 from despina.deploy.record import ModelRecord
 from despina.deploy.reference import ModelReference, parse_reference
 from despina.deploy.registry import Registry
-from despina.deploy.service import Mode, ServiceSpec, ServiceState, check_service_name
+from despina.deploy.service import Mode, ServiceSpec, ServiceState, State, check_service_name
 from despina.errors import AlreadyExists, DespinaError, InvalidArgument, NotFound, Unsupported
 
 
@@ -113,14 +113,18 @@ class Services:
         return sorted(path.parent.name for path in self._home.services.glob("[!.]*/spec.json"))
 
     def all(self) -> list[tuple[ServiceSpec, ServiceState]]:
-        """Each that is not deleted while it is looked at."""
+        """Each that is not deleted while it is looked at; where one cannot be asked, its state is why."""
         found = []
         for name in self.names():
             try:
                 found.append(self.get(name))
-            except (NotFound, FileNotFoundError):
+            except FileNotFoundError:
                 if self._folder(name).exists:
                     raise
+            except DespinaError as error:
+                with suppress(NotFound):  # it was deleted
+                    spec = self._folder(name).read_spec()
+                    found.append((spec, ServiceState(State.UNKNOWN, spec.generation, error.message)))
         return found
 
     def using(self, reference: ModelReference) -> list[str]:

@@ -8,7 +8,7 @@ from despina.deploy.folder import ServiceFolder
 from despina.deploy.gate.keys import Keys
 from despina.deploy.places.place import NewGeneration, Say
 from despina.deploy.prepare import prepare_generation
-from despina.deploy.running import current_state, start_or_tell, stop, wait_until_settled
+from despina.deploy.running import ASK_SECONDS, current_state, start_or_tell, stop, wait_until_settled
 from despina.deploy.service import Mode, ServiceSpec, ServiceState, State
 from despina.deploy.supervisor.commands import PROMISED_PORT
 from despina.deploy.supervisor.control import ask
@@ -52,7 +52,7 @@ class Machine:
 
     def show_keys(self, keys: Keys) -> None:
         """Requests see them at once, connections stay."""
-        ask(self._folder.path, {"command": "keys"}, timeout=5)
+        ask(self._folder.path, {"command": "keys"}, timeout=ASK_SECONDS)
 
     def restart(self) -> None:
         start_or_tell(self._folder)

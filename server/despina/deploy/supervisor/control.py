@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from despina.errors import Unavailable
+
 SOCKET = "control.sock"
 
 Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
@@ -42,7 +44,11 @@ async def listen(folder: Path, answer: Answer) -> asyncio.AbstractServer:
 
 
 def ask(folder: Path, request: dict[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
-    """A supervisor's answer; None when there is none."""
+    """A supervisor's answer; None when there is none.
+
+    Raises:
+        Unavailable: it does not answer in that time. It may still do what it was asked to.
+    """
     try:
         with socket.socket(socket.AF_UNIX) as one, _short_path(folder) as path:
             one.settimeout(timeout)
@@ -50,6 +56,8 @@ def ask(folder: Path, request: dict[str, Any], timeout: float | None = None) -> 
             one.sendall(json.dumps(request).encode() + b"\n")
             with one.makefile("rb") as answers:
                 line = answers.readline()
+    except TimeoutError:
+        raise Unavailable(f"the supervisor of service {folder.name} has not answered for {timeout:g} s") from None
     except (FileNotFoundError, ConnectionError):
         return None
     if not line:
