@@ -132,6 +132,25 @@ def test_flag_beside_the_file_wins_and_no_wait_returns_at_once(folder: Path) -> 
     assert (moved["port"], moved["generation"], moved["state"]) == (shown["port"], 2, "running")
 
 
+def test_update_keeps_what_it_does_not_name_and_a_refused_one_changes_nothing(folder: Path) -> None:
+    read(invoke(*DEPLOY, "-m", "my_model", "--tag", "a=b", "--property", "p=1", "-d", "said", "--mr", "700"))
+    read(invoke("model", "register", "-n", "my_model", "-p", "weights.txt"))
+    labelled = ("service", "update", "-n", "svc", "--add-property", "q=2", "--add-tag", "c=d")
+    script = ("--ic", "inference-config.json")
+    assert "model gone not found" in invoke(*labelled, *script, "-m", "gone").stderr
+    assert "svc has an entry script: give --ic" in invoke(*labelled, "--scoring-timeout-ms", "5000").stderr
+    shown = read(invoke(*labelled, *script, "-m", "my_model", "--scoring-timeout-ms", "5000"))
+    assert (shown["tags"], shown["properties"], shown["description"]) == (
+        {"a": "b", "c": "d"},
+        {"p": "1", "q": "2"},
+        "said",
+    )
+    assert (shown["models"], shown["generation"], shown["scoringTimeoutMs"]) == (["my_model:2"], 2, 5000)
+    assert shown["authEnabled"] is True
+    spec = ServiceFolder(folder / ".despina" / "services" / "svc").read_spec()
+    assert spec.deployment.max_request_wait_time == 700
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

@@ -276,8 +276,10 @@ def test_failed_overwrite_changes_nothing_that_others_see(bench: Bench) -> None:
     bad = "def init(): raise RuntimeError('no weights')\ndef run(data): pass\n"
     bench.deploy(ANSWER.format(answer=1), auth_enabled=True, primary_key="first", secondary_key="second")
     port, keys = bench.services.get("svc")[0].port, bench.services.keys("svc")
+    bench.services.label("svc", description="said later", add_tags={"a": "b"})
     state = bench.deploy(bad, port=free_port(), auth_enabled=True, primary_key="third")
-    assert bench.services.get("svc")[0].port == port
+    spec = bench.services.spec("svc")
+    assert (spec.port, spec.description, spec.tags) == (port, "said later", {"a": "b"})
     assert bench.services.keys("svc") == keys
     assert bench.ask(key="first") == (200, 1)
     assert state.supervisor_pid is not None

@@ -25,6 +25,7 @@ from despina.deploy.deployment_config import override
 from despina.deploy.registry import Filter, fits_filters
 from despina.deploy.service import Mode
 from despina.deploy.service_record import describe, uri_of_script
+from despina.deploy.services import labelled
 from despina.errors import InvalidArgument, Unavailable
 
 name_option = click.option("--name", "-n", required=True, help="Name of the service.")
@@ -157,16 +158,16 @@ def update(
     output: str,
     **fields: Any,
 ) -> None:
-    """Change a service: what is said about it at once, everything else by a new generation."""
+    """Change a service: what is said about it at once, everything else by a new generation, and both together by it."""
+    labels: dict[str, Any] = {
+        "description": description,
+        "add_tags": add_tags,
+        "remove_tags": remove_tags,
+        "add_properties": add_properties,
+    }
     with reported():
         opened = OpenHome()
-        spec = opened.services.label(
-            name,
-            description=description,
-            add_tags=add_tags,
-            remove_tags=remove_tags,
-            add_properties=add_properties,
-        )
+        spec = labelled(opened.services.spec(name), **labels)
         inference = read_inference(
             opened.home, inference_config_file, entry_script, source_directory, environment_name, environment_version
         )
@@ -188,6 +189,8 @@ def update(
             opened.services.deploy(request, progress)
             if not no_wait:
                 opened.wait(name)
+        else:
+            opened.services.label(name, **labels)
         show(opened.describe(name), output, COLUMNS)
 
 

@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 
 from despina.deploy.folder import ServiceFolder
-from despina.deploy.service import DELETED, ServiceState, State
+from despina.deploy.service import DELETED, ServiceSpec, ServiceState, State
 from despina.deploy.supervisor.control import ask
 from despina.deploy.supervisor.guard import LOCK
 from despina.errors import Unavailable
@@ -41,9 +41,11 @@ def wait_until_settled(folder: ServiceFolder) -> ServiceState:
     return current_state(folder) if answer is None else ServiceState.from_json(answer)
 
 
-def start_or_tell(folder: ServiceFolder) -> None:
-    """Has the service follow its files: tells its supervisor, or starts one."""
-    if ask(folder.path, {"command": "deploy"}, timeout=ASK_SECONDS) is None:
+def start_or_tell(folder: ServiceFolder, before: ServiceSpec | None = None) -> None:
+    """Has the service follow its files: tells its supervisor, or starts one. `before` is what the files said until
+    now."""
+    told = {"command": "deploy", "before": None if before is None else before.to_json()}
+    if ask(folder.path, told, timeout=ASK_SECONDS) is None:
         start(folder)
 
 

@@ -109,6 +109,13 @@ class Services:
         folder = self._existing(name)
         return folder.read_spec(), self._place_of(folder).state()
 
+    def spec(self, name: str) -> ServiceSpec:
+        """
+        Raises:
+            NotFound: there is no such service; the message names what there is.
+        """
+        return self._existing(name).read_spec()
+
     def names(self) -> list[str]:
         return sorted(path.parent.name for path in self._home.services.glob("[!.]*/spec.json"))
 
@@ -198,17 +205,14 @@ class Services:
         """
         folder = self._existing(name)
         with folder.operation():
-            spec = folder.read_spec()
-            if repeated := sorted(spec.properties.keys() & (add_properties or {}).keys()):
-                raise InvalidArgument(f"service {name}: property {', '.join(repeated)} is set already and is immutable")
-            tags = {key: value for key, value in {**spec.tags, **(add_tags or {})}.items() if key not in remove_tags}
-            changed = replace(
-                spec,
-                description=spec.description if description is None else description,
-                tags=tags,
-                properties={**spec.properties, **(add_properties or {})},
-                updated_time=self._now(),
+            changed = labelled(
+                folder.read_spec(),
+                description=description,
+                add_tags=add_tags,
+                remove_tags=remove_tags,
+                add_properties=add_properties,
             )
+            changed = replace(changed, updated_time=self._now())
             folder.write_spec(changed)
         return changed
 
@@ -241,6 +245,28 @@ class Services:
 
     def _now(self) -> str:
         return self._clock().isoformat(timespec="seconds")
+
+
+def labelled(
+    spec: ServiceSpec,
+    *,
+    description: str | None = None,
+    add_tags: Mapping[str, str] | None = None,
+    remove_tags: Sequence[str] = (),
+    add_properties: Mapping[str, str] | None = None,
+) -> ServiceSpec:
+    """
+    Raises:
+        InvalidArgument: a property that is set already.
+    """
+    if repeated := sorted(spec.properties.keys() & (add_properties or {}).keys()):
+        raise InvalidArgument(f"service {spec.name}: property {', '.join(repeated)} is set already and is immutable")
+    return replace(
+        spec,
+        description=spec.description if description is None else description,
+        tags={key: value for key, value in {**spec.tags, **(add_tags or {})}.items() if key not in remove_tags},
+        properties={**spec.properties, **(add_properties or {})},
+    )
 
 
 def _check_move(before: ServiceSpec | None, request: DeployRequest) -> None:

@@ -31,8 +31,9 @@ class Machine:
             say(f"warning: {warning}")
         if new.keys is not None:
             self._folder.write_keys(new.keys)
+        before = self._folder.read_spec() if self._folder.exists else None
         self._folder.write_spec(new.spec)
-        start_or_tell(self._folder)
+        start_or_tell(self._folder, before)
 
     def wait(self, say: Say) -> ServiceState:
         state = wait_until_settled(self._folder)

@@ -60,6 +60,7 @@ class Supervisor:
     async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         match request.get("command"):
             case "deploy":
+                self._remember(request.get("before"))
                 self._deploy()
             case "keys":
                 if self._gate is not None:
@@ -80,6 +81,11 @@ class Supervisor:
             await self._changed.wait_for(lambda: self._state.state.final)
 
     # Deploying
+
+    def _remember(self, before: dict[str, Any] | None) -> None:
+        """What was said about the current generation since it started: restored if its successor fails."""
+        if self._current is not None and before is not None and before["generation"] == self._current.spec.generation:
+            self._current.spec = ServiceSpec.from_json(before)
 
     def _deploy(self) -> None:
         spec = self._folder.read_spec()
