@@ -76,6 +76,10 @@ def test_scripts_that_cannot_be_one(tmp_path: Path, name: str, text: str, messag
         ({"entryScript": "score.py", "sourceDirectory": "none"}, "source directory .* does not exist"),
         ({"entryScript": "../score.py", "sourceDirectory": "source_dir"}, "it must lie in the source directory"),
         ({"entryScript": "score.py", "sourceDirectory": "source_dir", "environment": {}}, "environment: name"),
+        (
+            {"entryScript": "score.py", "sourceDirectory": "source_dir", "environment": "AzureML-Triton"},
+            "ic.json: environment: expected an object, got 'AzureML-Triton'",
+        ),
     ],
 )
 def test_configurations_that_do_not_lead_to_a_script(tmp_path: Path, document: dict[str, Any], message: str) -> None:

@@ -71,6 +71,22 @@ def test_packages_of_another_form_are_refused(python: Any, problem: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("variables", "problem"),
+    [
+        ({"": "x"}, "environmentVariables: '' cannot be the name of a variable"),
+        ({"A=B": "x"}, "environmentVariables: 'A=B' cannot be the name of a variable"),
+        ({"A": None}, "environmentVariables.A: expected text or a number, got None"),
+        ({"A": ["x"]}, "environmentVariables.A: expected text or a number, got ['x']"),
+        ({"A": "x\0y"}, "environmentVariables.A: expected text or a number, got 'x\\x00y'"),
+    ],
+)
+def test_variables_that_no_process_can_have_are_refused(variables: Any, problem: str) -> None:
+    with pytest.raises(InvalidArgument) as raised:
+        parse_environment({"name": "e", "environmentVariables": variables})
+    assert raised.value.message == f"environment: {problem}"
+
+
+@pytest.mark.parametrize(
     "python", [None, {}, {"condaDependencies": None}, {"condaDependencies": {"dependencies": [{"pip": None}, "a"]}}]
 )
 def test_environment_may_name_no_packages(python: Any) -> None:

@@ -36,7 +36,11 @@ def parse_inference_config(document: Mapping[str, Any], folder: Path, where: str
         raise InvalidArgument(f"{where}: entryScript is missing")
     source = (folder / str(document.get("sourceDirectory") or ".")).resolve()
     environment, unread = _with_conda_file(document.get("environment"), source, where)
-    spec = parse_environment(environment, f"{where}: environment") if isinstance(environment, dict) else None
+    if not isinstance(environment, dict | None):
+        raise InvalidArgument(
+            f"{where}: environment: expected an object, got {environment!r}; a name goes into its name"
+        )
+    spec = None if environment is None else parse_environment(environment, f"{where}: environment")
     warnings = (*_unknown(document, where), *_not_done(environment, where), *unread)
     return check_inference(InferenceSpec(script, source, spec, warnings))
 

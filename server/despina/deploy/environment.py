@@ -60,6 +60,7 @@ def parse_environment(document: Mapping[str, Any], where: str = "environment") -
     if not isinstance(variables, dict):
         problems.append("environmentVariables: expected an object")
         variables = {}
+    problems += _variable_problems(variables)
     problems += _python_problems(document)
     if problems:
         raise InvalidArgument(f"{where}: " + "; ".join(problems))
@@ -118,6 +119,16 @@ def find_environment(home: Home, name: str, version: str | None = None) -> Envir
         label = f"{name}:{version}" if version else name
         raise NotFound(f"environment {label} not found; have {', '.join(have)}")
     return parse_environment(json.loads(Path(stored[wanted]).read_bytes()))
+
+
+def _variable_problems(variables: Mapping[Any, Any]) -> Iterator[str]:
+    """What a process cannot be given, or what would arrive as something that nobody meant."""
+    for key, value in variables.items():
+        name = str(key)
+        if not name or "=" in name or "\0" in name:
+            yield f"environmentVariables: {name!r} cannot be the name of a variable"
+        elif not isinstance(value, str | int | float) or "\0" in str(value):
+            yield f"environmentVariables.{name}: expected text or a number, got {value!r}"
 
 
 def _python_problems(document: Mapping[str, Any]) -> Iterator[str]:
