@@ -77,7 +77,7 @@ def script_options(command: Command) -> Command:
     for names, field, kind, help_text in (
         (("--dc", "--deploy-config-file"), "deploy_config_file", path, "deploymentconfig.json"),
         (("--ic", "--inference-config-file"), "inference_config_file", path, "inference-config.json"),
-        (("--es", "--entry-script"), "entry_script", str, "Instead of --ic."),
+        (("--es", "--entry-script"), "entry_script", str, "Instead of --ic, or of the one in it."),
         (("--sd", "--source-directory"), "source_directory", str, "The entry script's folder."),
         (("-e", "--environment-name"), "environment_name", str, "Environment of the entry script."),
         (("--ev", "--environment-version"), "environment_version", str, "The newest where none is named."),
@@ -165,22 +165,30 @@ def read_deployment(path: Path | None, flags: dict[str, Any]) -> DeploymentConfi
 def read_inference(
     home: Home, path: Path | None, script: str | None, source: str | None, environment: str | None, version: str | None
 ) -> InferenceSpec | None:
-    """The script and its environment; None where nothing was said about a script.
+    """The script and its environment; None where nothing was said about a script. Flags win over the file.
 
     Raises:
-        InvalidArgument: an environment without a script.
+        InvalidArgument: an environment or a source directory without a script, or the version of no environment.
     """
+    if version is not None and not environment:
+        raise InvalidArgument(f"--environment-version {version} is that of no environment: give --environment-name too")
     found = find_environment(home, environment, version) if environment else None
     if path is not None:
         file = read_config_file(path)
+        flags = {"entryScript": script, "sourceDirectory": None if source is None else str(Path(source).resolve())}
+        given = {key: value for key, value in flags.items() if value is not None}
         _warn(file.warnings)
-        spec = parse_inference_config(file.content, path.resolve().parent, str(path))
+        doubled = [key for key in (*given, *(["environment"] if found else [])) if key in file.content]
+        _warn(tuple(f"{key}: the flag wins over the configuration file" for key in doubled))
+        spec = parse_inference_config(file.content | given, path.resolve().parent, str(path))
         _warn(spec.warnings)
         return spec if found is None else InferenceSpec(spec.entry_script, spec.source_directory, found)
     if script is not None:
         return check_inference(InferenceSpec(script, Path(source or ".").resolve(), found))
     if found is not None:
         raise InvalidArgument(f"environment {found.name} is for an entry script: give --ic or --entry-script too")
+    if source is not None:
+        raise InvalidArgument(f"source directory {source} is for an entry script: give --ic or --entry-script too")
     return None
 
 
