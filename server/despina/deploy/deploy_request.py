@@ -7,8 +7,7 @@ from despina.deploy.deployment_config import DeploymentConfig
 from despina.deploy.entry_script import InferenceSpec
 from despina.deploy.record import ModelRecord
 from despina.deploy.service import ScriptSpec, ServiceSpec, choose_mode
-from despina.deploy.supervisor.commands import free_port
-from despina.errors import InvalidArgument
+from despina.deploy.supervisor.commands import check_port, free_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +63,8 @@ def _port(deployment: DeploymentConfig, before: ServiceSpec | None) -> int:
         return 0
     if deployment.port is None:
         return free_port() if before is None else before.port
-    if (before is None or before.port != deployment.port) and free_port(deployment.port) != deployment.port:
-        raise InvalidArgument(f"port {deployment.port} is taken by another process; choose another one")
+    if before is None or before.port != deployment.port:
+        check_port(deployment.port)
     return deployment.port
 
 

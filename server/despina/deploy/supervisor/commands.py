@@ -1,5 +1,6 @@
 """The command lines of a service's children."""
 
+import errno
 import os
 import random
 import socket
@@ -10,6 +11,7 @@ from pathlib import Path
 from despina.deploy.score.model_path import FOLDER
 from despina.deploy.service import ServiceSpec
 from despina.deploy.supervisor.child import Command
+from despina.errors import InvalidArgument
 
 HOST = "127.0.0.1"
 PROMISED_PORT = 8000
@@ -73,6 +75,21 @@ def free_port(preferred: int | None = None) -> int:
             bound: int = one.getsockname()[1]
             return bound
     raise OSError(f"no free port on {HOST}")
+
+
+def check_port(port: int) -> None:
+    """
+    Raises:
+        InvalidArgument: nothing can listen on this loopback port now.
+    """
+    with socket.socket() as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind((HOST, port))
+        except OSError as error:
+            taken = error.errno == errno.EADDRINUSE
+            why = "is taken by another process" if taken else f"cannot be had ({error.strerror})"
+            raise InvalidArgument(f"port {port} {why}; choose another one") from None
 
 
 def _inherited() -> Mapping[str, str]:
