@@ -1,9 +1,12 @@
+import os
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from despina.cli.score import score
+from despina.deploy.score.serve import Listen
+from despina.deploy.score.settings import ScoreSettings
 
 
 @pytest.mark.parametrize(
@@ -30,3 +33,21 @@ def test_folder_that_is_there_is_told_to_the_script(tmp_path: Path, monkeypatch:
     result = CliRunner().invoke(score, ["--entry-script", "score.py", "--model-dir", "models"])
     assert result.exit_code == 0, result.output
     assert seen == [tmp_path / "models"]
+    assert os.environ["AZUREML_MODEL_DIR"] == str(tmp_path / "models")
+
+
+@pytest.mark.parametrize(("host", "address"), [("0.0.0.0", "0.0.0.0"), ("::1", "[::1]")])
+def test_flags_win_over_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, address: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORKER_COUNT", "2")
+    monkeypatch.setenv("AML_CORS_ORIGINS", "*")
+    seen: list[tuple[ScoreSettings, Listen]] = []
+    monkeypatch.setattr("despina.cli.score.serve_score", lambda settings, listen: seen.append((settings, listen)))
+    words = ["--entry-script", "score.py", "--host", host, "--port", "5077", "--health-port", "5078"]
+    CliRunner().invoke(score, words)
+    CliRunner().invoke(score, [*words, "--worker-count", "3", "--access-control-allow-origins", "http://a,http://b"])
+    assert [one.worker_count for one, _ in seen] == [2, 3]
+    assert [one.cors_origins for one, _ in seen] == [("*",), ("http://a", "http://b")]
+    assert seen[0][1].binds == [f"{address}:5077", f"{address}:5078"]

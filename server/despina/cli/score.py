@@ -53,5 +53,6 @@ def score(
             os.environ["AZUREML_MODEL_DIR"] = str(settings.model_directory)  # init() reads it there
         settings = replace(settings, worker_count=worker_count or settings.worker_count)
         ports = [port] if health_port is None else [port, health_port]
-        progress(f"http://{host}:{port}/score, {settings.worker_count} worker(s) of {entry_script}")
-        serve_score(settings, Listen([f"{host}:{one}" for one in ports]))
+        address = f"[{host}]" if ":" in host else host  # IPv6
+        progress(f"http://{address}:{port}/score, {settings.worker_count} worker(s) of {entry_script}")
+        serve_score(settings, Listen([f"{address}:{one}" for one in ports]))
