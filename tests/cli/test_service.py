@@ -69,6 +69,10 @@ def test_a_service_from_its_deployment_to_its_end(folder: Path) -> None:
     assert (data, colour) == ("hello", "red")
     assert pid > 1
     assert "POST /score 200" in invoke("service", "get-logs", "-n", "svc", "-l", "5").stdout
+    assert len(invoke("service", "get-logs", "-n", "svc", "-l", "2").stdout.splitlines()) == 2
+    assert invoke("service", "run", "-n", "svc", "-d", "\udcff").stderr.startswith(
+        "Error: received 400 from service svc"
+    )
 
     updated = read(invoke("service", "update", "-n", "svc", "--add-tag", "c=d", "--remove-tag", "a"))
     assert (updated["tags"], updated["generation"]) == ({"c": "d"}, 1)

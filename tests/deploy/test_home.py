@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from despina.deploy.home import find_home
-from despina.errors import NotFound
+from despina.errors import InvalidArgument, NotFound
 
 
 def test_environment_variable_wins(tmp_path: Path) -> None:
@@ -17,6 +17,12 @@ def test_environment_variable_that_names_nothing_is_a_mistake(tmp_path: Path) ->
     with pytest.raises(NotFound, match=r"DESPINA_HOME: .*/typo does not exist"):
         find_home({"DESPINA_HOME": str(tmp_path / "typo")}, tmp_path)
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InvalidArgument, match="DESPINA_HOME: there is no user of the name in ~nobody-at-all/x"):
+        find_home({"DESPINA_HOME": "~nobody-at-all/x"}, tmp_path)
+
+
+def test_variable_that_is_empty_is_none(tmp_path: Path) -> None:
+    assert find_home({"DESPINA_HOME": ""}, tmp_path, create=True).directory == tmp_path / ".despina"
 
 
 def test_nearest_folder_upwards_is_found(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`despina service`: deployed services."""
 
+import os
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -127,7 +128,7 @@ def run(name: str, input_data: str) -> None:
         headers = {"Content-Type": "application/json"}
         if shown["authEnabled"]:
             headers["Authorization"] = f"Bearer {opened.services.keys(name).primary}"
-        click.echo(_post(urllib.request.Request(uri, input_data.encode(), headers), name))
+        click.echo(_post(urllib.request.Request(uri, os.fsencode(input_data), headers), name))
 
 
 @service.command()

@@ -37,11 +37,14 @@ def find_home(environment: Mapping[str, str], start: Path, *, create: bool = Fal
 
     Raises:
         NotFound: there is none and `create` is false.
-        InvalidArgument: `DESPINA_HOME` is not a folder.
+        InvalidArgument: `DESPINA_HOME` is not a folder, or the home of nobody.
     """
     given = environment.get(VARIABLE)
     if given:
-        directory = Path(given).expanduser().absolute()
+        try:
+            directory = Path(given).expanduser().absolute()
+        except RuntimeError:  # the home of a user who does not exist
+            raise InvalidArgument(f"{VARIABLE}: there is no user of the name in {given}; correct it") from None
         if directory.exists() and not directory.is_dir():
             raise InvalidArgument(f"{VARIABLE}: expected a folder, and {directory} is a file")
         if not create and not directory.exists():
