@@ -26,6 +26,17 @@ def test_large_log_is_moved_away_under_its_writers(tmp_path: Path) -> None:
     assert folder.tail(5) == ["after"]
 
 
+@pytest.mark.parametrize(
+    ("lines", "offset", "lengths"), [(1, 0, [9000]), (2, 0, [1, 9000]), (3, 0, [1, 1, 9000]), (9, 2, [1, 9000])]
+)
+def test_last_lines_are_whole_however_long_they_are(
+    tmp_path: Path, lines: int, offset: int, lengths: list[int]
+) -> None:
+    folder = ServiceFolder(tmp_path)
+    folder.log.write_text(f"a\nb\n{9000 * 'c'}\n")
+    assert [len(line) for line in folder.tail(lines, offset)] == lengths
+
+
 def test_what_there_is_no_room_for_leaves_the_old_and_nothing_else(tmp_path: Path) -> None:
     folder = ServiceFolder(tmp_path)
     old = Keys("first", "second")

@@ -122,8 +122,15 @@ class ServiceFolder:
         with self.log.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
             # Lines are rarely longer than 1 kB; a log may have grown for months.
-            file.seek(max(offset, end - lines * 1024))
-            return file.read().decode(errors="replace").splitlines()[-lines:]
+            size, found = lines * 1024, b""
+            while found.count(b"\n") <= lines:
+                begin = max(offset, end - size)
+                file.seek(begin)
+                found = file.read()
+                if begin == offset:
+                    break
+                size *= 4
+            return found.decode(errors="replace").splitlines()[-lines:]
 
 
 def remove_remains(services: Path) -> None:
