@@ -3,7 +3,7 @@
 import functools
 import http.server
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def test_content_that_is_not_what_was_registered_is_refused(tmp_path: Path) -> N
     blobs = Blobs(tmp_path / "pod")
     with pytest.raises(DespinaError, match=f"blob {sha256} is not what was registered"):
         fetch_blobs(contents, blobs, from_claim(registry.blobs.root, blobs))
-    assert not blobs.path(sha256).exists()
+    assert [path.name for path in (tmp_path / "pod").rglob("*") if path.is_file()] == []
 
 
 @contextmanager
@@ -85,7 +85,13 @@ def published(folder: Path) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder)) as server:
+    with served(functools.partial(Quiet, directory=folder)) as url:
+        yield url
+
+
+@contextmanager
+def served(handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
@@ -102,6 +108,26 @@ def test_blobs_come_from_a_url_too(tmp_path: Path) -> None:
     with published(registry.blobs.root) as url:
         assert fetch_blobs(contents, blobs, from_url(f"{url}/", blobs, tmp_path / "pod")) == 2
     assert [path.name for path in (tmp_path / "pod").iterdir()] == ["blobs"]
+
+
+def test_a_transfer_that_breaks_off_is_told_as_such_and_leaves_nothing(tmp_path: Path) -> None:
+    _, contents = registered(tmp_path)
+
+    class Short(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "7")
+            self.end_headers()
+            self.wfile.write(b"wei")
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    (tmp_path / "pod").mkdir()
+    blobs = Blobs(tmp_path / "pod" / "blobs")
+    with served(Short) as url, pytest.raises(Unavailable, match="the transfer ended 4 bytes early"):
+        fetch_blobs(contents, blobs, from_url(url, blobs, tmp_path / "pod"))
+    assert list((tmp_path / "pod").iterdir()) == []
 
 
 def test_a_url_without_the_blob_is_named(tmp_path: Path) -> None:

@@ -39,9 +39,12 @@ def fetch_blobs(contents: PodContents, blobs: Blobs, put: Put) -> int:
     Raises:
         DespinaError: a blob is not to be had, or is not what was registered.
     """
-    missing = sorted(sha for sha in _wanted(contents) if not blobs.path(sha).exists())
+    wanted = _wanted(contents)
+    missing = sorted(sha for sha in wanted if not blobs.path(sha).exists())
     for sha256 in missing:
         if (got := put(sha256)) != sha256:
+            if got not in wanted:  # or each further try would leave as much again
+                blobs.path(got).unlink(missing_ok=True)
             raise DespinaError(f"the content of blob {sha256} is not what was registered: its SHA-256 is {got}")
     return len(missing)
 
@@ -90,6 +93,8 @@ def _download(address: str, target: Path) -> None:
         with urllib.request.urlopen(address, timeout=SILENCE_SECONDS) as answer, target.open("wb") as file:
             while chunk := answer.read(CHUNK):
                 file.write(chunk)
+            if rest := getattr(answer, "length", None):  # of what Content-Length said
+                raise Unavailable(f"{address}: the transfer ended {rest} bytes early")
     except urllib.error.HTTPError as error:
         with error:
             raise Unavailable(f"{address}: {error}") from None
