@@ -38,14 +38,19 @@ def prepare_generation(
     try:
         warnings = _lay_out(root, blobs, records)
         if inference is not None:
-            _copy_source(inference.source_directory, root / SOURCE)
+            copy_source(inference.source_directory, root / SOURCE)
         return warnings
     except BaseException:
         shutil.rmtree(root, ignore_errors=True)
         raise
 
 
-def _copy_source(source: Path, target: Path) -> None:
+def copy_source(source: Path, target: Path) -> None:
+    """Copies a source directory as it is deployed: links followed, without what no script needs.
+
+    Raises:
+        InvalidArgument: something in it cannot be copied.
+    """
     try:
         shutil.copytree(source, target, ignore=_ignored)
     except shutil.Error as error:

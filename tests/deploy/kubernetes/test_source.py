@@ -34,6 +34,18 @@ def test_caches_and_repositories_stay_behind(tmp_path: Path) -> None:
         assert archive.getnames() == ["score.py"]
 
 
+def test_links_are_followed_as_on_one_machine(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "helper.py").touch()
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "common").symlink_to("../shared")
+    unpack_source(pack_source(tmp_path / "source"), tmp_path / "copy")
+    assert (tmp_path / "copy" / "common" / "helper.py").is_file()
+    (tmp_path / "source" / "gone.py").symlink_to("nowhere.py")
+    with pytest.raises(InvalidArgument, match=r"gone.py is a link to nowhere.py, which does not exist"):
+        pack_source(tmp_path / "source")
+
+
 def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
     packed = []
     for name in ("one", "two"):

@@ -4,27 +4,29 @@ import gzip
 import io
 import tarfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from despina.deploy.prepare import copy_source
 from despina.errors import InvalidArgument
 
 LARGEST_BYTES = 700 * 1024
 """A ConfigMap holds 1 MiB, its request 1.5 MiB, and base64 adds a third."""
 
-LEFT_OUT = frozenset({"__pycache__", ".despina", ".git"})
-
 
 def pack_source(directory: Path) -> bytes:
-    """The same bytes for the same files, so that an unchanged script changes nothing in the cluster.
+    """What a service on one machine has of it, links followed. The same bytes for the same files, so that an unchanged
+    script changes nothing in the cluster.
 
     Raises:
-        InvalidArgument: it is larger than a ConfigMap can hold.
+        InvalidArgument: it cannot be copied, or is larger than a ConfigMap can hold.
     """
     plain = io.BytesIO()
-    with tarfile.open(fileobj=plain, mode="w") as archive:
-        for path in sorted(directory.rglob("*")):
-            relative = path.relative_to(directory)
-            if path.is_file() and not LEFT_OUT.intersection(relative.parts):
-                archive.addfile(*_entry(path, relative))
+    with TemporaryDirectory() as folder, tarfile.open(fileobj=plain, mode="w") as archive:
+        copy = Path(folder, "source")
+        copy_source(directory, copy)
+        for path in sorted(copy.rglob("*")):
+            if path.is_file():
+                archive.addfile(*_entry(path, path.relative_to(copy)))
     packed = gzip.compress(plain.getvalue(), mtime=0)
     if len(packed) > LARGEST_BYTES:
         raise InvalidArgument(
