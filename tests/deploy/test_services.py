@@ -225,6 +225,27 @@ def test_init_that_raises_fails_the_deployment_with_its_log(bench: Bench) -> Non
     assert bench.services.get("svc")[1].state is State.FAILED
 
 
+def test_service_that_failed_is_deployed_again_while_it_still_has_a_client(bench: Bench) -> None:
+    source = bench.root / "source"
+    source.mkdir()
+    failing = (
+        "import pathlib, time\ndef init():\n    while not pathlib.Path('go').exists(): time.sleep(0.01)\n    1 / 0\n"
+    )
+    (source / "score.py").write_text(failing + "def run(data): pass\n")
+    bench.services.deploy(DeployRequest("svc", ["m"], inference=InferenceSpec("score.py", source)))
+    eventually(lambda: len(processes(bench)) > 2)  # the gate is open then
+    with socket.create_connection(("127.0.0.1", bench.services.spec("svc").port)) as client:
+        client.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+        (bench.folder().generation(1) / "go").touch()
+        assert bench.services.wait("svc").state is State.FAILED
+        bench.deploy(ANSWER.format(answer=2))
+        assert bench.ask() == (200, 2)
+        client.settimeout(10)
+        while client.recv(1000):  # until it is closed
+            pass
+    assert bench.ask() == (200, 2)
+
+
 def test_name_that_is_taken_needs_overwrite(bench: Bench) -> None:
     bench.deploy(PID)
     with pytest.raises(AlreadyExists, match="service svc exists already; say --overwrite"):

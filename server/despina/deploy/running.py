@@ -45,8 +45,12 @@ def start_or_tell(folder: ServiceFolder, before: ServiceSpec | None = None) -> N
     """Has the service follow its files: tells its supervisor, or starts one. `before` is what the files said until
     now."""
     told = {"command": "deploy", "before": None if before is None else before.to_json()}
-    if ask(folder.path, told, timeout=ASK_SECONDS) is None:
-        start(folder)
+    answer = ask(folder.path, told, timeout=ASK_SECONDS)
+    if answer is not None and "ending" not in answer:
+        return
+    if answer is not None or folder.read_state().state is State.FAILED:
+        _wait_for_end(folder)  # or its guard, which has the lock, would be taken for one that starts it again
+    start(folder)
 
 
 def start(folder: ServiceFolder) -> None:
@@ -77,6 +81,10 @@ def stop(folder: ServiceFolder) -> None:
     if told is None and (pid := guard_pid(folder)) is not None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
+    _wait_for_end(folder)
+
+
+def _wait_for_end(folder: ServiceFolder) -> None:
     with (folder.path / LOCK).open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
 

@@ -23,6 +23,8 @@ log = logging.getLogger("despina.service")
 LOOK_SECONDS = 600.0
 """How often it is looked whether the log has grown too large, and the folder is still there."""
 
+REFUSAL_SECONDS = 1.0
+
 SHOWN_LINES = 100
 """Enough for the tracebacks of a few workers that fail at once."""
 
@@ -59,6 +61,8 @@ class Supervisor:
 
     async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         match request.get("command"):
+            case "deploy" if self._stop.is_set():  # too late: whoever asks starts another supervisor after this one
+                return {**self._state.to_json(), "ending": True}
             case "deploy":
                 self._remember(request.get("before"))
                 self._deploy()
@@ -186,7 +190,8 @@ class Supervisor:
 
     async def _shut_down(self) -> None:
         if self._gate is not None:
-            await self._gate.close(DRAIN_SECONDS)
+            # Where nothing has answered yet there is nothing to wait for but refusals on their way.
+            await self._gate.close(DRAIN_SECONDS if self._current is not None else REFUSAL_SECONDS)
         if self._deploying is not None:
             self._deploying.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
