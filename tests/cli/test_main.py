@@ -55,15 +55,24 @@ def test_a_wrong_flag_exits_with_1_and_starts_nothing(started: list[Settings]) -
 
 def test_help_lists_every_flag_with_its_default() -> None:
     result = invoke("serve", "--help")
-    assert result.code == 0
+    assert (result.code, invoke("-h").out) == (0, result.out)
     lines = result.out.splitlines()
     assert {line.split()[0] for line in lines if line.startswith("  --")} == {f"--{flag.name}" for flag in FLAGS}
     assert lines[lines.index("  --http-port <integer>") + 1].endswith("Default: 8000.")
+    assert lines[lines.index("  --exit-on-error <boolean>") + 1].endswith("Default: true.")
+    assert lines[lines.index("  --load-model <string>") + 1].endswith("* for all; repeatable.")
+    assert lines[lines.index("  --grpc-port <integer>") + 1].strip() == "Ignored: gRPC is not served."
+    assert lines[lines.index("  --allow-sagemaker <boolean>") + 1].strip().startswith("Not offered: ")
     assert max(map(len, lines)) <= 120
 
 
 def test_every_flag_has_its_line_in_the_help() -> None:
     assert [flag.name for flag in FLAGS if not (flag.text or flag.inert or flag.refused)] == []
+
+
+def test_a_command_that_does_not_exist_is_named() -> None:
+    result = invoke("nosuch")
+    assert (result.code, result.err.splitlines()[-1]) == (2, "Error: No such command 'nosuch'.")
 
 
 def test_the_module_is_the_command() -> None:

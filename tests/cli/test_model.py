@@ -51,6 +51,8 @@ def test_missing_model_gives_exit_1_and_names_what_exists(folder: Path) -> None:
         ["register", "-n", "m", "-p", "models", "--no-such-flag", "x"],
         ["show"],
         ["show", "-i", "m", "-n", "m"],
+        ["show", "-n", "m", "--version", "0"],
+        ["list", "--tag", "=x"],
     ],
 )
 def test_usage_errors_give_exit_2(folder: Path, arguments: list[str]) -> None:
@@ -80,16 +82,21 @@ def test_list_filters_and_prints_a_table(folder: Path) -> None:
     assert [row["id"] for row in json.loads(invoke("list", "-l").stdout)] == ["a:2", "b:1"]
     lines = invoke("list", "--tag", "area", "-o", "table").stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["ID", "a:1"]
+    assert json.loads(invoke("list", "--tag", "area=").stdout) == []
 
 
 def test_download_update_delete_and_gc(folder: Path) -> None:
-    invoke("register", "-n", "m", "-p", "models", "--property", "p=1")
+    resources = ("--cpu-cores", "2", "--memory-gb", "4", "--gpu-cores", "1")
+    registered = json.loads(invoke("register", "-n", "m", "-p", "models", "--property", "p=1", *resources).stdout)
+    assert registered["resourceConfiguration"] == {"cpu": 2, "memoryInGB": 4, "gpu": 1}
     down = json.loads(invoke("download", "-i", "m:1", "-t", "down").stdout)
     assert (Path(down["downloadPath"]) / "triton/densenet_onnx/1/model.onnx").read_bytes() == b"weights"
     assert invoke("download", "-i", "m:1", "-t", "down").exit_code == 1
     assert invoke("download", "-i", "m:1", "-t", "down", "--overwrite").exit_code == 0
     updated = json.loads(invoke("update", "-i", "m", "-d", "new", "--add-tag", "a=b").stdout)
     assert (updated["description"], updated["tags"]) == ("new", {"a": "b"})
+    updated = json.loads(invoke("update", "-i", "m", "--add-tag", "c=", "--remove-tag", "a=b").stdout)
+    assert updated["tags"] == {"c": ""}
     assert "immutable" in invoke("update", "-i", "m", "--add-property", "p=2").stderr
     assert json.loads(invoke("delete", "-i", "m:1").stdout)["id"] == "m:1"
     assert json.loads(invoke("gc").stdout) == {"files": 1, "size": 7}
@@ -187,6 +194,7 @@ def test_onnx_is_one_whole_model_file(folder: Path) -> None:
         ["register", "-n", "m", "-p", "models", "--tag", "area=\udcff"],
         ["register", "-n", "m", "-p", "models", "--property", "area=\udcff"],
         ["register", "-n", "m", "-p", "models", "--description", "area=\udcff"],
+        ["update", "-i", "m", "--description", "area=\udcff"],
         ["update", "-i", "m", "--add-tag", "area=\udcff"],
         ["update", "-i", "m", "--remove-tag", "area=\udcff"],
         ["show", "--model-name", "area=\udcff"],

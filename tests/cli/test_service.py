@@ -74,6 +74,7 @@ def test_a_service_from_its_deployment_to_its_end(folder: Path) -> None:
         "Error: received 400 from service svc"
     )
 
+    assert invoke("service", "restart", "-n", "svc").stderr == "service svc is running\n"
     updated = read(invoke("service", "update", "-n", "svc", "--add-tag", "c=d", "--remove-tag", "a"))
     assert (updated["tags"], updated["generation"]) == ({"c": "d"}, 1)
     assert invoke("model", "delete", "-i", "my_model:1").stderr == (
@@ -85,10 +86,11 @@ def test_a_service_from_its_deployment_to_its_end(folder: Path) -> None:
     assert invoke("model", "delete", "-i", "my_model:1").exit_code == 0
 
 
-def test_services_are_listed_by_type_tag_and_property(folder: Path) -> None:
+def test_services_are_listed_by_type_tag_property_and_model(folder: Path) -> None:
     services = find_home({}, folder).services
     for name, kind, tags, properties in (("one", "local", {"a": "b"}, {}), ("two", "aks", {"a": "c"}, {"p": "q"})):
-        spec = ServiceSpec(name, 1, Mode.DIRECT, ("m:1",), DeploymentConfig(kind), tags=tags, properties=properties)
+        models = (f"{name}:1",)
+        spec = ServiceSpec(name, 1, Mode.DIRECT, models, DeploymentConfig(kind), tags=tags, properties=properties)
         ServiceFolder(services / name).write_spec(spec)
 
     def listed(*words: str) -> list[str]:
@@ -97,7 +99,8 @@ def test_services_are_listed_by_type_tag_and_property(folder: Path) -> None:
     assert listed() == listed("--tag", "a") == ["one", "two"]
     assert listed("--tag", "a=c") == listed("--property", "p") == listed("-c", "AKS") == ["two"]
     assert listed("--tag", "a", "-c", "local") == ["one"]
-    assert listed("--property", "p=r") == []
+    assert listed("--property", "p=r") == listed("--model-id", "two:2") == []
+    assert listed("--model-id", "two:1") == listed("--model-name", "two") == ["two"]
 
 
 @pytest.mark.parametrize(
@@ -125,8 +128,13 @@ def test_type_can_be_said_beside_or_instead_of_the_file(folder: Path) -> None:
     assert "computeType aci needs the cloud" in refused.stderr
 
 
-def test_flag_beside_the_file_wins_and_no_wait_returns_at_once(folder: Path) -> None:
-    shown = read(invoke(*DEPLOY, "-m", "my_model", "--auth-enabled", "false", "--no-wait"))
+def test_flag_beside_the_file_wins_and_no_wait_returns_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def waited(*_: Any) -> None:
+        raise AssertionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Services, "wait", waited)
+        shown = read(invoke(*DEPLOY, "-m", "my_model", "--auth-enabled", "false", "--no-wait"))
     assert shown["authEnabled"] is False
     assert shown["state"] in ("deploying", "running")
     again = invoke(*DEPLOY, "-m", "my_model")
@@ -183,6 +191,12 @@ def test_script_that_cannot_start_gives_exit_1_and_its_log(folder: Path) -> None
     result = invoke(*DEPLOY, "-m", "my_model")
     assert result.exit_code == 1
     assert "RuntimeError: no weights" in result.stderr
+    (folder / "src" / "score.py").write_text(SCORE)
+    read(invoke(*DEPLOY, "-m", "my_model", "--overwrite"))
+    (folder / "src" / "score.py").write_text("def init(): 1 / 0\ndef run(data): pass\n")
+    result = invoke(*DEPLOY, "-m", "my_model", "--overwrite")
+    assert result.exit_code == 1
+    assert "Error: service svc: generation 3 failed, generation 2 still answers" in result.stderr
 
 
 @pytest.fixture

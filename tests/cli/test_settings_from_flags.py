@@ -121,10 +121,14 @@ def test_trace_settings_by_mode() -> None:
         "--trace-config=level=TIMESTAMPS",
         "--trace-config=level=TENSORS",
         "--trace-config=triton,file=t.json",
+        "--trace-config=opentelemetry,url=http://collector",
+        "--trace-config=opentelemetry,resource=service.name=a",
+        "--trace-config=opentelemetry,resource=service.version=1",
     )
     assert given.trace_config == {
         "": {"rate": ("2",), "level": ("TIMESTAMPS", "TENSORS")},
         "triton": {"file": ("t.json",)},
+        "opentelemetry": {"url": ("http://collector",), "resource": ("service.name=a", "service.version=1")},
     }
 
 
@@ -141,6 +145,7 @@ def test_trace_settings_by_mode() -> None:
         ("--metrics-config=latencies=true", "unknown setting 'latencies'"),
         ("--metrics-config=summary_quantiles=0.5", "summary_quantiles are <quantile>:<error>,..."),
         ("--metrics-config=summary_quantiles=1.5:0.1", "between 0 and 1"),
+        ("--metrics-config=summary_quantiles=1:0.1", "between 0 and 1"),
         ("--http-header-forward-pattern=(", "not a regular expression"),
         ("--http-max-input-size=0", "Error: --http-max-input-size must be greater than 0."),
         ("--load-model=a", "Error: Use of '--load-model' requires setting '--model-control-mode=explicit' as well."),
@@ -190,7 +195,15 @@ def test_a_repository_is_needed() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("--allow-grpc=false",), ("--allow-sagemaker=false",), ("--model-namespacing", "0"), ("--http-thread-count=8",)],
+    [
+        ("--allow-grpc=false",),
+        ("--allow-sagemaker=false",),
+        ("--model-namespacing", "0"),
+        ("--http-thread-count=8",),
+        ("--reuse-grpc-port=false", "--grpc-use-ssl=false", "--grpc-use-ssl-mutual=false"),
+        ("--grpc-keepalive-permit-without-calls=false", "--enable-peer-access=true"),
+        ("--sagemaker-port=8080", "--sagemaker-thread-count=8", "--vertex-ai-port=8080", "--vertex-ai-thread-count=8"),
+    ],
 )
 def test_foreign_flags_that_ask_for_nothing_are_silent(words: tuple[str, ...]) -> None:
     assert warnings(*words) == ()
@@ -257,9 +270,12 @@ def test_response_cache_byte_size_is_a_local_cache() -> None:
 
 
 def test_deprecated_trace_flags_are_trace_settings() -> None:
-    given = settings("--trace-file=t", "--trace-level=MAX", "--trace-rate=5", "--trace-count=-1")
+    words = ("--trace-file=t", "--trace-level=MAX", "--trace-rate=5", "--trace-count=-1", "--trace-log-frequency=7")
     expected: dict[str, Any] = {
         "": {"rate": ("5",), "count": ("-1",), "level": ("TIMESTAMPS",)},
-        "triton": {"file": ("t",)},
+        "triton": {"file": ("t",), "log-frequency": ("7",)},
     }
-    assert given.trace_config == expected
+    assert settings(*words).trace_config == expected
+    assert refusal("--trace-rate=5", "--trace-config=rate=5").startswith(
+        "Error: Incompatible flags --trace-* and --trace-config both provided."
+    )

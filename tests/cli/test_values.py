@@ -34,7 +34,9 @@ def test_other_words_are_no_booleans(text: str) -> None:
         (values.natural, "-1"),
         (values.positive, "0"),
         (values.port, "65536"),
+        (values.integer, "10000000000000000000"),
         (values.number, "nan"),
+        (values.number, "inf"),
         (values.number, "x"),
         (values.interval, "0"),
         (values.verbosity, "-1"),
@@ -124,6 +126,12 @@ def test_a_restriction_names_apis_and_a_header() -> None:
 def test_an_unknown_api_is_named() -> None:
     with pytest.raises(CommandLineError, match="unknown restricted api 'helth' "):
         values.restriction("helth:k=v")
+
+
+@pytest.mark.parametrize("text", ["health", "health:k", "health:=v"])
+def test_a_restriction_without_its_header_is_refused(text: str) -> None:
+    with pytest.raises(CommandLineError, match=r"^--http-restricted-api option format is "):
+        values.restriction(text)
 
 
 @pytest.mark.parametrize(

@@ -102,15 +102,35 @@ def test_models_come_from_exactly_one_place(tmp_path: Path, target: ComputeTarge
         ComputeTargets(Home(tmp_path)).attach(target)
 
 
-def test_command_line(tmp_path: Path) -> None:
+def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = CliRunner(env={"DESPINA_HOME": str(tmp_path / "home")})
     config = tmp_path / "config"
     config.touch()
-    words = ["compute", "attach", "aks-gpu", "--image=despina:1", f"--kubeconfig={config}", "--context=c"]
-    attached = runner.invoke(cli, [*words, "--namespace", "ml", "--model-claim", "models"])
+    monkeypatch.chdir(tmp_path)
+    words = ["compute", "attach", "aks-gpu", "--image=despina:1", "--kubeconfig=config", "--context=c"]
+    words += ["--namespace=ml", "--model-claim=models", "--expose=load-balancer", "--scaling-metric=cpu"]
+    words += ["--ingress-class=nginx", "--ingress-host=ml.example", "--tls-secret=tls", "--pull-secret=pull"]
+    attached = runner.invoke(cli, words)
     assert attached.exit_code == 0, attached.output
-    assert json.loads(attached.stdout)["context"] == "c"
+    assert json.loads(attached.stdout) == {
+        "name": "aks-gpu",
+        "computeType": "Kubernetes",
+        "image": "despina:1",
+        "namespace": "ml",
+        "kubeconfig": str(config),
+        "context": "c",
+        "modelClaim": "models",
+        "modelUrl": None,
+        "expose": "load-balancer",
+        "ingressClass": "nginx",
+        "ingressHost": "ml.example",
+        "tlsSecret": "tls",
+        "pullSecret": "pull",
+        "scalingMetric": "cpu",
+    }
     assert attached.stderr == "attached aks-gpu\n"
+    assert "say --overwrite to replace it" in runner.invoke(cli, words).stderr
+    assert runner.invoke(cli, [*words, "--overwrite"]).exit_code == 0
     assert json.loads(runner.invoke(cli, ["compute", "show", "aks-gpu"]).stdout)["kubeconfig"] == str(config)
     assert "aks-gpu" in runner.invoke(cli, ["compute", "list", "-o", "table"]).stdout
     assert runner.invoke(cli, ["compute", "detach", "aks-gpu"]).exit_code == 0
