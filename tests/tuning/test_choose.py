@@ -30,9 +30,9 @@ def test_the_slow_end_of_the_times_counts() -> None:
 
 
 def test_of_equal_throughputs_the_smaller_batch_and_the_fewer_threads_win() -> None:
-    timings = [timing(4, 0.0040), timing(8, 0.0079), timing(4, 0.0079, instances=2)]
+    timings = [timing(4, 0.0040, threads=2), timing(4, 0.0040), timing(8, 0.0079), timing(4, 0.0079, instances=2)]
     choice = chosen(timings, 1.0)
-    assert (choice.rows, choice.arrangement.instances) == (4, 1)
+    assert (choice.rows, choice.arrangement) == (4, Arrangement(1, 1))
 
 
 def test_instances_and_threads_are_chosen_together() -> None:
@@ -97,6 +97,11 @@ GROUP = "instance_group { count: 3 kind: KIND_CPU }"
             "max_batch_size: 32 dynamic_batching { preferred_batch_size: 1 max_queue_delay_microseconds: 500 }",
         ),
         ("max_batch_size: 1", 1, "max_batch_size: 1"),
+        (
+            "max_batch_size: 1 dynamic_batching { max_queue_delay_microseconds: 9000 }",
+            1,
+            "max_batch_size: 1 dynamic_batching { max_queue_delay_microseconds: 500 }",
+        ),
         ("max_batch_size: 8", 8, "max_batch_size: 8 dynamic_batching { max_queue_delay_microseconds: 500 }"),
     ],
 )

@@ -27,6 +27,11 @@ def test_bf16_bits_are_numbers_between_0_and_1() -> None:
     assert 0.3 < values.mean() < 0.7
 
 
+def test_integers_may_be_indices_into_something_small() -> None:
+    row = random_row(config('input { name: "x" data_type: TYPE_INT32 dims: 100 }'), {})
+    assert set(row["x"].ravel()) == {0, 1}
+
+
 def test_without_batch_dimension_the_shape_is_the_inputs() -> None:
     row = random_row(config('input { name: "x" data_type: TYPE_FP32 dims: 3 }', 0), {})
     assert row["x"].shape == (3,)

@@ -138,4 +138,11 @@ def test_a_model_that_refuses_the_first_batch_is_not_measured() -> None:
 
 
 def test_the_smallest_batch_is_always_measured() -> None:
-    assert [timing.rounds for timing in Machine().measure([1, 2], budget=0.0).timings] == [1]
+    for budget in (0.0, -1.0):  # loading may have used it up
+        assert [timing.rounds for timing in Machine().measure([1, 2], budget=budget).timings] == [1]
+
+
+def test_the_slow_end_is_the_95th_percentile_and_not_the_slowest_of_all() -> None:
+    runs = [0.001] * 99 + [1.0]
+    measured = measure([ONE], [1], lambda point, seconds: runs, Budget(lambda: 0.0, 10.0), 10.0, lambda line: None)
+    assert measured.timings[0].slow == 0.001

@@ -36,10 +36,10 @@ def test_a_quiet_complete_measurement_leaves_no_doubt() -> None:
 
 
 def test_noise_gaps_and_short_batches_are_told() -> None:
-    timings = (timing(ONE, 1, 0.00001, 0.4), timing(ONE, 2, 0.01, None))
+    timings = (timing(ONE, 1, 0.00001, 0.4), timing(ONE, 2, 0.01, None), timing(ONE, 3, 0.01, 0.0))
     left = {Point(ONE, 4): "no time left", Point(ONE, 8): "no time left"}
     told = doubts(Measured(timings, left))
     assert told[0] == "left out, no time left: 1 instance x 2 threads with batches of 4, 8"
-    assert told[1].startswith("1 of 2 points were measured once only")
+    assert told[1].startswith("1 of 3 points were measured once only")
     assert "rounds differ by 40%" in told[2]
     assert "the front end will be the limit" in told[3]

@@ -14,10 +14,10 @@ from despina.config.read import config_path, read_model_config
 _text_format: Any = text_format
 
 
-def written_config(name: str, directory: Path, config_name: str = "") -> ModelConfig:
+def written_config(name: str, directory: Path) -> ModelConfig:
     """The configuration as it lies in the directory; where there is none, what the files there say."""
-    config = read_model_config(directory, config_name)
-    return complete_names(config, name, directory) if config_path(directory, config_name) is None else config
+    config = read_model_config(directory)
+    return complete_names(config, name, directory) if config_path(directory) is None else config
 
 
 def config_text(config: ModelConfig) -> str:
@@ -26,9 +26,9 @@ def config_text(config: ModelConfig) -> str:
     return text.rstrip("\n") + "\n"
 
 
-def write_config(config: ModelConfig, directory: Path, config_name: str = "") -> tuple[Path, Path | None]:
-    """Write where the configuration came from, or a new config.pbtxt; the file, and the copy of the old one."""
-    path = config_path(directory, config_name) or directory / "config.pbtxt"
+def write_config(config: ModelConfig, directory: Path) -> tuple[Path, Path | None]:
+    """Write config.pbtxt; the file, and the copy of the old one."""
+    path = directory / "config.pbtxt"
     kept = _free_name(path) if path.exists() else None
     partial = path.with_name(path.name + ".new")
     partial.write_text(config_text(config))
