@@ -1,3 +1,4 @@
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,21 @@ def test_versions_are_stored_and_the_newest_is_found(tmp_path: Path) -> None:
     newest = find_environment(home, "My-Triton")
     assert (newest.version, newest.variables) == ("10", {"WORKER_COUNT": "2"})
     assert find_environment(home, "My-Triton", "1").packages == ("nltk",)
+
+
+def test_one_that_there_is_no_room_for_or_that_is_half_written_is_none(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    save_environment(home, EnvironmentSpec("mine", None, {"COLOUR": "red"}))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))  # as on a disk that is full
+    try:
+        with pytest.raises(OSError, match="too large"):
+            save_environment(home, EnvironmentSpec("mine"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    (tmp_path / "environments" / "mine" / "2.json").touch(exist_ok=False)
+    assert find_environment(home, "mine").variables == {"COLOUR": "red"}
+    assert save_environment(home, EnvironmentSpec("mine")).version == "3"
 
 
 def test_built_in_names_are_there_and_taken(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ said before anything starts.
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from despina.deploy.home import Home
+from despina.deploy.json_file import write_json
 from despina.errors import InvalidArgument, NotFound
 
 RESERVED = ("AzureML", "Microsoft")
@@ -93,13 +93,16 @@ def save_environment(home: Home, spec: EnvironmentSpec) -> EnvironmentSpec:
     while True:
         number += 1
         stored = replace(spec, version=str(number))
+        path = folder / f"{number}.json"
         try:
-            with (folder / f"{number}.json").open("x") as file:
-                json.dump(stored.to_json(), file, indent=2)
-                file.flush()
-                os.fsync(file.fileno())
+            path.touch(exist_ok=False)
         except FileExistsError:  # another process took the number
             continue
+        try:
+            write_json(path, stored.to_json(), 0o644)
+        except BaseException:
+            path.unlink()
+            raise
         return stored
 
 
@@ -112,7 +115,9 @@ def find_environment(home: Home, name: str, version: str | None = None) -> Envir
     if name in BUILT_IN:
         return BUILT_IN[name]
     folder = home.directory / "environments"
-    stored = {path.stem: path for path in (folder / name).glob("*.json")} if name else {}
+    # One that is empty is being written, or what wrote it was killed.
+    files = (folder / name).glob("*.json") if name else ()
+    stored = {path.stem: path for path in files if path.stat().st_size}
     wanted = version or max(stored, key=int, default=None)
     if wanted not in stored:
         have = sorted({*BUILT_IN, *(path.name for path in folder.glob("*"))})

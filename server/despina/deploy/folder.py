@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from despina.deploy.blobs import sync_directory
 from despina.deploy.gate.keys import Keys
+from despina.deploy.json_file import write_json
 from despina.deploy.service import ServiceSpec, ServiceState, State
 from despina.errors import AlreadyExists, NotFound
 
@@ -52,7 +52,7 @@ class ServiceFolder:
             raise NotFound(f"No service with name {self.name} found: it was deleted meanwhile") from None
 
     def write_spec(self, spec: ServiceSpec) -> None:
-        _write(self.path / "spec.json", spec.to_json(), 0o644)
+        write_json(self.path / "spec.json", spec.to_json(), 0o644)
 
     def read_state(self) -> ServiceState:
         try:
@@ -61,7 +61,7 @@ class ServiceFolder:
             return ServiceState(State.UNKNOWN)
 
     def write_state(self, state: ServiceState) -> None:
-        _write(self.path / "state.json", state.to_json(), 0o644)
+        write_json(self.path / "state.json", state.to_json(), 0o644)
 
     def read_keys(self) -> Keys | None:
         try:
@@ -70,7 +70,7 @@ class ServiceFolder:
             return None
 
     def write_keys(self, keys: Keys) -> None:
-        _write(self.path / "keys.json", keys.to_json(), 0o600)
+        write_json(self.path / "keys.json", keys.to_json(), 0o600)
 
     @contextmanager
     def operation(self) -> Iterator[None]:
@@ -166,19 +166,3 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 def _read(path: Path) -> Any:
     return json.loads(path.read_bytes())
-
-
-def _write(path: Path, document: Any, mode: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with open(handle, "w") as file:
-            os.fchmod(file.fileno(), mode)
-            json.dump(document, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)

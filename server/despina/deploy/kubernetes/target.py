@@ -2,17 +2,15 @@
 
 import enum
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from despina.deploy.blobs import sync_directory
 from despina.deploy.deployment_fields import is_label, is_subdomain
 from despina.deploy.home import Home
+from despina.deploy.json_file import write_json
 from despina.errors import AlreadyExists, InvalidArgument, NotFound
 
 NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{1,31}")
@@ -111,12 +109,7 @@ class ComputeTargets:
         path = self._folder / f"{target.name}.json"
         if path.exists() and not overwrite:
             raise AlreadyExists(f"compute target {target.name} is attached already; say --overwrite to replace it")
-        self._folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=self._folder, prefix=".")
-        with open(handle, "w") as file:
-            json.dump(target.to_json(), file, indent=2)
-        os.rename(temporary, path)
-        sync_directory(self._folder)
+        write_json(path, target.to_json(), 0o644)
 
     def get(self, name: str) -> ComputeTarget:
         """

@@ -1,0 +1,26 @@
+"""Small files that are replaced in one step: who reads one finds the old content or the new, also after a power cut."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from despina.deploy.blobs import sync_directory
+
+
+def write_json(path: Path, document: Any, mode: int) -> None:
+    """Writes a document, and makes the folder it lies in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(handle, "w") as file:
+            os.fchmod(file.fileno(), mode)
+            json.dump(document, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
