@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,17 @@ def test_keys_open_and_are_rotated_without_a_restart(bench: Bench) -> None:
     assert bench.ask(key=keys.primary)[0] == 401
     assert bench.ask(key=keys.secondary) == bench.ask(key=changed.primary) == (200, pid)
     assert (bench.folder().path / "keys.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_new_key_of_what_is_to_come_does_not_shut_what_answers_without(bench: Bench) -> None:
+    bench.deploy(ANSWER.format(answer=1))
+    source = bench.root / "source"
+    source.mkdir()
+    (source / "score.py").write_text("import time\ndef init(): time.sleep(60)\ndef run(data): pass\n")
+    request = DeployRequest("svc", ["m"], DeploymentConfig(auth_enabled=True), InferenceSpec("score.py", source))
+    bench.services.deploy(replace(request, overwrite=True))
+    bench.services.regenerate_key("svc", "Primary")
+    assert bench.ask() == (200, 1)
 
 
 def test_replaced_key_stays_replaced_when_the_service_is_updated(bench: Bench) -> None:
