@@ -181,6 +181,18 @@ def test_restart_is_kubectls_and_says_how(bench: Bench) -> None:
         bench.services.restart("svc")
 
 
+def test_namespace_of_the_configuration_wins_over_the_targets(bench: Bench) -> None:
+    bench.kubectl(HEALTHY)
+    bench.services.deploy(bench.request(namespace="other"))
+    bench.services.wait("svc")
+    with pytest.raises(Unsupported, match="--namespace=other`"):
+        bench.services.restart("svc")
+    bench.services.delete("svc")
+    assert [words for words, _ in bench.calls() if "--namespace=other" not in words] == []
+    (applied,) = [stdin for words, stdin in bench.calls() if " apply " in words]
+    assert {item["metadata"]["namespace"] for item in json.loads(applied)["items"]} == {"other"}
+
+
 def test_service_does_not_move_by_overwriting(bench: Bench) -> None:
     bench.kubectl(HEALTHY)
     bench.services.deploy(bench.request())
