@@ -105,7 +105,11 @@ def test_what_a_service_no_longer_has_is_deleted(tmp_path: Path) -> None:
 
 def test_waiting_ends_when_the_rollout_is_complete_and_older_configurations_go(tmp_path: Path) -> None:
     late = (1, "", "error: timed out waiting for the condition")
-    answers = {"get_deployment": [found(), UP], "get_pods": [ok({"items": []})], "rollout": [late, (0, "", "")]}
+    answers = {
+        "get_deployment": [found(), found(), UP],
+        "get_pods": [ok({"items": []})],
+        "rollout": [late, (0, "", "")],
+    }
     kubectl, said = Recorder(tmp_path, **answers), list[str]()
     state = kubectl.cluster().wait(workload().spec, said.append)
     assert state.word is Word.HEALTHY
@@ -120,6 +124,23 @@ def test_waiting_ends_when_a_container_does_not_stay_up(tmp_path: Path) -> None:
     state = kubectl.cluster().wait(workload().spec)
     assert (state.word, state.reason, state.container) == (Word.FAILED, "container score: CrashLoopBackOff", "score")
     assert all(call[1] != "delete" for call in kubectl.calls)
+
+
+def test_waiting_ends_when_the_deadline_of_the_rollout_has_passed(tmp_path: Path) -> None:
+    late = [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "too late"}]
+    told = (1, "", 'error: deployment "triton-webservice" exceeded its progress deadline')
+    answers = {"get_deployment": [found(conditions=late)], "get_pods": [ok({"items": []})], "rollout": [told]}
+    state = Recorder(tmp_path, **answers).cluster().wait(workload().spec)
+    assert (state.word, state.reason) == (Word.FAILED, "ProgressDeadlineExceeded: too late")
+
+
+def test_waiting_ends_when_somebody_deletes_the_service(tmp_path: Path) -> None:
+    status, text, _ = found()
+    document = json.loads(text)
+    document["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    going, gone = (status, json.dumps(document), ""), (1, "", "Error from server (NotFound): it is gone")
+    kubectl = Recorder(tmp_path, get_deployment=[going, gone], get_pods=[ok({"items": []})])
+    assert kubectl.cluster().wait(workload().spec).word is Word.DELETING
 
 
 def test_waiting_ends_when_the_rollout_cannot_be_watched(tmp_path: Path) -> None:
@@ -155,6 +176,11 @@ BASE = "/api/v1/service/triton-webservice"
         (TARGET, published(), None),
         (replace(TARGET, ingress_host="ml.example", tls_secret="c"), published(), f"https://ml.example{BASE}"),
         (replace(TARGET, expose=Exposure.LOAD_BALANCER), published(hostname="lb.example"), f"http://lb.example{BASE}"),
+        (
+            replace(TARGET, expose=Exposure.LOAD_BALANCER, tls_secret="c"),
+            published(ip="192.0.2.1"),
+            f"http://192.0.2.1{BASE}",
+        ),
         (replace(TARGET, expose=Exposure.NONE), published(), f"http://triton-webservice.ml.svc{BASE}"),
     ],
 )

@@ -32,6 +32,8 @@ UNPLACED = pod(
     conditions=[{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no GPU is free"}]
 )
 
+PLACED = pod(conditions=[{"type": "PodScheduled", "status": "True"}])
+
 TABLE: dict[str, tuple[dict[str, Any], list[dict[str, Any]], Word, str | None]] = {
     "nothing seen yet": ({**deployment(), "status": {}}, [], Word.TRANSITIONING, None),
     "rolled out": (deployment(COMPLETE, availableReplicas=2), [], Word.HEALTHY, None),
@@ -76,6 +78,13 @@ TABLE: dict[str, tuple[dict[str, Any], list[dict[str, Any]], Word, str | None]] 
         Word.TRANSITIONING,
         None,
     ),
+    "no key": (
+        deployment(UNDER_WAY),
+        [waiting("gate", "CreateContainerConfigError")],
+        Word.FAILED,
+        "container gate: CreateContainerConfigError",
+    ),
+    "placed": (deployment(UNDER_WAY, {**REFUSED, "status": "False"}), [PLACED], Word.TRANSITIONING, None),
     "starting": (deployment(UNDER_WAY), [waiting("gate", "PodInitializing")], Word.TRANSITIONING, None),
     "too late": (deployment(LATE), [pod()], Word.FAILED, "ProgressDeadlineExceeded: has timed out"),
     "no pod allowed": (deployment(REFUSED), [], Word.FAILED, "FailedCreate: exceeded quota"),

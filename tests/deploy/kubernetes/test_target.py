@@ -47,7 +47,7 @@ def test_an_attached_name_is_replaced_only_on_request(tmp_path: Path) -> None:
     assert targets.get("aks-gpu").image == "despina:2"
 
 
-@pytest.mark.parametrize("name", ["aks", "../aks-gpu", ""])
+@pytest.mark.parametrize("name", ["aks", "../compute/aks-gpu", ""])
 def test_an_unknown_name_gets_those_that_exist(tmp_path: Path, name: str) -> None:
     targets = ComputeTargets(Home(tmp_path))
     targets.attach(TARGET)
@@ -81,6 +81,13 @@ def test_names_in_the_cluster_are_dns_names(tmp_path: Path, field: str, value: s
     changes: dict[str, Any] = {field: value}
     with pytest.raises(InvalidArgument, match=f"compute target aks-gpu: {what} .*is not a DNS name"):
         ComputeTargets(Home(tmp_path)).attach(replace(TARGET, **changes))
+
+
+def test_a_name_has_32_characters_at_most(tmp_path: Path) -> None:
+    targets = ComputeTargets(Home(tmp_path))
+    targets.attach(replace(TARGET, name=32 * "a"))
+    with pytest.raises(InvalidArgument, match="a name has 2 to 32 letters"):
+        targets.attach(replace(TARGET, name=33 * "a"))
 
 
 @pytest.mark.parametrize("host", ["ml.example", "*.ml.example", "1", "a-b.c"])
