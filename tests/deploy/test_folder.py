@@ -1,3 +1,4 @@
+import fcntl
 import resource
 import shutil
 import signal
@@ -9,7 +10,7 @@ import pytest
 
 from despina.deploy.folder import ServiceFolder, remove_remains
 from despina.deploy.gate.keys import Keys
-from despina.errors import NotFound
+from despina.errors import AlreadyExists, NotFound
 
 
 def test_large_log_is_moved_away_under_its_writers(tmp_path: Path) -> None:
@@ -60,6 +61,19 @@ def test_lock_of_a_removed_service_is_nobodys(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
         with folder.operation():  # of the next service of that name
             assert (folder.path / "operation.lock").exists()
+
+
+def test_lock_that_goes_before_it_is_taken_protects_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = ServiceFolder(tmp_path / "svc")
+    flock = fcntl.flock
+
+    def late(descriptor: int, how: int) -> None:
+        shutil.rmtree(folder.path)
+        flock(descriptor, how)
+
+    monkeypatch.setattr("fcntl.flock", late)
+    with pytest.raises(AlreadyExists, match="service svc was just being deleted; try again"), folder.operation():
+        pass
 
 
 def test_spec_of_a_service_that_is_gone_is_not_found(tmp_path: Path) -> None:

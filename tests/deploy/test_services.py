@@ -199,6 +199,7 @@ def test_keys_open_and_are_rotated_without_a_restart(bench: Bench) -> None:
     assert bench.ask(key=keys.primary)[0] == 401
     assert bench.ask(key=keys.secondary) == bench.ask(key=changed.primary) == (200, pid)
     assert (bench.folder().path / "keys.json").stat().st_mode & 0o777 == 0o600
+    assert (bench.folder().path / "control.sock").stat().st_mode & 0o777 == 0o600
 
 
 def test_new_key_of_what_is_to_come_does_not_shut_what_answers_without(bench: Bench) -> None:
