@@ -38,6 +38,12 @@ def test_last_lines_are_whole_however_long_they_are(
     assert [len(line) for line in folder.tail(lines, offset)] == lengths
 
 
+def test_lines_that_are_no_text_are_shown_as_far_as_they_are(tmp_path: Path) -> None:
+    folder = ServiceFolder(tmp_path)
+    folder.log.write_bytes(b"caf\xe9\n")
+    assert folder.tail(1) == ["caf\ufffd"]
+
+
 def test_what_there_is_no_room_for_leaves_the_old_and_nothing_else(tmp_path: Path) -> None:
     folder = ServiceFolder(tmp_path)
     old = Keys("first", "second")
