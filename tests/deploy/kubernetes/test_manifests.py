@@ -205,6 +205,8 @@ def test_the_initial_delay_is_the_time_to_start_in() -> None:
     assert startup["periodSeconds"] * startup["failureThreshold"] == 100
     assert found["server"]["livenessProbe"]["periodSeconds"] == 7
     assert found["gate"]["livenessProbe"]["failureThreshold"] == 4
+    assert found["gate"]["livenessProbe"]["timeoutSeconds"] == 3
+    assert found["gate"]["readinessProbe"]["failureThreshold"] == 4
     assert found["gate"]["readinessProbe"]["successThreshold"] == 2
     assert "successThreshold" not in found["gate"]["livenessProbe"]
 
