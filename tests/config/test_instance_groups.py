@@ -98,13 +98,6 @@ def test_groups_that_cannot_be_are_refused(written: str, gpus: list[int], messag
     assert caught.value.message == message
 
 
-def test_groups_must_be_completed_before_they_are_checked() -> None:
-    with pytest.raises(InvalidArgument, match="must specify one or more 'instance group's for m"):
-        validate_instance_groups(config(""), [])
-    with pytest.raises(InvalidArgument, match="has kind KIND_GPU but specifies no GPUs"):
-        validate_instance_groups(config("instance_group { kind: KIND_GPU }"), [0])
-
-
 def test_minimum_compute_capability_is_named() -> None:
     with pytest.raises(InvalidArgument, match=r"compatibility of 7\.500000 are: 0$"):
         validate_instance_groups(config("instance_group { kind: KIND_GPU gpus: 2 }"), [0], 7.5)

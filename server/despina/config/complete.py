@@ -16,6 +16,7 @@ DEFAULT_MAX_BATCH_SIZE = 4
 DEFAULT_MAX_BATCH_SIZE_KEY = "default-max-batch-size"
 
 Tensors = Mapping[str, TensorMetadata]
+"""By name."""
 
 
 def default_max_batch_size(backend_config: Mapping[str, Mapping[str, str]], backend: str) -> int:
@@ -58,7 +59,7 @@ def complete_from_model(
         return completed
     built = built_inputs(config)
     required = {name: tensor for name, tensor in inputs.items() if not tensor.optional and name not in built}
-    _complete_batching(completed, can_batch(required, outputs), default_max_batch_size)
+    _complete_batching(completed, _can_batch(required, outputs), default_max_batch_size)
     if not completed.input:
         _add_tensors(completed, "input", required)
     if not completed.output:
@@ -66,8 +67,7 @@ def complete_from_model(
     return completed
 
 
-def can_batch(inputs: Tensors, outputs: Tensors) -> bool:
-    """Whether every tensor has a variable first dimension."""
+def _can_batch(inputs: Tensors, outputs: Tensors) -> bool:
     return all(tensor.shape[:1] == (-1,) for tensors in (inputs, outputs) for tensor in tensors.values())
 
 

@@ -1,5 +1,8 @@
 """What was decided for a model and why, in sentences for the start-up log and for people who wonder."""
 
+from despina.config.complete import is_complete
+from despina.config.datatypes import config_name
+from despina.config.dims import shape_text
 from despina.config.instance_groups import placements
 from despina.config.names import ENSEMBLE
 from despina.config.proto import Message, ModelConfig, model_config_pb2
@@ -47,15 +50,11 @@ def _explain_batch_size(written: ModelConfig, final: ModelConfig) -> str:
         return f"max_batch_size {size}: as configured"
     if size:
         return f"max_batch_size {size}: every input and output has a variable first dimension; default-max-batch-size"
-    if _lists_tensors(written):
+    if is_complete(written):
         return "max_batch_size 0: none is configured, and none is chosen for a model whose tensors are listed"
     if _may_batch(final):
         return "max_batch_size 0: default-max-batch-size"
     return "max_batch_size 0: some input or output has no variable first dimension, so requests cannot be batched"
-
-
-def _lists_tensors(written: ModelConfig) -> bool:
-    return bool((written.input or written.batch_input) and written.output)
 
 
 def _may_batch(final: ModelConfig) -> bool:
@@ -90,14 +89,11 @@ def _explain_tensors(written: ModelConfig, final: ModelConfig) -> list[str]:
     for kind in ("input", "output"):
         tensors = getattr(final, kind)
         if tensors and not getattr(written, kind):
-            listed = ", ".join(f"{tensor.name} {_type_and_dims(tensor)}" for tensor in tensors)
+            listed = ", ".join(
+                f"{tensor.name} {config_name(tensor.data_type)} {shape_text(tensor.dims)}" for tensor in tensors
+            )
             sentences.append(f"{kind} {listed}: read from the model")
     return sentences
-
-
-def _type_and_dims(tensor: Message) -> str:
-    name = model_config_pb2.DataType.Name(tensor.data_type)
-    return f"{name} [{','.join(map(str, tensor.dims))}]"
 
 
 def _explain_group(written: ModelConfig, final: ModelConfig, index: int) -> str:

@@ -65,8 +65,6 @@ def validate_instance_groups(
     """Check completed groups. Raises InvalidArgument."""
     if config.platform == ENSEMBLE:
         return
-    if not config.instance_group:
-        raise InvalidArgument(f"must specify one or more 'instance group's for {config.name}")
     for group in config.instance_group:
         _validate_group(group, config, gpus, minimum_compute_capability)
 
@@ -87,8 +85,7 @@ def _validate_group(group: Message, config: ModelConfig, gpus: Sequence[int], mi
 
 def _validate_gpus(group: Message, subject: str, gpus: Sequence[int], minimum: float) -> None:
     if not group.gpus:
-        reason = "specifies no GPUs" if gpus else "no GPUs are available"
-        raise InvalidArgument(f"{subject} has kind KIND_GPU but {reason}")
+        raise InvalidArgument(f"{subject} has kind KIND_GPU but no GPUs are available")
     for gpu in group.gpus:
         if gpu not in gpus:
             raise InvalidArgument(

@@ -1,16 +1,15 @@
 """Whether a configuration fits the model it is for (config §3.8)."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
+from despina.config.complete import Tensors
 from despina.config.datatypes import config_name, data_type
 from despina.config.dims import model_dims, shape_text
-from despina.config.match_sequences import match_controls, match_states
+from despina.config.match_sequences import controls, find_tensor, match_controls, match_states
 from despina.config.proto import Message, ModelConfig
 from despina.config.shape_buckets import built_inputs
 from despina.errors import Internal, InvalidArgument
 from despina_backends.base import TensorMetadata
-
-Tensors = Mapping[str, TensorMetadata]
 
 
 def match_model(config: ModelConfig, inputs: Tensors, outputs: Tensors, omissible: Collection[str] = ()) -> None:
@@ -26,13 +25,12 @@ def match_model(config: ModelConfig, inputs: Tensors, outputs: Tensors, omissibl
         _match_input(config, tensor, inputs, omissible)
     scattered = {name for batch_output in config.batch_output for name in batch_output.target_name}
     for tensor in config.output:
-        if tensor.name not in outputs:
-            raise InvalidArgument(_unexpected("output", tensor.name, outputs))
-        if tensor.name in scattered and outputs[tensor.name].shape == (-1,):
+        model = find_tensor(tensor.name, outputs, "output")
+        if tensor.name in scattered and model.shape == (-1,):
             # One vector for the whole batch, whose pieces have the shapes of an input.
-            _match_type(config, tensor, outputs[tensor.name], "output")
+            _match_type(config, tensor, model, "output")
         else:
-            _match_tensor(config, tensor, outputs[tensor.name], "output")
+            _match_tensor(config, tensor, model, "output")
     match_states(config, inputs, outputs)
 
 
@@ -40,7 +38,7 @@ def _match_count(config: ModelConfig, inputs: Tensors) -> None:
     expected = sum(not tensor.optional for tensor in config.input)
     expected += sum(len(batch_input.target_name) for batch_input in config.batch_input)
     expected += len(built_inputs(config))
-    expected += len(set(control_inputs(config))) + len(config.sequence_batching.state)
+    expected += len({name for name, _ in controls(config)}) + len(config.sequence_batching.state)
     provided = sum(not tensor.optional for tensor in inputs.values())
     if expected != provided:
         raise InvalidArgument(
@@ -48,22 +46,13 @@ def _match_count(config: ModelConfig, inputs: Tensors) -> None:
         )
 
 
-def control_inputs(config: ModelConfig) -> Iterator[str]:
-    """Names of the input tensors that carry sequence controls."""
-    for tensor in config.sequence_batching.control_input:
-        if tensor.control:
-            yield tensor.name
-
-
 def _match_input(config: ModelConfig, tensor: Message, inputs: Tensors, omissible: Collection[str]) -> None:
-    if tensor.name not in inputs:
-        raise InvalidArgument(_unexpected("input", tensor.name, inputs))
+    model = find_tensor(tensor.name, inputs, "input")
     if tensor.optional and config.max_batch_size > 0 and tensor.name not in omissible:
         raise InvalidArgument(
             f"unable to load model '{config.name}', optional input '{tensor.name}' is not supported for models that "
             "support batching"
         )
-    model = inputs[tensor.name]
     if tensor.allow_ragged_batch:
         _match_type(config, tensor, model, "input")
         _match_ragged(config, tensor, model)
@@ -82,10 +71,6 @@ def _match_ragged(config: ModelConfig, tensor: Message, model: TensorMetadata) -
             f"unable to load model '{config.name}', configuration expects model provides input with shape [-1]  for "
             f"ragged input '{model.name}', model provides {shape_text(model.shape)}"
         )
-
-
-def _unexpected(kind: str, name: str, allowed: Iterable[str]) -> str:
-    return f"unexpected inference {kind} '{name}', allowed {kind}s are: {', '.join(sorted(allowed))}"
 
 
 def _match_tensor(config: ModelConfig, tensor: Message, model: TensorMetadata, kind: str) -> None:

@@ -1,14 +1,13 @@
 """Whether the control and state tensors of a sequence model are what the model has (config §3.8, §6.1)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
+from despina.config.complete import Tensors
 from despina.config.datatypes import config_name, data_type
 from despina.config.dims import shape_text
 from despina.config.proto import Message, ModelConfig
 from despina.errors import Internal, InvalidArgument
 from despina_backends.base import TensorMetadata
-
-Tensors = Mapping[str, TensorMetadata]
 
 _PAIR_TYPES = {"int32_false_true": "TYPE_INT32", "fp32_false_true": "TYPE_FP32", "bool_false_true": "TYPE_BOOL"}
 _ONNX_NAMES = {"FP16": "FLOAT16", "FP32": "FLOAT", "FP64": "DOUBLE", "BF16": "BFLOAT16", "BYTES": "STRING"}
@@ -16,7 +15,7 @@ _ONNX_NAMES = {"FP16": "FLOAT16", "FP32": "FLOAT", "FP64": "DOUBLE", "BF16": "BF
 
 def match_controls(config: ModelConfig, inputs: Tensors) -> None:
     """Raises InvalidArgument, or Internal for a control the model lacks."""
-    for name, control in _controls(config):
+    for name, control in controls(config):
         if name not in inputs:
             raise Internal(f"configuration specified sequence control '{name}', but model does not provide that input")
         _match_control(config, inputs[name], control)
@@ -25,13 +24,14 @@ def match_controls(config: ModelConfig, inputs: Tensors) -> None:
 def match_states(config: ModelConfig, inputs: Tensors, outputs: Tensors) -> None:
     """Raises InvalidArgument."""
     for state in config.sequence_batching.state:
-        model_input = _find(state.input_name, inputs, "input")
-        model_output = _find(state.output_name, outputs, "output")
+        model_input = find_tensor(state.input_name, inputs, "input")
+        model_output = find_tensor(state.output_name, outputs, "output")
         _match_state(config, state, model_input, "input")
         _match_state(config, state, model_output, "output")
 
 
-def _controls(config: ModelConfig) -> Iterator[tuple[str, Message]]:
+def controls(config: ModelConfig) -> Iterator[tuple[str, Message]]:
+    """Every control with the name of the input tensor that carries it."""
     for tensor in config.sequence_batching.control_input:
         for control in tensor.control:
             yield tensor.name, control
@@ -59,7 +59,8 @@ def control_type(control: Message) -> str:
     return config_name(control.data_type)
 
 
-def _find(name: str, tensors: Tensors, kind: str) -> TensorMetadata:
+def find_tensor(name: str, tensors: Tensors, kind: str) -> TensorMetadata:
+    """The model's own input or output (`kind`) of that name. Raises InvalidArgument when it has none."""
     if name not in tensors:
         allowed = ", ".join(sorted(tensors))
         raise InvalidArgument(f"unexpected inference {kind} '{name}', allowed {kind}s are: {allowed}")

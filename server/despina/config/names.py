@@ -47,19 +47,13 @@ def complete_names(config: ModelConfig, name: str, directory: Path) -> ModelConf
     completed = copy_of(config)
     if not completed.name:
         completed.name = name
-    check_name(completed, name)
+    if completed.name != name:
+        raise InvalidArgument(
+            f"unexpected directory name '{name}' for model '{completed.name}', directory name must equal model name"
+        )
     if completed.platform != ENSEMBLE:
         _complete_backend(completed, directory)
     return completed
-
-
-def check_name(config: ModelConfig, directory_name: str) -> None:
-    """Raises InvalidArgument unless the model is called like its directory."""
-    if config.name != directory_name:
-        raise InvalidArgument(
-            f"unexpected directory name '{directory_name}' for model '{config.name}', "
-            "directory name must equal model name"
-        )
 
 
 def _complete_backend(config: ModelConfig, directory: Path) -> None:

@@ -16,14 +16,6 @@ _text_format: Any = text_format
 _log = logging.getLogger(__name__)
 
 
-class UnreadableConfig(Internal):
-    """A config.pbtxt that is not one. `detail` is the parser's reason, with line and column where it knows them."""
-
-    def __init__(self, path: Path, detail: str) -> None:
-        super().__init__(f"failed to read text proto from {path}")
-        self.detail = detail
-
-
 def config_path(directory: Path, config_name: str = "") -> Path | None:
     """The file that configures the model in `directory`, or None when there is none.
 
@@ -50,7 +42,7 @@ def read_model_config(directory: Path, config_name: str = "", *, required: bool 
 
 
 def read_config(path: Path) -> ModelConfig:
-    """Parse a text-format file. Raises Internal (as UnreadableConfig when the text is wrong)."""
+    """Parse a text-format file. Raises Internal; why the text is wrong, and where, is logged only."""
     try:
         text = path.read_bytes()
     except OSError as error:
@@ -59,7 +51,7 @@ def read_config(path: Path) -> ModelConfig:
         return parse_text(text)
     except ValueError as error:
         _log.error("%s:%s", path, error)
-        raise UnreadableConfig(path, str(error)) from error
+        raise Internal(f"failed to read text proto from {path}") from error
 
 
 def parse_text(text: str | bytes) -> ModelConfig:

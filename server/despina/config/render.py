@@ -16,10 +16,6 @@ from despina.config.proto import Field, Message, ModelConfig
 
 Json = Any
 
-_64_BIT = frozenset(
-    (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64),
-)
-
 STRINGS = frozenset(
     (
         "inference.ModelInstanceGroup.SecondaryDevice.device_id",
@@ -46,16 +42,10 @@ def _field(message: Message, field: Field) -> Json:
     value = getattr(message, field.name)
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         item = field.message_type.fields_by_name["value"]
-        return {_key(key): _value(value[key], item) for key in sorted(value)}
+        return {str(key): _value(value[key], item) for key in sorted(value)}
     if field.is_repeated:
         return [_value(item, field) for item in value]
     return _value(value, field)
-
-
-def _key(key: Any) -> str:
-    if isinstance(key, bool):
-        return "true" if key else "false"
-    return str(key)
 
 
 def _value(value: Any, field: Field) -> Json:
@@ -64,7 +54,7 @@ def _value(value: Any, field: Field) -> Json:
     if field.enum_type is not None:
         known = field.enum_type.values_by_number.get(value)
         return known.name if known is not None else value
-    if field.cpp_type in _64_BIT and field.full_name in STRINGS:
+    if field.full_name in STRINGS:
         return str(value)
     if field.cpp_type == FieldDescriptor.CPPTYPE_FLOAT:
         return _number(value, f"{value:.6g}", f"{value:.9g}", np.float32)

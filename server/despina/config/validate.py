@@ -20,7 +20,7 @@ _TAG = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_]*", re.ASCII)
 def validate(config: ModelConfig) -> None:
     """Check everything but the tensors. Raises InvalidArgument."""
     _validate_identity(config)
-    _validate_versions(config)
+    _validate_max_batch_size(config)
     validate_dynamic_batching(config)
     validate_sequence_batching(config)
     validate_ensemble(config)
@@ -53,7 +53,7 @@ def _validate_identity(config: ModelConfig) -> None:
         raise InvalidArgument(f"unexpected 'platform' and 'backend' pair, got:{config.platform}, {config.backend}")
 
 
-def _validate_versions(config: ModelConfig) -> None:
+def _validate_max_batch_size(config: ModelConfig) -> None:
     if config.max_batch_size < 0:
         raise InvalidArgument(f"'max_batch_size' must be non-negative value for {config.name}")
 

@@ -88,14 +88,10 @@ def _validate_tensorrt_only(tensor: Message, platform: str) -> None:
 def _validate_batch_inputs(config: ModelConfig) -> None:
     inputs = {tensor.name for tensor in config.input}
     for batch_input in config.batch_input:
-        if len(batch_input.source_input) != 1:
-            kind = model_config_pb2.BatchInput.Kind.Name(batch_input.kind)
-            raise InvalidArgument(
-                f"batch input kind '{kind}' expects 1 source input, got {len(batch_input.source_input)}"
-            )
+        _validate_source_count(batch_input, model_config_pb2.BatchInput, "input")
         if batch_input.data_type not in _BATCH_TYPES:
             raise InvalidArgument("batch input data type must be TYPE_INT32 or TYPE_FP32")
-        _validate_sources(batch_input.source_input, inputs)
+        _validate_source(batch_input, inputs)
 
 
 def _validate_batch_outputs(config: ModelConfig) -> None:
@@ -103,12 +99,8 @@ def _validate_batch_outputs(config: ModelConfig) -> None:
     outputs = {tensor.name for tensor in config.output}
     targets: set[str] = set()
     for batch_output in config.batch_output:
-        if len(batch_output.source_input) != 1:
-            kind = model_config_pb2.BatchOutput.Kind.Name(batch_output.kind)
-            raise InvalidArgument(
-                f"batch output kind '{kind}' expects 1 source input, got {len(batch_output.source_input)}"
-            )
-        _validate_sources(batch_output.source_input, inputs)
+        _validate_source_count(batch_output, model_config_pb2.BatchOutput, "output")
+        _validate_source(batch_output, inputs)
         for target in batch_output.target_name:
             if target not in outputs:
                 raise InvalidArgument(f"unknown target output name '{target}'")
@@ -117,7 +109,12 @@ def _validate_batch_outputs(config: ModelConfig) -> None:
             targets.add(target)
 
 
-def _validate_sources(names: Sequence[str], inputs: set[str]) -> None:
-    for name in names:
-        if name not in inputs:
-            raise InvalidArgument(f"unknown source input name '{name}'")
+def _validate_source_count(item: Message, message_type: Any, side: str) -> None:
+    if len(item.source_input) != 1:
+        kind = message_type.Kind.Name(item.kind)
+        raise InvalidArgument(f"batch {side} kind '{kind}' expects 1 source input, got {len(item.source_input)}")
+
+
+def _validate_source(item: Message, inputs: set[str]) -> None:
+    if item.source_input[0] not in inputs:
+        raise InvalidArgument(f"unknown source input name '{item.source_input[0]}'")
