@@ -271,10 +271,10 @@ def test_cache_families_show_hits_misses_and_utilization() -> None:
 
 
 def test_pinned_memory_is_printed_without_any_model() -> None:
-    metrics = Metrics(Sources(models=list, pinned_memory_used=lambda: 7), MetricsOptions(pinned_memory_pool_bytes=9))
+    metrics = Metrics(Sources(models=list), MetricsOptions(pinned_memory_pool_bytes=9))
     assert text_of(metrics).splitlines()[2::3] == [
         "nv_pinned_memory_pool_total_bytes 9",
-        "nv_pinned_memory_pool_used_bytes 7",
+        "nv_pinned_memory_pool_used_bytes 0",
     ]
 
 

@@ -1,14 +1,12 @@
 """What operators ask for and tritonserver has no family for, in base units (seconds), under `despina_` names."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from prometheus_client import Metric
 
-from despina.telemetry.families import Family, Labels, add_histogram, filled
-from despina.telemetry.measured_model import MeasuredModel
+from despina.telemetry.families import Family, add_histogram, add_parts, filled
+from despina.telemetry.model_families import Labelled
 from despina.telemetry.statistics import LATENCY_BUCKETS_NS, Histogram, ModelStatistics
-
-Labelled = Sequence[tuple[Labels, MeasuredModel]]
 
 HISTOGRAMS: tuple[tuple[Family, Callable[[ModelStatistics], Histogram]], ...] = (
     (
@@ -75,8 +73,7 @@ def _rejected(models: Labelled) -> Metric:
     for labels, model in models:
         statistics = model.statistics
         reasons = {"queue_full": statistics.rejected_queue_full, "timeout": statistics.failures["REJECTED"]}
-        for reason, count in reasons.items():
-            metric.add_sample(REJECTED.name, dict(sorted({**labels, "reason": reason}.items())), count)
+        add_parts(metric, labels, "reason", reasons)
     return metric
 
 
@@ -87,6 +84,5 @@ def _buckets(models: Labelled) -> Metric:
         statistics = model.statistics
         if statistics.bucket_elements or statistics.padding_elements:
             kinds = {"data": statistics.bucket_elements, "padding": statistics.padding_elements}
-            for kind, count in kinds.items():
-                metric.add_sample(BUCKETS.name, dict(sorted({**labels, "kind": kind}.items())), count)
+            add_parts(metric, labels, "kind", kinds)
     return metric

@@ -4,7 +4,7 @@ In tritonserver `nv_inference_request_failure` is the one series of a model that
 nor starts again from zero when it is loaded anew. So the counts of statistics that are gone are kept here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from despina.telemetry.measured_model import MeasuredModel
 from despina.telemetry.statistics import FAILURE_REASONS, ModelStatistics
@@ -29,10 +29,6 @@ class FailureTotals:
         elif before[0] is not model.statistics:
             final, counts = before
             self._followed[labels] = model.statistics, {key: counts[key] + final.failures[key] for key in counts}
-
-    def add_all(self, models: Iterable[MeasuredModel], gpu_uuids: Mapping[int, str]) -> None:
-        for model in models:
-            self.add(model, gpu_uuids)
 
     def series(self) -> dict[SeriesLabels, int]:
         """Every series ever followed, one per reason, labels sorted by name."""

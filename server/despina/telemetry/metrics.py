@@ -38,12 +38,11 @@ class MetricsOptions:
 class Sources:
     """Where the values come from.
 
-    `models` lists the loaded versions, `pinned_memory_used` tells bytes, `cache` the state of the response cache.
-    `cpu` and `gpus` are None where `--allow-cpu-metrics`, `--allow-gpu-metrics` or the machine say so.
+    `models` lists the loaded versions, `cache` tells the state of the response cache, None where there is none. `cpu`
+    and `gpus` are None where `--allow-cpu-metrics`, `--allow-gpu-metrics` or the machine say so.
     """
 
     models: Callable[[], Models]
-    pinned_memory_used: Callable[[], int] = lambda: 0
     cache: Callable[[], CacheUsage] | None = None
     cpu: CpuUsage | None = None
     gpus: GpuUsage | None = None
@@ -80,7 +79,8 @@ class Metrics(Collector):
     def families(self, models: tuple[MeasuredModel, ...]) -> Iterator[Metric]:
         """In tritonserver's order; what it does not have comes last."""
         uuids = self._gpu_uuids()
-        self.failures.add_all(models, uuids)
+        for model in models:
+            self.failures.add(model, uuids)
         labelled = [(model.labels(uuids), model) for model in models]
         yield model_families.request_counts(labelled)
         yield model_families.failures(self.failures.series())
@@ -97,7 +97,7 @@ class Metrics(Collector):
         sources = self.sources
         if sources.cache is not None:
             yield from system_families.cache(sources.cache())
-        yield from system_families.pinned_memory(self.options.pinned_memory_pool_bytes, sources.pinned_memory_used())
+        yield from system_families.pinned_memory(self.options.pinned_memory_pool_bytes)
         if sources.gpus is not None:
             yield from system_families.gpu(sources.gpus.sample())
         cpu = sources.cpu.sample() if sources.cpu is not None else None

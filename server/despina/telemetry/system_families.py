@@ -114,10 +114,10 @@ CACHE: tuple[tuple[Family, Callable[[CacheUsage], float]], ...] = (
 )
 
 
-def pinned_memory(total: int, used: int) -> Iterator[Metric]:
-    """Both in bytes."""
+def pinned_memory(total: int) -> Iterator[Metric]:
+    """The bytes of a pool that clients of the flag expect. It is never used: staging buffers belong to their models."""
     yield single(PINNED_TOTAL, total)
-    yield single(PINNED_USED, used)
+    yield single(PINNED_USED, 0)
 
 
 def cpu(sample: CpuSample) -> Iterator[Metric]:
