@@ -27,6 +27,10 @@ class Arrangement:
     threads: int
     instances: int
 
+    def __str__(self) -> str:
+        instances = "1 instance" if self.instances == 1 else f"{self.instances} instances"
+        return f"{instances} x {self.threads} threads" if self.threads else instances
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Point:
@@ -108,68 +112,66 @@ def measure(
     tried: Sequence[Arrangement], sizes: Sequence[int], run: Run, budget: Budget, slo_s: float, tell: Tell
 ) -> Measured:
     """Time `run` at every arrangement and batch size, as far as `budget` goes. `tell` gets lines of progress."""
-    samples: dict[Point, list[Sequence[float]]] = {}
-    left_out: dict[Point, str] = {}
+    rounds = _Rounds(run, budget)
     visit = _EXPLORING * budget.left / max(1, len(tried) * len(sizes))
     for arrangement in tried:
-        _explore(arrangement, sizes, run, budget, slo_s, visit, samples, left_out)
-        tell(f"{_name(arrangement)}: {sum(p.arrangement == arrangement for p in samples)} batch sizes tried")
-    _repeat(samples, left_out, run, budget, tell)
-    return Measured(tuple(_timing(point, rounds) for point, rounds in sorted(samples.items())), left_out)
+        rounds.explore(arrangement, sizes, slo_s, visit)
+        tell(f"{arrangement}: {sum(p.arrangement == arrangement for p in rounds.taken)} batch sizes tried")
+    rounds.repeat(tell)
+    return Measured(tuple(_timing(point, taken) for point, taken in sorted(rounds.taken.items())), rounds.left_out)
 
 
-def _explore(
-    arrangement: Arrangement,
-    sizes: Sequence[int],
-    run: Run,
-    budget: Budget,
-    slo_s: float,
-    visit: float,
-    samples: dict[Point, list[Sequence[float]]],
-    left_out: dict[Point, str],
-) -> None:
-    seconds, rows, failure = 0.0, 1, ""
-    for size in sizes:
-        point = Point(arrangement, size)
-        # A larger batch takes no less time than the smaller one before it, and at worst as much per row.
-        if failure:
-            left_out[point] = failure
-        elif 2 * seconds > slo_s:
-            left_out[point] = "cannot meet the SLO"
-        elif samples and _RUNS_PER_VISIT * seconds * size / rows > budget.left:
-            left_out[point] = "no time left"
-        else:
-            try:
-                samples[point] = [run(point, visit)]
-            except DespinaError as error:
-                # What does not fit into memory, or into the model, larger ones do not either. What did is a result.
-                if not samples:
-                    raise
-                left_out[point] = failure = _reason(error)
+class _Rounds:
+    """`taken`: the seconds of the runs at a point, a sequence per round. `left_out` says why, by point."""
+
+    def __init__(self, run: Run, budget: Budget) -> None:
+        self._run = run
+        self._budget = budget
+        self.taken: dict[Point, list[Sequence[float]]] = {}
+        self.left_out: dict[Point, str] = {}
+
+    def explore(self, arrangement: Arrangement, sizes: Sequence[int], slo_s: float, visit: float) -> None:
+        """The first round of an arrangement, about `visit` seconds for each size."""
+        seconds, rows, failure = 0.0, 1, ""
+        for size in sizes:
+            point = Point(arrangement, size)
+            # A larger batch takes no less time than the smaller one before it, and at worst as much per row.
+            if failure:
+                self.left_out[point] = failure
+            elif 2 * seconds > slo_s:
+                self.left_out[point] = "cannot meet the SLO"
+            elif self.taken and _RUNS_PER_VISIT * seconds * size / rows > self._budget.left:
+                self.left_out[point] = "no time left"
             else:
-                seconds, rows = median(samples[point][0]), size
+                try:
+                    self.taken[point] = [self._run(point, visit)]
+                except DespinaError as error:
+                    # What does not fit into memory, or into the model, larger ones do not either. What did is a result.
+                    if not self.taken:
+                        raise
+                    self.left_out[point] = failure = _reason(error)
+                else:
+                    seconds, rows = median(self.taken[point][0]), size
 
-
-def _repeat(
-    samples: dict[Point, list[Sequence[float]]], left_out: dict[Point, str], run: Run, budget: Budget, tell: Tell
-) -> None:
-    """More rounds over the points found, as many as the budget has time for. One that fails now is none to choose."""
-    for number in range(2, MOST_ROUNDS + 1):
-        shortest = sum(_RUNS_PER_VISIT * median(rounds[0]) for rounds in samples.values())
-        if shortest > budget.left:
-            return
-        visit = budget.left / (len(samples) * (MOST_ROUNDS + 1 - number))
-        for point, rounds in list(samples.items()):
-            if _RUNS_PER_VISIT * median(rounds[0]) > budget.left:
+    def repeat(self, tell: Tell) -> None:
+        """More rounds over the points found, as many as the budget has time for. One that fails now is none to
+        choose."""
+        for number in range(2, MOST_ROUNDS + 1):
+            shortest = sum(_RUNS_PER_VISIT * median(rounds[0]) for rounds in self.taken.values())
+            if shortest > self._budget.left:
                 return
-            try:
-                rounds.append(run(point, visit))
-            except DespinaError as error:
-                if len(samples) == 1:
-                    raise
-                del samples[point]
-                left_out[point] = _reason(error)
-        tell(f"round {number} of {MOST_ROUNDS} done")
+            visit = self._budget.left / (len(self.taken) * (MOST_ROUNDS + 1 - number))
+            for point, rounds in list(self.taken.items()):
+                if _RUNS_PER_VISIT * median(rounds[0]) > self._budget.left:
+                    return
+                try:
+                    rounds.append(self._run(point, visit))
+                except DespinaError as error:
+                    if len(self.taken) == 1:
+                        raise
+                    del self.taken[point]
+                    self.left_out[point] = _reason(error)
+            tell(f"round {number} of {MOST_ROUNDS} done")
 
 
 def _reason(error: DespinaError) -> str:
@@ -183,8 +185,3 @@ def _timing(point: Point, rounds: Sequence[Sequence[float]]) -> Timing:
     slow = together[min(len(together) - 1, int(LATENCY_QUANTILE * len(together)))]
     spread = (max(medians) - min(medians)) / seconds if len(medians) > 1 else None
     return Timing(point, seconds, slow, spread, len(rounds))
-
-
-def _name(arrangement: Arrangement) -> str:
-    threads = f" of {arrangement.threads} thread(s)" if arrangement.threads else ""
-    return f"{arrangement.instances} instance(s){threads}"

@@ -32,15 +32,14 @@ def _row(timing: Timing, best: float, slo_s: float) -> str:
 def lines_text(lines: Mapping[Arrangement, Line]) -> str:
     """The fitted lines, in milliseconds."""
     return "\n".join(
-        f"time({_name(at)}) = {line.fixed * 1e3:.3f} ms + {line.per_row * 1e3:.4f} ms x rows"
-        f"  (off by up to {line.error:.0%})"
+        f"time({at}) = {line.fixed * 1e3:.3f} ms + {line.per_row * 1e3:.4f} ms x rows  (off by up to {line.error:.0%})"
         for at, line in lines.items()
     )
 
 
 def choice_text(choice: Choice, slo_s: float) -> str:
     """The choice in words."""
-    what = f"{_name(choice.arrangement)}, batches of {choice.rows}, queue delay {choice.delay_us} us"
+    what = f"{choice.arrangement}, batches of {choice.rows}, queue delay {choice.delay_us} us"
     expected = f"{choice.throughput:.0f} rows/s, p99 about {choice.p99_s * 1e3:.1f} ms inside the server"
     limit = f"{slo_s * 1e3:g} ms"
     kept = f"within {limit}" if choice.meets_slo else f"NOT within {limit}: nothing is, this is the quickest"
@@ -75,9 +74,4 @@ def _points(points: Iterable[Point]) -> str:
     rows: dict[Arrangement, list[int]] = {}
     for point in points:
         rows.setdefault(point.arrangement, []).append(point.rows)
-    return "; ".join(f"{_name(at)} with batches of {', '.join(map(str, sizes))}" for at, sizes in rows.items())
-
-
-def _name(at: Arrangement) -> str:
-    instances = "1 instance" if at.instances == 1 else f"{at.instances} instances"
-    return f"{instances} x {at.threads} threads" if at.threads else instances
+    return "; ".join(f"{at} with batches of {', '.join(map(str, sizes))}" for at, sizes in rows.items())

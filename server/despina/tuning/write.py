@@ -27,7 +27,7 @@ def config_text(config: ModelConfig) -> str:
 
 
 def write_config(config: ModelConfig, directory: Path) -> tuple[Path, Path | None]:
-    """Write config.pbtxt; the file, and the copy of the old one."""
+    """Write config.pbtxt; the file, and the copy of the old one. Raises OSError."""
     path = directory / "config.pbtxt"
     kept = _free_name(path) if path.exists() else None
     partial = path.with_name(path.name + ".new")
