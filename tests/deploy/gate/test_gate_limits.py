@@ -370,26 +370,6 @@ def test_id_of_the_largest_length_passes() -> None:
     run(scenario)
 
 
-def test_request_that_waited_is_told_that_the_service_is_gone() -> None:
-    async def scenario() -> None:
-        upstream = Upstream()
-        upstream.hold = asyncio.Event()
-        async with gate_before(upstream, limits=GateLimits(concurrent=1, queue_seconds=30)) as (gate, port):
-            first = asyncio.create_task(ask(port, post("/v2/m/infer", b"1")))
-            await upstream.arrived.wait()
-            second = asyncio.create_task(ask(port, post("/v2/m/infer", b"2")))
-            while gate.places.waiting == 0:
-                await asyncio.sleep(0)
-            gate.switch(None, "service svc is going")
-            upstream.hold.set()
-            assert (await first)[2] == b"1"
-            status, _, body = await second
-            assert (status, body) == (503, b'{"error": "service svc is going"}')
-            assert gate.places.taken == 0
-
-    run(scenario)
-
-
 def test_client_that_leaves_frees_its_place() -> None:
     async def scenario() -> None:
         upstream = Upstream()

@@ -145,8 +145,7 @@ class Exchange:
 
     def _connect(self) -> None:
         target = self._gate.target
-        if target is None:  # while it waited
-            return self._refuse(503, self._gate.reason, RETRY_SOON)
+        assert target is not None, "`start` has looked, and a gate keeps having one"
         target.enter()
         self._target = target
         addresses = target.addresses
@@ -159,7 +158,6 @@ class Exchange:
             self._connected(idle)
         else:
             self._gate.connect(self, addresses[self._destination])
-        return None
 
     def connected(self, upstream: UpstreamConnection) -> None:
         """A new connection is open."""

@@ -25,6 +25,7 @@ class Gate:
         self.places = Places(limits.concurrent, limits.queue_seconds)
         self.target: Target | None = None
         self.reason = "this service is not ready yet"
+        """What is answered as long as there is no target."""
         self.clients: set[ClientConnection] = set()
         self._last_gone: asyncio.Future[None] | None = None
         self.loop = asyncio.get_running_loop()
@@ -50,10 +51,9 @@ class Gate:
             self.limits = limits
             self.places = Places(limits.concurrent, limits.queue_seconds)
 
-    def switch(self, target: Target | None, reason: str = "") -> Target | None:
+    def switch(self, target: Target) -> Target | None:
         """Sends requests from now on to another generation; returns the one before, which may have some in flight."""
         before, self.target = self.target, target
-        self.reason = reason or self.reason
         return before
 
     def connect(self, exchange: Exchange, address: Address) -> None:

@@ -79,7 +79,6 @@ class Webservice:
         self.tags, self.properties, self.description = dict(spec.tags), dict(spec.properties), spec.description
         self.auth_enabled = spec.deployment.keyed
         self.compute_type: str = shown["computeType"]
-        self._final = state.state.final
         self._failed = state.state is State.FAILED
         self._log = state.log
 
