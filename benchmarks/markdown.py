@@ -27,13 +27,13 @@ LARGE_ROW = 16 * 1024
 """From so many bytes per row on, bytes per second are shown too."""
 
 
-def page(record: Record, against: Sequence[str]) -> str:
-    """All of a run. `against`: the contenders whose ratio to all others is shown."""
+def page(record: Record) -> str:
+    """All of a run."""
     lines = [f"# {record.title}", "", *_facts(record), ""]
     for model, kind in dict.fromkeys((point.model, point.kind) for point in points_of(record.series)):
         chosen = [each for each in record.series if (each.point.model, each.point.kind) == (model, kind)]
         lines += [f"## {model}, {kind}", "", *_points(record, chosen), ""]
-        for name in against:
+        for name in record.against:
             lines += _ratios(chosen, name)
     return "\n".join(lines)
 

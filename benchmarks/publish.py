@@ -21,10 +21,10 @@ def publish(taken: record.Record, name: str, save: str, against: Sequence[str]) 
     target = RESULTS / save if save else OUT / "results" / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     # With the digits that are kept, so that the tables are those of the raw data.
     taken = record.from_json(record.to_json(replace(taken, against=tuple(against))))
-    print(markdown.page(taken, against))
+    print(markdown.page(taken))
     try:
         record.write(taken, target.with_suffix(".json"))
-        write_page(taken, target, against)
+        write_page(taken, target)
     except OSError as error:
         raise click.ClickException(f"the results above could not be written: {error}") from None
     disturbed = markdown.disturbance(taken)
@@ -33,9 +33,9 @@ def publish(taken: record.Record, name: str, save: str, against: Sequence[str]) 
     print(f"written to {target}.json and .md", file=sys.stderr)
 
 
-def write_page(taken: record.Record, target: Path, against: Sequence[str]) -> None:
+def write_page(taken: record.Record, target: Path) -> None:
     """Markdown, and the plots where matplotlib is installed (benchmarks/requirements.txt)."""
-    target.with_suffix(".md").write_text(markdown.page(taken, against))
+    target.with_suffix(".md").write_text(markdown.page(taken))
     try:
         from benchmarks.plots import plot
     except ModuleNotFoundError:
@@ -47,15 +47,8 @@ def write_page(taken: record.Record, target: Path, against: Sequence[str]) -> No
 def render(files: Sequence[Path]) -> None:
     """Markdown and plots from JSON; all committed records of runs when no file is named."""
     for file in files or [file for file in sorted(RESULTS.glob("*.json")) if record.is_record(file)]:
-        taken, against = what_is_rendered(file)
-        write_page(taken, file.with_suffix(""), against)
+        write_page(record.read(file), file.with_suffix(""))
         print(file.with_suffix(".md"))
-
-
-def what_is_rendered(file: Path) -> tuple[record.Record, Sequence[str]]:
-    """A committed run, and the contenders whose ratios are shown: older files do not say them, and begin with one."""
-    taken = record.read(file)
-    return taken, taken.against or [each.contender for each in taken.series[:1]]
 
 
 def write_readme(name: str) -> None:

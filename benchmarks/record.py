@@ -70,8 +70,9 @@ def from_json(text: str) -> Record:
     """What `to_json` wrote."""
     told = json.loads(text)
     series = tuple(_series(each) for each in told.pop("series"))
-    lists = {name: tuple(told.get(name, ())) for name in ("notes", "against")}
-    return Record(**{**told, **lists, "series": series})
+    # Older files do not say it, and begin with the one.
+    against = tuple(told.pop("against", [each.contender for each in series[:1]]))
+    return Record(**{**told, "notes": tuple(told.get("notes", ())), "series": series, "against": against})
 
 
 def _series(told: dict[str, Any]) -> Series:

@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 from subprocess import CalledProcessError
 
+import click
+
 from benchmarks.contender import Contender, Running
 from benchmarks.measurement import Point, Round
-from benchmarks.progress import Progress
 from benchmarks.server_process import NotStarted
 from benchmarks.verify import WrongAnswer
 
@@ -55,19 +56,20 @@ def run(contenders: Sequence[Contender], points: Sequence[Point], rounds: int, s
             point: [each for each in contenders if each.name in running and point.kind in each.kinds]
             for point in points
         }
-        progress = Progress(sum(rounds * len(each) for each in fit.values()))
+        steps = sum(rounds * len(each) for each in fit.values())
+        bar = opened.enter_context(click.progressbar(length=steps, file=sys.stderr, show_pos=True))
         for point, participants in fit.items():
-            series += measure_point(
-                {each.name: running[each.name] for each in participants}, point, rounds, seconds, progress
-            )
-        progress.end()
+            bar.label = str(point)
+            taking_part = {each.name: running[each.name] for each in participants}
+            series += measure_point(taking_part, point, rounds, seconds, partial(bar.update, 1))
     return Outcome({each.name: each.about for each in contenders if each.name in running}, skipped, tuple(series))
 
 
 def measure_point(
-    running: dict[str, Running], point: Point, rounds: int, seconds: float, progress: Progress
+    running: dict[str, Running], point: Point, rounds: int, seconds: float, done: Callable[[], object]
 ) -> list[Series]:
-    """One point. A contender with wrong answers, or that fails under load, has no numbers there."""
+    """One point. A contender with wrong answers, or that fails under load, has no numbers there. `done` is called after
+    every round of every contender."""
     failures: dict[str, str] = {}
     results: dict[str, list[Round]] = {name: [] for name in running}
 
@@ -84,16 +86,14 @@ def measure_point(
         results[name].append(running[name].measure(point, seconds))
 
     for name, each in running.items():
-        progress.show(f"{point}: {name}")
         attempt(name, partial(each.verify, point))
         if name not in failures:
             attempt(name, partial(each.measure, point, WARM_UP_S))
     for number in range(rounds):
         for name in running if number % 2 == 0 else reversed(running):
             if name not in failures:
-                progress.show(f"{point}: {name}")
                 attempt(name, partial(one_round, name))
-            progress.advance()
+            done()
     return [
         Series(name, point, failure=failures[name]) if name in failures else Series(name, point, tuple(results[name]))
         for name in running

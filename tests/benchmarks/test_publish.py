@@ -5,7 +5,7 @@ import pytest
 from benchmarks import markdown
 from benchmarks import publish as module
 from benchmarks.places import RESULTS
-from benchmarks.publish import BEGIN, END, README, between, publish, readme_part, render, what_is_rendered
+from benchmarks.publish import BEGIN, END, README, between, publish, readme_part, render
 from benchmarks.record import is_record, read
 from tests.benchmarks.test_record import a_record
 
@@ -32,7 +32,7 @@ def test_tables_are_those_of_the_raw_data_and_can_be_made_of_them_again(
     "file", [each for each in sorted(RESULTS.glob("*.json")) if is_record(each)], ids=lambda file: file.stem
 )
 def test_committed_tables_are_those_of_their_raw_data(file: Path) -> None:
-    assert file.with_suffix(".md").read_text() == markdown.page(*what_is_rendered(file)), "python -m benchmarks render"
+    assert file.with_suffix(".md").read_text() == markdown.page(read(file)), "python -m benchmarks render"
 
 
 def test_the_table_of_the_readme_is_that_of_the_committed_results() -> None:
