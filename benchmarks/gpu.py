@@ -1,46 +1,62 @@
-"""How busy the GPU was meanwhile, asked of NVML through nvidia-smi, which comes with the driver."""
+"""How busy the first GPU was meanwhile, asked of NVML by a thread."""
 
-import shutil
-import subprocess
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-PERIOD_MS = 100
-QUERY = "--query-gpu=utilization.gpu,memory.used"
+from despina.telemetry.nvml import CtypesNvml, GpuReading, Nvml, NvmlError
+
+PERIOD_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class GpuUse:
-    """Mean utilisation in percent and the most memory in use, in megabytes, of the first GPU."""
+    """Mean utilisation in percent and the most memory in use, in megabytes; None where the GPU does not tell."""
 
-    utilisation: float
-    memory_mb: float
+    utilisation: float | None
+    memory_mb: float | None
 
 
 class GpuWatch:
     """Samples while the block runs. `use` is None without a GPU, and until the block has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, nvml: Nvml | None = None) -> None:
         self.use: GpuUse | None = None
-        self._process: subprocess.Popen[str] | None = None
+        self._nvml = nvml or open_nvml()
+        self._over = threading.Event()
+        self._readings: list[GpuReading] = []
+        self._thread = threading.Thread(target=self._sample)
 
     def __enter__(self) -> "GpuWatch":
-        if shutil.which("nvidia-smi"):
-            command = ["nvidia-smi", "--id=0", QUERY, "--format=csv,noheader,nounits", f"--loop-ms={PERIOD_MS}"]
-            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self._thread.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self.use = read_samples(self._process.communicate()[0])
+        self._over.set()
+        self._thread.join()
+        self.use = summary(self._readings)
+
+    def _sample(self) -> None:
+        while self._nvml is not None:
+            self._readings.append(self._nvml.read(0))
+            if self._over.wait(PERIOD_S):
+                return
 
 
-def read_samples(text: str) -> GpuUse | None:
-    """From lines `97, 1234`; the last one may be cut off."""
-    samples = [line.split(", ") for line in text.split("\n")[:-1]]
-    told = [pair for pair in samples if len(pair) == 2 and all(cell.strip().isdigit() for cell in pair)]
-    numbers = [(float(busy), float(memory)) for busy, memory in told]
-    if not numbers:
+def summary(readings: Sequence[GpuReading]) -> GpuUse | None:
+    """None for no readings at all."""
+    if not readings:
         return None
-    return GpuUse(mean(busy for busy, _memory in numbers), max(memory for _busy, memory in numbers))
+    busy = [each.utilization_percent for each in readings if each.utilization_percent is not None]
+    memory = [each.memory_used / 1e6 for each in readings if each.memory_used is not None]
+    return GpuUse(mean(busy) if busy else None, max(memory, default=None))
+
+
+def open_nvml() -> Nvml | None:
+    """None where there is no driver or no GPU."""
+    try:
+        nvml = CtypesNvml()
+    except NvmlError:
+        return None
+    return nvml if nvml.uuids() else None

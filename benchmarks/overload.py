@@ -6,7 +6,6 @@ end's own cost shows. The queue holds 64 requests.
 
 import json
 import shutil
-import sys
 import time
 import urllib.request
 from collections.abc import Callable
@@ -17,10 +16,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks import loadgen
+from benchmarks.despina_server import start_despina
 from benchmarks.environment import machine, versions
 from benchmarks.latencies import quantile
-from benchmarks.places import OUT, REPOSITORIES
-from benchmarks.server_process import free_port, start
+from benchmarks.places import REPOSITORIES
+from benchmarks.processes import resident_mib
+from benchmarks.requests import http_request, write_requests
 
 QUEUE = 64
 BATCH = 8
@@ -56,17 +57,13 @@ def measure(seconds: float, factor: float, say: Callable[[str], None]) -> dict[s
     shutil.rmtree(repository, ignore_errors=True)
     (repository / "slow" / "1").mkdir(parents=True)
     (repository / "slow" / "config.pbtxt").write_text(CONFIG)
-    port = free_port()
-    command = [sys.executable, "-m", "despina", "serve", f"--model-repository={repository}", *FLAGS]
-    command += [f"--http-port={port}", "--http-address=127.0.0.1"]
-    environment = {"ORT_DISABLE_TELEMETRY": "1"}
-    server = start(command, port, OUT / "logs" / "overload.log", "/v2/health/ready", environment=environment)
+    server = start_despina("overload", repository, FLAGS)
     try:
-        request = _write_request()
+        requests = write_requests([_request()])
 
         def phase(name: str, connections: int, span: float, rate: float) -> Phase:
-            told = loadgen.tell(port, connections, span, [request], rate)
-            taken = _phase(name, told, _memory_mib(server.pid))
+            told = loadgen.tell(server.port, connections, span, requests, rate)
+            taken = _phase(name, told, resident_mib(server.pid))
             say(f"{name}: {taken.answered:.0f}/s answered, {taken.refused:.0f}/s refused, p99 {taken.p99_ms:.1f} ms")
             return taken
 
@@ -74,7 +71,7 @@ def measure(seconds: float, factor: float, say: Callable[[str], None]) -> dict[s
         peak = phases[0].answered
         phases.append(phase("before, 0.9 of the peak", 256, 5, 0.9 * peak))
         phases.append(phase(f"{factor:g} times the peak", 512, seconds, factor * peak))
-        recovery_ms = _recovery_ms(port)
+        recovery_ms = _recovery_ms(server.port)
         say(f"the first request after it: {recovery_ms:.1f} ms")
         phases.append(phase("after, 0.9 of the peak", 256, 5, 0.9 * peak))
         return {
@@ -91,7 +88,7 @@ def measure(seconds: float, factor: float, say: Callable[[str], None]) -> dict[s
         server.stop()
 
 
-def _write_request() -> Path:
+def _request() -> bytes:
     head = json.dumps(
         {
             "inputs": [
@@ -101,11 +98,7 @@ def _write_request() -> Path:
         }
     ).encode()
     body = head + np.arange(16, dtype="<f4").tobytes()
-    lines = f"POST /v2/models/slow/infer HTTP/1.1\r\nHost: x\r\nInference-Header-Content-Length: {len(head)}\r\n"
-    path = OUT / "requests" / "overload"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(f"{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-    return path
+    return http_request("/v2/models/slow/infer", {"Inference-Header-Content-Length": str(len(head))}, body)
 
 
 def _phase(name: str, told: dict[str, Any], memory_mib: float) -> Phase:
@@ -115,11 +108,6 @@ def _phase(name: str, told: dict[str, Any], memory_mib: float) -> Phase:
     sent = told["answered"] + told["unanswered"]
     p99_ms = quantile(histogram, 0.99) / 1000
     return Phase(name, sent / span, answered / span, told["errors"] / span, p99_ms, memory_mib)
-
-
-def _memory_mib(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
 
 
 def _recovery_ms(port: int) -> float:

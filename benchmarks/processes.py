@@ -46,10 +46,10 @@ def _descends(child: int, ancestor: int, parents: dict[int, int]) -> bool:
     return False
 
 
-def resident_mb(pid: int) -> float:
-    """Resident megabytes of one process."""
+def resident_mib(pid: int) -> float:
+    """Resident memory of one process."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,20 +12,16 @@ from benchmarks.places import REPOSITORIES
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """How a model is served. None leaves it to the server's default."""
+    """How a model is served, on the CPU or on GPU 0. None leaves it to the server's default."""
 
     max_batch_size: int = 64
-    dynamic: bool = True
     delay_us: int = 0
-    preferred: tuple[int, ...] = ()
     instances: int | None = 1
     threads: int | None = 1
     device: Literal["cpu", "gpu"] = "cpu"
 
     def __str__(self) -> str:
-        said = f"max_batch_size {self.max_batch_size}"
-        said += f", dynamic_batching delay {self.delay_us} us" if self.dynamic else ", no dynamic batching"
-        said += f" preferred {list(self.preferred)}" if self.preferred else ""
+        said = f"max_batch_size {self.max_batch_size}, dynamic_batching delay {self.delay_us} us"
         instances = "default" if self.instances is None else f"{self.instances} {self.device.upper()}"
         return f"{said}, {instances} instance(s), {self.threads or 'default'} intra-op thread(s)"
 
@@ -37,13 +33,10 @@ DEFAULTS = Batching(instances=None, threads=None)
 def config_text(name: str, batching: Batching) -> str:
     """The model's config.pbtxt; inputs and outputs are left to auto-completion."""
     lines = [f'name: "{name}"', 'backend: "onnxruntime"', f"max_batch_size: {batching.max_batch_size}"]
-    if batching.dynamic:
-        fields = [f"max_queue_delay_microseconds: {batching.delay_us}"]
-        if batching.preferred:
-            fields.append(f"preferred_batch_size: {list(batching.preferred)}")
-        lines.append("dynamic_batching { " + " ".join(fields) + " }")
+    lines.append(f"dynamic_batching {{ max_queue_delay_microseconds: {batching.delay_us} }}")
     if batching.instances is not None:
-        lines.append(f"instance_group [ {{ kind: KIND_{batching.device.upper()} count: {batching.instances} }} ]")
+        device = "KIND_GPU gpus: 0" if batching.device == "gpu" else "KIND_CPU"
+        lines.append(f"instance_group [ {{ kind: {device} count: {batching.instances} }} ]")
     if batching.threads is not None:
         value = f'{{ string_value: "{batching.threads}" }}'
         lines.append(f'parameters {{ key: "intra_op_thread_count" value: {value} }}')

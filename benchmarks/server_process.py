@@ -29,7 +29,6 @@ class ServerProcess:
 
     process: subprocess.Popen[bytes]
     port: int
-    started_s: float
 
     @property
     def pid(self) -> int:
@@ -67,7 +66,6 @@ def start(
     """Start a server and wait until `GET ready_path` is answered by 200. Its output goes to `log`. Raises NotStarted
     with the end of the log."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    begin = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -77,13 +75,12 @@ def start(
             env={**os.environ, **(environment or {})},
             start_new_session=True,
         )
-    server = ServerProcess(process, port, 0.0)
+    server = ServerProcess(process, port)
     try:
-        _wait_until_ready(server, log, ready_path, begin + timeout_s)
+        _wait_until_ready(server, log, ready_path, time.monotonic() + timeout_s)
     except BaseException:
         server.stop()
         raise
-    server.started_s = time.monotonic() - begin
     return server
 
 

@@ -36,17 +36,12 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class DeployedProcess:
-    """The part of a server's process that the harness asks for."""
+    """The part of a server's process that the harness asks for. A service does not poll, so nobody suspends it."""
 
     services: Services
     name: str
     port: int
     pid: int
-
-    def suspend(self) -> None:
-        raise NotImplementedError("a service does not poll, so nobody suspends it")
-
-    resume = suspend
 
     def stop(self) -> None:
         self.services.delete(self.name)
@@ -97,9 +92,8 @@ class RunningService:
         self._process = process
         self._histogram: dict[int, int] = {}
         self._seen = seen
-        # It only looks at the port and the process id.
         self._server = RunningServer(
-            process,  # type: ignore[arg-type]  # see above
+            process,  # type: ignore[arg-type]  # all that is asked of it
             {workload.name: workload},
             dialect,
             counts_batches=_has_server(process),

@@ -12,7 +12,7 @@ from benchmarks.rounds import Series
 @dataclass(frozen=True, slots=True)
 class Summary:
     """Medians over the rounds; the CPU costs are CPU seconds per 1,000 requests, latencies microseconds. `gpu_busy` is
-    in percent, `gpu_memory_mb` the most of all rounds; None where no GPU was watched."""
+    in percent, `gpu_memory_mb` the most of all rounds; None where no GPU was watched, or it does not tell."""
 
     per_second: float
     slowest: float
@@ -24,11 +24,10 @@ class Summary:
     client_cpu: float
     mean_batch: float | None
     errors: int
-    reconnects: int
     calibration_ms: float
     other_cores: float
-    gpu_busy: float | None = None
-    gpu_memory_mb: float | None = None
+    gpu_busy: float | None
+    gpu_memory_mb: float | None
 
 
 def summarise(rounds: Sequence[Round]) -> Summary:
@@ -37,6 +36,8 @@ def summarise(rounds: Sequence[Round]) -> Summary:
     batches = [each.mean_batch for each in rounds if each.mean_batch is not None]
     firsts = [each.first_cpu_per_1000 for each in rounds if each.first_cpu_per_1000 is not None]
     gpus = [each.gpu for each in rounds if each.gpu is not None]
+    busy = [gpu.utilisation for gpu in gpus if gpu.utilisation is not None]
+    memory = [gpu.memory_mb for gpu in gpus if gpu.memory_mb is not None]
     return Summary(
         per_second=median(speeds),
         slowest=min(speeds),
@@ -48,11 +49,10 @@ def summarise(rounds: Sequence[Round]) -> Summary:
         client_cpu=median(each.client_cpu_per_1000 for each in rounds),
         mean_batch=median(batches) if batches else None,
         errors=sum(each.load.errors for each in rounds),
-        reconnects=sum(each.load.reconnects for each in rounds),
         calibration_ms=median(each.calibration_ms for each in rounds),
         other_cores=median(each.other_cores for each in rounds),
-        gpu_busy=median(gpu.utilisation for gpu in gpus) if gpus else None,
-        gpu_memory_mb=max((gpu.memory_mb for gpu in gpus), default=None),
+        gpu_busy=median(busy) if busy else None,
+        gpu_memory_mb=max(memory, default=None),
     )
 
 

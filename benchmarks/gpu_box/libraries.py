@@ -15,7 +15,6 @@ from benchmarks.places import HERE
 SOURCES = tuple(str(HERE.parent / folder) for folder in ("server", "backends"))
 """Despina itself, which need not be installed there."""
 
-NEEDED = ("libcudart", "libcublas", "libcublasLt", "libcudnn")
 _SONAME = re.compile(r"(?P<name>lib\w+)\.so\.(?P<major>\d+)(\.\d+)*$")
 
 

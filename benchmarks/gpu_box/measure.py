@@ -19,22 +19,25 @@ from typing import Any
 import numpy as np
 
 from benchmarks import loadgen
-from benchmarks.contender import Render
+from benchmarks.contender import V2, Render
+from benchmarks.despina_server import start_despina
 from benchmarks.environment import machine, versions
+from benchmarks.gpu import GpuUse, GpuWatch, open_nvml
 from benchmarks.gpu_box.problem import Problem
 from benchmarks.gpu_box.regions import cuda_region, shared_request, system_region
 from benchmarks.gpu_box.report import markdown
-from benchmarks.gpu_box.repository import FLAGS, Serving, write_repository
-from benchmarks.gpu_box.watch import GpuUse, NvmlWatch, open_nvml
 from benchmarks.models import MODELS, model_file
-from benchmarks.places import OUT
-from benchmarks.requests import v2_answer, v2_request, write_requests
-from benchmarks.server_process import free_port, start
+from benchmarks.repository import Batching, write_repository
+from benchmarks.requests import v2_request, write_requests
 from benchmarks.verify import verify
 from benchmarks.workload import Workload
 from despina.telemetry.nvml import Nvml
 
 NAMES = ("resnet50_fp16", "densenet121_fp16", "bert_fp16")
+FLAGS = ("--allow-metrics=false", "--allow-client-shm=true", "--exit-on-error=true")
+BATCHING = Batching(max_batch_size=64, delay_us=1000, instances=2, threads=None, device="gpu")
+"""Two instances hide the copies of one batch behind the other's computation."""
+CONNECTIONS = 256
 ROUNDS = 5
 SECONDS = 3.0
 WARM_UP_S = 1.0
@@ -59,7 +62,7 @@ def compare(way: str, served: Measure, raw: Measure, count: int, seconds: float,
     for number in range(count):
         for is_served in (False, True) if number % 2 == 0 else (True, False):
             print(f"{way}, round {number + 1} of {count}: {'served' if is_served else 'raw'}", file=sys.stderr)
-            with NvmlWatch(nvml) as watch:
+            with GpuWatch(nvml) as watch:
                 speed = (served if is_served else raw)(seconds)
             figures.append(Figure(way, is_served, speed, watch.use))
     return figures
@@ -116,14 +119,14 @@ def nearest(answers: Any) -> float:
     return min(float(np.abs(a - b).max()) for i, a in enumerate(flat) for b in flat[:i])
 
 
-def _served(port: int, workload: Workload, render: Render, connections: int) -> Measure:
+def _served(port: int, workload: Workload, render: Render) -> Measure:
     """Single-row requests, once every row has got its own answer."""
     requests = [render(workload, "binary", row) for row in range(workload.rows)]
-    verify(port, workload, requests, reader(workload), min(16, connections))
+    verify(port, workload, requests, V2.read(workload, "binary"), connections=16)
     files = write_requests(requests)
 
     def measure(seconds: float) -> float:
-        load = loadgen.generate(port, connections, seconds, files)
+        load = loadgen.generate(port, CONNECTIONS, seconds, files)
         if load.errors:
             raise RuntimeError(f"{load.errors} of {load.answered} requests failed")
         return load.per_second
@@ -131,24 +134,21 @@ def _served(port: int, workload: Workload, render: Render, connections: int) -> 
     return measure
 
 
-def measure_model(runtime: Any, name: str, serving: Serving, nvml: Nvml | None, cudart: Any) -> list[Figure]:
+def measure_model(runtime: Any, name: str, nvml: Nvml | None, cudart: Any) -> list[Figure]:
     """All ways for one model. Raises NotStarted, WrongAnswer."""
-    raw = InProcess(runtime, name, serving.max_batch_size)
+    raw = InProcess(runtime, name, BATCHING.max_batch_size)
     workload = raw.workload(name)
-    port = free_port()
-    command = [sys.executable, "-m", "despina", "serve", f"--model-repository={write_repository(name, serving)}"]
-    command += [f"--http-port={port}", "--http-address=127.0.0.1", *FLAGS]
-    server = start(command, port, OUT / "logs" / f"gpu-{name}.log", "/v2/health/ready", timeout_s=300.0)
+    server = start_despina(f"gpu-{name}", write_repository("gpu", [name], BATCHING), FLAGS, timeout_s=300.0)
     figures: list[Figure] = []
     try:
         # Both regions have the same name, so that the same requests fit; hence one after the other.
         for way, render, region in (
             ("HTTP", v2_request, nullcontext()),
-            ("system shared memory", shared_request, system_region(port, workload)),
-            ("CUDA shared memory", shared_request, cuda_region(port, workload, cudart)),
+            ("system shared memory", shared_request, system_region(server.port, workload)),
+            ("CUDA shared memory", shared_request, cuda_region(server.port, workload, cudart)),
         ):
             with region:
-                served = _served(port, workload, render, serving.connections)
+                served = _served(server.port, workload, render)
                 served(WARM_UP_S)
                 figures += compare(way, served, raw, ROUNDS, SECONDS, nvml)
     finally:
@@ -156,24 +156,21 @@ def measure_model(runtime: Any, name: str, serving: Serving, nvml: Nvml | None, 
     return figures
 
 
-def reader(workload: Workload) -> Callable[[dict[str, str], bytes], Any]:
-    return lambda headers, body: v2_answer(workload, headers, body)
-
-
-def main(output: Path, names: Sequence[str], serving: Serving) -> None:
+def main(output: Path, names: Sequence[str]) -> None:
     """Measure, and write OUTPUT/gpu.json and OUTPUT/gpu.md after every model."""
     from despina_backends.onnxruntime.cuda import open_cudart
     from despina_backends.onnxruntime.runtime import load_runtime
 
     runtime: Any = load_runtime()
-    told = {**asdict(serving), "flags": " ".join(FLAGS), "rounds": ROUNDS, "seconds per round": SECONDS}
+    told = {"settings": str(BATCHING), "connections": CONNECTIONS, "flags": " ".join(FLAGS)}
+    told |= {"rounds": ROUNDS, "seconds per round": SECONDS}
     record: dict[str, Any] = {"machine": machine(), "versions": versions(), "serving": told, "models": {}}
     nvml, cudart = open_nvml(), open_cudart(runtime.cuda_version)
     output.mkdir(parents=True, exist_ok=True)
     loadgen.build()
     for name in names:
         try:
-            figures = measure_model(runtime, name, serving, nvml, cudart)
+            figures = measure_model(runtime, name, nvml, cudart)
         except Exception as error:
             # One model's failure is a result like others; the next model can still be measured.
             record["models"][name] = {"failure": f"{type(error).__name__}: {error}"}
@@ -184,4 +181,4 @@ def main(output: Path, names: Sequence[str], serving: Serving) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:] or NAMES, Serving())
+    main(Path(sys.argv[1]), sys.argv[2:] or NAMES)

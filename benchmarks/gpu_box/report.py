@@ -44,8 +44,8 @@ def _busy(figures: list[Mapping[str, Any]]) -> str:
 
 def _memory(figures: list[Mapping[str, Any]]) -> str:
     """The most of all rounds: of the server, and of the session in process beside it."""
-    told = [f["gpu"]["memory"] for f in figures if f["gpu"] and f["gpu"]["memory"] is not None]
-    return f"{max(told) / 1e6:.0f}" if told else "not told"
+    told = [f["gpu"]["memory_mb"] for f in figures if f["gpu"] and f["gpu"]["memory_mb"] is not None]
+    return f"{max(told):.0f}" if told else "not told"
 
 
 def _cell(text: str) -> str:

@@ -1,11 +1,36 @@
-from benchmarks.gpu import GpuUse, read_samples
+import pytest
+from benchmarks import gpu
+from benchmarks.gpu import GpuUse, GpuWatch, summary
+
+from despina.telemetry.nvml import GpuReading
 
 
-def test_utilisation_is_a_mean_and_memory_a_maximum() -> None:
-    assert read_samples("90, 1000\n100, 3000\n95, 2000\n9") == GpuUse(95.0, 3000.0)
+def reading(busy: int | None, used: int | None = 5_000_000) -> GpuReading:
+    return GpuReading(busy, 10, used, None, None, None)
 
 
-def test_what_is_no_sample_is_left_out() -> None:
-    assert read_samples("[N/A], 5\n") is None
-    assert read_samples("7, [N/A]\n") is None
-    assert read_samples("") is None
+class FakeNvml:
+    def uuids(self) -> list[str]:
+        return ["GPU-0"]
+
+    def read(self, index: int) -> GpuReading:
+        return reading(80)
+
+
+def test_utilisation_is_a_mean_memory_a_maximum_and_what_is_not_told_is_left_out() -> None:
+    assert summary([reading(50), reading(100, 7_000_000), reading(None)]) == GpuUse(75.0, 7.0)
+    assert summary([reading(None, None)]) == GpuUse(None, None)
+    assert summary([]) is None
+
+
+def test_a_block_is_watched_from_beginning_to_end() -> None:
+    with GpuWatch(FakeNvml()) as watch:
+        assert watch.use is None
+    assert watch.use == GpuUse(80.0, 5.0)
+
+
+def test_without_nvml_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "open_nvml", lambda: None)
+    with GpuWatch() as watch:
+        pass
+    assert watch.use is None

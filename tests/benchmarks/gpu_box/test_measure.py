@@ -1,8 +1,8 @@
 import numpy as np
-from benchmarks.gpu_box.measure import NAMES, compare, nearest
+from benchmarks.gpu_box.measure import BATCHING, NAMES, compare, nearest
 from benchmarks.gpu_box.report import markdown
-from benchmarks.gpu_box.repository import Serving, config_text
 from benchmarks.models import MODELS
+from benchmarks.repository import config_text
 
 from despina.config.read import parse_text
 
@@ -28,13 +28,14 @@ def test_the_nearest_answers_set_the_tolerance() -> None:
 
 def test_the_models_are_there_and_served_from_the_gpu() -> None:
     assert set(NAMES) <= set(MODELS)
-    config = parse_text(config_text("bert_fp16", Serving()))
+    config = parse_text(config_text("bert_fp16", BATCHING))
     assert (config.max_batch_size, config.instance_group[0].kind, config.instance_group[0].count) == (64, 1, 2)
+    assert list(config.instance_group[0].gpus) == [0]
 
 
 def test_the_table_says_what_was_reached_and_what_failed() -> None:
     def figure(way: str, served: bool, speed: float, busy: float | None) -> dict[str, object]:
-        gpu = None if busy is None else {"utilisation": busy, "power_w": None, "memory": 5_000_000_000}
+        gpu = None if busy is None else {"utilisation": busy, "memory_mb": 5000.0}
         return {"way": way, "served": served, "rows_per_second": speed, "gpu": gpu}
 
     # A machine that gets slower: of the medians, 970 is 0.97 of 1000, of neighbours it is 0.96.

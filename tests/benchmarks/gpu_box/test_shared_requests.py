@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from benchmarks.gpu_box.measure import reader
+from benchmarks.contender import V2
+from benchmarks.gpu_box.measure import FLAGS
 from benchmarks.gpu_box.regions import shared_request, system_region
-from benchmarks.gpu_box.repository import FLAGS
 from benchmarks.models import model_file
 from benchmarks.raw import make_workload
 from benchmarks.verify import verify
@@ -19,4 +19,4 @@ def test_every_row_of_a_system_region_gets_its_own_answer(tmp_path: Path) -> Non
     flags = [flag for flag in FLAGS if "metrics" not in flag]
     with serving(tmp_path, flags) as port, system_region(port, workload):
         requests = [shared_request(workload, "binary", row) for row in range(workload.rows)]
-        verify(port, workload, requests, reader(workload), 4)
+        verify(port, workload, requests, V2.read(workload, "binary"), 4)
