@@ -31,7 +31,6 @@ class Contestant:
     command: Sequence[str]
     folder: Path
     server: ServerProcess | None = None
-    ended: int = 0
     metrics_port: int = 0
 
     @property
@@ -55,7 +54,6 @@ class Contestant:
                 server.process.wait(timeout=0.5)
             except subprocess.TimeoutExpired:
                 return None
-            self.ended += 1
             self.stop()
             return None
 

@@ -2,10 +2,7 @@
 
 import http.client
 import json
-import os
-import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +10,7 @@ from pathlib import Path
 
 from tests.fuzz.corpus import MODELS, REPOSITORY
 from tests.fuzz.findings import Findings
-from tests.support.serving import free_port, wait_until_live
+from tests.support.serving import running
 
 _BAD_LINES = ("Traceback", "unexpected failure", "Exception in")
 
@@ -68,24 +65,11 @@ class Target:
 @contextmanager
 def fuzz_target(folder: Path, http_workers: int = 1) -> Iterator[Target]:
     """A server on the recorded repository, with so many HTTP processes; `folder` is for its log and its traces."""
-    port = free_port()
-    command = [sys.executable, "-m", "despina", "serve", f"--model-repository={REPOSITORY}", f"--http-port={port}"]
-    command += ["--http-address=127.0.0.1", "--allow-metrics=false", "--model-control-mode=explicit"]
-    command += ["--allow-client-shm=true", f"--trace-config=triton,file={folder / 'trace'}"]
-    command += [f"--http-workers={http_workers}", *(f"--load-model={name}" for name in MODELS)]
+    flags = ["--allow-metrics=false", "--allow-client-shm=true", f"--trace-config=triton,file={folder / 'trace'}"]
+    flags += [f"--http-workers={http_workers}", "--model-control-mode=explicit"]
+    flags += [f"--load-model={name}" for name in MODELS]
     log = folder / "log"
-    with log.open("wb") as stream:
-        process = subprocess.Popen(command, stdout=stream, stderr=stream, env=dict(os.environ))
-    try:
-        wait_until_live(process, port)
+    with running(REPOSITORY, flags, log) as (process, port):
         target = Target(port, process, log)
         target.restore()
         yield target
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise

@@ -3,9 +3,6 @@
 import base64
 import ctypes
 import json
-import os
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from serving import free_port, serving, wait_until_live
+from serving import free_port, running, serving
 
 pytestmark = pytest.mark.gpu
 
@@ -81,18 +78,13 @@ def test_tensors_in_cuda_memory_of_another_process(cudart: Any, repository: Call
     assert got.tolist() == [[-1, -2, -3, -4]]
 
 
-def test_the_metrics_tell_of_the_gpu(repository: Callable[..., Path]) -> None:
-    port, metrics_port = free_port(), free_port()
-    command = [sys.executable, "-m", "despina", "serve", f"--model-repository={repository(GRAPH, CONFIG)}"]
-    command += [f"--http-port={port}", f"--metrics-port={metrics_port}", "--http-address=127.0.0.1"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=dict(os.environ))
-    try:
-        wait_until_live(process, port)
-        with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=30) as response:
-            text = response.read().decode()
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)
+def test_the_metrics_tell_of_the_gpu(repository: Callable[..., Path], tmp_path: Path) -> None:
+    port = free_port()
+    with (
+        running(repository(GRAPH, CONFIG), [f"--metrics-port={port}"], tmp_path / "log"),
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as response,
+    ):
+        text = response.read().decode()
     lines = [line for line in text.splitlines() if "gpu_uuid=" in line]
     samples = {line.partition("{")[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
     assert samples["nv_gpu_memory_total_bytes"] > 1e9

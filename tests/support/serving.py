@@ -1,11 +1,11 @@
 """Starts a server for a test and stops it again."""
 
 import http.client
-import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,20 +24,33 @@ def free_port() -> int:
 @contextmanager
 def serving(repository: Path, flags: Sequence[str]) -> Iterator[int]:
     """The port of a server that is live."""
+    flags = ["--allow-metrics=false", *flags]
+    with tempfile.TemporaryDirectory() as folder, running(repository, flags, Path(folder, "log")) as (_, port):
+        yield port
+
+
+@contextmanager
+def running(repository: Path, flags: Sequence[str], log: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """The process of a server that is live, and its port. What it says goes to `log`. Raises TimeoutExpired when it
+    does not end within 30 s."""
     port = free_port()
     command = [sys.executable, "-m", "despina", "serve", f"--model-repository={repository}", f"--http-port={port}"]
-    command += ["--http-address=127.0.0.1", "--allow-metrics=false", *flags]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=dict(os.environ))
+    with log.open("wb") as stream:
+        process = subprocess.Popen([*command, "--http-address=127.0.0.1", *flags], stdout=stream, stderr=stream)
     try:
-        wait_until_live(process, port)
-        yield port
+        try:
+            wait_until_live(process, port)
+        except AssertionError as error:
+            error.add_note(log.read_text()[-2000:])
+            raise
+        yield process, port
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.communicate(timeout=30)
+            process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.communicate()
+            process.wait()
             raise
 
 
@@ -45,9 +58,8 @@ def wait_until_live(process: subprocess.Popen[bytes], port: int) -> None:
     end = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < end:
         if process.poll() is not None:
-            assert process.stderr is not None
-            log = process.stderr.read().decode()[-2000:]
-            raise AssertionError(f"the server ended with {process.returncode}: {log}")
+            said = process.stderr.read().decode()[-2000:] if process.stderr is not None else "see its log"
+            raise AssertionError(f"the server ended with {process.returncode}: {said}")
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:
             connection.request("GET", "/v2/health/live")
