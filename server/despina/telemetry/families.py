@@ -38,13 +38,6 @@ def filled(family: Family, sources: Iterable[tuple[Labels, Source]], read: Calla
     return metric
 
 
-def single(family: Family, value: float) -> Metric:
-    """The family of one value without labels."""
-    metric = family.metric()
-    metric.add_sample(family.name, {}, value)
-    return metric
-
-
 def add_parts(metric: Metric, labels: Labels, name: str, parts: Mapping[str, float]) -> None:
     """One sample per part, which is the value of one more label, `name`; labels sorted by name."""
     for part, value in parts.items():
