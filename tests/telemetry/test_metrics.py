@@ -10,7 +10,7 @@ from despina.telemetry.gpu_usage import GpuUsage
 from despina.telemetry.measured_model import MeasuredModel
 from despina.telemetry.metrics import Metrics, MetricsOptions, Sources
 from despina.telemetry.nvml import GpuReading
-from despina.telemetry.recent import RecentLatencies, Window
+from despina.telemetry.recent_latencies import RecentLatencies, Window
 from despina.telemetry.statistics import ModelStatistics
 from despina.telemetry.system_families import CacheUsage
 

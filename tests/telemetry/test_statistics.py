@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from despina.telemetry.recent import RecentLatencies
+from despina.telemetry.recent_latencies import RecentLatencies
 from despina.telemetry.statistics import LATENCY_BUCKETS_NS, Histogram, ModelStatistics
 
 

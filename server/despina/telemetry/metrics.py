@@ -17,7 +17,7 @@ from despina.telemetry.exposition import generate
 from despina.telemetry.failure_totals import FailureTotals
 from despina.telemetry.gpu_usage import GpuUsage
 from despina.telemetry.measured_model import MeasuredModel
-from despina.telemetry.recent import RecentLatencies
+from despina.telemetry.recent_latencies import RecentLatencies
 from despina.telemetry.statistics import ModelStatistics
 from despina.telemetry.system_families import CacheUsage
 

@@ -12,7 +12,7 @@ from prometheus_client import Metric
 
 from despina.telemetry.families import Family, Labels, add_summary, filled
 from despina.telemetry.measured_model import MeasuredModel
-from despina.telemetry.recent import RecentLatencies, Window
+from despina.telemetry.recent_latencies import RecentLatencies, Window
 from despina.telemetry.statistics import Duration, ModelStatistics
 
 Labelled = Sequence[tuple[Labels, MeasuredModel]]

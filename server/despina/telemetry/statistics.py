@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from sys import maxsize
 
-from despina.telemetry.recent import RecentLatencies
+from despina.telemetry.recent_latencies import RecentLatencies
 
 LATENCY_BUCKETS_NS = tuple(
     int(us * 1000)

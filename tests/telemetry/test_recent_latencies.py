@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from despina.telemetry.recent import LIMIT, WINDOW_NS, Window
+from despina.telemetry.recent_latencies import LIMIT, WINDOW_NS, Window
 
 
 def test_quantiles_are_observed_values_of_the_nearest_rank() -> None:
