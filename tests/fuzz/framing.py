@@ -18,31 +18,21 @@ _HEADERS = (
 _PATHS = (
     *(b"/", b"*", b"//", b"/v2/models/%", b"/v2/models/%00/infer", b"/v2/models/%ff%fe/infer", b"/v2/models/../infer"),
     *(b"/v2/models/digits/versions/99999999999999999999/infer", b"http://x/v2/health/live", b"/v2/models/a%2Fb/ready"),
-    *(
-        b"/v2/models/digits/versions/-1",
-        b"/v2/" + b"a" * 5000,
-        b"/v2/models/\xc3\xa9/infer",
-        b"/v2/models/digits/infer#x",
-    ),
-    *(b"/v2/models/digits/versions/1/infer?a=%zz&b", b"/v2/models//infer", b"/v2/repository//models/x/load", b"x:443"),
+    *(b"/v2/models/digits/versions/-1", b"/v2/" + b"a" * 5000, b"/v2/models/\xc3\xa9/infer"),
+    *(b"/v2/models/digits/infer#x", b"/v2/models/digits/versions/1/infer?a=%zz&b", b"/v2/models//infer"),
+    *(b"/v2/repository//models/x/load", b"x:443"),
 )
 _LINES = (
     *(b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"PATCH", b"TRACE", b"CONNECT", b"PRI", b"post", b"X" * 300, b""),
 )
 _GARBAGE = (
-    *(
-        b"\r\n\r\n",
-        b"\0" * 50,
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"GET /\r\n\r\n",
-    ),
-    *(
-        b"GET / HTTP/9.9\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\n\r\n",
-        b"\xff" * 300,
-        b"POST /v2/models/digits/infer HTTP/1.1\r\n",
-    ),
+    *(b"\r\n\r\n", b"\0" * 50, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    *(b"GET /\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", b"\xff" * 300),
+    *(b"POST /v2/models/digits/infer HTTP/1.1\r\n",),
+)
+_BAD_CHUNKS = (
+    *(b"zz\r\n", b"-1\r\n", b"ffffffffffffffffff\r\n", b"5;a=b\r\nhello\r\n", b"\r\n", b"0\r\nTrailer: x\r\n\r\n"),
+    *(b"3\r\nab\r\n",),
 )
 
 
@@ -92,14 +82,5 @@ def _chunked(good: Good, rng: random.Random) -> bytes:
         pieces.append(b"%x\r\n%b\r\n" % (len(piece), piece))
     pieces.append(b"0\r\n\r\n")
     if rng.random() < 0.7:
-        garbage = (
-            b"zz\r\n",
-            b"-1\r\n",
-            b"ffffffffffffffffff\r\n",
-            b"5;a=b\r\nhello\r\n",
-            b"\r\n",
-            b"0\r\nTrailer: x\r\n\r\n",
-            b"3\r\nab\r\n",
-        )
-        pieces.insert(rng.randrange(len(pieces)), rng.choice(garbage))
+        pieces.insert(rng.randrange(len(pieces)), rng.choice(_BAD_CHUNKS))
     return head + b"".join(pieces)

@@ -22,12 +22,7 @@ CONTROL_SHARE = 0.12
 RESTORE_EVERY = 500
 
 _CONTROL = (
-    "/v2/repository",
-    "/v2/systemsharedmemory",
-    "/v2/cudasharedmemory",
-    "/v2/trace",
-    "/v2/logging",
-    "/trace/setting",
+    *("/v2/repository", "/v2/systemsharedmemory", "/v2/cudasharedmemory", "/v2/trace", "/v2/logging", "/trace/setting"),
 )
 _FURTHER = (
     ("/v2/systemsharedmemory/region/r/register", {"key": "/despina_fuzz", "offset": 0, "byte_size": 64}),
