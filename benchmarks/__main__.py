@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -23,8 +24,7 @@ from benchmarks.options import (
     with_peers,
     with_settings,
 )
-from benchmarks.places import OUT, RESULTS
-from benchmarks.publish import publish, render, write_readme
+from benchmarks.publish import publish, render, target_of, write_readme, write_results
 from benchmarks.raw import Device
 from benchmarks.suites import SWEPT, Effort
 from despina.http.open_files import allow_many
@@ -149,7 +149,7 @@ def goodput_command(model: str, target_ms: float, rounds: int, seconds: float, q
         rounds, seconds = 1, 0.5
     with explained():
         taken = goodput.measure(model, target_ms, goodput.LOADS, rounds, seconds, say)
-    goodput.write(taken, RESULTS / save if save else OUT / "results" / "goodput")
+    write_results(asdict(taken), goodput.page(taken), target_of("goodput", save))
 
 
 @click.command("overload")
@@ -161,7 +161,7 @@ def overload_command(seconds: float, factor: float, quick: bool, save: str) -> N
     """Many times more requests than the server can do, and what comes after."""
     with explained():
         taken = overload.measure(3.0 if quick else seconds, factor, say)
-    overload.write(taken, RESULTS / save if save else OUT / "results" / "overload")
+    write_results(taken, overload.page(taken), target_of("overload", save))
 
 
 def say(text: str) -> None:

@@ -4,11 +4,9 @@ The same model under a latency target (`slo_p99_ms`), without a delay, and under
 after the other in alternating rounds. Requests arrive as a Poisson process, whether the server keeps up or not.
 """
 
-import json
 import statistics
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -183,13 +181,3 @@ def page(taken: Goodput) -> str:
         lines.append(f"| {load:g} | {row[0].offered:.0f} | " + " | ".join(said) + " |")
     told = [f"- {key}: {value}" for key, value in {**taken.machine, **taken.versions, **taken.options}.items()]
     return "\n".join([*lines, "", *told, ""])
-
-
-def write(taken: Goodput, target: Path) -> None:
-    """`target`.json and `target`.md."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    record: dict[str, Any] = asdict(taken)
-    target.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    target.with_suffix(".md").write_text(page(taken))
-    print(page(taken))
-    print(f"written to {target.name}.json and .md", file=sys.stderr)

@@ -10,7 +10,6 @@ import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -144,11 +143,3 @@ def page(taken: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-def write(taken: dict[str, Any], target: Path) -> None:
-    """`target`.json and `target`.md."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.with_suffix(".json").write_text(json.dumps(taken, indent=1) + "\n")
-    target.with_suffix(".md").write_text(page(taken))
-    print(page(taken))

@@ -6,7 +6,6 @@ The binary lies in the wheel of tritonclient 2.51.0; it wants libb64 (Debian: ap
 
 import csv
 import ctypes.util
-import json
 import os
 import subprocess
 import sys
@@ -15,15 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
 from benchmarks.despina_server import Despina
 from benchmarks.environment import machine, versions
 from benchmarks.markdown import table_row
 from benchmarks.peers.environment import environment, site_packages
 from benchmarks.peers.pytriton_wheel import PyTritonWheel
 from benchmarks.peers.tritonserver import TritonServer
-from benchmarks.places import OUT, PEERS, RESULTS
+from benchmarks.places import OUT, PEERS
+from benchmarks.publish import target_of, write_results
 from benchmarks.raw import make_workload
 from benchmarks.repository import Batching, write_repository
 from benchmarks.server_process import NotStarted
@@ -87,11 +85,8 @@ def link(name: Path, target: Path) -> None:
 
 
 def report(server: str, effort: Effort, save: str) -> None:
-    """Run every mode against `server` and print, or save, a table."""
-    try:
-        analyzer = program()
-    except NotStarted as reason:
-        raise click.ClickException(str(reason)) from None
+    """Run every mode against `server` and print, or save, a table. Raises NotStarted."""
+    analyzer = program()
     workload = make_workload("mlp")
     if server == "despina":
         flags = ("--allow-metrics=false", "--allow-client-shm=true", *effort.flags)
@@ -117,12 +112,8 @@ def report(server: str, effort: Effort, save: str) -> None:
     head = ["mode", "connections", "inferences/s", "p50 us", "p99 us"]
     lines = [f"# perf_analyzer 2.51.0 on {server}, mlp", "", *facts, f"- {contender.about}", ""]
     lines += [table_row(head), table_row(["---"] * len(head)), *(table_row(row) for row in rows), ""]
-    target = (RESULTS / save if save else OUT / "results" / f"perf-analyzer-{server}").with_suffix(".md")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text("\n".join(lines))
     record = {**told, "about": contender.about, "rows": raw}
-    target.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
-    print("\n".join(lines))
+    write_results(record, "\n".join(lines), target_of(f"perf-analyzer-{server}", save))
 
 
 def _columns(analyzer: Program, port: int, connections: int, effort: Effort, flags: Sequence[str]) -> Mapping[str, str]:

@@ -1,10 +1,12 @@
 """Where results go: JSON, Markdown and plots, and the table of the README."""
 
+import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,7 +20,7 @@ NOISY_CORES = 0.1
 
 def publish(taken: record.Record, name: str, save: str, against: Sequence[str]) -> None:
     """Write and print a run; `save` is the name under which it is to be committed, empty for a trial."""
-    target = RESULTS / save if save else OUT / "results" / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    target = target_of(f"{name}-{time.strftime('%Y%m%d-%H%M%S')}", save)
     # With the digits that are kept, so that the tables are those of the raw data.
     taken = record.from_json(record.to_json(replace(taken, against=tuple(against))))
     print(markdown.page(taken))
@@ -30,6 +32,20 @@ def publish(taken: record.Record, name: str, save: str, against: Sequence[str]) 
     disturbed = markdown.disturbance(taken)
     if disturbed > NOISY_CORES:
         print(f"Others kept up to {disturbed:.2f} cores busy: these numbers prove nothing.", file=sys.stderr)
+    print(f"written to {target}.json and .md", file=sys.stderr)
+
+
+def target_of(name: str, save: str) -> Path:
+    """Where results go, without an ending. `save` as for `publish`; a trial is called `name`."""
+    return RESULTS / save if save else OUT / "results" / name
+
+
+def write_results(told: Mapping[str, Any], page: str, target: Path) -> None:
+    """Write and print a table of its own, which is no run: JSON, and Markdown."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n")
+    target.with_suffix(".md").write_text(page)
+    print(page)
     print(f"written to {target}.json and .md", file=sys.stderr)
 
 
