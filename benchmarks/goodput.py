@@ -6,7 +6,8 @@ after the other in alternating rounds. Requests arrive as a Poisson process, whe
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from benchmarks.measurement import Point
 from benchmarks.raw import make_workload
 from benchmarks.repository import Batching, write_repository
 from benchmarks.requests import write_requests
+from benchmarks.workload import Workload
 
 CONNECTIONS = 2048
 """Enough for every load to have more requests under way than the target has room for: else it is the clients who wait
@@ -72,8 +74,8 @@ class Goodput:
     machine: Mapping[str, str]
     versions: Mapping[str, str]
     options: Mapping[str, Any]
-    outcomes: tuple[Outcome, ...] = field(default=())
-    rounds: tuple[Outcome, ...] = field(default=())
+    outcomes: tuple[Outcome, ...] = ()
+    rounds: tuple[Outcome, ...] = ()
 
 
 def measure(
@@ -82,49 +84,44 @@ def measure(
     """Start every arm, find the capacity, and go through the loads."""
     workload = make_workload(model)
     started: dict[str, RunningServer] = {}
-    try:
+    taken: list[Outcome] = []
+    with ExitStack() as opened:
         for arm in arms(target_ms):
-            started[arm.name] = _start(arm, model)
-            started[arm.name].verify(Point(model, "binary", 4))
-        files = write_requests(started["latency target"].requests(Point(model, "binary", 1)))
-        plain = started["delay 0, batch 64"]
-        capacity = statistics.median(
-            loadgen.generate(plain.server.port, 64, seconds, files).per_second for _ in range(3)
-        )
+            started[arm.name] = running = _start(arm, workload)
+            opened.callback(running.stop)
+            running.verify(Point(model, "binary", 4))
+        files = write_requests(running.requests(Point(model, "binary", 1)))
+        capacity = _capacity(started["delay 0, batch 64"].server.port, files, seconds)
         say(f"capacity {capacity:.0f}/s")
-        taken: dict[tuple[str, float], list[Outcome]] = {}
-        all_rounds: list[Outcome] = []
         for number in range(rounds):
             for load in loads:
                 for name, running in started.items() if number % 2 == 0 else reversed(started.items()):
-                    outcome = _one(name, running, files, load, load * capacity, seconds, target_ms, number)
-                    taken.setdefault((name, load), []).append(outcome)
-                    all_rounds.append(outcome)
+                    taken.append(_one(name, running, files, load, load * capacity, seconds, target_ms, number))
                 say(f"round {number + 1} of {rounds}, load {load:g} done")
-        outcomes = tuple(_median(each) for each in taken.values())
-        options = {
-            "rounds": rounds,
-            "seconds per round": seconds,
-            "connections": CONNECTIONS,
-            "flags": " ".join(FLAGS),
-            **{arm.name: str(arm.batching) for arm in arms(target_ms)},
-        }
-        return Goodput(workload.name, target_ms, capacity, machine(), versions(), options, outcomes, tuple(all_rounds))
-    finally:
-        for running in started.values():
-            running.stop()
+    options = {
+        "rounds": rounds,
+        "seconds per round": seconds,
+        "connections": CONNECTIONS,
+        "flags": " ".join(FLAGS),
+        **{arm.name: str(arm.batching) for arm in arms(target_ms)},
+    }
+    return Goodput(model, target_ms, capacity, machine(), versions(), options, _medians(taken), tuple(taken))
 
 
-def _start(arm: Arm, model: str) -> RunningServer:
+def _start(arm: Arm, workload: Workload) -> RunningServer:
     label = arm.name.replace(" ", "-").replace(",", "")
-    repository = write_repository(label, [model], arm.batching)
+    repository = write_repository(label, [workload.name], arm.batching)
     if arm.parameter is not None:
         key, value = arm.parameter
-        config = repository / model / "config.pbtxt"
+        config = repository / workload.name / "config.pbtxt"
         text = f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}\n'
         config.write_text(config.read_text() + text)
-    workload = make_workload(model)
-    return Despina(repository, {model: workload}, arm.name, label, FLAGS).start()
+    return Despina(repository, {workload.name: workload}, arm.name, label, FLAGS).start()
+
+
+def _capacity(port: int, files: Sequence[Path], seconds: float) -> float:
+    """Requests per second of a closed loop."""
+    return statistics.median(loadgen.generate(port, 64, seconds, files).per_second for _ in range(3))
 
 
 def _one(
@@ -151,6 +148,12 @@ def _one(
         told["errors"] / max(1, sent),
         quantile(histogram, 0.99) / 1000,
     )
+
+
+def _medians(rounds: Sequence[Outcome]) -> tuple[Outcome, ...]:
+    """One for each load on each arm."""
+    points = dict.fromkeys((each.arm, each.load) for each in rounds)
+    return tuple(_median([each for each in rounds if (each.arm, each.load) == point]) for point in points)
 
 
 def _median(outcomes: Sequence[Outcome]) -> Outcome:
