@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, cast
 
 from despina.deploy.gate.answers import answer
-from despina.deploy.gate.body_watch import BodyWatch
+from despina.deploy.gate.deadline import Deadline
 from despina.deploy.gate.exchange import Exchange
 from despina.deploy.gate.request_head import RequestHead
 from despina.deploy.gate.request_parser import BadRequest, RequestParser
@@ -40,10 +40,11 @@ class ClientConnection(asyncio.Protocol):
         self._broken = False
         self._held_back = False
         self._paused = False
-        self._body_watch = BodyWatch(gate.loop, self._stalled)
         self._out: list[bytes] = []
-        self._idle: asyncio.TimerHandle | None = None
-        self._unread: asyncio.TimerHandle | None = None
+        self._request_due = Deadline(gate.loop, self._close)
+        self._body_due = Deadline(gate.loop, self._stalled)
+        # An answer that nobody reads would keep its place for good.
+        self._reading_due = Deadline(gate.loop, self.abort)
         self.peer = b"unknown"
         self.full = False
         """Whether the client takes its answers more slowly than they come."""
@@ -68,7 +69,7 @@ class ClientConnection(asyncio.Protocol):
         elif self._broken:
             self._bad_request()
         else:
-            self._watch_idle()
+            self._request_due.put_off(self._gate.limits.idle_seconds)
 
     def pause_reading(self) -> None:
         self._held_back = True
@@ -96,7 +97,7 @@ class ClientConnection(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]).encode() if isinstance(peer, tuple) else b"unknown"
         self._gate.clients.add(self)
-        self._watch_idle()
+        self._request_due.put_off(self._gate.limits.idle_seconds)
 
     def data_received(self, data: bytes) -> None:
         if not self._broken:
@@ -106,9 +107,8 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._gate.client_gone(self)
-        self._forget_idle()
-        self._forget_unread()
-        self._body_watch.stop()
+        for deadline in (self._request_due, self._body_due, self._reading_due):
+            deadline.stop()
         self._held = b""
         exchanges, self._exchanges = list(self._exchanges), deque()
         for exchange in exchanges:
@@ -116,14 +116,13 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.full = True
-        # An answer that nobody reads would keep its place for good.
-        self._unread = self._gate.loop.call_later(self._gate.limits.idle_seconds, self.abort)
+        self._reading_due.put_off(self._gate.limits.idle_seconds)
         if self._exchanges:
             self._exchanges[0].pause_response()
 
     def resume_writing(self) -> None:
         self.full = False
-        self._forget_unread()
+        self._reading_due.stop()
         if self._exchanges:
             self._exchanges[0].resume_response()
 
@@ -134,7 +133,7 @@ class ClientConnection(asyncio.Protocol):
             self._broken = True
         if self._broken:
             return
-        self._forget_idle()
+        self._request_due.stop()
         exchange = Exchange(self._gate, self, head)
         self._newest = exchange
         self._exchanges.append(exchange)
@@ -176,7 +175,7 @@ class ClientConnection(asyncio.Protocol):
             self._exchanges[0].start()
         self._read_held()
         if not self._exchanges and not self._broken:
-            self._watch_idle()
+            self._request_due.put_off(self._gate.limits.idle_seconds)
 
     def _parse(self, data: bytes) -> None:
         try:
@@ -221,9 +220,9 @@ class ClientConnection(asyncio.Protocol):
     def _watch_body(self) -> None:
         # While we do not read, the client cannot be blamed.
         if self._newest is not None and not self._paused:
-            self._body_watch.came(self._gate.limits.idle_seconds)
+            self._body_due.put_off(self._gate.limits.idle_seconds)
         else:
-            self._body_watch.stop()
+            self._body_due.stop()
 
     def _flush(self) -> None:
         out, self._out = self._out, []
@@ -234,17 +233,3 @@ class ClientConnection(asyncio.Protocol):
         self._flush()
         if self._transport is not None:
             self._transport.close()
-
-    def _watch_idle(self) -> None:
-        self._forget_idle()
-        self._idle = self._gate.loop.call_later(self._gate.limits.idle_seconds, self._close)
-
-    def _forget_idle(self) -> None:
-        if self._idle is not None:
-            self._idle.cancel()
-            self._idle = None
-
-    def _forget_unread(self) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None

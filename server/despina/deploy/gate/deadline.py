@@ -1,26 +1,26 @@
-"""Whether a body that was announced still comes."""
+"""A time limit that is put off again and again, as long as something comes."""
 
 import asyncio
 from collections.abc import Callable
 
 
-class BodyWatch:
-    """Calls `stalled` when nothing came for so long. Its timer is set anew only when it goes off: bytes come often."""
+class Deadline:
+    """Calls `missed` when it is not put off in time. The timer is set anew only when it goes off: bytes come often."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, stalled: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, missed: Callable[[], None]) -> None:
         self._loop = loop
-        self._stalled = stalled
+        self._missed = missed
         self._timer: asyncio.TimerHandle | None = None
         self._end = 0.0
 
-    def came(self, seconds: float) -> None:
-        """Something came, and more is to come within `seconds`."""
+    def put_off(self, seconds: float) -> None:
+        """It is in `seconds` from now."""
         self._end = self._loop.time() + seconds
         if self._timer is None:
             self._timer = self._loop.call_later(seconds, self._look)
 
     def stop(self) -> None:
-        """Nothing is to come, or nothing can, because we do not read."""
+        """There is none until it is put off again."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -31,4 +31,4 @@ class BodyWatch:
         if left > 0:
             self._timer = self._loop.call_later(left, self._look)
         else:
-            self._stalled()
+            self._missed()
