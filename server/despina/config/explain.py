@@ -21,6 +21,15 @@ def explain(written: ModelConfig, final: ModelConfig) -> list[str]:
     return sentences
 
 
+def explain_created(final: ModelConfig, created: int) -> list[str]:
+    """What is to be said when other than all configured instances were created: nobody asked for so many."""
+    configured = len(placements(final))
+    if created == configured or final.platform == ENSEMBLE:
+        return []
+    reason = "no count is configured, and fewer make better use of so few cores"
+    return [f"{created} of {configured} instances created: {reason}"]
+
+
 def _explain_backend(written: ModelConfig, final: ModelConfig) -> str:
     if written.backend:
         source = "as configured"
@@ -107,15 +116,6 @@ def _explain_group(written: ModelConfig, final: ModelConfig, index: int) -> str:
         where = "on CPU"
     instances = "1 instance" if group.count == 1 else f"{group.count} instances"
     return f"{instances} {where} ({group.name}): {_group_reason(asked, group)}"
-
-
-def explain_created(final: ModelConfig, created: int) -> list[str]:
-    """What is to be said when other than all configured instances were created: nobody asked for so many."""
-    configured = len(placements(final))
-    if created == configured or final.platform == ENSEMBLE:
-        return []
-    reason = "no count is configured, and fewer make better use of so few cores"
-    return [f"{created} of {configured} instances created: {reason}"]
 
 
 def _group_reason(asked: Message | None, group: Message) -> str:

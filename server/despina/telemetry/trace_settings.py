@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -49,12 +49,12 @@ class ModelTrace:
         self.active = active
 
 
+@dataclass(frozen=True, slots=True)
 class _Setting:
     """The fields set for the server or for one model, and the sampler that they and the inherited ones make."""
 
-    def __init__(self, own: dict[str, Any], sampler: TraceSampler) -> None:
-        self.own = own
-        self.sampler = sampler
+    own: dict[str, Any]
+    sampler: TraceSampler
 
     def current(self) -> TraceValues:
         """The values in force; `count` is what remains of it."""
@@ -84,8 +84,7 @@ class TraceSettings:
         """The same object every time, following every change of the settings."""
         view = self._views.get(model)
         if view is None:
-            sampler = self._setting(model).sampler
-            view = self._views[model] = ModelTrace(sampler, self._is_active(sampler))
+            view = self._views[model] = ModelTrace(*self._sampler_of(model))
         return view
 
     def render(self, model: str | None = None) -> dict[str, Any]:
@@ -163,8 +162,10 @@ class TraceSettings:
             return "trace file name is not given"
         return "" if values.count == 0 else None
 
-    def _is_active(self, sampler: TraceSampler) -> bool:
-        return self._problem(sampler.values) is None
+    def _sampler_of(self, model: str) -> tuple[TraceSampler, bool]:
+        """The sampler, and whether it can trace anything."""
+        sampler = self._setting(model).sampler
+        return sampler, self._problem(sampler.values) is None
 
     def _setting(self, model: str | None) -> _Setting:
         return self._server if model is None else self._models.get(model, self._server)
@@ -174,8 +175,7 @@ class TraceSettings:
 
     def _refresh_views(self) -> None:
         for model, view in self._views.items():
-            sampler = self._setting(model).sampler
-            view.follow(sampler, self._is_active(sampler))
+            view.follow(*self._sampler_of(model))
 
     def _open_sink(self, options: Mapping[str, Sequence[str]]) -> TraceSink | None:
         if self.mode == OPENTELEMETRY:

@@ -27,6 +27,8 @@ from despina.deploy.services import Services
 class Webservice:
     """A deployed service. Look one up with `Webservice(workspace, name)`, which is then of the class of its place."""
 
+    word = "Webservice"
+
     def __new__(cls, workspace: Workspace, name: str) -> Self:
         if cls is not Webservice:
             return super().__new__(cls)
@@ -103,8 +105,6 @@ class Webservice:
             raise WebserviceException(f"deployment of service {self.name} failed: {self.error}\n{lines}")
         if show_output:
             print_line(f"{type(self).word} is running at {self.scoring_uri}")
-
-    word = "Webservice"
 
     def _wait_at_most(self, seconds: float, say: Say) -> None:
         waiting: Future[ServiceState] = Future()
