@@ -17,7 +17,7 @@ from despina.config.match import match_model
 from despina.config.names import ENSEMBLE, ONNXRUNTIME
 from despina.config.proto import Message, ModelConfig
 from despina.config.stages import model_stage, placement_stage
-from despina.config.support import reject_unsupported
+from despina.config.unsupported import reject_unsupported
 from despina.config.validate import validate_metric_tags
 from despina.config.validate_io import validate_io
 from despina.errors import BACKEND_ERRORS, InvalidArgument

@@ -2,7 +2,7 @@ import pytest
 
 from despina.config.proto import ModelConfig
 from despina.config.read import parse_text
-from despina.config.support import reject_unsupported
+from despina.config.unsupported import reject_unsupported
 from despina.errors import Unsupported
 
 
