@@ -6,6 +6,7 @@ Every body goes through twice, with the templates as they are and with none; bot
 import asyncio
 import json
 import logging
+import os
 import random
 import time
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ async def _fuzz(count: int, rng: random.Random, findings: Findings) -> None:
     server = Server(settings, LoopClock(asyncio.get_running_loop()))
     await load_models(server)
     seeds = good_bodies()
-    memory = Memory(None)
+    memory = Memory(os.getpid())
     for number in range(count):
         name = rng.choice(list(seeds))
         body = bad_body(rng.choice(seeds[name]), rng)
