@@ -8,7 +8,7 @@ from threading import Barrier, BrokenBarrierError, Event
 
 from despina.config.names import ENSEMBLE
 from despina.config.proto import ModelConfig, copy_of, model_config_pb2
-from despina.errors import BACKEND_ERRORS, DespinaError, InvalidArgument
+from despina.errors import BACKEND_ERRORS, InvalidArgument
 from despina.models.candidate import Candidate
 from despina.models.loader import LoadedVersion, load_version
 from despina.settings import Settings
@@ -118,57 +118,63 @@ def _fixed_threads(config: ModelConfig) -> int:
     return max(0, int(config.parameters[THREADS].string_value or 0)) if THREADS in config.parameters else 0
 
 
-def run_together(
-    instances: Sequence[Instance], batch: Batch, seconds: float, clock: Callable[[], float] = time.perf_counter
-) -> list[float]:
+def run_together(instances: Sequence[Instance], batch: Batch, seconds: float) -> list[float]:
     """Run `batch` on every instance from a thread of its own, once to warm up and then for `seconds`, three times at
     least. The seconds each run took, in no order. Raises DespinaError. After an interrupt no instance runs any more.
-
-    An instance that is done goes on until all are, uncounted, so that every counted run had the same company.
     """
-    taken: list[float] = []
-    failures: list[BackendError] = []
-    start = Barrier(len(instances))
-    running = len(instances)
-    ended: list[None] = []
-    stopped = Event()
-
-    def work(instance: Instance) -> None:
-        try:
-            instance.execute(batch)
-            start.wait()
-            deadline = clock() + seconds
-            own: list[float] = []
-            while not stopped.is_set() and (len(own) < _LEAST_RUNS or clock() < deadline):
-                begin = clock()
-                instance.execute(batch)
-                own.append(clock() - begin)
-            taken.extend(own)
-            ended.append(None)
-            while len(ended) < running and not failures and not stopped.is_set():
-                instance.execute(batch)
-        except BackendError as error:
-            failures.append(error)
-            start.abort()
-        except BrokenBarrierError:
-            pass
-        except BaseException:
-            start.abort()
-            raise
-
+    company = _Company(len(instances), batch, seconds)
     # An interrupted `join` of a thread takes it for ended up to CPython 3.12; to leave a pool waits for its threads.
     with ThreadPoolExecutor(len(instances)) as threads:
         try:
-            for working in [threads.submit(work, instance) for instance in instances]:
+            for working in [threads.submit(company.work, instance) for instance in instances]:
                 working.result()
+        except BackendError as error:
+            reason = f"a batch of {batch.rows} random rows failed: {error.message}"
+            raise BACKEND_ERRORS[error.code](reason) from None
         except BaseException:
-            stopped.set()
-            start.abort()
+            company.stop()
             raise
-    if failures:
-        raise _refused(failures[0], batch)
-    return taken
+    return company.taken
 
 
-def _refused(error: BackendError, batch: Batch) -> DespinaError:
-    return BACKEND_ERRORS[error.code](f"a batch of {batch.rows} random rows failed: {error.message}")
+class _Company:
+    """Instances that start to count together. One that is done goes on until all are, uncounted, so that every counted
+    run had the same company; `taken` are the seconds of those."""
+
+    def __init__(self, size: int, batch: Batch, seconds: float) -> None:
+        self.taken: list[float] = []
+        self._size = size
+        self._batch = batch
+        self._seconds = seconds
+        self._start = Barrier(size)
+        self._done: list[Instance] = []
+        self._stopped = Event()
+
+    def work(self, instance: Instance) -> None:
+        """The whole work of one of them. Raises BackendError."""
+        try:
+            instance.execute(self._batch)
+            self._start.wait()
+            self.taken.extend(self._counted(instance))
+            self._done.append(instance)
+            while len(self._done) < self._size and not self._stopped.is_set():
+                instance.execute(self._batch)
+        except BrokenBarrierError:
+            pass  # somebody else failed before the start
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Whoever runs ends after that run."""
+        self._stopped.set()
+        self._start.abort()
+
+    def _counted(self, instance: Instance) -> list[float]:
+        taken: list[float] = []
+        deadline = time.perf_counter() + self._seconds
+        while not self._stopped.is_set() and (len(taken) < _LEAST_RUNS or time.perf_counter() < deadline):
+            begin = time.perf_counter()
+            instance.execute(self._batch)
+            taken.append(time.perf_counter() - begin)
+        return taken
