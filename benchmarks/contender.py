@@ -127,26 +127,22 @@ class RunningServer:
             load = self.generate(self.server.port, point.connections, seconds, files, point.rate, self._rounds[point])
         self._rounds[point] += 1
         used = watch.read(load.cpu_seconds)
-        sizes = difference(self._batch_sizes(point.model), batches)
+        sizes = self._batch_sizes(point.model) - batches
         mean = sum(size * count for size, count in sizes.items()) / sum(sizes.values()) if sizes else None
-        return Round(load, used.tree, used.other_cores, calibration, mean, sizes or None, gpu.use, used.first)
+        return Round(load, used.tree, used.other_cores, calibration, mean, dict(sizes) or None, gpu.use, used.first)
 
-    def _batch_sizes(self, model: str) -> dict[int, int]:
+    def _batch_sizes(self, model: str) -> Counter[int]:
         """Executions so far by rows, from the model's statistics."""
         if not self.counts_batches:
-            return {}
+            return Counter()
         url = f"http://127.0.0.1:{self.server.port}/v2/models/{model}/stats"
         with urllib.request.urlopen(url, timeout=ANSWER_S) as response:
             (statistics,) = json.load(response)["model_stats"]
-        return {each["batch_size"]: each["compute_infer"]["count"] for each in statistics.get("batch_stats", [])}
+        batches = statistics.get("batch_stats", [])
+        return Counter({each["batch_size"]: each["compute_infer"]["count"] for each in batches})
 
     def stop(self) -> None:
         self.server.stop()
-
-
-def difference(after: Mapping[int, int], before: Mapping[int, int]) -> dict[int, int]:
-    """What was counted in between."""
-    return {size: count - before.get(size, 0) for size, count in after.items() if count > before.get(size, 0)}
 
 
 @dataclass(frozen=True, slots=True)
