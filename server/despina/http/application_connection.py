@@ -95,6 +95,7 @@ class ApplicationConnection(HttpToolsProtocol):
             encoding = b", ".join(encodings).decode("latin-1")
             self._refuse(f"Transfer-Encoding '{encoding}' is not supported. Send the body chunked or with its length.")
         super().on_headers_complete()
+        assert self.parser is not None
         if encodings and any(name == b"content-length" for name, _ in self.headers):
             self.cycle.keep_alive = False
         elif self.parser.get_http_version() == "1.0" and self.parser.should_keep_alive():
