@@ -362,6 +362,17 @@ def test_ordered_answers_wait_for_the_earlier_batch(make_stage, clock) -> None:
     assert stage.statistics.compute.output.ns == 0
 
 
+def test_the_writing_of_answers_belongs_to_no_output(make_stage, clock) -> None:
+    stage = make_stage(BatchPolicy(2))
+    stage.plug()
+    for _ in range(2):
+        stage.submit(on_answer=lambda _: clock.advance(3))
+    stage.finish_all()
+    success, output = stage.statistics.success, stage.statistics.compute.output
+    assert (success.count, success.ns) == (3, 0)
+    assert (output.count, output.ns) == (3, 0)
+
+
 def test_a_failure_keeps_its_place_among_ordered_answers(make_stage) -> None:
     stage = make_stage(BatchPolicy(1), instances=3, ordered=True)
     first, failed, last = stage.submit(), stage.submit(), stage.submit()

@@ -54,6 +54,17 @@ def test_an_output_that_is_too_short_fails_the_requests_it_has_no_row_for(clock,
     assert (statistics.execution_count, statistics.inference_count, set(statistics.batches)) == (1, 1, {2})
 
 
+def test_the_writing_of_answers_belongs_to_no_output(clock) -> None:
+    stage = SequenceStage(clock)
+    for sequence in (1, 2):
+        stage.submit(sequence, 1, "s", settle=False, on_done=lambda _: clock.advance(3))
+    clock.settle()
+    stage.finish()
+    success, output = stage.statistics.success, stage.statistics.compute.output
+    assert (success.count, success.ns) == (2, 0)
+    assert (output.count, output.ns) == (2, 0)
+
+
 def test_a_kept_state_does_not_keep_the_whole_batch(clock) -> None:
     stage = SequenceStage(clock)
     stage.submit(1, 1, "s", settle=False)

@@ -70,9 +70,12 @@ class Answers:
 
     def _succeed(self, batch: FormedBatch, execution: Execution, started_ns: int, held_ns: int) -> None:
         statistics = self._statistics
+        parts = split(execution.outputs, batch)
+        # One end for requests and outputs, so that parts never are more than the whole. What follows is the writing of
+        # answers, and for a step of an ensemble all that comes after it.
         now = self._clock.now_ns()
         answered: list[Pending] = []
-        for pending, results in zip(batch.requests, split(execution.outputs, batch), strict=True):
+        for pending, results in zip(batch.requests, parts, strict=True):
             pending.started_ns = started_ns
             if isinstance(results, Unsupported):
                 statistics.record_failure(now - pending.accepted_ns, "BACKEND", pending.count)
@@ -100,7 +103,7 @@ class Answers:
             batch.rows,
             execution.input_end_ns - started_ns,
             execution.infer_end_ns - execution.input_end_ns,
-            self._clock.now_ns() - execution.infer_end_ns - held_ns,
+            now - execution.infer_end_ns - held_ns,
             time_ns() // 1_000_000,
         )
         if len(answered) != len(batch.requests):

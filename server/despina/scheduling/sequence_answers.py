@@ -47,6 +47,8 @@ class SequenceAnswers:
 
     def _succeed(self, rows: Rows[Step | None], started_ns: int, execution: Execution, reason: Reason) -> None:
         answered = 0
+        # As for other batches: before the answers are written.
+        now = self._clock.now_ns()
         for row, step in enumerate(rows):
             if step is None:
                 continue
@@ -62,13 +64,9 @@ class SequenceAnswers:
             pending.input_end_ns, pending.infer_end_ns = execution.input_end_ns, execution.infer_end_ns
             if pending.parameters and pending.parameters.get(EXPLAIN) is True:
                 explain(pending, len(rows), reason, execution)
-            self._answer(pending, results)
-        self._count(answered, rows, started_ns, execution)
-
-    def _answer(self, pending: Pending, results: dict[str, Array]) -> None:
-        now = self._clock.now_ns()
-        self._statistics.record_success(now - pending.accepted_ns, pending.started_ns - pending.queued_ns)
-        pending.succeed(results)
+            self._statistics.record_success(now - pending.accepted_ns, pending.started_ns - pending.queued_ns)
+            pending.succeed(results)
+        self._count(answered, rows, started_ns, execution, now)
 
     def _fail(self, pending: Pending, error: DespinaError) -> None:
         self._statistics.record_failure(self._clock.now_ns() - pending.accepted_ns, "BACKEND")
@@ -109,14 +107,16 @@ class SequenceAnswers:
             )
         return array[row : row + 1]
 
-    def _count(self, answered: int, rows: Rows[Step | None], started_ns: int, execution: Execution) -> None:
+    def _count(
+        self, answered: int, rows: Rows[Step | None], started_ns: int, execution: Execution, end_ns: int
+    ) -> None:
         statistics = self._statistics
         statistics.record_execution(
             answered,
             len(rows),
             execution.input_end_ns - started_ns,
             execution.infer_end_ns - execution.input_end_ns,
-            self._clock.now_ns() - execution.infer_end_ns,
+            end_ns - execution.infer_end_ns,
             time_ns() // 1_000_000,
         )
         # Rows without a request, or whose request failed, belong to the batch size, and are no inferences.
