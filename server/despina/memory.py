@@ -6,6 +6,7 @@ comes at once, and getting pages from the system again costs more than to receiv
 decides between the two by what was freed before, and may get into a state where every body costs three times as much.
 """
 
+import asyncio
 import ctypes
 import gc
 
@@ -35,6 +36,32 @@ def give_back_memory() -> None:
     trim = _c_function("malloc_trim", ctypes.c_size_t)
     if trim is not None:
         trim(0)
+
+
+class MemoryReturn:
+    """Gives memory back once for all that is freed within half a second. Hundreds of models that come or go together
+    would each have everything collected."""
+
+    DELAY_S = 0.5
+
+    def __init__(self) -> None:
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def ask(self) -> None:
+        """Something large is freed. To be called on the event loop's thread."""
+        if self._timer is None and not self._closed:
+            self._timer = asyncio.get_running_loop().call_later(self.DELAY_S, self._start)
+
+    def close(self) -> None:
+        """The process is about to go, and its memory with it."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _start(self) -> None:
+        self._timer = None
+        asyncio.get_running_loop().run_in_executor(None, give_back_memory)
 
 
 def _c_function(name: str, *arguments: "type[ctypes._SimpleCData[int]]") -> "ctypes._NamedFuncPointer | None":

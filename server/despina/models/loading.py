@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 
-from despina.memory import give_back_memory
 from despina.models.candidate import Candidate
 from despina.models.failures import LoadFailed, reason_of
 from despina.models.loader import LoadedVersion
@@ -36,7 +35,6 @@ def discard(loaded: dict[int, LoadedVersion]) -> None:
     """Free versions that no model was made of. Blocks."""
     while loaded:
         loaded.popitem()[1].close()
-    give_back_memory()
 
 
 def _with_retries(load: Load, candidate: Candidate, version: int, retries: int) -> LoadedVersion | str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic
 
-from despina.memory import give_back_memory
+from despina.memory import MemoryReturn
 from despina.models.candidate import Candidate, versions_to_load
 from despina.models.dependencies import dependents_of
 from despina.models.failures import LoadFailed, reason_of
@@ -35,7 +35,7 @@ class Transitions(Generic[M]):
         self._retries = retries
         self._executor = ThreadPoolExecutor(max(1, threads), thread_name_prefix="despina-load")
         self._retiring: set[asyncio.Task[None]] = set()
-        self._ending = False
+        self._memory = MemoryReturn()
 
     def state_of(self, name: str) -> ModelState[M]:
         return self.states.setdefault(name, ModelState(name))
@@ -50,6 +50,7 @@ class Transitions(Generic[M]):
             loaded = await load_versions(candidate, versions, self._load, self._executor, self._retries)
             models = await self._make(loaded)
         except LoadFailed as failure:
+            self._memory.ask()
             # One bad version takes the good ones of the same load with it.
             state.mark(versions, "UNAVAILABLE", UNLOADED)
             for version, reason in failure.reasons.items():
@@ -111,8 +112,7 @@ class Transitions(Generic[M]):
         await asyncio.gather(*(self._free_version(entry) for entry in leaving))
         if temporary is not None:
             await asyncio.to_thread(temporary.cleanup)
-        if not self._ending:
-            await asyncio.to_thread(give_back_memory)
+        self._memory.ask()
 
     async def _free_version(self, entry: VersionState[M]) -> None:
         model = entry.model
@@ -129,9 +129,8 @@ class Transitions(Generic[M]):
         _log.info("successfully unloaded '%s' version %d", name, entry.version)
 
     async def end(self) -> None:
-        """Take everything down and wait for it: ensembles first, because they run their steps to the end. The process
-        is about to go, so its memory need not be given back piece by piece."""
-        self._ending = True
+        """Take everything down and wait for it: ensembles first, because they run their steps to the end."""
+        self._memory.close()
         while names := [name for name, state in self.states.items() if state.ready()]:
             steps = {name: self.states[name].runs for name in names}
             free = [name for name in names if not dependents_of(name, steps)] or names
