@@ -21,7 +21,7 @@ from benchmarks.processes import tree_cpu_s
 from benchmarks.raw import make_workload
 from benchmarks.requests import v2_answer, v2_body
 from benchmarks.workload import Workload
-from despina.http.infer import InferExchange, InferReply
+from despina.http.infer_exchange import InferExchange, InferReply
 from despina.models.model import Model
 from despina.scheduling.clock import LoopClock
 from despina.server import SWITCH_INTERVAL_S, Server

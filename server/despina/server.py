@@ -27,7 +27,7 @@ from despina.http.forwarding import HeaderForwarding
 from despina.http.listener import Listener, bind, http_listener, metrics_listener
 from despina.http.metrics import measured, open_metrics
 from despina.http.open_files import allow_many
-from despina.http.templates import Templates
+from despina.http.request_templates import Templates
 from despina.http.tls import check_tls
 from despina.memory import keep_freed_memory
 from despina.models.instance_processes import spare_cores
@@ -50,7 +50,7 @@ from despina.settings import Settings
 from despina.shared_memory.regions import Regions
 from despina.shared_memory.window import Window
 from despina.telemetry.logging import LogSettings, escapes_messages, log_table
-from despina.telemetry.trace_settings import TraceSettings
+from despina.telemetry.tracing.settings import TraceSettings
 from despina_backends.cores import usable_cores
 
 _log = logging.getLogger(__name__)

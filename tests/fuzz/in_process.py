@@ -18,8 +18,8 @@ from tests.fuzz.findings import Findings
 from tests.fuzz.memory import Memory
 from tests.fuzz.mutation import HEAVY, mutate_bytes, mutate_json, to_bytes
 
-from despina.http.infer import InferExchange, InferReply
-from despina.http.templates import Templates
+from despina.http.infer_exchange import InferExchange, InferReply
+from despina.http.request_templates import Templates
 from despina.models.model import Model
 from despina.scheduling.clock import LoopClock
 from despina.server import Server, load_models

@@ -14,7 +14,7 @@ import uvicorn
 import uvloop
 from uvicorn.server import ServerState
 
-from despina.http.infer import InferReply
+from despina.http.infer_exchange import InferReply
 from despina.http.lane import InferLane, Lane
 from despina.http.request_head import LaneRules, RequestHeads
 
@@ -113,7 +113,7 @@ def test_a_reply_that_cannot_be_compressed_is_an_error_that_is_logged(
                 assert (status, json.loads(text)["error"]) == (500, "unexpected failure: no memory for the compressor")
 
     monkeypatch.setattr("despina.http.lane.InferExchange", Answering(body))
-    monkeypatch.setattr("despina.http.infer.compress", compress)
+    monkeypatch.setattr("despina.http.infer_exchange.compress", compress)
     run(scenario)
     assert caplog.text.count("MemoryError: no memory for the compressor") == 2
 
@@ -137,7 +137,7 @@ def test_a_client_that_hangs_up_while_its_reply_is_compressed_disturbs_nobody(mo
         assert state.total_requests == 0
 
     monkeypatch.setattr("despina.http.lane.InferExchange", Answering(LARGE))
-    monkeypatch.setattr("despina.http.infer.compress", compress)
+    monkeypatch.setattr("despina.http.infer_exchange.compress", compress)
     run(scenario)
 
 

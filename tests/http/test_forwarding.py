@@ -9,7 +9,7 @@ from starlette.requests import Request
 from despina.errors import DespinaError, InvalidArgument
 from despina.http.endpoints.infer import infer
 from despina.http.forwarding import HeaderForwarding
-from despina.http.templates import Templates
+from despina.http.request_templates import Templates
 from despina.protocol.decode import Limits, no_shared_memory
 from despina.protocol.messages import InferRequest
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from despina.errors import Unavailable
 from despina.http.endpoints.infer import infer
-from despina.http.infer import InferExchange, InferReply
+from despina.http.infer_exchange import InferExchange, InferReply
 from despina.protocol.decode import Limits, no_shared_memory
 from despina.protocol.messages import InferRequest
 

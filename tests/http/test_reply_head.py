@@ -2,7 +2,7 @@ import pytest
 
 from despina import errors
 from despina.errors import DespinaError, InvalidArgument, NotFound, RequestTimeout, Unavailable, Unsupported
-from despina.http.infer import InferReply, error_reply
+from despina.http.infer_exchange import InferReply, error_reply
 from despina.http.reply_head import reply_head
 
 

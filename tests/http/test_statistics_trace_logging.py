@@ -12,7 +12,7 @@ from despina.http.app import make_app
 from despina.http.endpoints import logging, statistics, trace
 from despina.protocol.decode import Limits
 from despina.telemetry.statistics import ModelStatistics
-from despina.telemetry.trace_settings import TraceSettings
+from despina.telemetry.tracing.settings import TraceSettings
 
 LOGGING = {
     "log_file": "",

@@ -13,7 +13,7 @@ from arenas import arena
 
 from despina.config.proto import ModelConfig
 from despina.errors import Internal, InvalidArgument, NotFound, Unavailable, Unsupported
-from despina.http.infer import InferReply
+from despina.http.infer_exchange import InferReply
 from despina.http.workers.arena import CAPACITY, Arena
 from despina.http.workers.front_channel import FrontChannel
 from despina.http.workers.front_lane import FrontExchange, FrontLane

@@ -25,7 +25,7 @@ from despina.scheduling.rate_limiter import RateLimiter
 from despina.scheduling.shape_buckets import ShapeBucket
 from despina.settings import Settings
 from despina.telemetry.statistics import ModelStatistics
-from despina.telemetry.trace_settings import TraceSettings
+from despina.telemetry.tracing.settings import TraceSettings
 from despina_backends.base import Batch, Execution
 
 CONFIG = """backend: "identity" max_batch_size: 8 dynamic_batching {}

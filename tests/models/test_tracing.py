@@ -7,7 +7,7 @@ from despina.config.proto import ModelConfig
 from despina.models.signature import Signature
 from despina.models.tracing import trace_request
 from despina.scheduling.pending import Pending
-from despina.telemetry.trace import Request, Stamp, Trace
+from despina.telemetry.tracing.trace import Request, Stamp, Trace
 
 SIGNATURE = Signature(text_format.Parse('name: "m" input { name: "x" data_type: TYPE_FP32 dims: 1 }', ModelConfig()))
 

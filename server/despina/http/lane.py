@@ -26,14 +26,14 @@ from despina.errors import DespinaError, InvalidArgument
 from despina.http.body_budget import BodyBudget
 from despina.http.collecting_connection import CollectingConnection
 from despina.http.compression import IN_THREAD_SIZE
-from despina.http.infer import InferExchange, InferReply, compressed, error_reply
+from despina.http.infer_exchange import InferExchange, InferReply, compressed, error_reply
 from despina.http.open_files import OpenFiles
 from despina.http.reply_head import reply_head
 from despina.http.request_head import HEAD_END, InferHead, RequestHeads, SplitHead
 from despina.scheduling.outbox import Outbox
 
 if TYPE_CHECKING:
-    from despina.http.templates import RequestTemplate
+    from despina.http.request_templates import RequestTemplate
     from despina.models.model import Model
     from despina.server import Server
 

@@ -23,7 +23,7 @@ from despina.http.lane import InferLane, Lane
 from despina.http.metrics import metrics_app
 from despina.http.request_head import LaneRules, RequestHeads
 from despina.http.tls import TlsOptions, tls_options
-from despina.telemetry.trace_settings import OPENTELEMETRY, trace_mode
+from despina.telemetry.tracing.settings import OPENTELEMETRY, trace_mode
 
 if TYPE_CHECKING:
     from despina.server import Server

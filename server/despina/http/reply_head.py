@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from despina.http.infer import InferReply
+    from despina.http.infer_exchange import InferReply
 
 
 def reply_head(reply: InferReply, closing: bool) -> bytes:

@@ -14,7 +14,7 @@ from despina.scheduling.pending import Pending
 
 if TYPE_CHECKING:
     from despina.models.model import Model
-    from despina.telemetry.trace import Trace
+    from despina.telemetry.tracing.trace import Trace
 
 T = TypeVar("T")
 

@@ -23,8 +23,8 @@ from despina.scheduling.inline_limit import inline_limit_ns
 from despina.scheduling.pending import Array, Pending
 from despina.scheduling.runner import InstanceRunner
 from despina.telemetry.statistics import ModelStatistics
-from despina.telemetry.trace import Trace
-from despina.telemetry.trace_settings import ModelTrace
+from despina.telemetry.tracing.settings import ModelTrace
+from despina.telemetry.tracing.trace import Trace
 from despina_backends.base import Device
 
 _log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 from despina.models.signature import Signature
 from despina.models.tensor_spec import TensorSpec
 from despina.scheduling.pending import Array, Pending
-from despina.telemetry.trace import Trace
+from despina.telemetry.tracing.trace import Trace
 
 
 def trace_request(trace: Trace, name: str, version: int, signature: Signature, pending: Pending) -> None:

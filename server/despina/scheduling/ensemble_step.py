@@ -10,7 +10,7 @@ from despina.scheduling.pending import Array, Pending
 
 if TYPE_CHECKING:
     from despina.protocol.messages import Parameter
-    from despina.telemetry.trace import Trace
+    from despina.telemetry.tracing.trace import Trace
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from despina.errors import request_label
 
 if TYPE_CHECKING:
     from despina.protocol.messages import Parameter
-    from despina.telemetry.trace import Trace
+    from despina.telemetry.tracing.trace import Trace
 
 Array = NDArray[np.generic]
 

@@ -17,7 +17,7 @@ from despina.http.app import error_response
 from despina.http.compression import IN_THREAD_SIZE, decompress, negotiate
 from despina.http.endpoint import Endpoint
 from despina.http.forwarding import HeaderForwarding
-from despina.http.infer import InferExchange, InferReply, compressed
+from despina.http.infer_exchange import InferExchange, InferReply, compressed
 from despina.http.paths import path_model
 from despina.http.reply_head import whole_seconds
 from despina.http.submission import trace_context, while_connected

@@ -13,7 +13,7 @@ from despina.http.json_body import json_response, read_json_body
 from despina.http.paths import path_name
 from despina.protocol.fields import cut_at_nul
 from despina.protocol.json import Json, as_array, as_string, loads_first_wins
-from despina.telemetry.trace_values import OFF, Changes, as_count, as_levels, as_natural
+from despina.telemetry.tracing.values import OFF, Changes, as_count, as_levels, as_natural
 
 if TYPE_CHECKING:
     from despina.server import Server

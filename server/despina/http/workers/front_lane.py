@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from despina.errors import DespinaError, Unavailable
 from despina.http.application_connection import ApplicationConnection
-from despina.http.infer import InferExchange, InferReply
+from despina.http.infer_exchange import InferExchange, InferReply
 from despina.http.lane import InferLane, Lane
 from despina.http.request_head import InferHead
 from despina.http.workers.remote_model import Elsewhere, RemoteModel

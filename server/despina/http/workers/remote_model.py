@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from despina.config.proto import ModelConfig
 from despina.http.collecting_connection import LARGE_BODY
-from despina.http.templates import Templates
+from despina.http.request_templates import Templates
 from despina.http.workers.gathering import SentKind
 from despina.http.workers.layout import GroupLayouts, Layout, layout_of, remember, wire_form
 from despina.http.workers.messages import MAX_GROUP
@@ -20,7 +20,7 @@ from despina.scheduling.pending import Pending
 
 if TYPE_CHECKING:
     from despina.http.workers.front_channel import FrontChannel
-    from despina.telemetry.trace import Trace
+    from despina.telemetry.tracing.trace import Trace
 
 
 class Elsewhere(Exception):

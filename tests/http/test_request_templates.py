@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from despina.http.fixed_text import holds_the_inputs, spans_like, split_at_data
-from despina.http.infer import InferExchange, InferReply
+from despina.http.infer_exchange import InferExchange, InferReply
 from despina.http.reply_frame import filled, frame_around
-from despina.http.templates import MAX_FIXED_BYTES, KnownRequest, RequestTemplate, Templates
+from despina.http.request_templates import MAX_FIXED_BYTES, KnownRequest, RequestTemplate, Templates
 from despina.scheduling.clock import LoopClock
 from despina.server import Server, load_models
 from despina.settings import Settings
@@ -412,7 +412,7 @@ def test_a_request_that_cannot_be_remembered_is_answered_once(
 
 
 def test_only_so_many_kinds_are_kept(exchanges: Exchanges, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("despina.http.templates.MAX_TEMPLATES", 2)
+    monkeypatch.setattr("despina.http.request_templates.MAX_TEMPLATES", 2)
     bodies = [two_inputs('"data":[1,2]', '"data":[1,2,3]', f'"x":{number},') for number in range(3)]
     exchanges.answers("identity_int32", [(body, None) for body in bodies], keep=True)
     assert [exchanges.is_known("identity_int32", body) for body in bodies] == [False, False, True]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from despina.errors import DespinaError, Internal, Unavailable
 from despina.http.compression import compress
-from despina.http.templates import KnownRequest, RequestTemplate, Templates
+from despina.http.request_templates import KnownRequest, RequestTemplate, Templates
 from despina.models.tracing import trace_request
 from despina.protocol import classification, decode, encode
 from despina.protocol.encode import Buffer, EncodedOutput
@@ -24,7 +24,7 @@ from despina.scheduling.pending import Pending
 if TYPE_CHECKING:
     from despina.models.model import Model
     from despina.server import Server
-    from despina.telemetry.trace import Trace
+    from despina.telemetry.tracing.trace import Trace
 
 _log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ end in the sampler they began with. Everything here runs on the event loop's thr
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
-from despina.telemetry.trace import Trace
-from despina.telemetry.trace_thread import Groups
-from despina.telemetry.trace_values import TraceValues
+from despina.telemetry.tracing.thread import Groups
+from despina.telemetry.tracing.trace import Trace
+from despina.telemetry.tracing.values import TraceValues
 
 
 class TraceSink(Protocol):

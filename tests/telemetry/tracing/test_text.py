@@ -4,9 +4,9 @@ from itertools import count
 import numpy as np
 import pytest
 
-from despina.telemetry.trace import Trace
-from despina.telemetry.trace_text import render_groups
-from despina.telemetry.trace_values import LEVELS
+from despina.telemetry.tracing.text import render_groups
+from despina.telemetry.tracing.trace import Trace
+from despina.telemetry.tracing.values import LEVELS
 
 
 def finished(group: list[Trace]) -> None:

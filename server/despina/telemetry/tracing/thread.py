@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from despina.telemetry.trace import Trace
+from despina.telemetry.tracing.trace import Trace
 
 _log = logging.getLogger(__name__)
 

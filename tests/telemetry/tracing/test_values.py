@@ -1,7 +1,7 @@
 import pytest
 
 from despina.errors import InvalidArgument
-from despina.telemetry.trace_values import TraceValues, as_count, as_levels, as_natural, render
+from despina.telemetry.tracing.values import TraceValues, as_count, as_levels, as_natural, render
 
 
 @pytest.mark.parametrize(

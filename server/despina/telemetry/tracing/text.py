@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from despina.telemetry.trace import Entry, Request, Stamp, Trace
+from despina.telemetry.tracing.trace import Entry, Request, Stamp, Trace
 
 
 def render_groups(groups: Iterable[Sequence[Trace]]) -> bytes:

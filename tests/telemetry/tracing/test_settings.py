@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from despina.errors import InvalidArgument
-from despina.telemetry.trace import Trace
-from despina.telemetry.trace_settings import TraceConfig, TraceSettings
+from despina.telemetry.tracing.settings import TraceConfig, TraceSettings
+from despina.telemetry.tracing.trace import Trace
 
 
 class ListSink:

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from despina.errors import InvalidArgument
-from despina.telemetry.trace import Trace
-from despina.telemetry.trace_file import TraceFile
-from despina.telemetry.trace_sampler import TraceSampler, TraceSink
-from despina.telemetry.trace_values import Changes, TraceValues, as_count, as_levels, as_natural, render
+from despina.telemetry.tracing.file import TraceFile
+from despina.telemetry.tracing.sampler import TraceSampler, TraceSink
+from despina.telemetry.tracing.trace import Trace
+from despina.telemetry.tracing.values import Changes, TraceValues, as_count, as_levels, as_natural, render
 
 _log = logging.getLogger(__name__)
 
@@ -179,7 +179,7 @@ class TraceSettings:
 
     def _open_sink(self, options: Mapping[str, Sequence[str]]) -> TraceSink | None:
         if self.mode == OPENTELEMETRY:
-            from despina.telemetry.trace_spans import open_exporter
+            from despina.telemetry.tracing.spans import open_exporter
 
             return open_exporter(options)
         return TraceFile(Path(self.file)) if self.file else None

@@ -7,8 +7,8 @@ from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
-from despina.telemetry.trace_text import render_groups
-from despina.telemetry.trace_thread import Groups, TraceThread
+from despina.telemetry.tracing.text import render_groups
+from despina.telemetry.tracing.thread import Groups, TraceThread
 
 
 class TraceFile:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from despina.telemetry.trace import Trace
-from despina.telemetry.trace_file import TraceFile
-from despina.telemetry.trace_settings import TraceSettings
+from despina.telemetry.tracing.file import TraceFile
+from despina.telemetry.tracing.settings import TraceSettings
+from despina.telemetry.tracing.trace import Trace
 
 
 def group(name: str) -> list[Trace]:

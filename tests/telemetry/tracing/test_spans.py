@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from despina.errors import InvalidArgument
-from despina.telemetry.trace import Trace
-from despina.telemetry.trace_spans import SpanExporter, open_exporter
+from despina.telemetry.tracing.spans import SpanExporter, open_exporter
+from despina.telemetry.tracing.trace import Trace
 
 pytest.importorskip("opentelemetry.sdk")
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from despina.telemetry.trace_values import TENSORS, TIMESTAMPS
+from despina.telemetry.tracing.values import TENSORS, TIMESTAMPS
 
 
 @dataclass(frozen=True, slots=True)

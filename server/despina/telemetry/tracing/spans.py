@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from despina.errors import InvalidArgument
-from despina.telemetry.trace import Request, Stamp, Trace
-from despina.telemetry.trace_thread import Groups, TraceThread
+from despina.telemetry.tracing.thread import Groups, TraceThread
+from despina.telemetry.tracing.trace import Request, Stamp, Trace
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
