@@ -18,23 +18,23 @@ from despina.http.reply_head import reply_head
     ],
 )
 def test_every_status_has_its_reason(error: Exception, line: bytes) -> None:
-    head = reply_head(error_reply(error), closing=False)
+    head = reply_head(error_reply(error))
     assert head.startswith(b"HTTP/1.1 " + line + b"\r\ncontent-type: application/json\r\n")
 
 
 def test_there_is_a_reason_for_every_error() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, DespinaError)]
     for kind in kinds:
-        assert b" \r\n" not in reply_head(error_reply(kind("")), closing=False)
+        assert b" \r\n" not in reply_head(error_reply(kind("")))
 
 
 @pytest.mark.parametrize(("seconds", "header"), [(0.0, b"1"), (0.3, b"1"), (1.4, b"1"), (1.6, b"2"), (60.0, b"60")])
 def test_a_retry_is_never_asked_for_at_once(seconds: float, header: bytes) -> None:
-    lines = reply_head(error_reply(Unavailable("", retry_after=seconds)), closing=False).split(b"\r\n")
+    lines = reply_head(error_reply(Unavailable("", retry_after=seconds))).split(b"\r\n")
     assert b"retry-after: " + header in lines
 
 
-@pytest.mark.parametrize("closing", [False, True])
+@pytest.mark.parametrize("connection", ["", "close", "keep-alive"])
 @pytest.mark.parametrize(
     ("reply", "lines"),
     [
@@ -46,8 +46,8 @@ def test_a_retry_is_never_asked_for_at_once(seconds: float, header: bytes) -> No
     ],
 )
 def test_an_answer_says_what_it_is_and_whether_it_is_the_last(
-    reply: InferReply, lines: list[bytes], closing: bool
+    reply: InferReply, lines: list[bytes], connection: str
 ) -> None:
-    last = [b"connection: close"] if closing else []
+    last = [b"connection: " + connection.encode()] if connection else []
     wanted = [b"HTTP/1.1 200 OK", *lines, *last, b"content-length: 7", b"", b""]
-    assert reply_head(reply, closing).split(b"\r\n") == wanted
+    assert reply_head(reply, connection).split(b"\r\n") == wanted

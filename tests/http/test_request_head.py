@@ -30,3 +30,24 @@ def test_only_what_may_become_the_name_is_held_back() -> None:
 def test_a_trace_context_is_for_the_application_if_it_matters(matters: bool) -> None:
     head = b"POST /v2/models/m/infer HTTP/1.1\r\nContent-Length: 0\r\nTraceparent: 00-1-2-01\r\n\r\n"
     assert (parse(head, LaneRules(trace_context=matters)) is None) == matters
+
+
+@pytest.mark.parametrize(
+    ("version", "header", "said"),
+    [
+        ("1.1", "", ""),
+        ("1.1", "Connection: keep-alive\r\n", ""),
+        ("1.1", "Connection: close\r\n", "close"),
+        ("1.0", "", "close"),
+        ("1.0", "Connection: Keep-Alive\r\n", "keep-alive"),
+        ("1.0", "Connection: close\r\n", "close"),
+    ],
+)
+def test_what_is_said_of_the_connection_follows_from_version_and_wish(version: str, header: str, said: str) -> None:
+    head = parse(f"POST /v2/models/m/infer HTTP/{version}\r\n{header}Content-Length: 1\r\n\r\n".encode(), LaneRules())
+    assert head is not None
+    assert head.connection == said
+
+
+def test_other_versions_are_for_the_application() -> None:
+    assert parse(b"POST /v2/models/m/infer HTTP/0.9\r\nContent-Length: 1\r\n\r\n", LaneRules()) is None

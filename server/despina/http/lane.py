@@ -84,7 +84,7 @@ class InferLane(CollectingConnection):
         self._lane = lane
         self._exchange: InferExchange | None = None
         self._backlog = b""
-        self._closing = False
+        self._connection = ""
         self._encoding = ""
         self._last: _Beginning | None = None
         self._split_head: SplitHead | None = None
@@ -139,6 +139,8 @@ class InferLane(CollectingConnection):
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
         self._encoding = head.encoding
+        if head.connection:
+            self._connection = head.connection
 
     def _keep(self, data: bytes) -> None:
         self._backlog += data
@@ -216,18 +218,18 @@ class InferLane(CollectingConnection):
 
     def _send(self, reply: InferReply) -> None:
         self.server_state.total_requests += 1
-        if reply.size <= JOIN_LIMIT and not self._closing:
-            self._lane.outbox.put(self.transport, b"".join((reply_head(reply, False), *reply.buffers)))
+        if reply.size <= JOIN_LIMIT and not self._connection:
+            self._lane.outbox.put(self.transport, b"".join((reply_head(reply), *reply.buffers)))
         else:
-            head = reply_head(reply, self._closing)
+            head = reply_head(reply, self._connection)
             self.transport.writelines([head, *(memoryview(buffer).cast("B") for buffer in reply.buffers)])
-        if self._closing:
+        if self._connection == "close":
             self.transport.close()
         elif self._backlog:
             self.loop.call_soon(self._go_on)
 
     def _send_last(self, error: DespinaError) -> None:
-        self._closing = True
+        self._connection = "close"
         self._send(error_reply(error))
 
     # ---------------------------------------------------------------------------------------------- the connection
@@ -261,6 +263,6 @@ class InferLane(CollectingConnection):
     def shutdown(self) -> None:
         """Close the connection now if it is idle, else after the answer that is under way."""
         if self._exchange is not None or self._body is not None:
-            self._closing = True
+            self._connection = "close"
         else:
             super().shutdown()

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from despina.http.infer_exchange import InferReply
 
 
-def reply_head(reply: InferReply, closing: bool) -> bytes:
-    """Status line and headers of a reply."""
-    if reply.status == 200 and not closing and not reply.encoding:
+def reply_head(reply: InferReply, connection: str = "") -> bytes:
+    """Status line and headers of a reply. `connection` is "close", "keep-alive", or "" for neither."""
+    if reply.status == 200 and not connection and not reply.encoding:
         return _usual_head(reply.header_length, reply.size)
     lines = [b"HTTP/1.1 %d %s" % (reply.status, HTTPStatus(reply.status).phrase.encode())]
     lines.append(b"content-type: application/" + (b"octet-stream" if reply.header_length else b"json"))
@@ -22,8 +22,8 @@ def reply_head(reply: InferReply, closing: bool) -> bytes:
         lines.append(b"content-encoding: " + reply.encoding.encode())
     if reply.retry_after is not None:
         lines.append(b"retry-after: %d" % whole_seconds(reply.retry_after))
-    if closing:
-        lines.append(b"connection: close")
+    if connection:
+        lines.append(b"connection: " + connection.encode())
     lines.append(b"content-length: %d\r\n\r\n" % reply.size)
     return b"\r\n".join(lines)
 

@@ -25,8 +25,9 @@ MAX_CONTENT_LENGTH = (1 << 31) - 1
 
 @dataclass(frozen=True, slots=True)
 class InferHead:
-    """The head of a plain infer request: POST, HTTP/1.1 kept alive, a Content-Length, nothing encoded. `encoding` is
-    that of the reply: "gzip", "deflate" or "" for none."""
+    """The head of a plain infer request: POST, a Content-Length, nothing encoded. `encoding` is that of the reply:
+    "gzip", "deflate" or "" for none. `connection` is what the reply says of the connection: "close", "keep-alive" to a
+    client of HTTP/1.0 that wishes so, or "" for what HTTP/1.1 takes for granted (RFC 9112 §9.3)."""
 
     model: str
     version: int | None
@@ -34,6 +35,7 @@ class InferHead:
     header_length: str | None
     size: int
     encoding: str = ""
+    connection: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +136,8 @@ def parse(head: bytes, rules: LaneRules) -> InferHead | None:
     except (httptools.HttpParserError, httptools.HttpParserUpgrade):
         return None
     match = _INFER_PATH.fullmatch(collector.url)
-    if match is None or collector.repeated or parser.get_http_version() != "1.1" or not parser.should_keep_alive():
-        return None
-    if not _is_plain(collector.headers, rules):
+    version = parser.get_http_version()
+    if match is None or collector.repeated or version not in ("1.0", "1.1") or not _is_plain(collector.headers, rules):
         return None
     length = int(collector.headers[b"content-length"])
     header_length = collector.headers.get(b"inference-header-content-length")
@@ -148,7 +149,14 @@ def parse(head: bytes, rules: LaneRules) -> InferHead | None:
         header_length.decode("latin-1") if header_length is not None else None,
         len(head),
         negotiate(accepted.decode("latin-1")) if rules.compression else "",
+        _connection(version, parser.should_keep_alive()),
     )
+
+
+def _connection(version: str, stays: bool) -> str:
+    if not stays:
+        return "close"
+    return "keep-alive" if version == "1.0" else ""
 
 
 def _is_plain(headers: Mapping[bytes, bytes], rules: LaneRules) -> bool:

@@ -101,5 +101,5 @@ class FrontLane(InferLane):
         self._backlog = b""
         self.flow.resume_reading()
         ApplicationConnection.data_received(self, data)
-        if self._closing:
+        if self._connection == "close":
             ApplicationConnection.shutdown(self)
