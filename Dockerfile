@@ -4,6 +4,9 @@
 #   docker run --rm -p 8000:8000 -p 8002:8002 -v "$PWD/model_repository:/models:ro" despina
 
 FROM python:3.13-slim-bookworm AS build
+# What ONNX Runtime splits texts by (scikit-learn's vectorizers) wants this locale.
+RUN apt-get update && apt-get install --yes --no-install-recommends locales \
+    && localedef --no-archive -i en_US -f UTF-8 /opt/en_US.utf8
 WORKDIR /src
 # hatchling, which builds the package, is pinned there too.
 ENV PIP_CONSTRAINT=/src/constraints.txt
@@ -15,6 +18,7 @@ RUN python -m venv /opt/despina \
 
 FROM python:3.13-slim-bookworm
 RUN groupadd --gid 10001 despina && useradd --uid 10001 --gid 10001 --create-home despina
+COPY --from=build /opt/en_US.utf8 /usr/lib/locale/en_US.utf8
 COPY --from=build /opt/despina /opt/despina
 ENV PATH=/opt/despina/bin:$PATH \
     PYTHONUNBUFFERED=1
