@@ -4,7 +4,7 @@
 #   docker run --rm -p 8000:8000 -p 8002:8002 -v "$PWD/model_repository:/models:ro" despina
 
 FROM python:3.13-slim-bookworm AS build
-# What ONNX Runtime splits texts by (scikit-learn's vectorizers) wants this locale.
+# Models that change the case of texts (StringNormalizer, in scikit-learn's vectorizers too) do not load without it.
 RUN apt-get update && apt-get install --yes --no-install-recommends locales \
     && localedef --no-archive -i en_US -f UTF-8 /opt/en_US.utf8
 WORKDIR /src

@@ -11,7 +11,7 @@ from despina_backends.base import BackendError, Device, Instance, LoadOptions, T
 from despina_backends.onnxruntime.bound import BoundInstance
 from despina_backends.onnxruntime.cuda import PinnedMemory, device_count, missing_libraries, open_cudart
 from despina_backends.onnxruntime.cuda_graph import GraphInstance, bucket_sizes, check_graphable, wants_graphs
-from despina_backends.onnxruntime.errors import runtime_error
+from despina_backends.onnxruntime.errors import advise, runtime_error
 from despina_backends.onnxruntime.instance import RunInstance
 from despina_backends.onnxruntime.memory import Allocator, PageableMemory
 from despina_backends.onnxruntime.metadata import tensors
@@ -111,6 +111,7 @@ class OnnxRuntimeBackend:
             except BackendError:
                 raise
             except Exception as error:
+                advise(str(error))
                 raise runtime_error(error) from error
         session = cast(Session, created)
         self._check_providers(session.get_providers(), providers, device)

@@ -1,7 +1,7 @@
 import pytest
 
 from despina_backends.base import BackendError
-from despina_backends.onnxruntime.errors import runtime_error
+from despina_backends.onnxruntime.errors import advise, runtime_error
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,8 @@ def test_exception_text_becomes_code_and_message(text: str, expected: str) -> No
 def test_our_own_error_passes_through() -> None:
     error = BackendError("closed", "UNAVAILABLE")
     assert runtime_error(error) is error
+
+
+def test_a_missing_locale_gets_advice(caplog: pytest.LogCaptureFixture) -> None:
+    advise("Failed to construct locale with name:en_US.UTF-8:locale::facet::_S_create_c_locale name not valid")
+    assert "`apt-get install locales && localedef -i en_US -f UTF-8 en_US.UTF-8`" in caplog.text
