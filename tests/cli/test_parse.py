@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from despina.cli.flags import FLAGS
@@ -72,6 +74,11 @@ def test_other_words_with_a_dash_are_unknown(word: str) -> None:
 def test_a_stray_argument_is_refused() -> None:
     with pytest.raises(CommandLineError, match=r"^Unexpected argument: models$"):
         parse(["models"])
+
+
+def test_a_stray_argument_that_is_a_path_is_met_with_the_flag(tmp_path: Path) -> None:
+    with pytest.raises(CommandLineError, match=rf"\nDid you mean --model-repository={tmp_path}\?$"):
+        parse([str(tmp_path)])
 
 
 def test_a_missing_value_is_named() -> None:

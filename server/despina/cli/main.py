@@ -1,6 +1,7 @@
 """The console script `despina`, and `python -m despina`."""
 
 from importlib import import_module
+from pathlib import Path
 
 import click
 
@@ -32,9 +33,16 @@ class LateCommands(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0].startswith("-") and args[0] not in ("--help", "--version"):
+        if args and _is_for_serve(args[0]):
             args = ["serve", *args]
         return super().parse_args(ctx, args)
+
+
+def _is_for_serve(word: str) -> bool:
+    """A path is none of its flags, but `serve` says which flag takes it."""
+    if word.startswith("-"):
+        return word not in ("--help", "--version")
+    return word not in _COMMANDS and Path(word).exists()
 
 
 @click.command(cls=LateCommands)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 
 from despina.cli.flag import Flag
 from despina.cli.flags import FLAGS
@@ -31,7 +32,7 @@ def _read(words: Sequence[str]) -> Iterator[Given]:
         word = words[position]
         position += 1
         if not word.startswith("-"):
-            raise CommandLineError(f"Unexpected argument: {word}")
+            raise _misplaced(word)
         if not word.startswith("--"):
             raise _unknown(word)
         name, equals, text = word.removeprefix("--").partition("=")
@@ -74,6 +75,11 @@ def find_flag(name: str) -> Flag:
         listed = ", ".join(f"--{flag.name}" for flag in candidates)
         raise CommandLineError(f'Bad option: "--{name}".\nIt could mean any of {listed}')
     raise _unknown(f"--{name}")
+
+
+def _misplaced(word: str) -> CommandLineError:
+    hint = f"\nDid you mean --model-repository={word}?" if Path(word).exists() else ""
+    return CommandLineError(f"Unexpected argument: {word}{hint}")
 
 
 def _unknown(word: str) -> CommandLineError:
