@@ -33,6 +33,17 @@ VALUE_DEPENDENT = frozenset(
 )
 """Operators whose work depends on the values they see, or on strings of any length."""
 
+ML_DOMAIN = "ai.onnx.ml"
+STEADY_ML = frozenset(
+    {
+        *("LinearClassifier", "LinearRegressor", "SVMClassifier", "SVMRegressor"),
+        *("TreeEnsembleClassifier", "TreeEnsembleRegressor"),
+        *("Binarizer", "Imputer", "Normalizer", "Scaler", "ArrayFeatureExtractor", "FeatureVectorizer"),
+    }
+)
+"""Operators of classical models (scikit-learn's, for example) whose work shapes decide. A tree's is not the same for all
+values, but never more than its depth. The others map values, of strings too, to values."""
+
 
 def is_steady(path: Path) -> bool:
     """Whether every operator of the model file is a standard one whose work follows from the shapes of its inputs."""
@@ -40,11 +51,13 @@ def is_steady(path: Path) -> bool:
         if path.stat().st_size > MAX_FILE_SIZE:
             return False
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return all(
-                not domain and op_type not in VALUE_DEPENDENT for op_type, domain in _operators(memoryview(bytes(data)))
-            )
+            return all(_is_steady(op_type, domain) for op_type, domain in _operators(memoryview(bytes(data))))
     except (OSError, ValueError, IndexError, UnicodeDecodeError):
         return False
+
+
+def _is_steady(op_type: str, domain: str) -> bool:
+    return op_type in STEADY_ML if domain == ML_DOMAIN else not domain and op_type not in VALUE_DEPENDENT
 
 
 def _operators(model: memoryview) -> Iterator[tuple[str, str]]:
