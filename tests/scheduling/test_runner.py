@@ -20,7 +20,7 @@ class Instance:
     def __init__(self) -> None:
         self.time_us = 50
         self.threads: list[int] = []
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self.closed = False
 
     def execute(self, batch: Batch) -> Execution:
@@ -209,6 +209,14 @@ def test_an_unforeseen_error_names_the_instance_and_is_logged(make_driver, caplo
     driver.instance.error = ZeroDivisionError("by zero")
     assert driver.run().error.message == "execution on instance 'x_0' failed: by zero"
     assert "x_0" in caplog.text
+
+
+def test_a_backend_that_wants_to_exit_fails_its_batch_only(make_driver) -> None:
+    driver = make_driver()
+    driver.instance.error = SystemExit(1)
+    assert driver.run().error.message == "execution on instance 'x_0' failed: 1"
+    driver.instance.error = None
+    assert driver.run().execution is not None
 
 
 @pytest.mark.parametrize(("made", "kind"), [(None, "NoneType"), ({"OUT": 1}, "dict")])

@@ -184,6 +184,6 @@ class InstanceRunner:
             return Outcome(started, execution)
         except BackendError as error:
             return Outcome(started, error=BACKEND_ERRORS[error.code](error.message))
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # SystemExit would end the thread, and nobody would be answered.
             _log.exception("instance %s failed in a way its backend did not foresee", self.name)
             return Outcome(started, error=Internal(f"execution on instance '{self.name}' failed: {error}"))
