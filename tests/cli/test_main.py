@@ -61,7 +61,10 @@ def test_help_lists_every_flag_with_its_default() -> None:
     assert lines[lines.index("  --http-port <integer>") + 1].endswith("Default: 8000.")
     assert lines[lines.index("  --exit-on-error <boolean>") + 1].endswith("Default: true.")
     assert lines[lines.index("  --load-model <string>") + 1].endswith("* for all; repeatable.")
-    assert lines[lines.index("  --grpc-port <integer>") + 1].strip() == "Ignored: gRPC is not served; clients can use HTTP."
+    assert (
+        lines[lines.index("  --grpc-port <integer>") + 1].strip()
+        == "Ignored: gRPC is not served; clients can use HTTP."
+    )
     assert lines[lines.index("  --allow-sagemaker <boolean>") + 1].strip().startswith("Not offered: ")
     assert max(map(len, lines)) <= 120
 

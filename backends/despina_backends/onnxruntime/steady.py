@@ -41,8 +41,8 @@ STEADY_ML = frozenset(
         *("Binarizer", "Imputer", "Normalizer", "Scaler", "ArrayFeatureExtractor", "FeatureVectorizer"),
     }
 )
-"""Operators of classical models (scikit-learn's, for example) whose work shapes decide. A tree's is not the same for all
-values, but never more than its depth. The others map values, of strings too, to values."""
+"""Operators of classical models (scikit-learn's, for example) whose work follows from shapes. A tree's is not the same
+for all values, but never more than its depth. The others of the domain map values, of strings too, to values."""
 
 
 def is_steady(path: Path) -> bool:

@@ -32,7 +32,14 @@ _LOGGING = (
 _REPOSITORY = "Model Repository"
 _MODEL_REPOSITORY = (
     Flag("model-store", _REPOSITORY, "<string>", v.repository, "The same as --model-repository.", repeats=True),
-    Flag("model-repository", _REPOSITORY, "<string>", v.repository, "Directory of models, or one model file; repeatable.", repeats=True),
+    Flag(
+        "model-repository",
+        _REPOSITORY,
+        "<string>",
+        v.repository,
+        "A directory of models, or a model file; repeatable.",
+        repeats=True,
+    ),
     Flag("exit-on-error", _REPOSITORY, "<boolean>", v.boolean, "Exit when a model fails to load at start-up."),
     Flag("disable-auto-complete-config", _REPOSITORY, "", str, "Take config.pbtxt as it is; complete nothing."),
     Flag("strict-readiness", _REPOSITORY, "<boolean>", v.boolean, "Ready only when every model is."),
