@@ -118,6 +118,21 @@ def test_applying_twice_logs_once(settings: LogSettings) -> None:
     assert messages(settings) == ["once"]
 
 
+def test_a_file_that_was_moved_away_is_written_anew(settings: LogSettings, tmp_path: Path) -> None:
+    logging.getLogger("despina").info("before")
+    Path(settings.log_file).rename(tmp_path / "log.1")
+    logging.getLogger("despina").info("after")
+    assert messages(settings) == ["after"]
+    assert '"before"' in (tmp_path / "log.1").read_text()
+
+
+def test_warnings_of_what_serves_http_are_lines_like_all_others(settings: LogSettings) -> None:
+    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+    logging.getLogger("uvicorn.error").info("Started server process")
+    logging.getLogger("asyncio").error("Task was destroyed")
+    assert messages(settings) == ["Invalid HTTP request received.", "Task was destroyed"]
+
+
 def test_without_a_file_warnings_go_to_stderr_and_the_rest_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     settings = LogSettings(log_verbose_level=1)
     settings.apply()

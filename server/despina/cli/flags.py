@@ -26,7 +26,7 @@ _LOGGING = (
     Flag("log-warning", "Logging", "<boolean>", v.boolean, "Log warnings."),
     Flag("log-error", "Logging", "<boolean>", v.boolean, "Log errors."),
     Flag("log-format", "Logging", "<string>", v.log_format, "default (LMMDD hh:mm:ss.ssssss) or ISO8601."),
-    Flag("log-file", "Logging", "<string>", str, "File to log to; without it the log goes to stderr."),
+    Flag("log-file", "Logging", "<string>", str, "File to log to, which may be rotated. Else stdout and stderr."),
 )
 
 _REPOSITORY = "Model Repository"

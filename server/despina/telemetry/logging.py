@@ -10,8 +10,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
 
 LOGGERS = ("despina", "despina_backends")
+FOREIGN_LOGGERS = ("asyncio", "uvicorn")
+"""Of these only warnings and errors are logged, at the level that they have."""
 _LETTERS = ((logging.CRITICAL, "F"), (logging.ERROR, "E"), (logging.WARNING, "W"))
 
 
@@ -128,17 +131,22 @@ class LogSettings:
             logger.removeHandler(self._output)
             logger.propagate = True
             logger.setLevel(logging.NOTSET)
+        for name in FOREIGN_LOGGERS:
+            logging.getLogger(name).removeHandler(self._output)
         with suppress(OSError):  # where the disk is full: each line that was lost has said so
             self._output.close()
         self._output = None
 
     def _open(self) -> logging.Handler:
-        output = logging.FileHandler(self.log_file) if self.log_file else Console()
+        # Watched: whoever rotates logs moves the file away.
+        output = WatchedFileHandler(self.log_file) if self.log_file else Console()
         output.addFilter(self.wants)
         for name in LOGGERS:
             logger = logging.getLogger(name)
             logger.addHandler(output)
             logger.propagate = False
+        for name in FOREIGN_LOGGERS:
+            logging.getLogger(name).addHandler(output)
         return output
 
     def _lowest(self) -> int:
