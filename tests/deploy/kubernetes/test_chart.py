@@ -158,6 +158,19 @@ def test_the_server_understands_its_flags(tmp_path: Path, changes: Values) -> No
     assert (settings.model_repository, settings.http_port, settings.metrics_port) == ((Path("/models"),), 8000, 8002)
 
 
+def test_a_list_gives_a_flag_several_times(tmp_path: Path) -> None:
+    changes = {"flags": {"model-control-mode": "explicit", "load-model": ["digits", "simple"]}}
+    (container,) = documents(tmp_path, changes)["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert container["args"][-3:] == ["--load-model=digits", "--load-model=simple", "--model-control-mode=explicit"]
+
+
+@pytest.mark.parametrize(("flags", "scheme"), [({}, "HTTP"), ({"http-tls-cert": "/tls/tls.crt"}, "HTTPS")])
+def test_probes_speak_as_the_server_does(tmp_path: Path, flags: Values, scheme: str) -> None:
+    (container,) = documents(tmp_path, {"flags": flags})["Deployment"]["spec"]["template"]["spec"]["containers"]
+    probes = ("startupProbe", "readinessProbe", "livenessProbe")
+    assert {container[probe]["httpGet"]["scheme"] for probe in probes} == {scheme}
+
+
 def test_an_autoscaler_without_a_metric_is_refused(tmp_path: Path) -> None:
     changes = {"autoscaling.enabled": True, "autoscaling.cpuUtilization": 0}
     with pytest.raises(ValueError, match="set cpuUtilization or pendingRequests above 0"):
