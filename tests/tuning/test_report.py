@@ -12,8 +12,10 @@ def timing(at: Arrangement, rows: int, seconds: float, spread: float | None = 0.
 
 def test_bars_follow_throughput_and_what_breaks_the_slo_is_marked() -> None:
     lines = curve_table([timing(ONE, 1, 0.002), timing(ONE, 4, 0.004), timing(TWO, 4, 0.02, None)], 0.03).splitlines()
+    *lines, legend = lines
     assert [line.count("#") for line in lines] == [0, 12, 24, 10]
     assert [line.endswith("!") for line in lines] == [False, False, False, True]
+    assert legend.startswith("! is more than 30 ms")
     assert lines[2].split()[:7] == ["2", "1", "4", "4.000", "4.000", "0%", "1000"]
     assert lines[3].split()[5] == "-"
 

@@ -15,14 +15,21 @@ def curve_table(timings: Sequence[Timing], slo_s: float) -> str:
     """A line per point; the bar is its throughput, `!` marks points that do not keep the SLO."""
     best = max(timing.throughput for timing in timings)
     head = f"{'threads':>7} {'instances':>9} {'rows':>5} {'ms/batch':>10} {'slow ms':>9} {'spread':>7} {'rows/s':>10}"
-    return "\n".join([head, *(_row(timing, best, slo_s) for timing in timings)])
+    rows = [_row(timing, best, slo_s) for timing in timings]
+    if any(_is_late(timing, slo_s) for timing in timings):
+        rows.append(f"! is more than {slo_s * 1e3:g} ms for those who wait for one slow batch and are in the next")
+    return "\n".join([head, *rows])
+
+
+def _is_late(timing: Timing, slo_s: float) -> bool:
+    return 2 * timing.slow > slo_s
 
 
 def _row(timing: Timing, best: float, slo_s: float) -> str:
     at = timing.point.arrangement
     spread = "-" if timing.spread is None else f"{timing.spread:.0%}"
     bar = "#" * max(1, round(BAR * timing.throughput / best))
-    mark = " !" if 2 * timing.slow > slo_s else ""
+    mark = " !" if _is_late(timing, slo_s) else ""
     return (
         f"{at.threads or '-':>7} {at.instances:>9} {timing.point.rows:>5} {timing.seconds * 1e3:>10.3f} "
         f"{timing.slow * 1e3:>9.3f} {spread:>7} {timing.throughput:>10.0f} {bar}{mark}"
