@@ -175,7 +175,11 @@ def backend_factory(name: str) -> BackendFactory:
     there but cannot be imported."""
     if name not in BACKENDS and ":" not in name:
         # No runtime helps here, and one such model among others keeps them all from being served.
-        _log.warning("backend '%s': only ONNX models are served; --exit-on-error=false leaves the others out", name)
+        _log.warning(
+            "backend '%s': only ONNX models are served, and Python named as 'package.module:attribute'; "
+            "--exit-on-error=false leaves the others out",
+            name,
+        )
         raise InvalidArgument(
             f"unable to find backend library for backend '{name}', try specifying runtime on the model configuration."
         )
