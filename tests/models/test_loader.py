@@ -307,10 +307,8 @@ def test_an_unknown_backend_is_named(tmp_path, caplog):
     assert error.value.message == (
         "unable to find backend library for backend 'nosuchbackend', try specifying runtime on the model configuration."
     )
-    assert (
-        "only ONNX models are served, and Python named as 'package.module:attribute'; --exit-on-error=false leaves the others out"
-        in caplog.text
-    )
+    assert "only ONNX models are served, and Python named as 'package.module:attribute'; " in caplog.text
+    assert "--exit-on-error=false leaves the others out" in caplog.text
 
 
 def test_a_backend_that_does_without_an_input_may_batch_without_it(tmp_path):
