@@ -126,6 +126,24 @@ def test_a_file_that_was_moved_away_is_written_anew(settings: LogSettings, tmp_p
     assert '"before"' in (tmp_path / "log.1").read_text()
 
 
+def test_a_file_that_cannot_be_written_anew_keeps_nobody_from_working(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    settings = LogSettings(log_file=str(folder / "log"))
+    settings.apply()
+    try:
+        folder.rename(tmp_path / "elsewhere")
+        logging.getLogger("despina").info("lost")
+        assert "FileNotFoundError" in capsys.readouterr().err
+        folder.mkdir()
+        logging.getLogger("despina").info("found")
+        assert messages(settings) == ["found"]
+    finally:
+        settings.close()
+
+
 def test_warnings_of_what_serves_http_are_lines_like_all_others(settings: LogSettings) -> None:
     logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
     logging.getLogger("uvicorn.error").info("Started server process")

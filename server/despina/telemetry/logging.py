@@ -75,6 +75,16 @@ class Console(logging.Handler):
             self.handleError(record)
 
 
+class LogFile(WatchedFileHandler):
+    """A file that whoever rotates logs may move away: the next record begins a new one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:  # of opening it; whoever logs must not fail for that
+            self.handleError(record)
+
+
 @dataclass(slots=True)
 class LogSettings:
     """The switches, as the logging extension shows them (protocol §1.15), and `escape`, which cannot be changed later:
@@ -138,8 +148,7 @@ class LogSettings:
         self._output = None
 
     def _open(self) -> logging.Handler:
-        # Watched: whoever rotates logs moves the file away.
-        output = WatchedFileHandler(self.log_file) if self.log_file else Console()
+        output = LogFile(self.log_file) if self.log_file else Console()
         output.addFilter(self.wants)
         for name in LOGGERS:
             logger = logging.getLogger(name)
