@@ -109,6 +109,11 @@ def test_metrics_listen_where_http_does() -> None:
     assert settings("--http-address=ipv6:[::1]").metrics_address == "::1"
 
 
+def test_keys_come_from_the_command_line_and_from_files(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("b\na\n")
+    assert settings("--api-key=a", f"--api-key-file={tmp_path / 'keys'}").api_key == ("a", "b")
+
+
 def test_backend_settings_by_backend() -> None:
     given = settings("--backend-config=onnxruntime,a=1", "--backend-config=a=2", "--backend-config=onnxruntime,b=3")
     assert given.backend_config == {"onnxruntime": {"a": "1", "b": "3"}, "": {"a": "2"}}

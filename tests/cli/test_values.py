@@ -141,3 +141,16 @@ def test_a_restriction_without_its_header_is_refused(text: str) -> None:
 def test_what_is_empty_is_no_value(parse: Callable[[str], object], expected: str) -> None:
     with pytest.raises(CommandLineError, match=f"^Invalid option value. Got nothing; expected {expected}$"):
         parse("")
+
+
+def test_a_file_has_one_key_a_line(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("one\n\n two \r\n")
+    assert values.api_keys(str(tmp_path / "keys")) == ("one", "two")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xff", None])
+def test_a_file_without_keys_opens_the_server_to_nobody(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "keys").write_bytes(content)
+    with pytest.raises(CommandLineError, match=r"^Invalid option value. Got '.*keys'; expected a file with keys"):
+        values.api_keys(str(tmp_path / "keys"))

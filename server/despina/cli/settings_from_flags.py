@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import Any
 
 from despina.cli.deprecated import warn_deprecated, with_deprecated
@@ -66,8 +67,10 @@ def _fold(given: Sequence[Given]) -> dict[str, Any]:
 def _repeated_fields(values: dict[str, Any], repeated: dict[str, list[Any]]) -> None:
     repositories = {*repeated.get("model_repository", ()), *repeated.get("model_store", ())}
     values["model_repository"] = tuple(sorted(repositories))
-    for name in ("load_model", "rate_limit_resource", "api_key"):
+    for name in ("load_model", "rate_limit_resource"):
         values[name] = tuple(dict.fromkeys(repeated.get(name, ())))
+    keys = chain(repeated.get("api_key", ()), *repeated.get("api_key_file", ()))
+    values["api_key"] = tuple(dict.fromkeys(keys))
     values["http_restricted_api"] = restricted_apis(repeated.get("http_restricted_api", ()))
     values["metrics_config"] = metrics_settings(repeated.get("metrics_config", ()))
     values["backend_config"] = scoped_settings(repeated.get("backend_config", ()))

@@ -118,6 +118,19 @@ def api_key(text: str) -> str:
     return text
 
 
+def api_keys(path: str) -> tuple[str, ...]:
+    """The keys in a file, one a line."""
+    try:
+        keys = tuple(line.strip() for line in Path(path).read_text("utf-8").splitlines() if line.strip())
+    except (OSError, ValueError) as error:
+        raise CommandLineError(f"Invalid option value. Got '{path}'; expected a file with keys ({error})") from None
+    if not keys:
+        raise CommandLineError(
+            f"Invalid option value. Got '{path}'; expected a file with keys, one a line, and it has none"
+        )
+    return keys
+
+
 def repository(text: str) -> Path:
     """A directory of models, or a model file."""
     if not text:
