@@ -177,7 +177,7 @@ def test_connection_that_opens_when_its_client_has_left_is_closed(monkeypatch: p
             assert opened.closed
             asked[1].connect_failed()
             assert gate.target is not None
-            assert (gate.target.in_flight, gate.places.taken) == (0, 0)
+            assert (gate.target.in_flight, gate.concurrency.at_work) == (0, 0)
 
     run(scenario)
 

@@ -1,4 +1,4 @@
-"""How many, how large and how long: places, bodies, and clients and upstreams that are slow or gone."""
+"""How many, how large and how long: requests at work, bodies, and clients and upstreams that are slow or gone."""
 
 import asyncio
 import socket
@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 from gates import BASE, Upstream, answers, ask, gate_before, get, ok, post, read_response, run
 
+from despina.deploy.gate.concurrency import Turn
 from despina.deploy.gate.gate import Gate
 from despina.deploy.gate.keys import Keys
 from despina.deploy.gate.limits import GateLimits
@@ -63,7 +64,7 @@ def test_limit_queues_then_refuses() -> None:
             gate.set_limits(GateLimits(concurrent=None))
             upstream.hold.set()
             assert (await first)[2] == b"1"
-            assert (gate.places.taken, gate.places.waiting) == (0, 0)
+            assert (gate.concurrency.at_work, gate.concurrency.waiting) == (0, 0)
 
     run(scenario)
 
@@ -76,20 +77,20 @@ def test_request_that_waits_gets_the_place_that_comes_free() -> None:
             first = asyncio.create_task(ask(port, post("/v2/m/infer", b"1")))
             await upstream.arrived.wait()
             second = asyncio.create_task(ask(port, post("/v2/m/infer", b"2")))
-            while gate.places.waiting == 0:
+            while gate.concurrency.waiting == 0:
                 await asyncio.sleep(0)
             upstream.hold.set()
             assert ((await first)[2], (await second)[2]) == (b"1", b"2")
-            assert gate.places.taken == 0
+            assert gate.concurrency.at_work == 0
 
     run(scenario)
 
 
-def test_health_passes_while_all_places_are_taken() -> None:
+def test_health_passes_while_no_more_may_work() -> None:
     async def scenario() -> None:
         upstream = Upstream()
         async with gate_before(upstream, limits=GateLimits(concurrent=1)) as (gate, port):
-            gate.places.ask(lambda: None, lambda: None)
+            gate.concurrency.ask(Turn(lambda: None, lambda: None))
             assert (await ask(port, get("/v2/health/ready")))[0] == 200
 
     run(scenario)
@@ -139,11 +140,11 @@ def test_end_closes_connections_to_the_upstream_and_drops_what_takes_too_long() 
 def test_limits_that_stay_leave_everybody_where_he_is() -> None:
     async def scenario() -> None:
         async with gate_before(Upstream(), limits=GateLimits(concurrent=1)) as (gate, _):
-            before = gate.places
+            before = gate.concurrency
             gate.set_limits(GateLimits(concurrent=1))
-            assert gate.places is before
+            assert gate.concurrency is before
             gate.set_limits(GateLimits(concurrent=2))
-            assert gate.places is not before
+            assert gate.concurrency is not before
 
     run(scenario)
 
@@ -286,15 +287,15 @@ def test_client_that_leaves_while_it_waits_takes_no_place() -> None:
             await upstream.arrived.wait()
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(post("/v2/m/infer", b"2"))
-            while gate.places.waiting == 0:
+            while gate.concurrency.waiting == 0:
                 await asyncio.sleep(0)
             writer.close()
-            while gate.places.waiting:
+            while gate.concurrency.waiting:
                 await asyncio.sleep(0)
             upstream.hold.set()
             assert (await first)[2] == b"1"
             assert (await ask(port, post("/v2/m/infer", b"3")))[2] == b"3"
-            assert gate.places.taken == 0
+            assert gate.concurrency.at_work == 0
         assert [body for _, body in upstream.requests] == [b"1", b"3"]
 
     run(scenario)
@@ -381,7 +382,7 @@ def test_client_that_leaves_frees_its_place() -> None:
             writer.close()
             assert gate.target is not None
             await gate.target.quiet()
-            assert gate.places.taken == 0
+            assert gate.concurrency.at_work == 0
             upstream.hold.set()
 
     run(scenario)
@@ -440,7 +441,7 @@ def test_end_waits_for_the_requests_that_wait_and_for_slow_readers() -> None:
             first = asyncio.create_task(ask(port, post("/v2/x", b"1")))
             await upstream.arrived.wait()
             second = asyncio.create_task(ask(port, post("/v2/x", b"2")))
-            while not gate.places.waiting:
+            while not gate.concurrency.waiting:
                 await asyncio.sleep(0.01)
             closing = asyncio.create_task(gate.close(20))
             await asyncio.sleep(0.05)
@@ -468,7 +469,7 @@ def test_body_that_stops_gives_408_and_frees_its_place(framing: str, came: bytes
             assert (status, headers[b"connection"]) == (408, b"close")
             assert b"nothing of the body came for 0.1 s: expected " in answered
             assert b", got %d bytes;" % len(came) in answered
-            assert gate.places.taken == 0
+            assert gate.concurrency.at_work == 0
             assert (await ask(port, post("/v2/m/infer", b"1")))[2] == b"1"
             assert await asyncio.wait_for(reader.read(), 5) == b""
             writer.close()
@@ -489,7 +490,7 @@ def test_body_that_stops_when_the_answer_has_begun_ends_the_connection() -> None
         async with gate_before(upstream, None, GateLimits(concurrent=1, idle_seconds=0.1)) as (gate, port):
             with pytest.raises(ConnectionError):
                 await asyncio.wait_for(ask(port, post("/v2/m/infer", bytes(10))[:-10]), 5)
-            assert gate.places.taken == 0
+            assert gate.concurrency.at_work == 0
 
     run(scenario)
 

@@ -156,7 +156,7 @@ class ClientConnection(asyncio.Protocol):
         data, self._held = self._held, b""
         position = 0
         while position < len(data) and len(self._exchanges) < PIPELINED and not self._broken:
-            size = PIECE if self._newest is None else max(PIECE, self._newest.body_left)
+            size = PIECE if self._newest is None else max(PIECE, self._newest.body.left)
             self._parse(data[position : position + size])
             position += size
         self._held = b"" if self._broken else data[position:]
@@ -203,7 +203,7 @@ class ClientConnection(asyncio.Protocol):
         newest, self._newest = self._newest, None
         self._broken = True  # what may come yet belongs to a request that is over
         if newest is not None:
-            newest.cut_short(408, newest.stalled(self._gate.limits.idle_seconds))
+            newest.cut_short(408, newest.body.stalled(self._gate.limits.idle_seconds))
 
     def _regulate(self) -> None:
         full = bool(self._held) or len(self._exchanges) >= PIPELINED

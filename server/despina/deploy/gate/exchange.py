@@ -6,10 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from despina.deploy.gate.answers import RETRY_SOON, UNAUTHORIZED, answer
+from despina.deploy.gate.concurrency import Turn
 from despina.deploy.gate.keys import opens
-from despina.deploy.gate.limits import Waiting
+from despina.deploy.gate.request_body import RequestBody
 from despina.deploy.gate.request_head import RequestHead
-from despina.deploy.gate.response_head import response_head
+from despina.deploy.gate.response_head import ResponseHead, response_head
 from despina.deploy.gate.routing import Destination, destination, is_work, strip_base
 from despina.deploy.gate.upstream import UpstreamConnection
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from despina.deploy.gate.client import ClientConnection
     from despina.deploy.gate.gate import Gate
     from despina.deploy.gate.target import Target
-
-REPLAYED_BYTES = 1 << 16
-"""A body up to this size is kept until the response begins, to be sent again if a reused connection was just closed."""
 
 LONGEST_ID = 100
 LINGER_SECONDS = 2.0
@@ -31,24 +29,19 @@ class Exchange:
 
     def __init__(self, gate: Gate, client: ClientConnection, head: RequestHead) -> None:
         self._gate = gate
-        self._places = gate.places
+        self._concurrency = gate.concurrency
         self._client = client
         self._head = head
-        self._sent: list[bytes] = []  # what may have to be sent again, and what waits for a connection
-        self._sent_bytes = 0
-        self._body_bytes = 0
+        self.body = RequestBody(head.length)
         self.started = False
-        self._request_done = False
+        self._cut: tuple[int, str] | None = None
+        self._turn: Turn | None = None
         self._target: Target | None = None
         self._destination = Destination.SERVER
         self._upstream: UpstreamConnection | None = None
-        self._waiting: Waiting | None = None
-        self._placed = False
         self._timer: asyncio.TimerHandle | None = None
-        self._cut: tuple[int, str] | None = None
-        self._head_written = False
-        self._chunked = False
-        self._until_eof = False
+        self._response: ResponseHead | None = None
+        """The head that the client has got."""
         self.keep_alive = head.keep_alive
         self.over = False
 
@@ -63,38 +56,32 @@ class Exchange:
             return self._refuse(*self._cut)
         if gate.keys is not None and not opens(gate.keys, head.get(b"authorization")):
             return self._refuse(401, "a key of this service is needed: Authorization: Bearer KEY", UNAUTHORIZED)
-        if max(head.length or 0, self._body_bytes) > gate.limits.body_bytes:
+        if max(head.length or 0, self.body.received) > gate.limits.body_bytes:
             return self._too_large()
         if len(head.get(b"x-request-id") or b"") > LONGEST_ID:
             return self._refuse(431, f"x-request-id must not exceed {LONGEST_ID} characters")
         if gate.target is None:
             return self._refuse(503, gate.reason, RETRY_SOON)
         if is_work(head.method, head.path):
-            self._waiting = self._places.ask(self._admitted, self._waited_too_long)
+            self._turn = Turn(self._connect, self._waited_too_long)
+            self._concurrency.ask(self._turn)
         else:
             self._connect()
         return None
 
-    @property
-    def body_left(self) -> int:
-        """How many bytes of the body are still to come; 0 where nobody can know."""
-        return max(0, (self._head.length or 0) - self._body_bytes)
-
     def request_body(self, data: bytes) -> None:
-        self._body_bytes += len(data)
+        self.body.received += len(data)
         if self.over:
             return
-        if self.started and self._body_bytes > self._gate.limits.body_bytes:
+        if self.started and self.body.received > self._gate.limits.body_bytes:
             self._too_large()
-            return
-        if self._head.length is None:
-            data = b"%x\r\n%s\r\n" % (len(data), data)
-        self._send(data)
+        else:
+            self._send(self.body.framed(data))
 
     def request_end(self) -> None:
-        if self._head.length is None and not self.over:
-            self._send(b"0\r\n\r\n")
-        self._request_done = True
+        if self.body.end and not self.over:
+            self._send(self.body.end)
+        self.body.complete = True
         if self.over:
             self._client.exchange_done(self)
 
@@ -103,7 +90,7 @@ class Exchange:
         self.keep_alive = False
         if self.over:
             self._client.exchange_done(self)
-        elif self._head_written:
+        elif self._response is not None:
             self._client.abort()
         elif self.started:
             self._refuse(status, message)
@@ -111,35 +98,20 @@ class Exchange:
         else:
             self._cut = status, message
 
-    def stalled(self, seconds: float) -> str:
-        """What to say where nothing of the body came for so long."""
-        length = self._head.length
-        expected = "a last chunk" if length is None else f"{length} bytes"
-        return (
-            f"nothing of the body came for {seconds:g} s: expected {expected}, got {self._body_bytes} bytes; "
-            "send all of it, without such a pause"
-        )
-
     def client_lost(self) -> None:
         """Nobody waits for the answer any more."""
         if not self.over:
             self._end(reusable=False)
 
     def _too_large(self) -> None:
-        if self._head_written:
+        if self._response is not None:
             self._client.abort()
         else:
             self._refuse(413, f"the body is larger than {self._gate.limits.body_bytes} bytes")
 
     # To the upstream
 
-    def _admitted(self) -> None:
-        self._waiting = None
-        self._placed = True
-        self._connect()
-
     def _waited_too_long(self) -> None:
-        self._waiting = None
         wait = self._gate.limits.queue_seconds
         self._refuse(503, f"no free place within {wait * 1000:.0f} ms (maxQueueWaitMs)", RETRY_SOON)
 
@@ -176,21 +148,15 @@ class Exchange:
         if self._client.full:
             upstream.pause_reading()
         head = self._head.forwarded(self._client.peer, keyed=self._gate.keys is not None)
-        upstream.write(head + b"".join(self._sent))
+        upstream.write(head + self.body.kept())
         self._client.resume_reading()
 
-    def _send(self, data: bytes) -> None:
-        self._sent_bytes += len(data)
-        if self._upstream is None:
-            self._sent.append(data)
-            if self._sent_bytes > REPLAYED_BYTES:
-                self._client.pause_reading()
-            return
-        if self._sent_bytes <= REPLAYED_BYTES:
-            self._sent.append(data)
-        else:
-            self._sent.clear()
-        self._upstream.write(data)
+    def _send(self, piece: bytes) -> None:
+        self.body.keep(piece, sent=self._upstream is not None)
+        if self._upstream is not None:
+            self._upstream.write(piece)
+        elif not self.body.replayable:
+            self._client.pause_reading()
 
     def pause_request(self) -> None:
         self._client.pause_reading()
@@ -201,22 +167,23 @@ class Exchange:
     # The response comes back
 
     def response_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        head = response_head(self._head, status, headers, keep_alive=self.keep_alive)
-        self._chunked, self._until_eof, self.keep_alive = head.chunked, head.until_eof, head.keep_alive
-        self._head_written = True
-        self._client.write(head.text)
+        self._response = response_head(self._head, status, headers, keep_alive=self.keep_alive)
+        self.keep_alive = self._response.keep_alive
+        self._client.write(self._response.text)
         if self._head.method == b"HEAD":  # the parser would wait for the body that the length announces
             self.response_end(keep_alive=False)
 
     def response_body(self, data: bytes) -> None:
-        self._client.write(b"%x\r\n%s\r\n" % (len(data), data) if self._chunked else data)
+        assert self._response is not None
+        self._client.write(self._response.framed(data))
 
     def response_end(self, *, keep_alive: bool) -> None:
         if self.over:
             return
-        if self._chunked:
-            self._client.write(b"0\r\n\r\n")
-        self._end(reusable=keep_alive and self._request_done)
+        assert self._response is not None
+        if self._response.end:
+            self._client.write(self._response.end)
+        self._end(reusable=keep_alive and self.body.complete)
 
     def pause_response(self) -> None:
         if self._upstream is not None:
@@ -231,11 +198,12 @@ class Exchange:
         upstream, self._upstream = self._upstream, None
         if self.over:
             return
-        if self._until_eof:
-            self.response_end(keep_alive=False)
-        elif self._head_written:
-            self._client.abort()  # the client must see that the response is cut short
-        elif upstream is not None and not upstream.fresh and self._sent_bytes <= REPLAYED_BYTES:
+        if self._response is not None:
+            if self._response.until_eof:
+                self.response_end(keep_alive=False)
+            else:
+                self._client.abort()  # the client must see that the response is cut short
+        elif upstream is not None and not upstream.fresh and self.body.replayable:
             assert self._target is not None
             self._gate.connect(self, self._target.addresses[self._destination])
         else:
@@ -244,7 +212,7 @@ class Exchange:
     def _took_too_long(self) -> None:
         self._timer = None
         limit = self._gate.limits.answer_seconds or 0
-        if self._head_written:
+        if self._response is not None:
             self._client.abort()
         else:
             self._refuse(504, f"no answer within {limit * 1000:.0f} ms (scoringTimeoutMs)")
@@ -252,8 +220,8 @@ class Exchange:
     # The end
 
     def _refuse(self, status: int, message: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-        if not self._request_done and (self._head.length is None or self._head.length > REPLAYED_BYTES):
-            self.keep_alive = False  # cheaper than to read it all
+        if not self.body.soon_read:
+            self.keep_alive = False
         if not self.keep_alive:
             headers = (*headers, (b"connection", b"close"))
         elif self._head.http_10:
@@ -275,14 +243,13 @@ class Exchange:
                 self._target.give_back(self._destination, upstream)
             else:
                 upstream.close()
-        if self._waiting is not None:
-            self._places.withdraw(self._waiting)
-        if self._placed:
-            self._places.leave()  # first, so that the target is not quiet between this request and the next
+        if self._turn is not None:
+            # First, so that the target is not quiet between this request and the next.
+            self._concurrency.end(self._turn)
         if self._target is not None:
             self._target.leave()
         self._client.resume_reading()
-        if self._request_done:
+        if self.body.complete:
             self._client.exchange_done(self)
         elif not self.keep_alive:
             self._gate.loop.call_later(LINGER_SECONDS, self._client.exchange_done, self)

@@ -6,9 +6,10 @@ from contextlib import suppress
 from typing import Any
 
 from despina.deploy.gate.client import ClientConnection
+from despina.deploy.gate.concurrency import ConcurrencyLimit
 from despina.deploy.gate.exchange import Exchange
 from despina.deploy.gate.keys import Keys
-from despina.deploy.gate.limits import GateLimits, Places
+from despina.deploy.gate.limits import GateLimits
 from despina.deploy.gate.target import Address, Target
 from despina.deploy.gate.upstream import UpstreamConnection
 
@@ -22,7 +23,7 @@ class Gate:
         self.base_path = base_path.encode()
         self.keys = keys
         self.limits = limits
-        self.places = Places(limits.concurrent, limits.queue_seconds)
+        self.concurrency = ConcurrencyLimit(limits.concurrent, limits.queue_seconds)
         self.target: Target | None = None
         self.reason = "this service is not ready yet"
         """What is answered as long as there is no target."""
@@ -49,7 +50,7 @@ class Gate:
         """For requests from now on; those that wait already keep the limits they came under."""
         if limits != self.limits:
             self.limits = limits
-            self.places = Places(limits.concurrent, limits.queue_seconds)
+            self.concurrency = ConcurrencyLimit(limits.concurrent, limits.queue_seconds)
 
     def switch(self, target: Target) -> Target | None:
         """Sends requests from now on to another generation; returns the one before, which may have some in flight."""

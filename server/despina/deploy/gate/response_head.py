@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from despina.deploy.gate.chunks import LAST_CHUNK, chunk
 from despina.deploy.gate.request_head import HOP_BY_HOP, RequestHead
 
 
@@ -14,6 +15,15 @@ class ResponseHead:
     chunked: bool
     until_eof: bool
     keep_alive: bool
+
+    def framed(self, data: bytes) -> bytes:
+        """A piece of the body as it goes to the client."""
+        return chunk(data) if self.chunked else data
+
+    @property
+    def end(self) -> bytes:
+        """What goes to the client behind the last piece."""
+        return LAST_CHUNK if self.chunked else b""
 
 
 def response_head(

@@ -56,11 +56,11 @@ class Health:
 
     def _metrics(self) -> str:
         # Requests that wait count as in flight: an autoscaler must see the load that finds no place.
-        waiting = self._gate.places.waiting
+        waiting = self._gate.concurrency.waiting
         label = f'{{service="{self._service}"}}'
         return (
             f"# HELP {IN_FLIGHT} Requests at work or waiting for a place.\n# TYPE {IN_FLIGHT} gauge\n"
-            f"{IN_FLIGHT}{label} {self._gate.places.taken + waiting}\n"
+            f"{IN_FLIGHT}{label} {self._gate.concurrency.at_work + waiting}\n"
             f"# HELP {WAITING} Requests waiting for a place.\n# TYPE {WAITING} gauge\n"
             f"{WAITING}{label} {waiting}\n"
         )
