@@ -522,7 +522,7 @@ def test_overridden_files_are_the_whole_model_until_the_next_plain_load(tmp_path
         await bench.models.start()
         await bench.models.load("m", {"config": '{"backend":"identity"}', "file:5/model.bin": b"x"})
         assert bench.models.versions("m") == [5]
-        directory = bench.models._states["m"].candidate.directory
+        directory = bench.models._states["m"].serving.directory
         assert (directory / "5" / "model.bin").read_bytes() == b"x"
         await bench.models.load("m", {})
         await settled(bench.models)
@@ -539,7 +539,7 @@ def test_overridden_files_may_have_a_name_of_their_own(tmp_path):
         await bench.models.load("new", {"config": '{"backend":"identity"}', "file:1/model.bin": b"x"})
         assert bench.models.versions("new") == [1]
         assert await bench.models.index(False) == []
-        directory = bench.models._states["new"].candidate.directory
+        directory = bench.models._states["new"].serving.directory
         await bench.models.unload("new", False)
         await settled(bench.models)
         assert not directory.exists()
@@ -823,7 +823,7 @@ def test_an_ensemble_comes_back_with_the_files_that_had_come_for_it(tmp_path):
         directories = []
         for load_again in (False, True):
             await models.load("e", {"config": config, "file:7/notes.txt": b"x"})
-            directories.append(models._states["e"].candidate.directory)
+            directories.append(models._states["e"].serving.directory)
             await models.unload("a", False)
             await settled(models)
             await models.load("a", {})
@@ -835,7 +835,7 @@ def test_an_ensemble_comes_back_with_the_files_that_had_come_for_it(tmp_path):
             assert not directories[-1].exists()
         assert [(m.name, m.version) for m in models.ready_models()] == [("a", 1), ("e", 1)]
         await models.load("e", {"config": config, "file:7/notes.txt": b"x"})
-        directory = models._states["e"].candidate.directory
+        directory = models._states["e"].serving.directory
         await models.unload("a", False)
         assert await models.stop(5)
         assert not directory.exists()

@@ -12,10 +12,12 @@ def table():
         return VersionState(version, "READY", model=SimpleNamespace(version=version))
 
     states = {
-        "m": ModelState("m", {10: ready(10), 9: ready(9), 11: VersionState(11, "UNAVAILABLE", "unloaded")}, tried=True),
-        "gone": ModelState("gone", {1: VersionState(1, "UNAVAILABLE", "unloaded")}, tried=True),
-        "empty": ModelState("empty", tried=True),
-        "untried": ModelState("untried"),
+        "m": ModelState(
+            "m", {10: ready(10), 9: ready(9), 11: VersionState(11, "UNAVAILABLE", "unloaded")}, listed=True
+        ),
+        "gone": ModelState("gone", {1: VersionState(1, "UNAVAILABLE", "unloaded")}, listed=True),
+        "empty": ModelState("empty", listed=True),
+        "unlisted": ModelState("unlisted"),
     }
     result = ServingTable(states)
     for name in states:
@@ -41,7 +43,7 @@ def test_the_latest_is_the_highest_ready_number():
         ("gone", None, NotFound, "Request for unknown model: 'gone' has no available versions"),
         ("gone", 1, Unavailable, "Request for unknown model: 'gone' version 1 is not at ready state"),
         ("empty", None, NotFound, "Request for unknown model: 'empty' has no available versions"),
-        ("untried", None, NotFound, "Request for unknown model: 'untried' is not found"),
+        ("unlisted", None, NotFound, "Request for unknown model: 'unlisted' is not found"),
     ],
 )
 def test_what_is_missing_is_told_apart(name, version, kind, text):

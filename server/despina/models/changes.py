@@ -1,29 +1,40 @@
 """Loading and unloading, with everything that depends on it.
 
+    load, in one round:        bring up every name: read it, and unless it serves just that already
+                                 bring up the steps of an ensemble, in the same round
+                                 load its versions, which then replace those that serve
+                               look at the ensembles that run what was touched, until nothing more changes:
+                                 take down one that does not fit any longer
+                                 bring back one that does not serve, when all its steps do
+    unload:                    take the model down
+                               take down the ensembles that ran it, and those above them
+                               where asked for, unload the steps that nobody else wants
+
 Changes of one model wait for each other; changes of different models run side by side. An ensemble holds its own lock
 while its steps are brought up, never the other way round, and by then it is known to be free of cycles: nobody waits in
-a ring.
+a ring. What is remembered of a model between changes stands in `states`.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Generic
 from weakref import WeakValueDictionary
 
-from despina.config.proto import ModelConfig
 from despina.errors import DespinaError
 from despina.models.candidate import Candidate, is_modified
-from despina.models.dependencies import dependents_of, left_over, needed_by
+from despina.models.dependencies import left_over, needed_by
 from despina.models.ensembles import CheckEnsemble, refuse_cycles, refuse_missing_steps
 from despina.models.failures import LoadFailed, NotInRepository, NotLoaded
+from despina.models.kept_steps import KeptSteps
 from despina.models.override import Override
 from despina.models.round import Round
 from despina.models.source import Source
-from despina.models.states import M
+from despina.models.states import M, Wanted
 from despina.models.transitions import Transitions
+from despina.models.wanted_ensembles import WantedEnsembles
 
 _log = logging.getLogger("despina.models")
 
@@ -40,10 +51,10 @@ class Changes(Generic[M]):
         self._source = source
         self._transitions = transitions
         self._states = transitions.states
-        self._check_ensemble = check_ensemble
+        self._ensembles = WantedEnsembles(transitions, check_ensemble)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._spawn = spawn
-        self._held: dict[str, tuple[tuple[str, ...], asyncio.Event]] = {}
+        self._kept_steps = KeptSteps()
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
@@ -54,52 +65,50 @@ class Changes(Generic[M]):
         """Bring `names` up, then see what that means for ensembles that run them. The failures by name. An override is
         for the only name."""
         asked = frozenset(names)
-        overrides = dict.fromkeys(asked, override)
-        returning: set[str] = set()
 
-        async def change(name: str, round_: Round) -> None:
-            if name in returning:
-                await self._bring_back(name)
+        async def bring_up(name: str, round_: Round) -> None:
+            if name in asked:
+                await self._bring_up(name, override, round_, Wanted.BY_NAME)
             else:
-                await self._bring_up(name, overrides.get(name), round_, explicit=name in asked)
+                await self._bring_up(name, None, round_, Wanted.AS_STEP)
 
-        round_ = Round(change)
+        round_ = Round(bring_up)
         outcomes = await round_.outcomes(sorted(asked))
         for name in asked:
             outcomes[name] = outcomes[name] or await self._failed_poll_below(name, round_)
-        await self._recheck_ensembles(round_, returning)
+        await self._recheck_ensembles(round_)
         failures = {name: error for name, error in outcomes.items() if error is not None}
         for error in failures.values():
             if not isinstance(error, NotInRepository):  # that was logged with its reason
                 _log.error("%s", str(error).rstrip())
         return failures
 
-    async def _bring_up(self, name: str, override: Override | None, round_: Round, *, explicit: bool) -> None:
+    async def _bring_up(self, name: str, override: Override | None, round_: Round, wanted: Wanted) -> None:
         async with self._lock(name):
             candidate = await self._polled(name, partial(self._source.candidate, name, override))
             state = self._states.get(name)
-            if state and state.candidate and state.ready() and not is_modified(state.candidate, candidate):
-                state.explicit |= explicit
-                if state.candidate.steps:
-                    await self._bring_up_steps_again(state.candidate, round_)
+            if state and state.serving and not is_modified(state.serving, candidate):
+                state.wanted = max(state.wanted, wanted)
+                if state.serving.steps:
+                    await self._bring_up_steps_again(state.serving, round_)
                 return
             try:
-                await self._replace(candidate, round_, explicit)
+                await self._replace(candidate, round_, wanted)
             except BaseException:
                 if candidate.temporary is not None:
                     await asyncio.to_thread(candidate.temporary.cleanup)
                 raise
 
-    async def _bring_back(self, name: str) -> None:
+    async def _bring_back(self, name: str, _: Round) -> None:
         """Bring up an ensemble again whose steps are all there: as it was, and with the steps as they are. Nobody asked
         to look at the files."""
         async with self._lock(name):
             state = self._states[name]
             if not state.wanted:  # It was unloaded meanwhile.
                 return
-            assert state.attempt is not None
-            candidate = await self._polled(name, partial(self._source.again, state.attempt))
-            await self._replace(candidate, None, explicit=False)
+            assert state.latest is not None
+            candidate = await self._polled(name, partial(self._source.again, state.latest))
+            await self._replace(candidate, None, state.wanted)
 
     async def _polled(self, name: str, read: Callable[[], Candidate]) -> Candidate:
         try:
@@ -112,50 +121,37 @@ class Changes(Generic[M]):
 
     async def _failed_poll_below(self, name: str, round_: Round) -> Exception | None:
         """What is told of `name`, which is loaded, when something it runs could not be read: that serves as before."""
-        for step in sorted(needed_by([name], self._wanted_steps())):
+        for step in sorted(needed_by([name], self._ensembles.steps())):
             if step in round_.names and isinstance(error := await round_.outcome(step), NotInRepository):
                 return NotInRepository(name, error.reason)
         return None
 
-    async def _replace(self, candidate: Candidate, round_: Round | None, explicit: bool) -> None:
-        name = candidate.name
-        state = self._transitions.state_of(name)
+    async def _replace(self, candidate: Candidate, round_: Round | None, wanted: Wanted) -> None:
+        """Let `candidate` serve in the place of what does. Without a round its steps stay as they are."""
+        state = self._transitions.state_of(candidate.name)
         waiting = state.waiting_files
-        state.wanted, state.explicit, state.attempt = True, state.explicit or explicit, candidate
+        state.wanted, state.latest = max(state.wanted, wanted), candidate
         if waiting is not None and waiting is not candidate.temporary:
             await asyncio.to_thread(waiting.cleanup)
-        with self._holding_steps(candidate):
+        with self._kept_steps.of(candidate):
             if candidate.steps:
                 await self._bring_up_steps(candidate, round_)
-            state.tried = True
-            if not candidate.versions:
-                message = f"at least one version must be available under the version policy of model '{name}'"
-                raise NotLoaded(name, message)
-            try:
-                await self._transitions.bring_up(candidate)
-            except LoadFailed as failure:
-                segments = (f"version {v} is at UNAVAILABLE state: {r};" for v, r in sorted(failure.reasons.items()))
-                raise NotLoaded(name, "".join(segments)) from None
+            state.listed = True
+            await self._bring_up_versions(candidate)
+
+    async def _bring_up_versions(self, candidate: Candidate) -> None:
+        if not candidate.versions:
+            message = f"at least one version must be available under the version policy of model '{candidate.name}'"
+            raise NotLoaded(candidate.name, message)
+        try:
+            await self._transitions.bring_up(candidate)
+        except LoadFailed as failure:
+            segments = (f"version {v} is at UNAVAILABLE state: {r};" for v, r in sorted(failure.reasons.items()))
+            raise NotLoaded(candidate.name, "".join(segments)) from None
 
     # Ensembles
 
-    @contextmanager
-    def _holding_steps(self, candidate: Candidate) -> Iterator[None]:
-        """Keeps the steps of an ensemble from being unloaded while it is brought up."""
-        loaded = self._held[candidate.name] = (candidate.steps, asyncio.Event())
-        try:
-            yield
-        finally:
-            del self._held[candidate.name]
-            loaded[1].set()
-
-    async def _until_free(self, name: str) -> None:
-        """Return when no ensemble that runs `name` is being brought up."""
-        while waiting := [loaded for steps, loaded in self._held.values() if name in steps]:
-            await waiting[0].wait()
-
     async def _bring_up_steps(self, ensemble: Candidate, round_: Round | None) -> None:
-        """Without a round they stay as they are."""
         try:
             refuse_cycles(ensemble.name, await self._steps_below(ensemble))
             outcomes = await round_.outcomes(list(ensemble.steps)) if round_ else {}
@@ -163,18 +159,17 @@ class Changes(Generic[M]):
                 name: error for name, error in outcomes.items() if error and not self._transitions.table.versions(name)
             }
             refuse_missing_steps(ensemble, failures)
-            self._check_ensemble(ensemble.config, self._config_of)
+            self._ensembles.check(ensemble)
         except DespinaError as error:
             raise NotLoaded(ensemble.name, error.message, fits=False) from None
 
     async def _bring_up_steps_again(self, ensemble: Candidate, round_: Round) -> None:
         """Load what changed of the steps of an ensemble that serves; it may fit them no longer."""
-        with self._holding_steps(ensemble):
+        with self._kept_steps.of(ensemble):
             try:
                 await self._bring_up_steps(ensemble, round_)
             except NotLoaded:
-                if self._states[ensemble.name].ready():  # It may have gone with one of its steps.
-                    self._drop_if_broken(ensemble.name)
+                self._ensembles.drop_if_broken(ensemble.name)
                 raise
 
     async def _steps_below(self, ensemble: Candidate) -> dict[str, tuple[str, ...]]:
@@ -189,60 +184,35 @@ class Changes(Generic[M]):
                 pending.extend(steps.setdefault(name, ()))
         return steps
 
-    def _config_of(self, name: str, version: int | None) -> ModelConfig:
-        return self._transitions.table.get(name, version).config
-
-    async def _recheck_ensembles(self, round_: Round, returning: set[str]) -> None:
-        """Models changed: an ensemble that ran them may fit no longer, one that waited for them may work now. The names
-        of the latter are put into `returning`."""
+    async def _recheck_ensembles(self, round_: Round) -> None:
+        """Models changed: an ensemble that ran them may fit no longer, one that waited for them may work now, and then
+        belongs to what changed itself."""
         seen: set[str] = set()
         while new := [name for name in round_.names if name not in seen]:
             seen.update(new)
-            for name in {user for changed in new for user in dependents_of(changed, self._wanted_steps())}:
-                if self._states[name].ready():
-                    self._drop_if_broken(name)
-                elif name not in round_.names and self._may_work(name):
-                    returning.add(name)
-                    if error := await round_.outcome(name):
+            for ensemble in {user for changed in new for user in self._ensembles.that_run(changed)}:
+                if self._states[ensemble].serving:
+                    self._ensembles.drop_if_broken(ensemble)
+                elif ensemble not in round_.names and self._ensembles.may_work(ensemble):
+                    error = await round_.outcome(ensemble, self._bring_back)
+                    if error is not None:
                         _log.warning("%s", str(error).rstrip())
-
-    def _may_work(self, ensemble: str) -> bool:
-        """Whether all that `ensemble` runs is there. It must not bring along what somebody unloaded, or what failed."""
-        return all(self._transitions.table.versions(step) for step in self._states[ensemble].steps)
-
-    def _drop_if_broken(self, name: str) -> None:
-        state = self._states[name]
-        assert state.candidate is not None
-        try:
-            self._check_ensemble(state.candidate.config, self._config_of)
-        except DespinaError as error:
-            _log.warning("unloading ensemble '%s': %s", name, error.message)
-            state.attempt = state.candidate  # That is what may come back, whatever failed to take its place.
-            self._transitions.take_down(name, keep_files=True)
-            for dependent in dependents_of(name, self._wanted_steps()):
-                if self._states[dependent].ready():
-                    self._drop_if_broken(dependent)
-
-    def _wanted_steps(self) -> dict[str, tuple[str, ...]]:
-        return {name: state.runs for name, state in self._states.items() if state.wanted}
 
     # Unloading
 
     async def unload(self, name: str, unload_dependents: bool) -> None:
         """Stop serving a model; returns before its requests in flight are answered. With `unload_dependents` the steps
         of an ensemble go too, once it has answered, as far as nobody else needs them."""
-        await self._until_free(name)
+        await self._kept_steps.until_free(name)
         async with self._lock(name):
             state = self._states.get(name)
             if state is None:
                 return
-            steps = state.runs
-            state.wanted = state.explicit = False
+            steps = state.steps
+            state.wanted = Wanted.NOT
             busy = any(entry.model is not None and entry.model.in_flight for entry in state.ready())
             retired = self._transitions.take_down(name)
-        for dependent in dependents_of(name, self._wanted_steps()):
-            if self._states[dependent].ready():
-                self._drop_if_broken(dependent)
+        self._ensembles.drop_broken_above(name)
         if unload_dependents and steps:
             rest = self._unload_left_over(name, steps, retired)
             if busy:
@@ -253,15 +223,15 @@ class Changes(Generic[M]):
     async def _unload_left_over(self, name: str, steps: tuple[str, ...], retired: asyncio.Task[None]) -> None:
         """Unload what `name` ran, once `name` has answered everything it had accepted."""
         await retired
-        explicit = {other for other, state in self._states.items() if state.explicit}
-        for other in left_over(name, {**self._wanted_steps(), name: steps}, explicit):
+        by_name = {other for other, state in self._states.items() if state.wanted is Wanted.BY_NAME}
+        for other in left_over(name, {**self._ensembles.steps(), name: steps}, by_name):
             if other not in self._states:
                 continue
             async with self._lock(other):
                 state = self._states[other]
-                if state.explicit or dependents_of(other, self._wanted_steps()):
+                if state.wanted is Wanted.BY_NAME or self._ensembles.that_run(other):
                     continue
-                state.wanted = False
+                state.wanted = Wanted.NOT
                 retired = self._transitions.take_down(other)
             if state.steps:
                 await retired

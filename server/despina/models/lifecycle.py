@@ -136,7 +136,7 @@ class Models(Generic[M]):
         if not unique:
             return [{"name": name, "state": "UNAVAILABLE", "reason": DUPLICATE}]
         state = self._states.get(name)
-        if state is None or not state.tried:
+        if state is None or not state.listed:
             return [] if ready_only else [{"name": name}]
         rows = []
         for version, entry in sorted(state.versions.items()):

@@ -44,7 +44,7 @@ class Polling(Generic[M]):
 
     def _is_changed(self, name: str, stamp: Stamp) -> bool:
         state = self._states.get(name)
-        changed = state is None or state.candidate is None or state.candidate.stamp != stamp
+        changed = state is None or state.serving is None or state.serving.stamp != stamp
         if not changed:
             self._settling.forget(name)
         return changed

@@ -28,7 +28,7 @@ class ServingTable(Generic[M]):
     def _absent(self, name: str, version: int | None) -> DespinaError:
         state = self._states.get(name)
         unknown = f"Request for unknown model: '{name}'"
-        if state is None or not state.tried:
+        if state is None or not state.listed:
             return NotFound(f"{unknown} is not found")
         if version is None:
             return NotFound(f"{unknown} has no available versions")

@@ -2,10 +2,20 @@
 
 Owned by the event loop. An entry is replaced, never reused, when a version is loaded again: whoever still drains the
 old one writes into an object that nobody looks at any more.
+
+What a model was read from is remembered twice, as what serves and what was tried last need not be the same:
+
+                                                      wanted    serving    latest
+    it serves                                         yes       this       this
+    it serves, and an attempt to replace it failed    yes       this       what failed
+    it was tried, and never served                    yes       None       what failed
+    an ensemble that a change of its steps broke      yes       None       what served: it may come back
+    it was unloaded                                   no        None       what was tried last
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Generic, Literal, Protocol, TypeVar
 
 from despina.config.proto import ModelConfig
@@ -50,35 +60,36 @@ class VersionState(Generic[M]):
     model: M | None = None
 
 
+class Wanted(IntEnum):
+    """How a model was asked for since it was unloaded: not at all, as a step of an ensemble, or by its own name."""
+
+    NOT = 0
+    AS_STEP = 1
+    BY_NAME = 2
+
+
 @dataclass(slots=True, eq=False)
 class ModelState(Generic[M]):
-    """One model. `candidate` is what the serving versions were made from. `tried`: an attempt to load it got as far as
-    its versions, which one to load an ensemble that its steps do not fit does not; `wanted`: somebody asked for it and
-    nobody unloaded it since; `explicit`: asked for by its own name, not only as a step of an ensemble; `attempt`: what
-    the last attempt to load it was made from."""
+    """One model. `serving` is what its READY versions were made from, None when there are none; `latest` what the last
+    attempt to load it was made from. `listed`: its versions are shown, as an attempt got as far as these, which one to
+    load an ensemble that its steps do not fit does not."""
 
     name: str
     versions: dict[int, VersionState[M]] = field(default_factory=dict)
-    candidate: Candidate | None = None
-    tried: bool = False
-    wanted: bool = False
-    explicit: bool = False
-    attempt: Candidate | None = None
+    wanted: Wanted = Wanted.NOT
+    serving: Candidate | None = None
+    latest: Candidate | None = None
+    listed: bool = False
 
     @property
     def steps(self) -> tuple[str, ...]:
-        """What it runs, as of the last attempt to load it."""
-        return self.attempt.steps if self.attempt else ()
+        """What it runs, or would if the last attempt to load it had not failed."""
+        return tuple(dict.fromkeys(step for each in (self.latest, self.serving) if each for step in each.steps))
 
     @property
     def waiting_files(self) -> TemporaryDirectory | None:
         """What came with a request for a model that does not serve now and may come back."""
-        return self.attempt.temporary if self.attempt and not self.candidate else None
-
-    @property
-    def runs(self) -> tuple[str, ...]:
-        """The steps of what serves, and of the last attempt to load it, which may have failed."""
-        return tuple(dict.fromkeys((*self.steps, *(self.candidate.steps if self.candidate else ()))))
+        return self.latest.temporary if self.latest and not self.serving else None
 
     def ready(self) -> list[VersionState[M]]:
         """READY versions, ascending."""
@@ -97,6 +108,6 @@ class ModelState(Generic[M]):
     def settled(self) -> bool:
         """Nothing failed and nothing is under way: what strict readiness asks (config §1.7)."""
         versions = self.versions.values()
-        return not self.tried or (
+        return not self.listed or (
             bool(versions) and all(entry.state == "READY" or entry.reason == UNLOADED for entry in versions)
         )

@@ -44,7 +44,7 @@ class Transitions(Generic[M]):
         """Serve `candidate` and nothing else under its name. Raises LoadFailed; then what served before still does."""
         state = self.state_of(candidate.name)
         ready = frozenset(entry.version for entry in state.ready())
-        versions = versions_to_load(state.candidate, candidate, ready)
+        versions = versions_to_load(state.serving, candidate, ready)
         state.mark(versions, "LOADING")
         try:
             loaded = await load_versions(candidate, versions, self._load, self._executor, self._retries)
@@ -81,8 +81,8 @@ class Transitions(Generic[M]):
         leaving = [entry for entry in state.ready() if entry not in kept]
         for version, model in models.items():
             state.versions[version] = VersionState(version, "READY", model=model)
-        temporary = state.candidate.temporary if state.candidate else None
-        state.candidate = candidate
+        temporary = state.serving.temporary if state.serving else None
+        state.serving = candidate
         self._retire(state, leaving, temporary)
         _log.info("successfully loaded '%s'", candidate.name)
 
@@ -90,9 +90,9 @@ class Transitions(Generic[M]):
         """Stop serving a model at once; the task ends when everything it had accepted is answered and it is freed. With
         `keep_files` those that came with a request stay, as the model may come back."""
         state = self.states[name]
-        files = state.candidate.temporary if state.candidate else state.waiting_files
+        files = state.serving.temporary if state.serving else state.waiting_files
         temporary = None if keep_files else files
-        state.candidate = None
+        state.serving = None
         return self._retire(state, state.ready(), temporary)
 
     def _retire(
@@ -132,7 +132,7 @@ class Transitions(Generic[M]):
         """Take everything down and wait for it: ensembles first, because they run their steps to the end."""
         self._memory.close()
         while names := [name for name, state in self.states.items() if state.ready()]:
-            steps = {name: self.states[name].runs for name in names}
+            steps = {name: self.states[name].steps for name in names}
             free = [name for name in names if not dependents_of(name, steps)] or names
             await asyncio.gather(*(self.take_down(name) for name in free))
         while self._retiring:

@@ -1,0 +1,60 @@
+"""The ensembles that somebody wants: what they run, and whether they can be served with that."""
+
+import logging
+from typing import Generic
+
+from despina.config.proto import ModelConfig
+from despina.errors import DespinaError
+from despina.models.candidate import Candidate
+from despina.models.dependencies import dependents_of
+from despina.models.ensembles import CheckEnsemble
+from despina.models.states import M
+from despina.models.transitions import Transitions
+
+_log = logging.getLogger("despina.models")
+
+
+class WantedEnsembles(Generic[M]):
+    """Looks at the models that serve at the moment; nothing here waits."""
+
+    def __init__(self, transitions: Transitions[M], check: CheckEnsemble) -> None:
+        self._transitions = transitions
+        self._states = transitions.states
+        self._check = check
+
+    def steps(self) -> dict[str, tuple[str, ...]]:
+        """The steps of every wanted model, none for one that is no ensemble."""
+        return {name: state.steps for name, state in self._states.items() if state.wanted}
+
+    def that_run(self, name: str) -> list[str]:
+        """Those with `name` among their own steps, sorted."""
+        return dependents_of(name, self.steps())
+
+    def may_work(self, name: str) -> bool:
+        """Whether all that an ensemble runs serves. It must not bring along what somebody unloaded, or what failed."""
+        return all(self._transitions.table.versions(step) for step in self._states[name].steps)
+
+    def check(self, ensemble: Candidate) -> None:
+        """Raises InvalidArgument when it does not fit its steps, NotFound or Unavailable when one does not serve."""
+        self._check(ensemble.config, self._config_of)
+
+    def drop_if_broken(self, name: str) -> None:
+        """Take an ensemble down that serves and does not fit its steps any longer, and then those that ran it."""
+        state = self._states[name]
+        if state.serving is None:
+            return
+        try:
+            self.check(state.serving)
+        except DespinaError as error:
+            _log.warning("unloading ensemble '%s': %s", name, error.message)
+            state.latest = state.serving  # That is what may come back, whatever failed to take its place.
+            self._transitions.take_down(name, keep_files=True)
+            self.drop_broken_above(name)
+
+    def drop_broken_above(self, name: str) -> None:
+        """The same for all that run `name`, which was taken down."""
+        for ensemble in self.that_run(name):
+            self.drop_if_broken(ensemble)
+
+    def _config_of(self, name: str, version: int | None) -> ModelConfig:
+        return self._transitions.table.get(name, version).config
