@@ -9,9 +9,8 @@ from despina.tuning.measure import (
     Measured,
     Point,
     arrangements,
-    batch_sizes,
+    doubling,
     measure,
-    thread_counts,
 )
 
 ONE = Arrangement(1, 1)
@@ -40,9 +39,8 @@ class Machine:
 @pytest.mark.parametrize(
     ("largest", "sizes"), [(1, (1,)), (2, (1, 2)), (6, (1, 2, 4, 6)), (64, (1, 2, 4, 8, 16, 32, 64))]
 )
-def test_batch_sizes_double_up_to_the_largest(largest: int, sizes: tuple[int, ...]) -> None:
-    assert batch_sizes(largest) == sizes
-    assert thread_counts(largest) == sizes
+def test_sizes_double_up_to_the_largest(largest: int, sizes: tuple[int, ...]) -> None:
+    assert doubling(largest) == sizes
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ from despina.repository.bare import as_repositories
 from despina.settings import Settings
 from despina.tuning.choose import Choice, apply, choose
 from despina.tuning.curve import fit_all
-from despina.tuning.measure import Arrangement, Budget, Measured, arrangements, batch_sizes, measure, thread_counts
+from despina.tuning.measure import Arrangement, Budget, Measured, arrangements, doubling, measure
+from despina.tuning.model_under_test import ModelTraits, ModelUnderTest
 from despina.tuning.report import choice_text, curve_table, doubts, lines_text
-from despina.tuning.stand import Looks, Stand
 from despina.tuning.write import config_text, write_config, written_config
 
 
@@ -105,12 +105,12 @@ def tune(
             )
         settings = Settings(model_repository=repositories)
         candidate = Source(settings).candidate(name)
-        with closing(Stand(candidate, _version(candidate, version), settings, shapes)) as stand:
-            looks = stand.look()
-            tried = _arrangements(looks, max_instances, free_threads)
-            stand.plan({one.threads: max(o.instances for o in tried if o.threads == one.threads) for one in tried})
-            sizes = batch_sizes(max_batch_size) if looks.batches else (1,)
-            measured = measure(tried, sizes, stand.run, budget, slo_p99_ms / 1e3, progress)
+        with closing(ModelUnderTest(candidate, _version(candidate, version), settings, shapes)) as model:
+            traits = model.inspect()
+            tried = _arrangements(traits, max_instances, free_threads)
+            model.plan_instances(tried)
+            sizes = doubling(max_batch_size) if traits.batches else (1,)
+            measured = measure(tried, sizes, model.run, budget, slo_p99_ms / 1e3, progress)
         config = written_config(name, candidate.directory)
         choice = _report(measured, slo_p99_ms / 1e3, config.max_batch_size)
         if SLO_PARAMETER in config.parameters:
@@ -118,7 +118,7 @@ def tune(
                 f"the parameter {SLO_PARAMETER} of the model lets the server choose batches: their size and the delay "
                 "count once it is removed\n"
             )
-        tuned = apply(config, choice, looks.kind, batches=looks.batches)
+        tuned = apply(config, choice, traits.kind, batches=traits.batches)
         _deliver(tuned, choice, candidate.directory, written=written)
 
 
@@ -130,16 +130,16 @@ def _version(candidate: Candidate, wanted: int | None) -> int:
     return wanted or candidate.versions[-1]
 
 
-def _arrangements(looks: Looks, most: int | None, free_threads: bool) -> tuple[Arrangement, ...]:
+def _arrangements(traits: ModelTraits, most: int | None, free_threads: bool) -> tuple[Arrangement, ...]:
     from despina_backends.cores import usable_cores
 
-    if looks.on_gpu:
+    if traits.on_gpu:
         return arrangements((0,), 1, most or 4)
     cores = usable_cores()
-    if looks.threads and not free_threads:
-        fixed = arrangements((looks.threads,), cores, most or 8)
+    if traits.threads and not free_threads:
+        fixed = arrangements((traits.threads,), cores, most or 8)
         return tuple(replace(one, threads=0) for one in fixed)
-    return arrangements(thread_counts(cores), cores, most or 8)
+    return arrangements(doubling(cores), cores, most or 8)
 
 
 def _report(measured: Measured, slo_s: float, limit: int) -> Choice:

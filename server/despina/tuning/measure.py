@@ -89,22 +89,13 @@ def arrangements(threads: Iterable[int], cores: int, most_instances: int) -> tup
     found = {
         Arrangement(each, count)
         for each in threads
-        for count in _doubling(min(most_instances, max(1, cores // each) if each else most_instances))
+        for count in doubling(min(most_instances, max(1, cores // each) if each else most_instances))
     }
     return tuple(sorted(found, key=lambda one: (-(one.threads or 1) * one.instances, one)))
 
 
-def thread_counts(cores: int) -> tuple[int, ...]:
-    """Intra-op threads worth trying: powers of two, and all cores."""
-    return _doubling(cores)
-
-
-def batch_sizes(largest: int) -> tuple[int, ...]:
-    """Powers of two up to `largest`, and `largest`."""
-    return _doubling(largest)
-
-
-def _doubling(largest: int) -> tuple[int, ...]:
+def doubling(largest: int) -> tuple[int, ...]:
+    """What is worth trying of batch sizes, threads or instances: powers of two below `largest`, and `largest`."""
     return (*(1 << power for power in range(largest.bit_length()) if 1 << power < largest), largest)
 
 

@@ -1,21 +1,14 @@
 import signal
 import threading
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pytest
-from google.protobuf import text_format
 
-from despina.config.proto import ModelConfig
 from despina.errors import InvalidArgument
-from despina.models.source import Source
-from despina.settings import Settings
-from despina.tuning.measure import Arrangement, Point
-from despina.tuning.stand import Stand, check_tunable, run_together
+from despina.tuning.run_together import run_together
 from despina_backends.base import BackendError, Batch, Execution
 
-DIGITS = Path(__file__).parents[2] / "model_repository"
 BATCH = Batch({"x": [np.zeros((1, 1))]}, 1)
 
 
@@ -65,32 +58,6 @@ def test_instances_run_at_the_same_time() -> None:
 def test_a_refused_batch_is_an_error_that_says_so() -> None:
     with pytest.raises(InvalidArgument, match=r"^a batch of 1 random rows failed: index out of range$"):
         run_together([Refusing(False), Refusing(True)], BATCH, 0.0)
-
-
-def test_a_model_is_looked_at_and_run() -> None:
-    settings = Settings(model_repository=(DIGITS,))
-    stand = Stand(Source(settings).candidate("digits"), 1, settings, {}, lambda _: ())
-    looks = stand.look()
-    assert (looks.batches, looks.threads, looks.on_gpu) == (True, 0, False)
-    stand.plan({1: 2})
-    try:
-        assert len(stand.run(Point(Arrangement(1, 2), 16), 0.0)) >= 6
-    finally:
-        stand.close()
-
-
-@pytest.mark.parametrize(
-    ("config", "text"),
-    [
-        ('platform: "ensemble" ensemble_scheduling { step { model_name: "a" } step { model_name: "b" } }', "(a, b)"),
-        ("sequence_batching {}", "sequences"),
-        ("instance_group { count: 1 } instance_group { count: 2 }", "has 2 instance groups"),
-    ],
-)
-def test_what_cannot_be_tuned(config: str, text: str) -> None:
-    with pytest.raises(InvalidArgument) as error:
-        check_tunable(text_format.Parse(f'name: "m" {config}', ModelConfig()))
-    assert text in error.value.message
 
 
 class Interrupting:
