@@ -1,10 +1,11 @@
-from collections.abc import Mapping
+from typing import Any
 
+import pytest
 from google.protobuf import text_format
 
 from despina.config.proto import ModelConfig
 from despina.errors import NotFound
-from despina.models.ensemble_steps import ensemble_graph, step_labels
+from despina.models.ensemble_steps import EnsembleSteps, ensemble_graph
 from despina.scheduling.ensemble_graph import EnsembleGraph, Step
 
 CONFIG = text_format.Parse(
@@ -49,19 +50,53 @@ def test_an_ensemble_may_have_no_batch_dimension_and_no_bound() -> None:
     assert (graph.batches, graph.max_inflight) == (False, 0)
 
 
+class Served:
+    """A model, with labels."""
+
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+        self.labels = {"Z": ["cat", "dog"], "Y": ["inner"]}
+
+
 def test_outputs_have_the_labels_of_the_steps_that_make_them() -> None:
     asked: list[tuple[str, int | None]] = []
 
-    def labels_of(name: str, version: int | None) -> Mapping[str, list[str]]:
+    def find_model(name: str, version: int | None) -> Any:
         asked.append((name, version))
-        return {"Z": ["cat", "dog"], "Y": ["inner"]}
+        return Served(name)
 
-    assert step_labels(GRAPH, labels_of) == {"out": ["cat", "dog"]}
+    assert EnsembleSteps(GRAPH, find_model).labels() == {"out": ["cat", "dog"]}
     assert asked == [("b", 2)]
 
 
-def test_a_step_that_is_not_there_has_no_labels() -> None:
-    def labels_of(name: str, version: int | None) -> Mapping[str, list[str]]:
+def test_a_step_that_is_not_there_has_no_labels_and_makes_no_two_answers_alike() -> None:
+    def find_model(name: str, version: int | None) -> Any:
+        if name == "b":
+            raise NotFound("gone")
+        return Served(name)
+
+    steps = EnsembleSteps(GRAPH, find_model)
+    assert steps.labels() == {}
+    assert steps.origin() != steps.origin()
+
+
+def test_answers_are_made_by_the_models_that_run_the_steps_now() -> None:
+    loaded = {"a": Served("a"), "b": Served("b")}
+
+    def find_model(name: str, version: int | None) -> Any:
+        return loaded[name]
+
+    steps = EnsembleSteps(GRAPH, find_model)
+    before = steps.origin()
+    assert steps.origin() == before
+    loaded["b"] = Served("another b")
+    assert steps.origin() != before
+
+
+@pytest.mark.parametrize("config", [ModelConfig(name="m"), CONFIG])
+def test_without_an_ensemble_or_other_models_there_are_no_steps(config: ModelConfig) -> None:
+    def find_model(name: str, version: int | None) -> Any:
         raise NotFound("gone")
 
-    assert step_labels(GRAPH, labels_of) == {}
+    assert EnsembleSteps.of(config, None) is None
+    assert (EnsembleSteps.of(config, find_model) is None) == (config is not CONFIG)

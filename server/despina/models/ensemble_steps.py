@@ -1,6 +1,8 @@
-"""An ensemble's configuration as what its scheduler runs, and the labels its outputs get from its steps."""
+"""An ensemble's configuration as what its scheduler runs, and what its outputs have from its steps."""
 
-from collections.abc import Callable, Mapping
+from __future__ import annotations
+
+from dataclasses import dataclass
 
 from despina.config.dims import model_dims
 from despina.config.proto import ModelConfig
@@ -9,8 +11,43 @@ from despina.models.ensemble_fit import LATEST
 from despina.scheduling.ensemble_graph import EnsembleGraph, Step
 from despina.scheduling.ensemble_step import FindModel
 
-LabelsOf = Callable[[str, int | None], Mapping[str, list[str]]]
-"""Model and version (None: the latest) → labels by output. Raises NotFound, Unavailable."""
+
+@dataclass(frozen=True, slots=True)
+class EnsembleSteps:
+    """The steps of one ensemble and where the models that run them are found, which may be other ones every time."""
+
+    graph: EnsembleGraph
+    find_model: FindModel
+
+    @classmethod
+    def of(cls, config: ModelConfig, find_model: FindModel | None) -> EnsembleSteps | None:
+        """None for a model that is no ensemble, and where there are no other models."""
+        if find_model is None or not config.HasField("ensemble_scheduling"):
+            return None
+        return cls(ensemble_graph(config), find_model)
+
+    def labels(self) -> dict[str, list[str]]:
+        """Those that the outputs of the ensemble have in the steps that make them (config §6.2). A step that is not
+        there has none."""
+        labels: dict[str, list[str]] = {}
+        for step in self.graph.steps:
+            wanted = {name: tensor for name, tensor in step.outputs if tensor in self.graph.outputs}
+            if not wanted:
+                continue
+            try:
+                known = self.find_model(step.model, step.version).labels
+            except DespinaError:
+                continue
+            labels |= {tensor: known[name] for name, tensor in wanted.items() if name in known}
+        return labels
+
+    def origin(self) -> object:
+        """What the answers of the ensemble depend on: which loaded versions run its steps. Like nothing else when one
+        of them is not there."""
+        try:
+            return tuple([self.find_model(step.model, step.version).origin for step in self.graph.steps])
+        except DespinaError:
+            return object()
 
 
 def ensemble_graph(config: ModelConfig) -> EnsembleGraph:
@@ -33,28 +70,3 @@ def ensemble_graph(config: ModelConfig) -> EnsembleGraph:
         scheduling.max_inflight_requests,
         {output.name: len(model_dims(output)) for output in config.output},
     )
-
-
-def step_labels(graph: EnsembleGraph, labels_of: LabelsOf) -> dict[str, list[str]]:
-    """The labels that the outputs of an ensemble have in the steps that make them (config §6.2). A step that is not
-    there has none."""
-    labels: dict[str, list[str]] = {}
-    for step in graph.steps:
-        wanted = {name: tensor for name, tensor in step.outputs if tensor in graph.outputs}
-        if not wanted:
-            continue
-        try:
-            known = labels_of(step.model, step.version)
-        except DespinaError:
-            continue
-        labels |= {tensor: known[name] for name, tensor in wanted.items() if name in known}
-    return labels
-
-
-def step_origins(graph: EnsembleGraph, find_model: FindModel) -> object:
-    """What the answers of an ensemble depend on: which loaded versions run its steps. Like nothing else when one of
-    them is not there."""
-    try:
-        return tuple([find_model(step.model, step.version).origin for step in graph.steps])
-    except DespinaError:
-        return object()

@@ -1,15 +1,12 @@
 """What a configuration puts around a model's scheduler: shape buckets, scattered outputs, the response cache."""
 
 from collections.abc import Callable
-from functools import partial
 
 from despina.config.proto import ModelConfig
 from despina.models.batch_layout import BatchLayout
-from despina.models.ensemble_steps import ensemble_graph, step_origins
 from despina.scheduling.cached_requests import CachedRequests
 from despina.scheduling.clock import Clock
 from despina.scheduling.ensemble import add_sequence_parameters
-from despina.scheduling.ensemble_step import FindModel
 from despina.scheduling.ragged import ScatteredOutputs
 from despina.scheduling.response_cache import ResponseCache
 from despina.scheduling.scheduler import Scheduler
@@ -24,9 +21,10 @@ def with_layers(
     clock: Clock,
     statistics: ModelStatistics,
     cache: ResponseCache | None,
-    find_model: FindModel | None = None,
+    origin: Callable[[], object] | None = None,
 ) -> Scheduler:
-    """`scheduler` itself for nearly all models. The cache is outermost: what it keeps is as clients see it."""
+    """`scheduler` itself for nearly all models. The cache is outermost: what it keeps is as clients see it. `origin`
+    tells what the answers of an ensemble are made by, which may change under it."""
     if layout.ragged is not None and layout.ragged.scattered:
         scheduler = ScatteredOutputs(scheduler, frozenset(layout.ragged.scattered))
     if layout.buckets:
@@ -40,13 +38,6 @@ def with_layers(
             statistics,
             on_hit=add_sequence_parameters if config.HasField("ensemble_scheduling") else None,
             ordered=config.dynamic_batching.preserve_ordering,
-            origin=_origin(config, find_model),
+            origin=origin,
         )
     return scheduler
-
-
-def _origin(config: ModelConfig, find_model: FindModel | None) -> Callable[[], object] | None:
-    """What the answers of an ensemble are made by, which may change under it."""
-    if find_model is None or not config.HasField("ensemble_scheduling"):
-        return None
-    return partial(step_origins, ensemble_graph(config), find_model)

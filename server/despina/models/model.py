@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from time import time_ns
 from typing import Any
 
-from despina.models.ensemble_steps import ensemble_graph, step_labels, step_origins
+from despina.models.ensemble_steps import EnsembleSteps
 from despina.models.grouping import group_rows
 from despina.models.instance_processes import process_offer
 from despina.models.loader import LoadedVersion
@@ -69,15 +69,26 @@ class Model:
             for placed in places
         ]
         self._clock = clock
-        parts = Parts(loaded.config, self._runners, places, clock, statistics, options, loaded.sequences, loaded.layout)
-        self._scheduler = make_scheduler(parts)
+        self._steps = EnsembleSteps.of(loaded.config, options.find_model)
+        self._scheduler = make_scheduler(
+            Parts(
+                loaded.config,
+                self._runners,
+                places,
+                clock,
+                statistics,
+                options,
+                loaded.sequences,
+                loaded.layout,
+                self._steps,
+            )
+        )
         self.schedule = self._scheduler.submit
         """Hand an admitted request to the scheduler."""
         self.group_rows = group_rows(loaded.config, options, loaded.layout)
         """So many rows of requests may be scheduled as one, 0 for none."""
         self.answers_early = answers_early(loaded.config)
         """Whether a request may be answered while its inputs are still read."""
-        self._find_model = options.find_model
         self._loaded = object()
 
     def submit(
@@ -149,18 +160,12 @@ class Model:
     @property
     def labels(self) -> Mapping[str, list[str]]:
         """Class names by output. An ensemble's outputs fall back to the names they have in its steps."""
-        find_model = self._find_model
-        if find_model is None or not self.config.HasField("ensemble_scheduling"):
-            return self._labels
-        inherited = step_labels(ensemble_graph(self.config), lambda name, version: find_model(name, version).labels)
-        return {**inherited, **self._labels}
+        return self._labels if self._steps is None else {**self._steps.labels(), **self._labels}
 
     @property
     def origin(self) -> object:
         """What answers depend on besides their inputs: for an ensemble whatever its steps depend on now."""
-        if self._find_model is None or not self.config.HasField("ensemble_scheduling"):
-            return self._loaded
-        return step_origins(ensemble_graph(self.config), self._find_model)
+        return self._loaded if self._steps is None else self._steps.origin()
 
     def request_gone(self, pending: Pending) -> None:
         """The client of a submitted request hung up."""

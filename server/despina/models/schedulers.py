@@ -13,7 +13,7 @@ from typing import Any
 from despina.config.proto import Message, ModelConfig, model_config_pb2
 from despina.errors import InvalidArgument, Unsupported
 from despina.models.batch_layout import BatchLayout
-from despina.models.ensemble_steps import ensemble_graph
+from despina.models.ensemble_steps import EnsembleSteps
 from despina.models.layers import with_layers
 from despina.models.loader import PlacedInstance
 from despina.models.signature import takes_oversize
@@ -64,8 +64,8 @@ class SchedulingOptions:
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What a scheduler is made of: the final configuration, one runner per active instance (with the place of the
-    instance at the same index), what it reads and writes, the plan of a model with sequences, and how the
-    instances take their batches."""
+    instance at the same index), what it reads and writes, the plan of a model with sequences, how the instances
+    take their batches, and the steps of an ensemble."""
 
     config: ModelConfig
     runners: Sequence[InstanceRunner]
@@ -75,6 +75,7 @@ class Parts:
     options: SchedulingOptions
     sequences: SequencePlan | None = None
     layout: BatchLayout = field(default_factory=BatchLayout)
+    steps: EnsembleSteps | None = None
 
 
 def make_scheduler(parts: Parts) -> Scheduler:
@@ -84,9 +85,9 @@ def make_scheduler(parts: Parts) -> Scheduler:
     make = SCHEDULERS.get(choice)
     if make is None:
         raise Unsupported(f"model '{parts.config.name}': there is no scheduler for {choice}; remove it")
-    options = parts.options
+    origin = parts.steps.origin if parts.steps is not None else None
     return with_layers(
-        make(parts), parts.config, parts.layout, parts.clock, parts.statistics, options.cache, options.find_model
+        make(parts), parts.config, parts.layout, parts.clock, parts.statistics, parts.options.cache, origin
     )
 
 
@@ -247,10 +248,10 @@ def sequence_batching(parts: Parts) -> Scheduler:
 
 def ensemble(parts: Parts) -> Scheduler:
     """No instances: every step is a request to another model (config §6.2)."""
-    find_model = parts.options.find_model
-    if find_model is None:
+    steps = parts.steps
+    if steps is None:
         raise Unsupported(f"ensemble '{parts.config.name}': there are no other models here to run its steps")
-    return EnsembleScheduler(ensemble_graph(parts.config), find_model, parts.clock, parts.statistics)
+    return EnsembleScheduler(steps.graph, steps.find_model, parts.clock, parts.statistics)
 
 
 # -------------------------------------------------------------------------------------------------------- rate limiter
