@@ -27,6 +27,7 @@ TraceConfig = Mapping[str, Mapping[str, Sequence[str]]]
 
 OPENTELEMETRY = "opentelemetry"
 _COMMON = ("level", "rate", "count", "mode")
+_NONE_LEFT = "trace count is 0"
 
 
 class ModelTrace:
@@ -77,8 +78,8 @@ class TraceSettings:
         self._server = _Setting({}, self._sampler(self._defaults))
         self._models: dict[str, _Setting] = {}
         self._views: dict[str, ModelTrace] = {}
-        if self._defaults.levels and (problem := self._problem(self._defaults)) is not None:
-            _log.warning("tracing is on but no request will be traced: %s", problem or "trace count is 0")
+        if self._defaults.levels and (problem := self._problem(self._defaults)):
+            _log.warning("tracing is on but no request will be traced: %s", problem)
 
     def settings_for(self, model: str) -> ModelTrace:
         """The same object every time, following every change of the settings."""
@@ -148,19 +149,19 @@ class TraceSettings:
         return _Setting(own, self._sampler(values))
 
     def _check(self, values: TraceValues) -> None:
-        problem = self._problem(values)
-        if values.levels and problem is not None:
-            raise InvalidArgument(f"Attempting to set invalid trace setting :{problem}")
+        if values.levels and (problem := self._problem(values)):
+            reason = "" if problem == _NONE_LEFT else problem  # tritonserver says nothing more of it
+            raise InvalidArgument(f"Attempting to set invalid trace setting :{reason}")
 
     def _problem(self, values: TraceValues) -> str | None:
-        """Why nothing can be traced with `values`; empty where tritonserver says nothing, None where there is none."""
+        """Why nothing can be traced with `values`, None where something can."""
         if not values.levels:
             return "tracing is disabled"
         if values.rate == 0:
             return "sample rate must be non-zero"
         if self._sink is None:
             return "trace file name is not given"
-        return "" if values.count == 0 else None
+        return _NONE_LEFT if values.count == 0 else None
 
     def _sampler_of(self, model: str) -> tuple[TraceSampler, bool]:
         """The sampler, and whether it can trace anything."""
