@@ -1,36 +1,48 @@
-"""The table of models a server logs when it starts."""
+"""The table of models a server logs when it starts: plain text with tritonserver's frames."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from despina.models.report import StartRow
-from despina.telemetry.tables import ModelRow, models_table
 
 if TYPE_CHECKING:
     from despina.models.model import Model
 
-
-def startup_table(rows: Iterable[StartRow[Model]]) -> str:
-    """One row per model version, ready or not."""
-    return models_table(_row(row) for row in rows)
+COLUMNS = ("Model", "Version", "State", "Device", "Max batch", "Batching", "Instances", "Load s")
 
 
-def _row(row: StartRow[Model]) -> ModelRow:
+def startup_table(rows: Sequence[StartRow[Model]]) -> str:
+    """One row per model version, ready or not; why it is not stands on lines of its own below it."""
+    table = [_cells(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(COLUMNS, *table, strict=True)]
+    frame = "+" + "+".join("-" * (width + 2) for width in widths) + "+"
+    lines = [frame, _line(COLUMNS, widths), frame]
+    for row, cells in zip(rows, table, strict=True):
+        lines.append(_line(cells, widths))
+        lines += [f"|   {line}" for line in row.reason.splitlines()]
+    return "\n".join([*lines, frame])
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
+
+
+def _cells(row: StartRow[Model]) -> tuple[str, ...]:
     version = "" if row.version is None else str(row.version)
-    if row.model is None:
-        return ModelRow(row.name, version, row.state, reason=row.reason)
     model = row.model
-    return ModelRow(
+    if model is None:
+        return row.name, version, row.state, "", "", "", "", ""
+    return (
         row.name,
         version,
         row.state,
         ", ".join(model.devices),
         str(model.signature.max_batch_size),
         _batching(model),
-        str(model.instance_count) if model.instance_count else "",
-        model.load_seconds,
+        str(model.instance_count or ""),
+        f"{model.load_seconds:.2f}",
     )
 
 
