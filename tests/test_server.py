@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from serving import free_port
+from tests.support.serving import free_port
 
 from despina.server import serve, served_settings
 from despina.settings import Settings

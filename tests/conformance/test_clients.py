@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from serving import serving
+from tests.support.serving import serving
 
 HERE = Path(__file__).parent
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import replay
-from serving import serving
+from tests.conformance import replay
+from tests.support.serving import serving
 
 HERE = Path(__file__).parent
 

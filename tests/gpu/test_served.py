@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from serving import free_port, running, serving
+from tests.support.serving import free_port, running, serving
 
 pytestmark = pytest.mark.gpu
 

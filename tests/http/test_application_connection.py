@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 import uvicorn
-from serving import serving
+from tests.support.serving import serving
 from uvicorn.server import ServerState
 
 from despina.http.application_connection import MAX_HEAD, ApplicationConnection, PipelineFlow

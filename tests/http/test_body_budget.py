@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 import uvicorn
 import uvloop
-from serving import serving
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
+from tests.support.serving import serving
 from uvicorn.server import ServerState
 
 from despina.errors import NotFound

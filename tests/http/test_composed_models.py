@@ -12,7 +12,7 @@ import onnx
 import pytest
 from onnx import TensorProto as T
 from onnx import helper as h
-from serving import serving
+from tests.support.serving import serving
 
 ADD = 'input { name: "X" data_type: TYPE_FP32 dims: 1 } output { name: "Y" data_type: TYPE_FP32 dims: 1 }'
 STEPS = """

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from serving import serving
+from tests.support.serving import serving
 
 REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
 TEXT_GEN = "/v2/models/text_gen"

@@ -5,7 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from serving import free_port
+from tests.support.serving import free_port
 
 from despina.errors import Unavailable
 from despina.http.listener import bind

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from serving import serving
+from tests.support.serving import serving
 
 REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from serving import serving
+from tests.support.serving import serving
 
 REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
 INFER = "/v2/models/identity_fp32/infer"

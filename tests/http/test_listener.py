@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from serving import free_port
+from tests.support.serving import free_port
 
 from despina.errors import Unavailable
 from despina.http.listener import Listener, bind

@@ -5,7 +5,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from serving import serving
+from tests.support.serving import serving
 
 REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
 FLAGS = ["--model-control-mode=explicit", "--load-model=identity_fp32"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from google.protobuf import text_format
-from serving import serving
+from tests.support.serving import serving
 
 from despina.config.proto import ModelConfig
 from despina.http.endpoint import Endpoint

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from serving import serving
+from tests.support.serving import serving
 
 REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
 FLAGS = ["--model-control-mode=explicit", "--load-model=identity_fp32_nb", "--load-model=identity_bytes"]

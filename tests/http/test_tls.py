@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from serving import free_port
+from tests.support.serving import free_port
 
 from despina.errors import InvalidArgument
 from despina.http.tls import check_tls, tls_options

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from arenas import arena
+from tests.support.arenas import arena
 
 from despina.config.proto import ModelConfig
 from despina.errors import Internal, InvalidArgument, NotFound, Unavailable, Unsupported

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from arenas import arena
-from serving import free_port
+from tests.support.arenas import arena
+from tests.support.serving import free_port
 
 from despina.errors import Unavailable
 from despina.http.workers.arena import CAPACITY

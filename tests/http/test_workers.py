@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from serving import free_port, wait_until_live
+from tests.support.serving import free_port, wait_until_live
 
 from despina.http.workers.front_process import start_process
 from despina.http.workers.held_port import share_port

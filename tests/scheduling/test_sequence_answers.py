@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sequences import PLAN, SequenceStage
+from tests.support.sequences import PLAN, SequenceStage
 
 from despina.errors import Unsupported
 from despina.scheduling.outcome import Outcome

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sequences import PLAN, flag
+from tests.support.sequences import PLAN, flag
 
 from despina.errors import InvalidArgument
 from despina.scheduling.pending import Pending

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
-from sequences import SequenceStage, direct, flag
+from tests.support.sequences import SequenceStage, direct, flag
 
 from despina.errors import Internal
 

@@ -1,5 +1,5 @@
 import pytest
-from sequences import SequenceStage, oldest
+from tests.support.sequences import SequenceStage, oldest
 
 from despina.errors import Cancelled, InvalidArgument
 

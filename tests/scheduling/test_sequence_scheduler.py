@@ -2,7 +2,7 @@ import logging
 from dataclasses import replace
 
 import pytest
-from sequences import PLAN, SequenceStage, direct, oldest
+from tests.support.sequences import PLAN, SequenceStage, direct, oldest
 
 from despina.errors import Cancelled, Internal, InvalidArgument, Unavailable
 from despina.scheduling.outcome import Outcome

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sequences import PLAN
+from tests.support.sequences import PLAN
 
 from despina.scheduling.pending import Pending
 from despina.scheduling.sequence import Sequence, Slot

@@ -8,7 +8,7 @@ from benchmarks.gpu_box.regions import shared_request, system_region
 from benchmarks.models import model_file
 from benchmarks.raw import make_workload
 from benchmarks.verify import verify
-from serving import serving
+from tests.support.serving import serving
 
 
 def test_every_row_of_a_system_region_gets_its_own_answer(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from gates import BASE, Upstream, ask, gate_before, get, ok, post, read_response, run
+from tests.support.gates import BASE, Upstream, ask, gate_before, get, ok, post, read_response, run
 
 from despina.deploy.gate.exchange import Exchange
 from despina.deploy.gate.keys import Keys

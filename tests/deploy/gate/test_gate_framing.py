@@ -7,7 +7,7 @@ from typing import Any
 
 import httptools
 import pytest
-from gates import Upstream, answers, ask, gate_before, get, ok, post, read_body, read_response, run, sent
+from tests.support.gates import Upstream, answers, ask, gate_before, get, ok, post, read_body, read_response, run, sent
 
 from despina.deploy.gate.keys import Keys
 from despina.deploy.gate.request_head import RequestHead

@@ -5,7 +5,7 @@ import socket
 from contextlib import suppress
 
 import pytest
-from gates import BASE, Upstream, answers, ask, gate_before, get, ok, post, read_response, run
+from tests.support.gates import BASE, Upstream, answers, ask, gate_before, get, ok, post, read_response, run
 
 from despina.deploy.gate.concurrency import Turn
 from despina.deploy.gate.gate import Gate

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workloads import KEYS, TARGET, workload
+from tests.support.workloads import KEYS, TARGET, workload
 
 from despina.deploy.kubernetes.cluster import Cluster, with_metric
 from despina.deploy.kubernetes.state import Word

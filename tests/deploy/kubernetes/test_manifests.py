@@ -7,7 +7,7 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
-from workloads import TARGET, workload
+from tests.support.workloads import TARGET, workload
 
 from despina.deploy.gate.keys import Keys
 from despina.deploy.kubernetes.manifests import manifests

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from serving import free_port, serving
+from tests.support.serving import free_port, serving
 
 from despina.deploy.blobs import Blobs
 from despina.deploy.deployment_config import DeploymentConfig

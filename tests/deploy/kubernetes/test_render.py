@@ -2,7 +2,7 @@ import json
 import stat
 from pathlib import Path
 
-from workloads import workload
+from tests.support.workloads import workload
 
 from despina.deploy.kubernetes.manifests import manifests
 from despina.deploy.kubernetes.render import to_list, write_manifests

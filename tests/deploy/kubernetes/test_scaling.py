@@ -2,7 +2,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from workloads import workload
+from tests.support.workloads import workload
 
 from despina.deploy.kubernetes.manifests import manifests
 from despina.deploy.kubernetes.scaling import autoscaler, concurrent_requests, fixed_replicas, scaling_remarks
