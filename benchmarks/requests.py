@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import orjson
 
 from benchmarks.measurement import Kind
 from benchmarks.places import REQUESTS
 from benchmarks.workload import Workload
-
-Array = npt.NDArray[np.generic]
+from despina_backends.base import Array
 
 DATATYPES = {"float32": "FP32", "float16": "FP16", "int64": "INT64", "int32": "INT32", "uint8": "UINT8"}
 

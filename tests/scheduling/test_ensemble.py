@@ -10,8 +10,9 @@ from despina.errors import Cancelled, DespinaError, InvalidArgument, NotFound, U
 from despina.scheduling.ensemble import EnsembleScheduler, add_sequence_parameters
 from despina.scheduling.ensemble_graph import EnsembleGraph, Step
 from despina.scheduling.ensemble_step import StepRequest
-from despina.scheduling.pending import Array, Pending
+from despina.scheduling.pending import Pending
 from despina.telemetry.statistics import ModelStatistics
+from despina_backends.base import Array
 
 
 @dataclass

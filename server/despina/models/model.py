@@ -20,12 +20,12 @@ from despina.protocol.messages import InferRequest
 from despina.scheduling.clock import Clock
 from despina.scheduling.ensemble_step import StepRequest
 from despina.scheduling.inline_limit import inline_limit_ns
-from despina.scheduling.pending import Array, Pending
+from despina.scheduling.pending import Pending
 from despina.scheduling.runner import InstanceRunner
 from despina.telemetry.statistics import ModelStatistics
 from despina.telemetry.tracing.settings import ModelTrace
 from despina.telemetry.tracing.trace import Trace
-from despina_backends.base import Device
+from despina_backends.base import Array, Device
 
 _log = logging.getLogger(__name__)
 

@@ -2,8 +2,9 @@
 
 from despina.models.signature import Signature
 from despina.models.tensor_spec import TensorSpec
-from despina.scheduling.pending import Array, Pending
+from despina.scheduling.pending import Pending
 from despina.telemetry.tracing.trace import Trace
+from despina_backends.base import Array
 
 
 def trace_request(trace: Trace, name: str, version: int, signature: Signature, pending: Pending) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from despina.scheduling.pending import Array
+from despina_backends.base import Array
 
 
 def fit_batch_axis(array: Array, rank: int, batches: bool) -> Array:

@@ -10,10 +10,11 @@ from functools import partial
 
 from despina.errors import DespinaError
 from despina.scheduling.clock import Clock
-from despina.scheduling.pending import Array, Pending
+from despina.scheduling.pending import Pending
 from despina.scheduling.response_cache import Key, ResponseCache, digest
 from despina.scheduling.scheduler import Layer, Scheduler
 from despina.telemetry.statistics import ModelStatistics
+from despina_backends.base import Array
 
 _log = logging.getLogger(__name__)
 

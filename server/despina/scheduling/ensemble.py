@@ -14,8 +14,9 @@ from despina.scheduling.ensemble_gate import Gate
 from despina.scheduling.ensemble_graph import EnsembleGraph, Plan, PlannedStep, make_plan
 from despina.scheduling.ensemble_run import EnsembleRun
 from despina.scheduling.ensemble_step import FindModel, StepModel
-from despina.scheduling.pending import Array, Pending
+from despina.scheduling.pending import Pending
 from despina.telemetry.statistics import ModelStatistics
+from despina_backends.base import Array
 
 MAX_PLANS = 64
 """How many sets of requested outputs are remembered."""

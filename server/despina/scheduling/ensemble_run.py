@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from despina.errors import DespinaError, Internal, Unavailable
 from despina.scheduling.ensemble_graph import Plan, PlannedStep
 from despina.scheduling.ensemble_step import StepModel, StepRequest
-from despina.scheduling.pending import Array, Pending
+from despina.scheduling.pending import Pending
+from despina_backends.base import Array
 
 if TYPE_CHECKING:
     from despina.scheduling.ensemble import EnsembleScheduler

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from despina.scheduling.pending import Array, Pending
+from despina.scheduling.pending import Pending
+from despina_backends.base import Array
 
 if TYPE_CHECKING:
     from despina.protocol.messages import Parameter

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from despina.errors import Unsupported
 from despina.scheduling.batch_policy import Decision, Reason
-from despina.scheduling.pending import Array, Pending
-from despina_backends.base import Batch
+from despina.scheduling.pending import Pending
+from despina_backends.base import Array, Batch
 
 
 class FormedBatch:

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from despina.errors import DespinaError, Unsupported
-from despina.scheduling.pending import Array, Pending
+from despina.scheduling.pending import Pending
 from despina.scheduling.scheduler import Layer, Scheduler
+from despina_backends.base import Array
 
 
 class Oversize(Layer):

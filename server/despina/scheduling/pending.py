@@ -8,16 +8,13 @@ from dataclasses import dataclass, field
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from despina.errors import request_label
+from despina_backends.base import Array
 
 if TYPE_CHECKING:
     from despina.protocol.messages import Parameter
     from despina.telemetry.tracing.trace import Trace
 
-Array = NDArray[np.generic]
 
 _log = logging.getLogger(__name__)
 

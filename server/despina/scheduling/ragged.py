@@ -13,9 +13,9 @@ from math import prod
 
 import numpy as np
 
-from despina.scheduling.pending import Array, Pending
+from despina.scheduling.pending import Pending
 from despina.scheduling.scheduler import Layer, Scheduler
-from despina_backends.base import BackendError, Batch, Execution, Instance
+from despina_backends.base import Array, BackendError, Batch, Execution, Instance
 
 Shapes = Sequence[tuple[int, ...]]
 """The shapes of one input, one per request of a batch, batch dimension included."""

@@ -14,7 +14,7 @@ from itertools import count
 import numpy as np
 
 from despina.errors import InvalidArgument
-from despina.scheduling.pending import Array
+from despina_backends.base import Array
 
 Key = tuple[int, bytes]
 """Whose answer it is (`ResponseCache.scope`), and the digest of the inputs."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol
 
-from despina.scheduling.pending import Array, Pending
+from despina.scheduling.pending import Pending
 from despina.scheduling.permits import Permits
+from despina_backends.base import Array
 
 
 class Sequence:

@@ -9,12 +9,12 @@ from despina.scheduling.batch_policy import Reason
 from despina.scheduling.clock import Clock
 from despina.scheduling.explanation import EXPLAIN, explain
 from despina.scheduling.outcome import Outcome
-from despina.scheduling.pending import Array, Pending
+from despina.scheduling.pending import Pending
 from despina.scheduling.sequence_plan import SequencePlan
 from despina.scheduling.sequence_step import Step
 from despina.scheduling.unforeseen import fail_unanswered
 from despina.telemetry.statistics import ModelStatistics
-from despina_backends.base import Execution
+from despina_backends.base import Array, Execution
 
 
 class SequenceAnswers:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from despina.errors import InvalidArgument
-from despina.scheduling.pending import Array, Pending
+from despina.scheduling.pending import Pending
 from despina.scheduling.sequence_plan import CorrelationControl, FlagControl, SequencePlan
+from despina_backends.base import Array
 
 _BITS = {"UINT64": ("<u8", "<u8"), "INT64": ("<u8", "<i8"), "UINT32": ("<u4", "<u4"), "INT32": ("<u4", "<i4")}
 """What the bits of an id are cut to, and what they are then called."""

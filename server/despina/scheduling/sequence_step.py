@@ -5,11 +5,11 @@ from collections.abc import Sequence as Rows
 from dataclasses import dataclass
 
 from despina.scheduling.formed_batch import wanted_outputs
-from despina.scheduling.pending import Array, Pending
+from despina.scheduling.pending import Pending
 from despina.scheduling.sequence import Sequence, Slot
 from despina.scheduling.sequence_controls import Controls
 from despina.scheduling.sequence_plan import SequencePlan
-from despina_backends.base import Batch, zeros
+from despina_backends.base import Array, Batch, zeros
 
 
 @dataclass(slots=True, eq=False)

@@ -14,10 +14,10 @@ from math import prod
 
 import numpy as np
 
-from despina.scheduling.pending import Array, Pending
+from despina.scheduling.pending import Pending
 from despina.scheduling.scheduler import Layer, Scheduler
 from despina.telemetry.statistics import ModelStatistics
-from despina_backends.base import Batch, Execution, Instance
+from despina_backends.base import Array, Batch, Execution, Instance
 
 
 @dataclass(frozen=True, slots=True)

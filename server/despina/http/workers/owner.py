@@ -19,7 +19,8 @@ from despina.http.workers.patience import Patience
 from despina.http.workers.request_kind import RequestKind, decode_kind
 from despina.protocol.bytes_tensor import held_bytes
 from despina.protocol.json import dumps, loads
-from despina.scheduling.pending import Array, Pending
+from despina.scheduling.pending import Pending
+from despina_backends.base import Array
 
 if TYPE_CHECKING:
     from despina.models.model import Model
