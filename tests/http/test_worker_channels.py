@@ -18,10 +18,8 @@ from despina.http.workers.arena import CAPACITY, Arena
 from despina.http.workers.front_channel import FrontChannel
 from despina.http.workers.front_lane import FrontExchange, FrontLane
 from despina.http.workers.layout import (
-    MAX_REMEMBERED,
     Layout,
     layout_of,
-    remember,
 )
 from despina.http.workers.messages import ASK
 from despina.http.workers.owner import OwnerChannel
@@ -663,10 +661,3 @@ def test_a_body_that_shared_memory_has_no_room_for_is_received_elsewhere() -> No
 def test_layouts_are_alike_on_both_sides() -> None:
     assert isinstance(layout_of(()), Layout)
     assert layout_of(()).size == 0
-
-
-def test_no_more_is_remembered_than_there_is_room_for() -> None:
-    known: dict[int, int] = {}
-    for number in range(MAX_REMEMBERED + 1):
-        assert remember(known, number, number) == number
-    assert known == {MAX_REMEMBERED: MAX_REMEMBERED}

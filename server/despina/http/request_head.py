@@ -12,6 +12,7 @@ import httptools
 
 from despina.http.auth import ApiKeys
 from despina.http.compression import negotiate
+from despina.http.remember import remember
 
 _INFER_PATH = re.compile(rb"/v2/models/([^/%?]+)(?:/versions/([0-9]{1,18}))?/infer(?:\?.*)?")
 HEAD_END = b"\r\n\r\n"
@@ -19,7 +20,6 @@ _UPGRADE = re.compile(rb"(?<=\n)upgrade(?=:)", re.IGNORECASE)
 _DIGITS = re.compile(rb"[0-9]{1,10}")
 _NOT_FOR_THE_LANE = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 MAX_HEAD = 4096
-MAX_REMEMBERED = 1024
 MAX_CONTENT_LENGTH = (1 << 31) - 1
 
 
@@ -70,10 +70,7 @@ class RequestHeads:
             pass
         if len(head) > MAX_HEAD:
             return None
-        if len(self._known) >= MAX_REMEMBERED:
-            self._known.clear()
-        parsed = self._known[head] = parse(head, self._rules)
-        return parsed
+        return remember(self._known, head, parse(head, self._rules))
 
 
 def without_upgrade(head: bytes) -> bytes:

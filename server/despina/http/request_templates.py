@@ -10,7 +10,7 @@ so does a reply that differs in more than data (classification, texts).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
@@ -23,6 +23,7 @@ from despina.http.fixed_text import (
     tells_its_id_once,
     without_id,
 )
+from despina.http.remember import remember
 from despina.http.reply_frame import ReplyFrame, filled, frame_around
 from despina.protocol import tensor_data
 from despina.protocol.encode import Buffer
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 
 MAX_TEMPLATES = 128
 MAX_FIXED_BYTES = 4096
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +150,7 @@ class Templates:
             inputs.append(InputTemplate(item.name, array.dtype, array.shape, offset, item.datatype, array.size))
             offset += item.data.nbytes
         if offset == len(body) - length:
-            _keep(self._known, key, self._template(key, offset, inputs, request, pending))
+            remember(self._known, key, self._template(key, offset, inputs, request, pending), MAX_TEMPLATES)
 
     # ------------------------------------------------------------------------------------------------- JSON requests
 
@@ -189,7 +187,7 @@ class Templates:
                 return
             numbers = PlainNumbers.of(item.datatype, array.size)
             inputs.append(InputTemplate(item.name, array.dtype, array.shape, 0, item.datatype, array.size, numbers))
-        _keep(self._known, key, self._template(key, 0, inputs, request, pending))
+        remember(self._known, key, self._template(key, 0, inputs, request, pending), MAX_TEMPLATES)
 
     # ------------------------------------------------------------------------------------------------------- replies
 
@@ -244,7 +242,7 @@ class Templates:
             frame = frame_around(self._model, template.outputs, template.binary, arrays)
             if frame is None:
                 return None
-            _keep(template.frames, shapes, frame)
+            remember(template.frames, shapes, frame, MAX_TEMPLATES)
         return filled(frame, arrays, pending.id)
 
 
@@ -271,9 +269,3 @@ def _key(pieces: tuple[bytes, ...], request: InferRequest) -> tuple[bytes, ...] 
     ):
         return None
     return first, *pieces[1:]
-
-
-def _keep(known: dict[K, V], key: K, value: V) -> None:
-    if len(known) >= MAX_TEMPLATES:
-        known.clear()
-    known[key] = value

@@ -12,10 +12,11 @@ from typing import cast
 from despina.config.proto import ModelConfig
 from despina.errors import UNKNOWN_LABEL, DespinaError, Internal, Unavailable, Unsupported
 from despina.http.endpoints.logging import change
+from despina.http.remember import remember
 from despina.http.workers import messages
 from despina.http.workers.arena import CAPACITY, Arena
 from despina.http.workers.gathering import Gathering, SentKind, parts_of
-from despina.http.workers.layout import Layout, read_layout, remember
+from despina.http.workers.layout import Layout, read_layout
 from despina.http.workers.messages import Frame, FrameReader, frame
 from despina.http.workers.remote_model import Elsewhere, Outgoing, RemoteModel
 from despina.protocol.json import dumps, loads

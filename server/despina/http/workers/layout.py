@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
+from despina.http.remember import remember
 from despina.http.workers.arena import Arena
 from despina.protocol import bytes_tensor
 from despina.protocol.messages import Array
 
 ALIGNMENT = 64
-MAX_REMEMBERED = 1024
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +120,3 @@ def read_layout(described: Any) -> Layout:
     """A layout from its `described`."""
     entries = [((name, np.dtype(dtype), tuple(shape), size), offset) for name, dtype, shape, offset, size in described]
     return layout_of(tuple([key for key, _ in entries]), [offset for _, offset in entries])
-
-
-def remember(known: dict[K, V], key: K, value: V) -> V:
-    """Keep `value`, among a limited number of others."""
-    if len(known) >= MAX_REMEMBERED:
-        known.clear()
-    known[key] = value
-    return value

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, cast
 from weakref import WeakValueDictionary, ref
 
 from despina.errors import DespinaError, Internal, Unavailable
+from despina.http.remember import remember
 from despina.http.workers import messages
 from despina.http.workers.arena import Arena
-from despina.http.workers.layout import GroupLayouts, Layout, LayoutKey, layout_of, remember, wire_form
+from despina.http.workers.layout import GroupLayouts, Layout, LayoutKey, layout_of, wire_form
 from despina.http.workers.messages import Frame, FrameReader, frame
 from despina.http.workers.patience import Patience
 from despina.http.workers.request_kind import RequestKind, decode_kind

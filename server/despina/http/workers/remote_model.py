@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from despina.config.proto import ModelConfig
 from despina.http.collecting_connection import LARGE_BODY
+from despina.http.remember import remember
 from despina.http.request_templates import Templates
 from despina.http.workers.gathering import SentKind
-from despina.http.workers.layout import GroupLayouts, Layout, layout_of, remember, wire_form
+from despina.http.workers.layout import GroupLayouts, Layout, layout_of, wire_form
 from despina.http.workers.messages import MAX_GROUP
 from despina.http.workers.request_kind import RequestKind
 from despina.models.signature import Signature
