@@ -25,7 +25,7 @@ from benchmarks.options import (
     with_settings,
 )
 from benchmarks.publish import publish, render, target_of, write_readme, write_results
-from benchmarks.raw import Device
+from benchmarks.session import Device
 from benchmarks.suites import SWEPT, Effort
 from despina.http.open_files import allow_many
 
@@ -85,7 +85,7 @@ def workers_command(effort: Effort, model: str, counts: tuple[int, ...], save: s
     type=click.IntRange(min=0),
     help="Score workers, and threads of the server; 0: as many as cores.",
 )
-@effort(connections="1,16,64")
+@effort(connections="1,16,64", kind=False, flag=False)
 def deployments_command(effort: Effort, model: str, workers: int, save: str) -> None:
     """Closed loop against services: entry script alone, entry script and server, server alone."""
     from benchmarks.deployments import deployments
@@ -94,7 +94,7 @@ def deployments_command(effort: Effort, model: str, workers: int, save: str) -> 
 
 
 @click.command("payloads")
-@effort(connections="1,8,32")
+@effort(connections="1,8,32", kind=False)
 def payloads_command(effort: Effort, save: str) -> None:
     """Closed loop over sizes of binary bodies."""
     publish(suites.payloads(effort), "payloads", save, ())
@@ -109,7 +109,7 @@ def payloads_command(effort: Effort, save: str) -> None:
 )
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", help="Where.")
 @click.option("--batch-sizes", default="8,16", type=Numbers(), help="Largest batches.")
-@effort(seconds=20.0, connections="32")
+@effort(seconds=20.0, connections="32", kind=False)
 def compute_command(
     effort: Effort, models: tuple[str, ...], device: Device, batch_sizes: tuple[int, ...], save: str
 ) -> None:
@@ -130,7 +130,7 @@ def second_opinion_command(effort: Effort, model: str, save: str) -> None:
 
 @click.command("perf-analyzer")
 @click.option("--server", type=click.Choice(["despina", "tritonserver"]), default="despina", help="Which one to ask.")
-@effort(connections="1,16")
+@effort(connections="1,16", kind=False)
 def perf_analyzer_command(effort: Effort, server: str, save: str) -> None:
     """Triton's own load generator: does it run, and what does it say?"""
     perf_analyzer.report(server, effort, save)

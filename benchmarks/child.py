@@ -14,7 +14,7 @@ from benchmarks.latencies import Latencies
 from benchmarks.measurement import Kind, Load, Point, Round
 from benchmarks.places import HERE
 from benchmarks.processes import children_cpu_s, machine_cpu, others
-from benchmarks.raw import Device
+from benchmarks.session import Device
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from benchmarks.gpu import GpuUse
 from benchmarks.latencies import Latencies
 
 Kind = Literal["binary", "json"]
+KINDS: tuple[Kind, ...] = ("binary", "json")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from benchmarks.loadgen import NoCompiler, build
-from benchmarks.measurement import Kind
+from benchmarks.measurement import KINDS
 from benchmarks.models import MODELS
 from benchmarks.peers import PEERS
 from benchmarks.record import NotARecord
@@ -17,7 +17,6 @@ from benchmarks.server_process import NotStarted
 from benchmarks.suites import Effort
 from benchmarks.verify import WrongAnswer
 
-KINDS: tuple[Kind, ...] = ("binary", "json")
 SETTINGS = {"one": Batching(), "defaults": DEFAULTS}
 
 
@@ -79,14 +78,20 @@ def explained() -> Iterator[None]:
         raise click.ClickException(str(reason)) from None
 
 
-def effort(seconds: float = 2.0, connections: str = "1,4,16,64") -> Callable[[Command], Command]:
-    """The options every measurement has, gathered into one `Effort`."""
+FLAG = click.option("--flag", multiple=True, help="One more flag for despina serve; repeatable.")
+KIND = click.option("--kind", type=click.Choice(["both", *KINDS]), default="both", help="Form of the requests.")
+
+
+def effort(
+    seconds: float = 2.0, connections: str = "1,4,16,64", *, kind: bool = True, flag: bool = True
+) -> Callable[[Command], Command]:
+    """The options every measurement has, gathered into one `Effort`; `--kind` and `--flag` where they change it."""
     options = (
         click.option(
             "--save", default="", type=ResultName(), help="Write to benchmarks/results/<name>, to be committed."
         ),
-        click.option("--flag", multiple=True, help="One more flag for despina serve; repeatable."),
-        click.option("--kind", type=click.Choice(["both", *KINDS]), default="both", help="Form of the requests."),
+        *((FLAG,) if flag else ()),
+        *((KIND,) if kind else ()),
         click.option("--connections", default=connections, type=Numbers(), help="Numbers of connections."),
         click.option("--quick", is_flag=True, help="2 rounds of 0.5 s: whether it works, not how fast it is."),
         click.option("--seconds", default=seconds, type=LENGTH, help="Length of a round."),
@@ -95,11 +100,17 @@ def effort(seconds: float = 2.0, connections: str = "1,4,16,64") -> Callable[[Co
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
-        def wrapped(quick: bool, kind: str, flag: tuple[str, ...], connections: tuple[int, ...], **rest: Any) -> None:
+        def wrapped(
+            quick: bool,
+            connections: tuple[int, ...],
+            kind: str = "both",
+            flag: tuple[str, ...] = (),
+            **rest: Any,
+        ) -> None:
             rounds, seconds = rest.pop("rounds"), rest.pop("seconds")
             if quick:
                 rounds, seconds = 2, 0.5
-            kinds: tuple[Kind, ...] = tuple(each for each in KINDS if kind in (each, "both"))
+            kinds = tuple(each for each in KINDS if kind in (each, "both"))
             with explained():
                 build()
                 command(effort=Effort(rounds, seconds, connections, kinds, flag), **rest)

@@ -6,65 +6,39 @@ python -m benchmarks.raw MODEL DEVICE THREADS BATCH SECONDS
 import json
 import sys
 import time
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import onnxruntime as ort  # type: ignore[import-untyped]
 
-from benchmarks.models import MODELS, model_file
+from benchmarks.models import MODELS
+from benchmarks.session import BoundSession, Device, open_session
 from benchmarks.workload import Workload
 
-Device = Literal["cpu", "gpu"]
+WARM_UP_S = 1.0
 
 
-def session(name: str, threads: int, device: Device = "cpu") -> Any:
-    """`threads` intra-op threads; 0 leaves their number to ONNX Runtime."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    providers = ["CPUExecutionProvider"]
-    if device == "gpu":
-        ort.preload_dlls()
-        providers.insert(0, "CUDAExecutionProvider")
-    running = ort.InferenceSession(str(model_file(name)), options, providers=providers)
-    assert running.get_providers()[0] == providers[0], "onnxruntime fell back to the CPU"
-    return running
-
-
-def make_workload(name: str) -> Workload:
-    """The model's rows and the answers of a CPU session that is given them one by one."""
+def make_workload(name: str, session: Any = None) -> Workload:
+    """The model's rows and the answers of `session`, or else of one on the CPU, that is given them one by one."""
     recipe = MODELS[name]
     inputs = recipe.make_rows(recipe.rows)
-    running = session(name, 1)
-    answers = [
-        running.run(None, {key: array[row : row + 1] for key, array in inputs.items()})[0] for row in range(recipe.rows)
-    ]
+    running = open_session(name, "cpu", 1) if session is None else session
     output = running.get_outputs()[0].name
+    rows = ({key: array[row : row + 1] for key, array in inputs.items()} for row in range(recipe.rows))
+    answers = [running.run([output], row)[0] for row in rows]
     return Workload(name, inputs, output, np.concatenate(answers), recipe.tolerance)
 
 
-def rows_per_second(name: str, device: Device, threads: int, batch: int, seconds: float) -> dict[str, float]:
-    """Rows through a session in a loop; on a GPU with tensors that are already there (IO binding)."""
-    running = session(name, threads, device)
-    feed = {key: np.resize(rows, (batch, *rows.shape[1:])) for key, rows in MODELS[name].make_rows(batch).items()}
-    binding = running.io_binding()
-    for key, array in feed.items():
-        binding.bind_ortvalue_input(key, ort.OrtValue.ortvalue_from_numpy(array, "cuda" if device == "gpu" else "cpu"))
-    for output in running.get_outputs():
-        binding.bind_output(output.name, "cuda" if device == "gpu" else "cpu")
-    warm_up_end = time.perf_counter() + min(1.0, seconds)
-    running.run_with_iobinding(binding)
-    while time.perf_counter() < warm_up_end:
-        running.run_with_iobinding(binding)
-    runs = 0
-    cpu, start = time.process_time(), time.perf_counter()
-    while (taken := time.perf_counter() - start) < seconds:
-        running.run_with_iobinding(binding)
-        runs += 1
-    return {"rows": runs * batch, "seconds": taken, "cpu_seconds": time.process_time() - cpu}
+def measure(name: str, device: Device, threads: int, batch: int, seconds: float) -> dict[str, float]:
+    """Rows through a session in a loop, with tensors that are already where it computes."""
+    session = BoundSession(open_session(name, device, threads), MODELS[name].make_rows(batch), batch, device)
+    session.run(min(WARM_UP_S, seconds))
+    cpu = time.process_time()
+    speed = session.run(seconds)
+    return {"rows": speed.rows, "seconds": speed.seconds, "cpu_seconds": time.process_time() - cpu}
 
 
 def main(name: str, device: Device, threads: str, batch: str, seconds: str) -> None:
-    print(json.dumps(rows_per_second(name, device, int(threads), int(batch), float(seconds))))
+    print(json.dumps(measure(name, device, int(threads), int(batch), float(seconds))))
 
 
 if __name__ == "__main__":

@@ -9,13 +9,14 @@ from benchmarks.child import InProcess, RuntimeAlone
 from benchmarks.contender import Contender
 from benchmarks.despina_server import Despina
 from benchmarks.environment import machine, versions
-from benchmarks.measurement import Kind, Point
+from benchmarks.measurement import KINDS, Kind, Point
 from benchmarks.models import PAYLOADS
 from benchmarks.peers import PEERS
-from benchmarks.raw import Device, make_workload
+from benchmarks.raw import make_workload
 from benchmarks.record import Record
 from benchmarks.repository import Batching, write_repository
 from benchmarks.rounds import run
+from benchmarks.session import Device
 from benchmarks.workload import Workload
 
 SWEPT = {
@@ -34,8 +35,9 @@ class Effort:
     rounds: int
     seconds: float
     connections: tuple[int, ...]
-    kinds: tuple[Kind, ...]
-    flags: tuple[str, ...]
+    kinds: tuple[Kind, ...] = KINDS
+    """The forms of the requests, where a table does not say it."""
+    flags: tuple[str, ...] = ()
     """More flags for `despina serve`."""
 
 

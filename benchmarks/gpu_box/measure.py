@@ -9,10 +9,9 @@ the speed nothing can exceed.
 
 import json
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,12 @@ from benchmarks.contender import V2, Render
 from benchmarks.despina_server import start_despina
 from benchmarks.environment import machine, versions
 from benchmarks.gpu import GpuUse, GpuWatch, open_nvml
-from benchmarks.gpu_box.problem import Problem
 from benchmarks.gpu_box.regions import cuda_region, shared_request, system_region
 from benchmarks.gpu_box.report import markdown
-from benchmarks.models import MODELS, model_file
+from benchmarks.raw import make_workload
 from benchmarks.repository import Batching, write_repository
 from benchmarks.requests import v2_request, write_requests
+from benchmarks.session import BoundSession, open_session
 from benchmarks.verify import verify
 from benchmarks.workload import Workload
 from despina.telemetry.nvml import Nvml
@@ -68,49 +67,11 @@ def compare(way: str, served: Measure, raw: Measure, count: int, seconds: float,
     return figures
 
 
-class InProcess:
-    """A session on GPU 0 whose inputs and outputs stay on the GPU."""
-
-    def __init__(self, runtime: Any, name: str, batch: int) -> None:
-        self.session: Any = runtime.InferenceSession(
-            str(model_file(name)), providers=[("CUDAExecutionProvider", {"device_id": "0"}), "CPUExecutionProvider"]
-        )
-        if (first := self.session.get_providers()[0]) != "CUDAExecutionProvider":
-            raise Problem(f"the session runs on {first}, not on the GPU")
-        self._runtime = runtime
-        self._batch = batch
-        recipe = MODELS[name]
-        inputs = recipe.make_rows(recipe.rows)
-        self._inputs = inputs
-        self._binding = self.session.io_binding()
-        # Kept here: a binding by value holds no reference that Python knows of.
-        self._values = {key: self._on_gpu(np.resize(rows, (batch, *rows.shape[1:]))) for key, rows in inputs.items()}
-        for key, value in self._values.items():
-            self._binding.bind_ortvalue_input(key, value)
-        for output in self.session.get_outputs():
-            self._binding.bind_output(output.name, "cuda", 0)
-
-    def _on_gpu(self, rows: Any) -> Any:
-        return self._runtime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(rows), "cuda", 0)
-
-    def __call__(self, seconds: float) -> float:
-        runs = 0
-        begin = time.perf_counter()
-        while (taken := time.perf_counter() - begin) < seconds:
-            self.session.run_with_iobinding(self._binding)
-            runs += 1
-        return runs * self._batch / taken
-
-    def workload(self, name: str) -> Workload:
-        """The rows, and what ONNX Runtime answers to each of them. The tolerance is a quarter of the distance between
-        the two answers nearest to each other: enough to tell whose answer it is, whatever order a batch sums in."""
-        inputs = self._inputs
-        count = len(next(iter(inputs.values())))
-        output = self.session.get_outputs()[0].name
-        rows = ({key: array[row : row + 1] for key, array in inputs.items()} for row in range(count))
-        answers = [self.session.run([output], row)[0] for row in rows]
-        expected = np.concatenate(answers)
-        return Workload(name, inputs, output, expected, nearest(expected) / 4)
+def workload_of(name: str, session: Any) -> Workload:
+    """The rows, and what ONNX Runtime answers to each of them. The tolerance is a quarter of the distance between the
+    two answers nearest to each other: enough to tell whose answer it is, whatever order a batch sums in."""
+    workload = make_workload(name, session)
+    return replace(workload, tolerance=nearest(workload.expected) / 4)
 
 
 def nearest(answers: Any) -> float:
@@ -134,10 +95,15 @@ def _served(port: int, workload: Workload, render: Render) -> Measure:
     return measure
 
 
-def measure_model(runtime: Any, name: str, nvml: Nvml | None, cudart: Any) -> list[Figure]:
+def measure_model(name: str, nvml: Nvml | None, cudart: Any) -> list[Figure]:
     """All ways for one model. Raises NotStarted, WrongAnswer."""
-    raw = InProcess(runtime, name, BATCHING.max_batch_size)
-    workload = raw.workload(name)
+    session = open_session(name, "gpu")
+    workload = workload_of(name, session)
+    bound = BoundSession(session, workload.inputs, BATCHING.max_batch_size, "gpu")
+
+    def raw(seconds: float) -> float:
+        return bound.run(seconds).rows_per_second
+
     server = start_despina(f"gpu-{name}", write_repository("gpu", [name], BATCHING), FLAGS, timeout_s=300.0)
     figures: list[Figure] = []
     try:
@@ -170,7 +136,7 @@ def main(output: Path, names: Sequence[str]) -> None:
     loadgen.build()
     for name in names:
         try:
-            figures = measure_model(runtime, name, nvml, cudart)
+            figures = measure_model(name, nvml, cudart)
         except Exception as error:
             # One model's failure is a result like others; the next model can still be measured.
             record["models"][name] = {"failure": f"{type(error).__name__}: {error}"}

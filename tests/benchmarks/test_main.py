@@ -79,3 +79,17 @@ def test_an_unknown_peer_is_named_before_anything_starts() -> None:
     result = CliRunner().invoke(main, ["closed", "--peers=mosec,nobody"])
     assert result.exit_code == 2
     assert "nobody: not among tritonserver" in result.output
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("closed", {"kind", "flag"}),
+        ("payloads", {"flag"}),
+        ("compute", {"flag"}),
+        ("perf-analyzer", {"flag"}),
+        ("deployments", set()),
+    ],
+)
+def test_an_option_is_offered_where_it_changes_what_is_measured(command: str, options: set[str]) -> None:
+    assert {option.name for option in main.commands[command].params} & {"kind", "flag"} == options
