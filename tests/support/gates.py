@@ -11,7 +11,7 @@ import uvloop
 from despina.deploy.gate.gate import Gate
 from despina.deploy.gate.keys import Keys
 from despina.deploy.gate.limits import GateLimits
-from despina.deploy.gate.target import Address, Target
+from despina.deploy.gate.upstreams import Address, Upstreams
 
 BASE = "/api/v1/service/svc"
 
@@ -76,7 +76,7 @@ async def gate_before(
     server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0, limit=1 << 24)
     address = Address("127.0.0.1", server.sockets[0].getsockname()[1])
     gate = Gate(BASE, keys, limits or GateLimits())
-    gate.switch(Target(None, address) if score else Target(address, None))
+    gate.switch(Upstreams(None, address) if score else Upstreams(address, None))
     try:
         yield gate, await gate.listen("127.0.0.1", 0)
     finally:

@@ -8,7 +8,7 @@ from tests.support.gates import BASE, Upstream, ask, gate_before, get, ok, post,
 
 from despina.deploy.gate.exchange import Exchange
 from despina.deploy.gate.keys import Keys
-from despina.deploy.gate.target import Address, Target
+from despina.deploy.gate.upstreams import Address, Upstreams
 
 
 def test_a_request_passes_with_its_body_and_the_base_path_stripped() -> None:
@@ -115,7 +115,7 @@ def test_upstream_that_dies_in_a_request_gives_502_and_one_that_is_gone_503() ->
             status, _, body = await ask(port, post("/score", b"1"))
             assert status == 502
             assert body == b'{"message": "the score workers of this service ended the connection without an answer"}'
-            gate.switch(Target(Address("127.0.0.1", 1), None))
+            gate.switch(Upstreams(Address("127.0.0.1", 1), None))
             status, headers, _ = await ask(port, get("/v2/health/ready"))
             assert (status, headers[b"retry-after"]) == (503, b"1")
 
@@ -176,8 +176,8 @@ def test_connection_that_opens_when_its_client_has_left_is_closed(monkeypatch: p
             asked[0].connected(opened)
             assert opened.closed
             asked[1].connect_failed()
-            assert gate.target is not None
-            assert (gate.target.in_flight, gate.concurrency.at_work) == (0, 0)
+            assert gate.upstreams is not None
+            assert (gate.upstreams.in_flight, gate.concurrency.at_work) == (0, 0)
 
     run(scenario)
 
@@ -190,7 +190,7 @@ def test_switch_sends_new_requests_elsewhere_and_lets_old_ones_end() -> None:
         async with gate_before(old) as (gate, port):
             first = asyncio.create_task(ask(port, post("/v2/m/infer", b"1")))
             await old.arrived.wait()
-            before = gate.switch(Target(Address("127.0.0.1", other.sockets[0].getsockname()[1]), None))
+            before = gate.switch(Upstreams(Address("127.0.0.1", other.sockets[0].getsockname()[1]), None))
             assert before is not None
             assert (await ask(port, post("/v2/m/infer", b"2")))[2] == b"new"
             quiet = asyncio.create_task(before.quiet())
@@ -207,7 +207,7 @@ def test_switch_sends_new_requests_elsewhere_and_lets_old_ones_end() -> None:
 def test_service_that_is_not_ready_says_so() -> None:
     async def scenario() -> None:
         async with gate_before(Upstream()) as (gate, port):
-            gate.target, gate.reason = None, "service svc is being deployed"
+            gate.upstreams, gate.reason = None, "service svc is being deployed"
             status, headers, body = await ask(port, get("/score"))
             assert (status, headers[b"retry-after"]) == (503, b"1")
             assert body == b'{"message": "service svc is being deployed"}'

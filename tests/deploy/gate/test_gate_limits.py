@@ -11,7 +11,7 @@ from despina.deploy.gate.concurrency import Turn
 from despina.deploy.gate.gate import Gate
 from despina.deploy.gate.keys import Keys
 from despina.deploy.gate.limits import GateLimits
-from despina.deploy.gate.target import Address, Target
+from despina.deploy.gate.upstreams import Address, Upstreams
 
 
 def test_slow_reader_stops_the_upstream() -> None:
@@ -34,7 +34,7 @@ def test_slow_reader_stops_the_upstream() -> None:
 
         server = await asyncio.start_server(flood, "127.0.0.1", 0)
         gate = Gate(BASE, None, GateLimits())
-        gate.switch(Target(Address("127.0.0.1", server.sockets[0].getsockname()[1]), None))
+        gate.switch(Upstreams(Address("127.0.0.1", server.sockets[0].getsockname()[1]), None))
         port = await gate.listen("127.0.0.1", 0)
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 16)
         writer.write(get("/v2/x"))
@@ -104,8 +104,8 @@ def test_slow_answer_gives_504() -> None:
             status, _, body = await ask(port, post("/v2/m/infer", b"1"))
             assert status == 504
             assert body == b'{"error": "no answer within 50 ms (scoringTimeoutMs)"}'
-            assert gate.target is not None
-            assert gate.target.in_flight == 0
+            assert gate.upstreams is not None
+            assert gate.upstreams.in_flight == 0
 
     run(scenario)
 
@@ -380,8 +380,8 @@ def test_client_that_leaves_frees_its_place() -> None:
             writer.write(post("/v2/m/infer", b"1"))
             await upstream.arrived.wait()
             writer.close()
-            assert gate.target is not None
-            await gate.target.quiet()
+            assert gate.upstreams is not None
+            await gate.upstreams.quiet()
             assert gate.concurrency.at_work == 0
             upstream.hold.set()
 

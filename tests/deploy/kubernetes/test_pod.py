@@ -13,7 +13,7 @@ from tests.support.serving import free_port, serving
 from despina.deploy.blobs import Blobs
 from despina.deploy.deployment_config import DeploymentConfig
 from despina.deploy.gate.keys import Keys
-from despina.deploy.gate.target import Address, Target
+from despina.deploy.gate.upstreams import Address, Upstreams
 from despina.deploy.home import Home
 from despina.deploy.kubernetes.pod.contents import PodContents
 from despina.deploy.kubernetes.pod.fetch import fetch_blobs, from_claim, lay_out
@@ -39,11 +39,11 @@ async def ask(port: int, path: str, body: bytes | None = None, key: str | None =
 
 
 @asynccontextmanager
-async def gate(spec: ServiceSpec, keys: Path, target: Target) -> AsyncIterator[tuple[int, int, asyncio.Event]]:
+async def gate(spec: ServiceSpec, keys: Path, upstreams: Upstreams) -> AsyncIterator[tuple[int, int, asyncio.Event]]:
     """Its port, the port of its probes, and what ends it."""
     settings = GateSettings(HOST, free_port(), free_port(), unlisted_seconds=0.3, keys_seconds=0.02)
     stop = asyncio.Event()
-    task = asyncio.create_task(run_gate(spec, keys, target, settings, stop))
+    task = asyncio.create_task(run_gate(spec, keys, upstreams, settings, stop))
     while True:
         try:
             await ask(settings.probe_port, "/live")
@@ -76,8 +76,8 @@ def test_a_registered_repository_answers_behind_the_gate(tmp_path: Path) -> None
     request = (ROOT / "model_repository" / "digits" / "example.json").read_bytes()
 
     async def scenario(server: int) -> None:
-        target = Target(Address(HOST, server), None)
-        async with gate(contents.spec, keys, target) as (port, probes, _):
+        upstreams = Upstreams(Address(HOST, server), None)
+        async with gate(contents.spec, keys, upstreams) as (port, probes, _):
             assert (await ask(port, "/v2/health/ready"))[0] == 401
             for key in ("first", "second"):
                 assert (await ask(port, "/v2/health/ready", key=key))[0] == 200
@@ -116,9 +116,9 @@ def scripted(**config: object) -> ServiceSpec:
     return ServiceSpec("svc", 1, Mode.DEFAULT, (), deployment, ScriptSpec("score.py"))
 
 
-def behind(port: int) -> Target:
+def behind(port: int) -> Upstreams:
     """Score workers at a port."""
-    return Target(None, Address(HOST, port))
+    return Upstreams(None, Address(HOST, port))
 
 
 def test_an_autoscaler_sees_requests_at_work_and_those_that_wait(tmp_path: Path) -> None:

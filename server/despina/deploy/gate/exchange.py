@@ -12,12 +12,12 @@ from despina.deploy.gate.request_body import RequestBody
 from despina.deploy.gate.request_head import RequestHead
 from despina.deploy.gate.response_head import ResponseHead, response_head
 from despina.deploy.gate.routing import Destination, destination, is_work, strip_base
-from despina.deploy.gate.upstream import UpstreamConnection
+from despina.deploy.gate.upstream_connection import UpstreamConnection
 
 if TYPE_CHECKING:
     from despina.deploy.gate.client import ClientConnection
     from despina.deploy.gate.gate import Gate
-    from despina.deploy.gate.target import Target
+    from despina.deploy.gate.upstreams import Upstreams
 
 LONGEST_ID = 100
 LINGER_SECONDS = 2.0
@@ -36,9 +36,9 @@ class Exchange:
         self.started = False
         self._cut: tuple[int, str] | None = None
         self._turn: Turn | None = None
-        self._target: Target | None = None
+        self._upstreams: Upstreams | None = None
         self._destination = Destination.SERVER
-        self._upstream: UpstreamConnection | None = None
+        self._connection: UpstreamConnection | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._response: ResponseHead | None = None
         """The head that the client has got."""
@@ -60,7 +60,7 @@ class Exchange:
             return self._too_large()
         if len(head.get(b"x-request-id") or b"") > LONGEST_ID:
             return self._refuse(431, f"x-request-id must not exceed {LONGEST_ID} characters")
-        if gate.target is None:
+        if gate.upstreams is None:
             return self._refuse(503, gate.reason, RETRY_SOON)
         if is_work(head.method, head.path):
             self._turn = Turn(self._connect, self._waited_too_long)
@@ -116,45 +116,45 @@ class Exchange:
         self._refuse(503, f"no free place within {wait * 1000:.0f} ms (maxQueueWaitMs)", RETRY_SOON)
 
     def _connect(self) -> None:
-        target = self._gate.target
-        assert target is not None, "`start` has looked, and a gate keeps having one"
-        target.enter()
-        self._target = target
-        addresses = target.addresses
+        upstreams = self._gate.upstreams
+        assert upstreams is not None, "`start` has looked, and a gate keeps having one"
+        upstreams.enter()
+        self._upstreams = upstreams
+        addresses = upstreams.addresses
         server, score = Destination.SERVER in addresses, Destination.SCORE in addresses
         self._destination = destination(self._head.path, server=server, score=score)
         if self._gate.limits.answer_seconds is not None:
             self._timer = self._gate.loop.call_later(self._gate.limits.answer_seconds, self._took_too_long)
-        idle = target.take_idle(self._destination, self._gate.loop.time())
+        idle = upstreams.take_idle(self._destination, self._gate.loop.time())
         if idle is not None:
             self._connected(idle)
         else:
             self._gate.connect(self, addresses[self._destination])
 
-    def connected(self, upstream: UpstreamConnection) -> None:
+    def connected(self, connection: UpstreamConnection) -> None:
         """A new connection is open."""
         if self.over:
-            upstream.close()
+            connection.close()
         else:
-            self._connected(upstream)
+            self._connected(connection)
 
     def connect_failed(self) -> None:
         if not self.over:
             self._refuse(503, f"{self._destination.value} of this service cannot be reached", RETRY_SOON)
 
-    def _connected(self, upstream: UpstreamConnection) -> None:
-        self._upstream = upstream
-        upstream.begin(self)
+    def _connected(self, connection: UpstreamConnection) -> None:
+        self._connection = connection
+        connection.begin(self)
         if self._client.full:
-            upstream.pause_reading()
+            connection.pause_reading()
         head = self._head.forwarded(self._client.peer, keyed=self._gate.keys is not None)
-        upstream.write(head + self.body.kept())
+        connection.write(head + self.body.kept())
         self._client.resume_reading()
 
     def _send(self, piece: bytes) -> None:
-        self.body.keep(piece, sent=self._upstream is not None)
-        if self._upstream is not None:
-            self._upstream.write(piece)
+        self.body.keep(piece, sent=self._connection is not None)
+        if self._connection is not None:
+            self._connection.write(piece)
         elif not self.body.replayable:
             self._client.pause_reading()
 
@@ -186,16 +186,16 @@ class Exchange:
         self._end(reusable=keep_alive and self.body.complete)
 
     def pause_response(self) -> None:
-        if self._upstream is not None:
-            self._upstream.pause_reading()
+        if self._connection is not None:
+            self._connection.pause_reading()
 
     def resume_response(self) -> None:
-        if self._upstream is not None:
-            self._upstream.resume_reading()
+        if self._connection is not None:
+            self._connection.resume_reading()
 
     def upstream_lost(self) -> None:
         """The connection ended before the response did."""
-        upstream, self._upstream = self._upstream, None
+        connection, self._connection = self._connection, None
         if self.over:
             return
         if self._response is not None:
@@ -203,9 +203,9 @@ class Exchange:
                 self.response_end(keep_alive=False)
             else:
                 self._client.abort()  # the client must see that the response is cut short
-        elif upstream is not None and not upstream.fresh and self.body.replayable:
-            assert self._target is not None
-            self._gate.connect(self, self._target.addresses[self._destination])
+        elif connection is not None and not connection.fresh and self.body.replayable:
+            assert self._upstreams is not None
+            self._gate.connect(self, self._upstreams.addresses[self._destination])
         else:
             self._refuse(502, f"{self._destination.value} of this service ended the connection without an answer")
 
@@ -234,20 +234,20 @@ class Exchange:
 
     def _end(self, *, reusable: bool) -> None:
         self.over = True
-        upstream, self._upstream = self._upstream, None
+        connection, self._connection = self._connection, None
         if self._timer is not None:
             self._timer.cancel()
-        if upstream is not None:
-            upstream.finish(self._gate.loop.time())
-            if reusable and self._target is not None:
-                self._target.give_back(self._destination, upstream)
+        if connection is not None:
+            connection.finish(self._gate.loop.time())
+            if reusable and self._upstreams is not None:
+                self._upstreams.give_back(self._destination, connection)
             else:
-                upstream.close()
+                connection.close()
         if self._turn is not None:
-            # First, so that the target is not quiet between this request and the next.
+            # First, so that the upstreams are not quiet between this request and the next.
             self._concurrency.end(self._turn)
-        if self._target is not None:
-            self._target.leave()
+        if self._upstreams is not None:
+            self._upstreams.leave()
         self._client.resume_reading()
         if self.body.complete:
             self._client.exchange_done(self)

@@ -10,23 +10,23 @@ from despina.deploy.gate.concurrency import ConcurrencyLimit
 from despina.deploy.gate.exchange import Exchange
 from despina.deploy.gate.keys import Keys
 from despina.deploy.gate.limits import GateLimits
-from despina.deploy.gate.target import Address, Target
-from despina.deploy.gate.upstream import UpstreamConnection
+from despina.deploy.gate.upstream_connection import UpstreamConnection
+from despina.deploy.gate.upstreams import Address, Upstreams
 
 CONNECT_SECONDS = 10.0
 
 
 class Gate:
-    """One listener. Keys, limits and target can be replaced at any time; requests in flight are not touched."""
+    """One listener. Keys, limits and upstreams can be replaced at any time; requests in flight are not touched."""
 
     def __init__(self, base_path: str, keys: Keys | None, limits: GateLimits) -> None:
         self.base_path = base_path.encode()
         self.keys = keys
         self.limits = limits
         self.concurrency = ConcurrencyLimit(limits.concurrent, limits.queue_seconds)
-        self.target: Target | None = None
+        self.upstreams: Upstreams | None = None
         self.reason = "this service is not ready yet"
-        """What is answered as long as there is no target."""
+        """What is answered as long as there are no upstreams."""
         self.clients: set[ClientConnection] = set()
         self._last_gone: asyncio.Future[None] | None = None
         self.loop = asyncio.get_running_loop()
@@ -52,9 +52,9 @@ class Gate:
             self.limits = limits
             self.concurrency = ConcurrencyLimit(limits.concurrent, limits.queue_seconds)
 
-    def switch(self, target: Target) -> Target | None:
-        """Sends requests from now on to another generation; returns the one before, which may have some in flight."""
-        before, self.target = self.target, target
+    def switch(self, upstreams: Upstreams) -> Upstreams | None:
+        """Sends requests from now on elsewhere; returns where they went before, as some may be in flight there."""
+        before, self.upstreams = self.upstreams, upstreams
         return before
 
     def connect(self, exchange: Exchange, address: Address) -> None:
@@ -75,13 +75,13 @@ class Gate:
             client.close_when_idle()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                if self.target is not None:
-                    await self.target.quiet()
+                if self.upstreams is not None:
+                    await self.upstreams.quiet()
                 if self.clients:  # an answer that is complete may still be on its way
                     self._last_gone = self.loop.create_future()
                     await self._last_gone
-        if self.target is not None:
-            self.target.close()
+        if self.upstreams is not None:
+            self.upstreams.close()
         for client in list(self.clients):
             client.abort()
 

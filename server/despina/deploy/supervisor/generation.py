@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from despina.deploy.folder import ServiceFolder
-from despina.deploy.gate.target import Address, Target
+from despina.deploy.gate.upstreams import Address, Upstreams
 from despina.deploy.service import Mode, ServiceSpec
 from despina.deploy.supervisor.commands import HOST, PROMISED_PORT, free_port, score_command, server_command
 from despina.deploy.supervisor.part import Part, StartFailed
@@ -22,14 +22,14 @@ class Generation:
 
     def __init__(self, spec: ServiceSpec, folder: ServiceFolder, changed: Callable[[str | None], None]) -> None:
         self.spec = spec
-        self.target: Target | None = None
+        self.upstreams: Upstreams | None = None
         self.server_port: int | None = None
         self._root = folder.generation(spec.generation)
         self._log_file = folder.log
         self._changed = changed
         self._parts: list[Part] = []
 
-    async def start(self) -> Target:
+    async def start(self) -> Upstreams:
         """Starts the children, the inference server first, and returns when all answer.
 
         Raises:
@@ -42,20 +42,20 @@ class Generation:
         except BaseException:
             await self.stop()
             raise
-        self.target = Target(server, score)
-        return self.target
+        self.upstreams = Upstreams(server, score)
+        return self.upstreams
 
     async def drain(self) -> None:
         """Waits for the requests in flight, then ends the children."""
-        if self.target is not None:
+        if self.upstreams is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_SECONDS):
-                    await self.target.quiet()
+                    await self.upstreams.quiet()
         await self.stop()
 
     async def stop(self) -> None:
-        if self.target is not None:
-            self.target.close()
+        if self.upstreams is not None:
+            self.upstreams.close()
         parts, self._parts = self._parts, []
         await asyncio.gather(*(part.stop() for part in parts))
 

@@ -106,7 +106,7 @@ class Supervisor:
         try:
             if self._current is None:
                 await self._open_gate(spec)
-            target = await generation.start()
+            upstreams = await generation.start()
             try:
                 await self._open_gate(spec)  # with another port only now, so that the old one answers until then
             except BaseException:
@@ -118,7 +118,7 @@ class Supervisor:
         assert self._gate is not None
         self._gate.keys = self._keys(spec)
         self._gate.set_limits(_limits(spec))
-        self._gate.switch(target)
+        self._gate.switch(upstreams)
         before, self._current = self._current, generation
         server_url = None if generation.server_port is None else f"http://{HOST}:{generation.server_port}"
         self._set(replace(self._state, state=State.RUNNING, generation=spec.generation, server_url=server_url))

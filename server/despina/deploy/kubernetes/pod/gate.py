@@ -13,7 +13,7 @@ from despina.deploy.gate.gate import Gate
 from despina.deploy.gate.keys import Keys
 from despina.deploy.gate.limits import GateLimits
 from despina.deploy.gate.routing import Destination
-from despina.deploy.gate.target import Address, Target
+from despina.deploy.gate.upstreams import Address, Upstreams
 from despina.deploy.kubernetes.pod.contents import PodContents
 from despina.deploy.kubernetes.pod.health import Health
 from despina.deploy.kubernetes.pod.places import (
@@ -68,19 +68,19 @@ def read_keys(folder: Path) -> Keys:
     return Keys((folder / "primaryKey").read_text().strip(), (folder / "secondaryKey").read_text().strip())
 
 
-def neighbours(spec: ServiceSpec) -> Target:
+def neighbours(spec: ServiceSpec) -> Upstreams:
     """What the mode puts behind the gate."""
     server = None if spec.mode is Mode.DEFAULT else Address(LOOPBACK, SERVER_PORT)
     score = None if spec.mode is Mode.DIRECT else Address(LOOPBACK, SCORE_PORT)
-    return Target(server, score)
+    return Upstreams(server, score)
 
 
-async def answering(target: Target) -> bool:
+async def answering(upstreams: Upstreams) -> bool:
     """Whether the inference server is ready and the score workers accept.
 
     Workers that are all busy do not answer a probe, and are ready all the same.
     """
-    for destination, address in target.addresses.items():
+    for destination, address in upstreams.addresses.items():
         if destination is Destination.SERVER:
             if await status_of(address.host, address.port, "/v2/health/ready") != 200:
                 return False
@@ -90,13 +90,13 @@ async def answering(target: Target) -> bool:
 
 
 async def run_gate(
-    spec: ServiceSpec, keys_folder: Path, target: Target, settings: GateSettings, stop: asyncio.Event
+    spec: ServiceSpec, keys_folder: Path, upstreams: Upstreams, settings: GateSettings, stop: asyncio.Event
 ) -> None:
     """Serves until `stop`; then answers on for a while, and lets requests in flight end."""
     keys = read_keys(keys_folder) if spec.deployment.keyed else None
     gate = Gate(spec.base_path, keys, gate_limits(spec))
-    gate.switch(target)
-    health = Health(gate, spec.name, lambda: answering(target))
+    gate.switch(upstreams)
+    health = Health(gate, spec.name, lambda: answering(upstreams))
     await gate.listen(settings.host, settings.gate_port)
     probes = await health.listen(settings.host, settings.probe_port)
     watcher = asyncio.create_task(_follow_keys(gate, keys_folder, settings.keys_seconds)) if keys is not None else None

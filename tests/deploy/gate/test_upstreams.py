@@ -2,7 +2,7 @@ import asyncio
 from typing import Any
 
 from despina.deploy.gate.routing import Destination
-from despina.deploy.gate.target import REUSE_SECONDS, Address, Target
+from despina.deploy.gate.upstreams import REUSE_SECONDS, Address, Upstreams
 
 
 class Idle:
@@ -19,8 +19,8 @@ class Idle:
         self.open = False
 
 
-def target(*idle: Any) -> Target:
-    made = Target(Address("127.0.0.1", 1), None)
+def upstreams(*idle: Any) -> Upstreams:
+    made = Upstreams(Address("127.0.0.1", 1), None)
     for connection in idle:
         made.give_back(Destination.SERVER, connection)
     return made
@@ -29,7 +29,7 @@ def target(*idle: Any) -> Target:
 def test_connection_that_may_have_been_closed_is_not_taken() -> None:
     async def scenario() -> None:
         old, lost, good = Idle(100), Idle(100 + REUSE_SECONDS, is_open=False), Idle(100.1)
-        made = target(good, old, lost)
+        made = upstreams(good, old, lost)
         taken: Any = made.take_idle(Destination.SERVER, 100 + REUSE_SECONDS)
         assert taken is good
         assert not old.open
@@ -41,7 +41,7 @@ def test_connection_that_may_have_been_closed_is_not_taken() -> None:
 def test_end_closes_what_idles() -> None:
     async def scenario() -> None:
         idle = [Idle(1), Idle(2)]
-        made = target(*idle)
+        made = upstreams(*idle)
         made.close()
         assert not any(each.open for each in idle)
         assert made.take_idle(Destination.SERVER, 1) is None
@@ -51,7 +51,7 @@ def test_end_closes_what_idles() -> None:
 
 def test_it_is_quiet_while_nobody_is_in() -> None:
     async def scenario() -> None:
-        made = target()
+        made = upstreams()
         await asyncio.wait_for(made.quiet(), 1)
         made.enter()
         made.enter()

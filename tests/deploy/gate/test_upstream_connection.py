@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from despina.deploy.gate.upstream import UpstreamConnection
+from despina.deploy.gate.upstream_connection import UpstreamConnection
 
 
 class Transport:

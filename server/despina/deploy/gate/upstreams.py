@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from despina.deploy.gate.routing import Destination
 
 if TYPE_CHECKING:
-    from despina.deploy.gate.upstream import UpstreamConnection
+    from despina.deploy.gate.upstream_connection import UpstreamConnection
 
 REUSE_SECONDS = 2.0
 """Servers close connections that idle for 5 s or more; one that idled less is surely open."""
@@ -19,8 +19,8 @@ class Address:
     port: int
 
 
-class Target:
-    """The upstreams of one generation. `in_flight` requests keep it alive after another has taken over."""
+class Upstreams:
+    """Those of one generation. `in_flight` requests keep it alive after another has taken over."""
 
     def __init__(self, server: Address | None, score: Address | None) -> None:
         self.addresses = {
