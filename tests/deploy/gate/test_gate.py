@@ -1,6 +1,7 @@
 """What passes the gate, who may pass, and what becomes of connections to the upstream."""
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -178,6 +179,21 @@ def test_connection_that_opens_when_its_client_has_left_is_closed(monkeypatch: p
             asked[1].connect_failed()
             assert gate.upstreams is not None
             assert (gate.upstreams.in_flight, gate.concurrency.at_work) == (0, 0)
+
+    run(scenario)
+
+
+def test_what_a_request_held_is_freed_when_it_is_over() -> None:
+    async def scenario() -> None:
+        async with gate_before(Upstream()) as (_, port):
+            gc.collect()
+            gc.disable()  # what only the collector frees would pile up, bodies and all
+            try:
+                assert (await ask(port, post("/v2/models/m/infer", b"tensor")))[0] == 200
+                await asyncio.sleep(0.05)
+                assert not [one for one in gc.get_objects() if isinstance(one, Exchange)]
+            finally:
+                gc.enable()
 
     run(scenario)
 

@@ -235,6 +235,7 @@ class Exchange:
     def _end(self, *, reusable: bool) -> None:
         self.over = True
         connection, self._connection = self._connection, None
+        turn, self._turn = self._turn, None  # which leads back to this object
         if self._timer is not None:
             self._timer.cancel()
         if connection is not None:
@@ -243,9 +244,9 @@ class Exchange:
                 self._upstreams.give_back(self._destination, connection)
             else:
                 connection.close()
-        if self._turn is not None:
+        if turn is not None:
             # First, so that the upstreams are not quiet between this request and the next.
-            self._concurrency.end(self._turn)
+            self._concurrency.end(turn)
         if self._upstreams is not None:
             self._upstreams.leave()
         self._client.resume_reading()
