@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from serving import serving
+from tests.support.serving import serving
 
 pytest.importorskip("onnxruntime")
 
