@@ -17,6 +17,7 @@ IN_THEIR_ANSWER: Mapping[str, str] = {
     "failed to convert": "what a backend reads of its parameters is checked later",
     "', no version is available": UNCHANGED,
     "loading failed with error: \\n": "a tritonserver does not say why a step failed that cannot be read any more",
+    '"trace_rate":"0"': "a rate of 0 that is refused is kept all the same, and then shown",
     "version not ready": "what is not there is 404 or 503 since 2.73, its readiness too",
 }
 IN_OUR_ANSWER: Mapping[str, str] = {
