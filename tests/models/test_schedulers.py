@@ -85,7 +85,7 @@ def test_batches_may_have_to_wait_only_where_there_is_a_delay(batching: str, del
 )
 def test_a_batcher_decides_as_the_rules_say_however_it_comes_to_it(text: str) -> None:
     made: Any = make_scheduler(parts(f"max_batch_size: 6 {text}"))
-    decide, queue = made._decide, made._queue
+    decide, queue = made._waiting._decide, made._queue
     random = Random(1)
     policy = policy_of(config(f"max_batch_size: 6 {text}"))
     for _ in range(300):

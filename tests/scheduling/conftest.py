@@ -9,7 +9,7 @@ import pytest
 from despina.errors import DespinaError
 from despina.scheduling.answers import Answers, OrderedAnswers
 from despina.scheduling.batch_policy import BatchPolicy, next_batch
-from despina.scheduling.batcher import Batcher, BatcherOptions, one_at_a_time
+from despina.scheduling.batcher import Batcher, BatcherOptions
 from despina.scheduling.outbox import Outbox
 from despina.scheduling.outcome import Outcome
 from despina.scheduling.pace import FastestBatch
@@ -17,6 +17,7 @@ from despina.scheduling.pending import Pending
 from despina.scheduling.policy_queue import PolicyQueue, QueueRules
 from despina.scheduling.request_queue import FifoQueue, QueueLimits
 from despina.scheduling.slo import SloQueue
+from despina.scheduling.waiting_batches import one_at_a_time
 from despina.telemetry.statistics import ModelStatistics
 from despina_backends.base import Batch, Execution
 

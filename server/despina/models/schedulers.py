@@ -19,7 +19,7 @@ from despina.models.loader import PlacedInstance
 from despina.models.signature import takes_oversize
 from despina.scheduling.answers import Answers, OrderedAnswers
 from despina.scheduling.batch_policy import BatchPolicy, Decision, OpenBatch, next_batch
-from despina.scheduling.batcher import Batcher, BatcherOptions, Decide, one_at_a_time
+from despina.scheduling.batcher import Batcher, BatcherOptions
 from despina.scheduling.clock import Clock
 from despina.scheduling.ensemble import EnsembleScheduler
 from despina.scheduling.ensemble_step import FindModel
@@ -37,6 +37,7 @@ from despina.scheduling.scheduler import Scheduler
 from despina.scheduling.sequence_plan import SequencePlan
 from despina.scheduling.sequence_scheduler import SequenceScheduler
 from despina.scheduling.slo import SloQueue
+from despina.scheduling.waiting_batches import Decide, one_at_a_time
 from despina.telemetry.statistics import ModelStatistics
 
 _QUEUE_POLICY: Any = model_config_pb2.ModelQueuePolicy

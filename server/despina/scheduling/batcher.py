@@ -1,26 +1,20 @@
-"""The owner of a model's queue, forming batches and idle instances.
+"""The owner of a model's queue, waiting batches and instances.
 
 Everything here runs on the event loop's thread, so nothing needs a lock. One *turn* forms as many batches as the rules
-allow and starts them on idle instances. Turns are asked for by arrivals, by finished executions and by the timer of a
-delay or a timeout, and happen after everything that was ready on the sockets has been read: requests that arrive in the
-same moment end up in the same batch.
+allow (`waiting_batches`) and starts them on idle instances. Turns are asked for by arrivals, by finished executions and
+by the timer of a delay or a timeout, and happen after everything that was ready on the sockets has been read: requests
+that arrive in the same moment end up in the same batch.
 
 Where batches run in a process of their own, the loop's time is what counts, and half of the usual requests need not
 wait for the end of a turn (`instances`).
-
-A formed batch that waits for an instance stays open for later arrivals until it is full. At most twice as many batches
-as instances may wait like that; what arrives beyond stays in the queue, where it can still be refused, reordered or
-cancelled. A queue with such rules of its own is only touched when an instance can run at once.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from despina.errors import Cancelled, Unavailable
 from despina.scheduling.answers import AnswerOrder
-from despina.scheduling.batch_policy import ALONE, NO_BATCH, Decision, OpenBatch
 from despina.scheduling.clock import Clock, Timer
 from despina.scheduling.formed_batch import FormedBatch, gather
 from despina.scheduling.instances import Instances
@@ -32,14 +26,8 @@ from despina.scheduling.permits import Permits
 from despina.scheduling.request_queue import QueueFull, RequestQueue, TooLate
 from despina.scheduling.runner import InstanceRunner
 from despina.scheduling.unforeseen import unforeseen
+from despina.scheduling.waiting_batches import Decide, WaitingBatches
 from despina.telemetry.statistics import ModelStatistics
-
-Decide = Callable[[Iterable[Pending], int, OpenBatch], Decision]
-
-
-def one_at_a_time(queue: Iterable[Pending], now_ns: int, open_batch: OpenBatch) -> Decision:
-    """The decision of models without dynamic batching."""
-    return ALONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,31 +63,27 @@ class Batcher:
         observer: BatchObserver | None = None,
     ) -> None:
         self._queue = queue
-        self._decide = decide
         self._instances = Instances(runners, options.prefetch)
+        self._waiting = WaitingBatches(queue, decide, self._instances, 2 * len(runners) if options.prefetch else 0)
         self._next_round = NextRound()
         self._clock = clock
         self._statistics = statistics
         self._answers = answers
         self._options = options
         self._observer = observer
-        self._slots = 2 * len(runners) if options.prefetch else 0
         self._hold_requests = options.hold_requests
-        self._waiting: deque[FormedBatch] = deque()
         self._drain_rate = DrainRate()
-        self._permits: Permits | None = None
         self._turn_asked = False
         self._turn_began_ns = 0
-        self._filling = False
+        self._starting = False
         self._someone_gone = False
-        self._wants_runner = False
         self._timer: Timer | None = None
         self._timer_ns = 0
         self._idle_callbacks: list[Callable[[], None]] = []
 
     def use_permits(self, permits: Permits) -> None:
         """Ask the rate limiter before every start. To be said before the first request."""
-        self._permits = permits
+        self._instances.permits = permits
 
     @property
     def busy(self) -> bool:
@@ -128,8 +112,8 @@ class Batcher:
             self._turn_began_ns = pending.queued_ns
             self.ask_turn()
         # What is enough for an instance need not wait for the turn.
-        if self._statistics.pending >= self._instances.enough and not self._filling and not self._options.delays:
-            self._fill()
+        if self._statistics.pending >= self._instances.enough and not self._starting and not self._options.delays:
+            self._start_batches()
 
     def request_gone(self, pending: Pending) -> None:
         """The client of a queued request hung up."""
@@ -145,8 +129,7 @@ class Batcher:
 
     def close(self) -> None:
         """The model is gone; nothing taken is unanswered."""
-        if self._permits is not None:
-            self._permits.leave()
+        self._instances.leave()
 
     def _turn(self) -> None:
         self._turn_asked = False
@@ -163,70 +146,34 @@ class Batcher:
         if not self._idle_callbacks and self._next_round.waits(self._queue, pending, now):
             self.ask_turn()
             return
-        wake_ns = self._fill()
+        wake_ns = self._start_batches()
         if wake_ns or self._timer_ns or self._queue:
             self._set_timer(wake_ns)
-        if self._permits is not None and not self._waiting and not self._wants_runner:
-            self._permits.give_up(self._instances.idle)
+        if (permits := self._instances.permits) is not None and not self._waiting.want_instance:
+            permits.give_up(self._instances.idle)
         if self._idle_callbacks and not self.busy:
             callbacks, self._idle_callbacks = self._idle_callbacks, []
             for callback in callbacks:
                 callback()
 
-    def _fill(self) -> int:
+    def _start_batches(self) -> int:
         """Form batches and start them while instances take them. Returns when to look again, or 0."""
         if not self._queue and not self._waiting:
-            self._wants_runner = False
             return 0
-        self._filling = True
+        self._starting = True
         try:
-            wake_ns = self._form()
-            while self._waiting and (runner := self._next_runner()) is not None:
+            while True:
+                now = self._clock.now_ns()
+                if 0 < self._queue.next_expiry_ns() <= now:
+                    self._drop_expired(now)
+                wake_ns = self._waiting.form(now)
+                if not self._waiting or (runner := self._instances.next(self._waiting[0].count)) is None:
+                    return wake_ns
                 if self._start(self._waiting.popleft(), runner):
                     self.ask_turn()
-                    break
-                wake_ns = self._form()
-            return wake_ns
+                    return wake_ns
         finally:
-            self._filling = False
-
-    # ---------------------------------------------------------------------------------------------------- forming
-
-    def _form(self) -> int:
-        """Move requests from the queue into batches as far as the rules allow. Returns when to look again, or 0."""
-        self._wants_runner = False
-        if not self._queue:
-            return 0
-        now = self._clock.now_ns()
-        if 0 < self._queue.next_expiry_ns() <= now:
-            self._drop_expired(now)
-        while self._queue and self._may_form():
-            batch = self._waiting[-1] if self._waiting and not self._waiting[-1].closed else None
-            open_batch = OpenBatch(batch.rows, batch.shape_key) if batch is not None else NO_BATCH
-            decision = self._decide(self._queue, now, open_batch)
-            if decision.take:
-                if not self._slots and self._next_runner() is None:
-                    self._wants_runner = True
-                    break
-                self._grow(batch, decision)
-                if not decision.closed and self._queue and self._next_runner() is not None:
-                    break  # What was decided on runs before more joins it.
-            elif batch is not None and decision.closed:
-                batch.close_if(decision)
-            else:
-                return decision.wake_ns
-        return 0
-
-    def _may_form(self) -> bool:
-        """Whether there is a place for one more batch, or for more in the open one."""
-        waiting = len(self._waiting)
-        return waiting < self._slots if self._slots else waiting < len(self._instances.idle)
-
-    def _grow(self, batch: FormedBatch | None, decision: Decision) -> None:
-        if batch is None:
-            batch = FormedBatch()
-            self._waiting.append(batch)
-        batch.add(self._queue.take(decision.take), decision)
+            self._starting = False
 
     # --------------------------------------------------------------------------------------------------- refusing
 
@@ -237,15 +184,8 @@ class Batcher:
     def _drop_cancelled(self) -> None:
         """Take requests whose clients have gone out of the queue and the formed batches."""
         self._someone_gone = False
-        gone = self._queue.discard_cancelled()
-        for batch in self._waiting:
-            cancelled = [pending for pending in batch.requests if pending.cancelled]
-            for pending in cancelled:
-                batch.remove(pending)
-            gone += cancelled
-        self._waiting = deque(batch for batch in self._waiting if batch.requests)
         now = self._clock.now_ns()
-        for pending in gone:
+        for pending in self._queue.discard_cancelled() + self._waiting.discard_cancelled():
             self._refuse(pending, Cancelled(""), "CANCELED", now)
 
     def _refuse(self, pending: Pending, error: Exception, reason: str, now_ns: int) -> None:
@@ -273,12 +213,6 @@ class Batcher:
 
     # --------------------------------------------------------------------------------------------------- executing
 
-    def _next_runner(self) -> InstanceRunner | None:
-        """The instance that takes the next batch; nothing changes until that starts."""
-        if self._permits is not None:
-            return self._permits.next(self._instances.idle) if self._instances.idle else None
-        return self._instances.next(self._waiting[0].count if self._waiting else 0)
-
     def _start(self, batch: FormedBatch, runner: InstanceRunner) -> bool:
         """Start a batch on an instance. True when it has already run, on this thread."""
         try:
@@ -299,11 +233,9 @@ class Batcher:
         return has_run
 
     def _finish(self, batch: FormedBatch, runner: InstanceRunner, outcome: Outcome) -> None:
-        self._instances.finished(runner)
-        if self._waiting and self._instances.overlap and not self._filling:
-            self._fill()
-        if self._permits is not None:
-            self._permits.finished(runner, again=bool(self._waiting or self._queue))
+        self._instances.finished(runner, bool(self._waiting or self._queue))
+        if self._waiting and self._instances.overlap and not self._starting:
+            self._start_batches()
         self._answers.finished(batch, outcome)
         if outcome.execution is not None:
             self._measure(batch, outcome.execution.infer_end_ns - outcome.started_ns)

@@ -12,14 +12,17 @@ from collections import deque
 from collections.abc import Sequence
 from sys import maxsize
 
+from despina.scheduling.permits import Permits
 from despina.scheduling.runner import InstanceRunner
 
 
 class Instances:
-    """What each instance has to run. `overlapping` is False where batches must not be handed over early."""
+    """What each instance has to run. `overlapping` is False where batches must not be handed over early. `permits` are
+    there when a rate limiter has a say."""
 
     def __init__(self, runners: Sequence[InstanceRunner], overlapping: bool) -> None:
         self.idle = list(runners)
+        self.permits: Permits | None = None
         self._under_way: dict[InstanceRunner, deque[int]] = {runner: deque() for runner in runners}
         self._overlapping = overlapping
         self._with_process: list[InstanceRunner] = []
@@ -40,6 +43,8 @@ class Instances:
 
     def next(self, requests: int) -> InstanceRunner | None:
         """The instance that takes a batch of so many requests now. Asking twice gives the same one."""
+        if self.permits is not None:
+            return self.permits.next(self.idle) if self.idle else None
         if not self._with_process:
             return self.idle[-1] if self.idle else None
         waiting = [(runner, self._under_way[runner]) for runner in self._with_process]
@@ -64,14 +69,21 @@ class Instances:
         if self._with_process or runner.overlaps:
             self._look()
 
-    def finished(self, runner: InstanceRunner) -> None:
-        """The first batch of an instance has run."""
+    def finished(self, runner: InstanceRunner, more: bool = False) -> None:
+        """The first batch of an instance has run; `more`: there is more to run."""
         batches = self._under_way[runner]
         batches.popleft()
         if not batches:
             self.idle.append(runner)
         if self._with_process:
             self._look()
+        if self.permits is not None:
+            self.permits.finished(runner, more)
+
+    def leave(self) -> None:
+        """The model is gone."""
+        if self.permits is not None:
+            self.permits.leave()
 
     def _look(self) -> None:
         if self._overlapping:
