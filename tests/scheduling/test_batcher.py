@@ -118,6 +118,15 @@ def test_a_preferred_size_ends_the_delay_for_itself_only(make_stage, clock) -> N
     assert stage.ran == [4, 2]
 
 
+def test_close_leaves_no_timer(make_stage, clock) -> None:
+    stage = make_stage(BatchPolicy(2, (), 50_000_000))
+    stage.submit()
+    stage.submit()
+    stage.finish()
+    stage.batcher.close()
+    assert [timer for timer in clock.timers if not timer.cancelled] == []
+
+
 def test_a_timer_that_is_early_does_not_shorten_the_delay(make_stage, clock) -> None:
     stage = make_stage(BatchPolicy(8, (), 50_000_000))
     stage.submit()

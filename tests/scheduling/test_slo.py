@@ -110,7 +110,7 @@ def test_a_request_that_lost_its_time_in_the_queue_never_runs(stage: Stage) -> N
     late = stage.submit()
     # The run takes far longer than any before it.
     stage.clock.timers.clear()
-    stage.batcher._set_timer(late.deadline_ns - 5 * MS)
+    stage.batcher._turns.ask_at(late.deadline_ns - 5 * MS)
     stage.clock.advance(40)
     assert stage.answered == [late]
     assert isinstance(late.error, Unavailable)

@@ -15,7 +15,7 @@ from functools import partial
 
 from despina.errors import Cancelled, Unavailable
 from despina.scheduling.answers import AnswerOrder
-from despina.scheduling.clock import Clock, Timer
+from despina.scheduling.clock import Clock
 from despina.scheduling.formed_batch import FormedBatch, gather
 from despina.scheduling.instances import Instances
 from despina.scheduling.next_round import NextRound
@@ -25,6 +25,8 @@ from despina.scheduling.pending import Pending
 from despina.scheduling.permits import Permits
 from despina.scheduling.request_queue import QueueFull, RequestQueue, TooLate
 from despina.scheduling.runner import InstanceRunner
+from despina.scheduling.scheduler import Draining
+from despina.scheduling.turns import Turns
 from despina.scheduling.unforeseen import unforeseen
 from despina.scheduling.waiting_batches import Decide, WaitingBatches
 from despina.telemetry.statistics import ModelStatistics
@@ -73,13 +75,12 @@ class Batcher:
         self._observer = observer
         self._hold_requests = options.hold_requests
         self._drain_rate = DrainRate()
-        self._turn_asked = False
+        self._turns = Turns(clock, self._turn)
+        self.ask_turn = self._turns.ask
         self._turn_began_ns = 0
         self._starting = False
         self._someone_gone = False
-        self._timer: Timer | None = None
-        self._timer_ns = 0
-        self._idle_callbacks: list[Callable[[], None]] = []
+        self._draining = Draining()
 
     def use_permits(self, permits: Permits) -> None:
         """Ask the rate limiter before every start. To be said before the first request."""
@@ -92,7 +93,7 @@ class Batcher:
 
     def when_idle(self, callback: Callable[[], None]) -> None:
         """Call back once, as soon as nothing taken is unanswered."""
-        self._idle_callbacks.append(callback)
+        self._draining.append(callback)
         self.ask_turn()
 
     def submit(self, pending: Pending) -> None:
@@ -108,7 +109,7 @@ class Batcher:
             self._statistics.record_failure(pending.queued_ns - pending.accepted_ns, "REJECTED", pending.count)
             raise
         self._statistics.pending += pending.count
-        if not self._turn_asked:
+        if not self._turns.asked:
             self._turn_began_ns = pending.queued_ns
             self.ask_turn()
         # What is enough for an instance need not wait for the turn.
@@ -121,39 +122,33 @@ class Batcher:
         self._someone_gone = True
         self.ask_turn()
 
-    def ask_turn(self) -> None:
-        """Look at everything again, soon."""
-        if not self._turn_asked:
-            self._turn_asked = True
-            self._clock.call_soon(self._turn)
-
     def close(self) -> None:
         """The model is gone; nothing taken is unanswered."""
+        self._turns.close()
         self._instances.leave()
 
     def _turn(self) -> None:
-        self._turn_asked = False
+        self._turns.asked = False
         if self._observer is not None and self._turn_began_ns:
             self._observer.turn_taken(self._clock.now_ns() - self._turn_began_ns)
             self._turn_began_ns = 0
-        if self._hold_requests and not self._idle_callbacks:
+        if self._hold_requests and not self._draining:
             if len(self._queue) < self._hold_requests:
                 return
             self._hold_requests = 0
         if self._someone_gone:
             self._drop_cancelled()
         pending, now = self._statistics.pending, self._clock.now_ns()
-        if not self._idle_callbacks and self._next_round.waits(self._queue, pending, now):
+        if not self._draining and self._next_round.waits(self._queue, pending, now):
             self.ask_turn()
             return
         wake_ns = self._start_batches()
-        if wake_ns or self._timer_ns or self._queue:
-            self._set_timer(wake_ns)
+        if wake_ns or self._queue:
+            self._turns.ask_at(wake_ns, self._queue.next_expiry_ns())
         if (permits := self._instances.permits) is not None and not self._waiting.want_instance:
             permits.give_up(self._instances.idle)
-        if self._idle_callbacks and not self.busy:
-            callbacks, self._idle_callbacks = self._idle_callbacks, []
-            for callback in callbacks:
+        if self._draining and not self.busy:
+            for callback in self._draining.take():
                 callback()
 
     def _start_batches(self) -> int:
@@ -192,24 +187,6 @@ class Batcher:
         self._statistics.pending -= pending.count
         self._statistics.record_failure(now_ns - pending.accepted_ns, reason, pending.count)
         pending.fail(error)
-
-    def _set_timer(self, wake_ns: int) -> None:
-        expiry = self._queue.next_expiry_ns()
-        if expiry and (not wake_ns or expiry < wake_ns):
-            wake_ns = expiry
-        if wake_ns == self._timer_ns:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._timer_ns = wake_ns
-        if wake_ns:
-            self._timer = self._clock.call_at(wake_ns, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._timer_ns = 0
-        self.ask_turn()
 
     # --------------------------------------------------------------------------------------------------- executing
 

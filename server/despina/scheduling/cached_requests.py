@@ -12,7 +12,7 @@ from despina.errors import DespinaError
 from despina.scheduling.clock import Clock
 from despina.scheduling.pending import Pending
 from despina.scheduling.response_cache import Key, ResponseCache, digest
-from despina.scheduling.scheduler import Layer, Scheduler
+from despina.scheduling.scheduler import Draining, Layer, Scheduler
 from despina.telemetry.statistics import ModelStatistics
 from despina_backends.base import Array
 
@@ -53,7 +53,7 @@ class CachedRequests(Layer):
         self._line: dict[Pending, OnDone | None] | None = {} if ordered else None
         self._said_too_large = False
         self._hashed_apart = 0
-        self._idle_callbacks: list[Callable[[], None]] = []
+        self._draining = Draining()
 
     @property
     def busy(self) -> bool:
@@ -61,7 +61,7 @@ class CachedRequests(Layer):
 
     def when_idle(self, callback: Callable[[], None]) -> None:
         if self._hashed_apart:
-            self._idle_callbacks.append(callback)
+            self._draining.append(callback)
         else:
             self._inner.when_idle(callback)
 
@@ -93,8 +93,7 @@ class CachedRequests(Layer):
             if pending.cancelled:
                 self._inner.request_gone(pending)
         if not self._hashed_apart:
-            callbacks, self._idle_callbacks = self._idle_callbacks, []
-            for callback in callbacks:
+            for callback in self._draining.take():
                 self._inner.when_idle(callback)
 
     def request_gone(self, pending: Pending) -> None:

@@ -15,6 +15,7 @@ from despina.scheduling.ensemble_graph import EnsembleGraph, Plan, PlannedStep, 
 from despina.scheduling.ensemble_run import EnsembleRun
 from despina.scheduling.ensemble_step import FindModel, StepModel
 from despina.scheduling.pending import Pending
+from despina.scheduling.scheduler import Draining
 from despina.telemetry.statistics import ModelStatistics
 from despina_backends.base import Array
 
@@ -35,7 +36,7 @@ class EnsembleScheduler:
         self._plans: dict[tuple[str, ...], Plan] = {}
         self._runs: dict[Pending, EnsembleRun] = {}
         self._gates = [Gate(graph.max_inflight) for _ in graph.steps]
-        self._idle_callbacks: list[Callable[[], None]] = []
+        self._draining = Draining()
 
     @property
     def busy(self) -> bool:
@@ -45,7 +46,7 @@ class EnsembleScheduler:
     def when_idle(self, callback: Callable[[], None]) -> None:
         """Call back once, as soon as nothing taken is unanswered."""
         if self._runs:
-            self._idle_callbacks.append(callback)
+            self._draining.append(callback)
         else:
             self._clock.call_soon(callback)
 
@@ -110,10 +111,9 @@ class EnsembleScheduler:
 
     def _leave(self, pending: Pending) -> None:
         del self._runs[pending]
-        if not self._runs and self._idle_callbacks:
+        if not self._runs and self._draining:
             # Soon and not now: the answer itself goes out right after this.
-            callbacks, self._idle_callbacks = self._idle_callbacks, []
-            for callback in callbacks:
+            for callback in self._draining.take():
                 self._clock.call_soon(callback)
 
 

@@ -31,6 +31,17 @@ class Scheduler(Protocol):
         ...
 
 
+class Draining(list[Callable[[], None]]):
+    """Whom `when_idle` has to call back. There is somebody only when the model is about to go: as long as there is,
+    nothing waits for requests that may come."""
+
+    def take(self) -> list[Callable[[], None]]:
+        """All of them; each is called back once."""
+        callbacks = self.copy()
+        self.clear()
+        return callbacks
+
+
 class Layer:
     """A scheduler around another one. Everything goes through unchanged; a subclass changes requests on their way in,
     and answers by putting itself before `on_done`."""

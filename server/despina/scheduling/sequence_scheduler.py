@@ -18,12 +18,13 @@ from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 
 from despina.errors import Cancelled, DespinaError, InvalidArgument, Unavailable
-from despina.scheduling.clock import Clock, Timer
+from despina.scheduling.clock import Clock
 from despina.scheduling.pace import DrainRate
 from despina.scheduling.pending import Pending
 from despina.scheduling.permits import Permits
 from despina.scheduling.request_queue import QueueLimits, queue_full
 from despina.scheduling.runner import InstanceRunner
+from despina.scheduling.scheduler import Draining
 from despina.scheduling.sequence import Sequence, SequenceInstance, Slot
 from despina.scheduling.sequence_answers import SequenceAnswers
 from despina.scheduling.sequence_backlog import Backlog
@@ -32,6 +33,7 @@ from despina.scheduling.sequence_direct import DirectInstance
 from despina.scheduling.sequence_oldest import OldestInstance
 from despina.scheduling.sequence_plan import DirectStrategy, SequencePlan
 from despina.scheduling.sequence_step import Steps
+from despina.scheduling.turns import Turns
 from despina.telemetry.statistics import ModelStatistics
 
 _log = logging.getLogger(__name__)
@@ -73,10 +75,9 @@ class SequenceScheduler:
         self._waiting_bytes = 0
         self._drain_rate = DrainRate()
         self._permits: Permits | None = None
-        self._turn_asked = False
-        self._timer: Timer | None = None
-        self._timer_ns = 0
-        self._idle_callbacks: list[Callable[[], None]] = []
+        self._turns = Turns(clock, self._turn)
+        self.ask_turn = self._turns.ask
+        self._draining = Draining()
 
     def _make_instances(self, runners: Iterable[InstanceRunner]) -> list[SequenceInstance]:
         plan, strategy = self._plan, self._plan.strategy
@@ -99,14 +100,12 @@ class SequenceScheduler:
     def when_idle(self, callback: Callable[[], None]) -> None:
         """Call back once, as soon as nothing taken is unanswered. Nobody is expected to add to a sequence any more: one
         that has nothing to do makes room for the backlog at once."""
-        self._idle_callbacks.append(callback)
+        self._draining.append(callback)
         self.ask_turn()
 
     def close(self) -> None:
         """The model is gone; nothing taken is unanswered."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._turns.close()
         if self._permits is not None:
             self._permits.leave()
 
@@ -241,20 +240,14 @@ class SequenceScheduler:
         to go on, they end when somebody needs their slot."""
         while self._idle:
             sequence, ends_ns = next(iter(self._idle.items()))
-            if ends_ns > now_ns and not (self._backlog and self._idle_callbacks):
+            if ends_ns > now_ns and not (self._backlog and self._draining):
                 return
             self._drop(sequence)
 
     # --------------------------------------------------------------------------------------------------------- turns
 
-    def ask_turn(self) -> None:
-        """Look at everything again, soon."""
-        if not self._turn_asked:
-            self._turn_asked = True
-            self._clock.call_soon(self._turn)
-
     def _turn(self) -> None:
-        self._turn_asked = False
+        self._turns.asked = False
         now = self._clock.now_ns()
         for sequence in self._backlog.expired(now):
             self._refuse(self._drop(sequence), Unavailable(EXPIRED), "REJECTED")
@@ -263,15 +256,14 @@ class SequenceScheduler:
             self._let_go()
         wakes = [instance.run(now) for instance in self._instances if instance not in self._held]
         idle_ns = next(iter(self._idle.values())) if self._idle else 0
-        self._set_timer([wake_ns for wake_ns in (*wakes, idle_ns, self._backlog.next_expiry_ns()) if wake_ns])
-        if self._idle_callbacks and not self.busy:
-            callbacks, self._idle_callbacks = self._idle_callbacks, []
-            for callback in callbacks:
+        self._turns.ask_at(*wakes, idle_ns, self._backlog.next_expiry_ns())
+        if self._draining and not self.busy:
+            for callback in self._draining.take():
                 callback()
 
     def _let_go(self) -> None:
         """Stop holding back instances for which enough is queued; a direct one counts for all of them together."""
-        if self._idle_callbacks:
+        if self._draining:
             self._held.clear()
         elif self._backlog.queued < self._hold_backlog:
             return
@@ -280,19 +272,6 @@ class SequenceScheduler:
                 self._held.clear()
         else:
             self._held = {instance for instance in self._held if instance.queued < self._hold_requests}
-
-    def _set_timer(self, wakes_ns: list[int]) -> None:
-        """A timer that is set too early is left alone: it comes at the cost of a turn, and most are never needed."""
-        if not wakes_ns or (self._timer is not None and self._timer_ns <= min(wakes_ns)):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_ns = min(wakes_ns)
-        self._timer = self._clock.call_at(self._timer_ns, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self.ask_turn()
 
 
 def _place(sequence: Sequence, slot: Slot) -> None:
