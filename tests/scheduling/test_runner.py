@@ -5,10 +5,11 @@ from time import monotonic_ns
 import numpy as np
 import pytest
 
+from despina.scheduling.batch_placement import BatchPlacement, Return
 from despina.scheduling.outcome import Outcome
 from despina.scheduling.own_process import OwnProcess
 from despina.scheduling.run_times import LEARN_RUNS, SLOW_RUNS
-from despina.scheduling.runner import InstanceRunner, Return
+from despina.scheduling.runner import InstanceRunner
 from despina_backends.base import BackendError, Batch, Execution
 
 US = 1_000
@@ -156,7 +157,7 @@ def test_a_model_whose_time_depends_on_values_never_runs_on_the_loop(make_driver
 
 def test_a_long_model_never_runs_on_the_loop(make_driver) -> None:
     driver = make_driver()
-    driver.instance.time_us = InstanceRunner.TRIED * 200 + 1
+    driver.instance.time_us = BatchPlacement.TRIED * 200 + 1
     driver.run(times=3 * LEARN_RUNS)
     assert HERE() not in driver.instance.threads
 
@@ -276,7 +277,7 @@ def test_an_instance_busy_with_short_batches_runs_them_in_a_process(make_driver)
 
 def test_long_batches_are_no_reason_for_a_process(make_driver) -> None:
     driver = make_driver(offers=True)
-    driver.instance.time_us = InstanceRunner.PROCESS_UP_TO_NS // US + 100
+    driver.instance.time_us = BatchPlacement.PROCESS_UP_TO_NS // US + 100
     driver.run(times=3 * OwnProcess.BUSY_RUNS)
     assert not driver.offer.started
 
