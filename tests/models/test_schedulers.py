@@ -12,8 +12,8 @@ from despina.models.schedulers import Parts, SchedulingOptions, answers_early, m
 from despina.models.signature import takes_oversize
 from despina.scheduling.batch_policy import BatchPolicy, OpenBatch, next_batch
 from despina.scheduling.batcher import Batcher
+from despina.scheduling.fastest_batch import FastestBatch
 from despina.scheduling.oversize import Oversize
-from despina.scheduling.pace import FastestBatch
 from despina.scheduling.pending import Pending
 from despina.scheduling.policy_queue import QueuePolicy, QueueRules
 from despina.scheduling.rate_limiter import RateLimiter, Resource

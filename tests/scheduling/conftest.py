@@ -10,9 +10,9 @@ from despina.errors import DespinaError
 from despina.scheduling.answers import Answers, OrderedAnswers
 from despina.scheduling.batch_policy import BatchPolicy, next_batch
 from despina.scheduling.batcher import Batcher, BatcherOptions
+from despina.scheduling.fastest_batch import FastestBatch
 from despina.scheduling.outbox import Outbox
 from despina.scheduling.outcome import Outcome
-from despina.scheduling.pace import FastestBatch
 from despina.scheduling.pending import Pending
 from despina.scheduling.policy_queue import PolicyQueue, QueueRules
 from despina.scheduling.request_queue import FifoQueue, QueueLimits

@@ -18,14 +18,15 @@ from despina.models.layers import with_layers
 from despina.models.loader import PlacedInstance
 from despina.models.signature import takes_oversize
 from despina.scheduling.answers import Answers, OrderedAnswers
+from despina.scheduling.batch_observer import BatchObserver
 from despina.scheduling.batch_policy import BatchPolicy, Decision, OpenBatch, next_batch
 from despina.scheduling.batcher import Batcher, BatcherOptions
 from despina.scheduling.clock import Clock
 from despina.scheduling.ensemble import EnsembleScheduler
 from despina.scheduling.ensemble_step import FindModel
+from despina.scheduling.fastest_batch import FastestBatch
 from despina.scheduling.outbox import Outbox
 from despina.scheduling.oversize import Oversize
-from despina.scheduling.pace import BatchObserver, FastestBatch
 from despina.scheduling.pending import Pending
 from despina.scheduling.permits import Permits
 from despina.scheduling.policy_queue import PolicyQueue, QueuePolicy, QueueRules

@@ -15,17 +15,18 @@ from functools import partial
 
 from despina.errors import Cancelled, Unavailable
 from despina.scheduling.answers import AnswerOrder
+from despina.scheduling.batch_observer import BatchObserver
 from despina.scheduling.clock import Clock
 from despina.scheduling.formed_batch import FormedBatch, gather
 from despina.scheduling.instances import Instances
-from despina.scheduling.next_round import NextRound
 from despina.scheduling.outcome import Outcome
-from despina.scheduling.pace import BatchObserver, DrainRate
 from despina.scheduling.pending import Pending
 from despina.scheduling.permits import Permits
 from despina.scheduling.request_queue import QueueFull, RequestQueue, TooLate
+from despina.scheduling.returning_clients import ReturningClients
 from despina.scheduling.runner import InstanceRunner
 from despina.scheduling.scheduler import Draining
+from despina.scheduling.throughput import Throughput
 from despina.scheduling.turns import Turns
 from despina.scheduling.unforeseen import unforeseen
 from despina.scheduling.waiting_batches import Decide, WaitingBatches
@@ -67,14 +68,14 @@ class Batcher:
         self._queue = queue
         self._instances = Instances(runners, options.prefetch)
         self._waiting = WaitingBatches(queue, decide, self._instances, 2 * len(runners) if options.prefetch else 0)
-        self._next_round = NextRound()
+        self._returning_clients = ReturningClients()
         self._clock = clock
         self._statistics = statistics
         self._answers = answers
         self._options = options
         self._observer = observer
         self._hold_requests = options.hold_requests
-        self._drain_rate = DrainRate()
+        self._throughput = Throughput()
         self._turns = Turns(clock, self._turn)
         self.ask_turn = self._turns.ask
         self._turn_began_ns = 0
@@ -103,7 +104,7 @@ class Batcher:
             self._queue.push(pending)
         except QueueFull as error:
             self._statistics.rejected_queue_full += pending.count
-            error.retry_after = self._drain_rate.seconds_for(self._queue.rows, pending.queued_ns)
+            error.retry_after = self._throughput.seconds_for(self._queue.rows, pending.queued_ns)
             raise
         except TooLate:
             self._statistics.record_failure(pending.queued_ns - pending.accepted_ns, "REJECTED", pending.count)
@@ -139,7 +140,7 @@ class Batcher:
         if self._someone_gone:
             self._drop_cancelled()
         pending, now = self._statistics.pending, self._clock.now_ns()
-        if not self._draining and self._next_round.waits(self._queue, pending, now):
+        if not self._draining and self._returning_clients.waits(self._queue, pending, now):
             self.ask_turn()
             return
         wake_ns = self._start_batches()
@@ -206,7 +207,7 @@ class Batcher:
         idle_before = len(self._instances.idle)
         runner.run(gathered, size, partial(self._finish, batch, runner))
         has_run = len(self._instances.idle) > idle_before
-        self._next_round.ran(batch.requests if has_run else ())
+        self._returning_clients.ran(batch.requests if has_run else ())
         return has_run
 
     def _finish(self, batch: FormedBatch, runner: InstanceRunner, outcome: Outcome) -> None:
@@ -220,6 +221,6 @@ class Batcher:
 
     def _measure(self, batch: FormedBatch, taken_ns: int) -> None:
         backlog = bool(self._queue or self._waiting)
-        self._drain_rate.batch_done(batch.rows, self._clock.now_ns() if backlog else 0, backlog)
+        self._throughput.batch_done(batch.rows, self._clock.now_ns() if backlog else 0, backlog)
         if self._observer is not None:
             self._observer.batch_done(batch.shape_key, batch.rows, taken_ns)

@@ -19,7 +19,6 @@ from heapq import heappop, heappush
 
 from despina.errors import Cancelled, DespinaError, InvalidArgument, Unavailable
 from despina.scheduling.clock import Clock
-from despina.scheduling.pace import DrainRate
 from despina.scheduling.pending import Pending
 from despina.scheduling.permits import Permits
 from despina.scheduling.request_queue import QueueLimits, queue_full
@@ -33,6 +32,7 @@ from despina.scheduling.sequence_direct import DirectInstance
 from despina.scheduling.sequence_oldest import OldestInstance
 from despina.scheduling.sequence_plan import DirectStrategy, SequencePlan
 from despina.scheduling.sequence_step import Steps
+from despina.scheduling.throughput import Throughput
 from despina.scheduling.turns import Turns
 from despina.telemetry.statistics import ModelStatistics
 
@@ -69,11 +69,11 @@ class SequenceScheduler:
         self._free = [(number, index) for number in range(plan.slots) for index in range(len(self._instances))]
         self._indices = {instance: index for index, instance in enumerate(self._instances)}
         self._live: dict[int | str, Sequence] = {}
-        self._idle: dict[Sequence, int] = {}
+        self._resting: dict[Sequence, int] = {}
         self._backlog = Backlog()
         self._waiting: dict[Pending, Sequence] = {}
         self._waiting_bytes = 0
-        self._drain_rate = DrainRate()
+        self._throughput = Throughput()
         self._permits: Permits | None = None
         self._turns = Turns(clock, self._turn)
         self.ask_turn = self._turns.ask
@@ -140,7 +140,7 @@ class SequenceScheduler:
         if waiting and self._limits.exceeded_by(waiting + 1, self._waiting_bytes + pending.byte_size):
             self._statistics.rejected_queue_full += 1
             error = queue_full(pending)
-            error.retry_after = self._drain_rate.seconds_for(waiting, pending.queued_ns)
+            error.retry_after = self._throughput.seconds_for(waiting, pending.queued_ns)
             raise error
 
     def _begin(self, correlation_id: int | str) -> Sequence:
@@ -153,7 +153,7 @@ class SequenceScheduler:
         return sequence
 
     def _add(self, sequence: Sequence, pending: Pending) -> None:
-        self._idle.pop(sequence, None)
+        self._resting.pop(sequence, None)
         if pending.sequence_end:
             del self._live[pending.correlation_id]
         self._waiting[pending] = sequence
@@ -197,12 +197,12 @@ class SequenceScheduler:
     def rested(self, sequence: Sequence) -> None:
         """A request of the sequence has been answered."""
         if not sequence.queue and self._live.get(sequence.id) is sequence:
-            self._idle[sequence] = self._clock.now_ns() + self._plan.idle_ns
+            self._resting[sequence] = self._clock.now_ns() + self._plan.idle_ns
 
     def executed(self, requests: int) -> None:
         """An execution of so many requests is over and everything about it is said."""
         backlog = bool(self._waiting)
-        self._drain_rate.batch_done(requests, self._clock.now_ns() if backlog else 0, backlog)
+        self._throughput.batch_done(requests, self._clock.now_ns() if backlog else 0, backlog)
         self.ask_turn()
 
     # -------------------------------------------------------------------------------------------------------- ending
@@ -211,7 +211,7 @@ class SequenceScheduler:
         """Forget a sequence. Returns what waits of it, in order."""
         if self._live.get(sequence.id) is sequence:
             del self._live[sequence.id]
-        self._idle.pop(sequence, None)
+        self._resting.pop(sequence, None)
         self._backlog.remove(sequence)
         slot = sequence.slot
         dropped = slot.instance.withdraw(sequence) if slot is not None else []
@@ -235,11 +235,11 @@ class SequenceScheduler:
         self._waiting_bytes -= pending.byte_size
         self._statistics.pending -= 1
 
-    def _end_idle(self, now_ns: int) -> None:
-        """Idle sequences stand in the order of their ends, as all may be idle for equally long. Once nobody is expected
+    def _end_resting(self, now_ns: int) -> None:
+        """Resting sequences stand in the order of their ends, as all may rest for equally long. Once nobody is expected
         to go on, they end when somebody needs their slot."""
-        while self._idle:
-            sequence, ends_ns = next(iter(self._idle.items()))
+        while self._resting:
+            sequence, ends_ns = next(iter(self._resting.items()))
             if ends_ns > now_ns and not (self._backlog and self._draining):
                 return
             self._drop(sequence)
@@ -251,11 +251,11 @@ class SequenceScheduler:
         now = self._clock.now_ns()
         for sequence in self._backlog.expired(now):
             self._refuse(self._drop(sequence), Unavailable(EXPIRED), "REJECTED")
-        self._end_idle(now)
+        self._end_resting(now)
         if self._held:
             self._let_go()
         wakes = [instance.run(now) for instance in self._instances if instance not in self._held]
-        idle_ns = next(iter(self._idle.values())) if self._idle else 0
+        idle_ns = next(iter(self._resting.values())) if self._resting else 0
         self._turns.ask_at(*wakes, idle_ns, self._backlog.next_expiry_ns())
         if self._draining and not self.busy:
             for callback in self._draining.take():

@@ -23,7 +23,7 @@ MOST_SKIPPED = 32
 came who were waited for. Clients that ask again at once hardly ever stay away, those that come at random often do."""
 
 
-class NextRound:
+class ReturningClients:
     """Whether a batch should wait a moment for its clients."""
 
     def __init__(self) -> None:

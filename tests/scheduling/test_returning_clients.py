@@ -2,8 +2,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from despina.scheduling.next_round import AWAKE_NS, MOST_SKIPPED, SKIPPED, WAIT_NS, NextRound
 from despina.scheduling.pending import Pending
+from despina.scheduling.returning_clients import AWAKE_NS, MOST_SKIPPED, SKIPPED, WAIT_NS, ReturningClients
 
 US = 1_000
 LONG = 10 * (WAIT_NS + AWAKE_NS)
@@ -14,10 +14,10 @@ def requests(clients: Iterable[object]) -> list[Pending]:
 
 
 class Rounds:
-    """A NextRound for requests whose clients are known by letters; where there is but a number, each is another one."""
+    """ReturningClients of requests whose clients are known by letters; where there is but a number, each is another."""
 
     def __init__(self) -> None:
-        self._rounds = NextRound()
+        self._rounds = ReturningClients()
 
     def ran(self, clients: str | int) -> None:
         self._rounds.ran(self._requests(clients))
@@ -45,7 +45,7 @@ def test_without_a_batch_on_the_loop_nobody_waits(rounds) -> None:
 
 
 def test_nobody_waits_for_clients_who_are_not_known() -> None:
-    rounds = NextRound()
+    rounds = ReturningClients()
     rounds.ran(requests([None, None]))
     assert not rounds.waits([], 0, 0)
     rounds.ran(requests([None, "a"]))
