@@ -162,10 +162,14 @@ def test_the_last_request_given_up_lets_the_next_sequence_of_the_slot_begin(cloc
 def test_an_open_batch_is_closed_by_another_shape(clock) -> None:
     stage = SequenceStage(clock, oldest(8))
     submit(stage, 1)
-    for sequence, key in ((2, "a"), (3, "b"), (4, "a"), (5, "a")):
-        stage.submit(sequence, flags="s", shape_key=key)
+    asked = [
+        stage.submit(sequence, flags="s", shape_key=key, parameters={"despina_explain": True})
+        for sequence, key in ((2, "a"), (3, "b"), (4, "a"), (5, "a"))
+    ]
     stage.finish_all()
     assert stage.ran == [[1], [2], [3], [4, 5]]
+    told = [pending.response_parameters["batch_closed_by"] for pending in asked]
+    assert told == ["shape", "shape", "idle", "idle"]
 
 
 def test_statistics_count_requests(clock) -> None:

@@ -39,7 +39,7 @@ class FormedSteps:
     def __init__(self) -> None:
         self.steps: list[Step] = []
         self.closed = False
-        self.reason: Reason = "idle"
+        self.reason: Reason | None = None
 
     @property
     def as_open(self) -> OpenBatch:
@@ -47,7 +47,13 @@ class FormedSteps:
 
     def add(self, steps: list[Step], decision: Decision) -> None:
         self.steps += steps
-        self.closed, self.reason = decision.closed, decision.reason
+        self.close_if(decision)
+
+    def close_if(self, decision: Decision) -> None:
+        """Take over what was decided. The first reason stands, unless a later decision closes the batch."""
+        if decision.closed or self.reason is None:
+            self.closed = decision.closed
+            self.reason = decision.reason
 
 
 class OldestInstance:
@@ -126,7 +132,7 @@ class OldestInstance:
             if decision.take:
                 self._grow(batch, decision)
             elif batch is not None and decision.closed:
-                batch.closed = True
+                batch.close_if(decision)
             else:
                 return decision.wake_ns
         return 0
@@ -161,7 +167,7 @@ class OldestInstance:
         self.running = False
         if self.permits is not None:
             self.permits.finished(self._runner)
-        self._answers.finished(batch.steps, outcome, batch.reason)
+        self._answers.finished(batch.steps, outcome, batch.reason or "idle")
         for step in batch.steps:
             step.slot.in_flight = False
             self._owner.rested(step.sequence)
