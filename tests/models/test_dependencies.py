@@ -1,7 +1,7 @@
 import pytest
 
 from despina.config.proto import ModelConfig
-from despina.models.dependencies import dependents_of, find_cycle, left_over, needed_by, steps_of
+from despina.models.dependencies import dependents_of, find_cycle, left_over, needed_by, steps_of, users_of
 
 CHAIN = {"outer": ("inner", "a"), "inner": ("a", "b"), "other": ("b",)}
 
@@ -33,6 +33,12 @@ def test_dependents_are_direct_users_only():
     assert dependents_of("a", CHAIN) == ["inner", "outer"]
     assert dependents_of("b", CHAIN) == ["inner", "other"]
     assert dependents_of("outer", CHAIN) == []
+
+
+def test_users_run_at_least_one_of_them():
+    assert users_of(["a", "b"], CHAIN) == {"inner", "outer", "other"}
+    assert users_of(["a", "outer"], CHAIN) == {"inner", "outer"}
+    assert users_of(["outer"], CHAIN) == users_of([], CHAIN) == set()
 
 
 def test_needed_models_are_found_through_other_ensembles():

@@ -147,6 +147,23 @@ def test_the_mode_decides_what_is_loaded_at_start(tmp_path, mode, names, expecte
     asyncio.run(run())
 
 
+def test_a_start_looks_for_the_steps_of_a_model_as_often_however_many_there_are(tmp_path, monkeypatch):
+    looked = []
+    monkeypatch.setattr("despina.models.candidate.steps_of", lambda config: looked.append(config) or ())
+
+    async def looks(count):
+        looked.clear()
+        for number in range(count):
+            put(tmp_path / str(count), f"m{number}")
+        bench = Bench(tmp_path / str(count), "none")
+        assert (await bench.models.start()).succeeded
+        started = len(looked)
+        await bench.models.stop(5)
+        return started
+
+    assert asyncio.run(looks(40)) == 4 * asyncio.run(looks(10))
+
+
 def test_the_wildcard_stands_alone(tmp_path):
     async def run():
         with pytest.raises(InvalidArgument, match="must be the ONLY startup model"):

@@ -25,7 +25,7 @@ from weakref import WeakValueDictionary
 
 from despina.errors import DespinaError
 from despina.models.candidate import Candidate, is_modified
-from despina.models.dependencies import left_over, needed_by
+from despina.models.dependencies import Steps, left_over, needed_by
 from despina.models.ensembles import CheckEnsemble, refuse_cycles, refuse_missing_steps
 from despina.models.failures import LoadFailed, NotInRepository, NotLoaded
 from despina.models.kept_steps import KeptSteps
@@ -74,8 +74,9 @@ class Changes(Generic[M]):
 
         round_ = Round(bring_up)
         outcomes = await round_.outcomes(sorted(asked))
+        wanted = self._ensembles.steps()
         for name in asked:
-            outcomes[name] = outcomes[name] or await self._failed_poll_below(name, round_)
+            outcomes[name] = outcomes[name] or await self._failed_poll_below(name, wanted, round_)
         await self._recheck_ensembles(round_)
         failures = {name: error for name, error in outcomes.items() if error is not None}
         for error in failures.values():
@@ -119,9 +120,9 @@ class Changes(Generic[M]):
             _log.error("Poll failed for model directory '%s': %s", name, reason)
             raise NotInRepository(name, reason) from None
 
-    async def _failed_poll_below(self, name: str, round_: Round) -> Exception | None:
+    async def _failed_poll_below(self, name: str, wanted: Steps, round_: Round) -> Exception | None:
         """What is told of `name`, which is loaded, when something it runs could not be read: that serves as before."""
-        for step in sorted(needed_by([name], self._ensembles.steps())):
+        for step in sorted(needed_by([name], wanted)):
             if step in round_.names and isinstance(error := await round_.outcome(step), NotInRepository):
                 return NotInRepository(name, error.reason)
         return None
@@ -190,7 +191,7 @@ class Changes(Generic[M]):
         seen: set[str] = set()
         while new := [name for name in round_.names if name not in seen]:
             seen.update(new)
-            for ensemble in {user for changed in new for user in self._ensembles.that_run(changed)}:
+            for ensemble in self._ensembles.that_run(new):
                 if self._states[ensemble].serving:
                     self._ensembles.drop_if_broken(ensemble)
                 elif ensemble not in round_.names and self._ensembles.may_work(ensemble):

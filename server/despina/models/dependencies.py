@@ -40,6 +40,12 @@ def dependents_of(name: str, steps: Steps) -> list[str]:
     return sorted(user for user, used in steps.items() if name in used)
 
 
+def users_of(names: Iterable[str], steps: Steps) -> set[str]:
+    """The ensembles with any of `names` among their own steps."""
+    wanted = set(names)
+    return {user for user, used in steps.items() if not wanted.isdisjoint(used)}
+
+
 def needed_by(names: Iterable[str], steps: Steps) -> set[str]:
     """Everything that `names` run directly or through other ensembles; a name of `names` only if another needs it."""
     found: set[str] = set()

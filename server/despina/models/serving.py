@@ -38,9 +38,10 @@ class ServingTable(Generic[M]):
 
     def refresh(self, name: str) -> None:
         """Bring the entries of one model in line with its state."""
-        for key in [key for key in self._ready if key[0] == name]:
-            del self._ready[key]
-        for entry in self._states[name].ready():
+        state = self._states[name]
+        for version in (None, *state.versions):
+            self._ready.pop((name, version), None)
+        for entry in state.ready():
             assert entry.model is not None
             self._ready[name, entry.version] = entry.model
             self._ready[name, None] = entry.model

@@ -1,12 +1,13 @@
 """The ensembles that somebody wants: what they run, and whether they can be served with that."""
 
 import logging
+from collections.abc import Iterable
 from typing import Generic
 
 from despina.config.proto import ModelConfig
 from despina.errors import DespinaError
 from despina.models.candidate import Candidate
-from despina.models.dependencies import dependents_of
+from despina.models.dependencies import users_of
 from despina.models.ensembles import CheckEnsemble
 from despina.models.states import M
 from despina.models.transitions import Transitions
@@ -26,9 +27,9 @@ class WantedEnsembles(Generic[M]):
         """The steps of every wanted model, none for one that is no ensemble."""
         return {name: state.steps for name, state in self._states.items() if state.wanted}
 
-    def that_run(self, name: str) -> list[str]:
-        """Those with `name` among their own steps, sorted."""
-        return dependents_of(name, self.steps())
+    def that_run(self, names: Iterable[str]) -> list[str]:
+        """Those with any of `names` among their own steps, sorted."""
+        return sorted(users_of(names, self.steps()))
 
     def may_work(self, name: str) -> bool:
         """Whether all that an ensemble runs serves. It must not bring along what somebody unloaded, or what failed."""
@@ -53,7 +54,7 @@ class WantedEnsembles(Generic[M]):
 
     def drop_broken_above(self, name: str) -> None:
         """The same for all that run `name`, which was taken down."""
-        for ensemble in self.that_run(name):
+        for ensemble in self.that_run([name]):
             self.drop_if_broken(ensemble)
 
     def _config_of(self, name: str, version: int | None) -> ModelConfig:
