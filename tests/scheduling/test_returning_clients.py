@@ -61,6 +61,18 @@ def test_the_loop_stays_awake_until_a_client_asks_again(rounds) -> None:
         assert not rounds.waits(1, now + 50 * US)
 
 
+def test_nobody_waits_when_the_next_batch_is_full_already_and_the_queue_is_not_looked_through() -> None:
+    rounds = NextRound()
+    rounds.ran(requests("ab"), full=True)
+    unread = iter(requests("cd"))
+    assert not rounds.waits(unread, 2, LONG)
+    assert len(list(unread)) == 2
+    rounds.ran(requests("ab"), full=True)
+    assert rounds.waits(requests("c"), 1, 2 * LONG)
+    rounds.ran(requests("ab"))
+    assert rounds.waits(requests("cd"), 2, 3 * LONG)
+
+
 def test_it_does_not_stay_awake_for_long(rounds) -> None:
     rounds.ran(2)
     assert rounds.waits(0, LONG)

@@ -230,7 +230,7 @@ class Changes(Generic[M]):
                 continue
             async with self._lock(other):
                 state = self._states[other]
-                if state.wanted is Wanted.BY_NAME or self._ensembles.that_run(other):
+                if state.wanted is Wanted.BY_NAME or self._ensembles.that_run([other]):
                     continue
                 state.wanted = Wanted.NOT
                 retired = self._transitions.take_down(other)

@@ -207,7 +207,7 @@ class Batcher:
         idle_before = len(self._instances.idle)
         runner.run(gathered, size, partial(self._finish, batch, runner))
         has_run = len(self._instances.idle) > idle_before
-        self._returning_clients.ran(batch.requests if has_run else ())
+        self._returning_clients.ran(batch.requests if has_run else (), batch.closed)
         return has_run
 
     def _finish(self, batch: FormedBatch, runner: InstanceRunner, outcome: Outcome) -> None:

@@ -12,6 +12,7 @@ ends have better use for the core.
 """
 
 from collections.abc import Iterable, Sequence
+from sys import maxsize
 
 from despina.scheduling.pending import Pending
 
@@ -28,14 +29,17 @@ class ReturningClients:
 
     def __init__(self) -> None:
         self._ran = 0
+        self._full = maxsize
         self._answered: set[object] = set()
         self._expected = 0
         self._first = _Wait(AWAKE_NS)
         self._others = _Wait(WAIT_NS)
 
-    def ran(self, requests: Sequence[Pending]) -> None:
-        """A batch of these requests has run on the loop's thread; none for one that runs elsewhere. At the next turn
-        those are seen who asked in the meantime, and those who were answered first and have asked again already."""
+    def ran(self, requests: Sequence[Pending], full: bool = False) -> None:
+        """A batch of these requests has run on the loop's thread; none for one that runs elsewhere. `full`: no more
+        fitted into it. At the next turn those are seen who asked in the meantime, and those who were answered first and
+        have asked again already."""
+        self._full = len(requests) if full else maxsize
         self._answered = {pending.client for pending in requests if pending.client is not None}
         self._ran = len(self._answered)
         self._expected = 0
@@ -43,6 +47,10 @@ class ReturningClients:
     def waits(self, queue: Iterable[Pending], pending: int, now_ns: int) -> bool:
         """Whether to wait for more than the requests that are `pending`, those in the `queue` among them, and be asked
         about it again at once."""
+        if self._ran and pending >= self._full:
+            # The next batch is full without anybody more, and the queue may be far too long to be looked through.
+            self._ran = 0
+            self._answered.clear()
         if self._ran:
             again = sum([each.client in self._answered for each in queue])
             self._expected = self._ran + pending - again
