@@ -269,3 +269,25 @@ def test_a_client_that_hangs_up_leaves_the_line_for_the_resource(make_stage, clo
     third.finish()
     assert waiting.results is not None
     assert second.ran == []
+
+
+def test_who_lines_up_behind_others_or_leaves_with_them_costs_no_walk_along_the_line_each():
+    class Counted(Permit):
+        looked_at = 0
+
+        @property
+        def rank(self):
+            Counted.looked_at += 1
+            return super().rank
+
+    running, *waiting = (Counted([Demand(Resource("R"), 1)], 1, list) for _ in range(101))
+    shared = limiter(running, *waiting, limits={Resource("R"): 1})
+    assert shared.acquire(running)
+    Counted.looked_at = 0
+    assert not any(shared.acquire(permit) for permit in waiting)
+    assert Counted.looked_at == 0
+    last = waiting.pop()
+    shared.give_up(*waiting)
+    assert Counted.looked_at == 1
+    shared.give_up(running)
+    assert last.held

@@ -24,8 +24,7 @@ class Permits:
 
     def give_up(self, idle: list[InstanceRunner]) -> None:
         """There is nothing to run any more."""
-        for runner in idle:
-            self._limiter.give_up(self._permits[runner])
+        self._limiter.give_up(*[self._permits[runner] for runner in idle])
 
     def finished(self, runner: InstanceRunner, again: bool = False) -> None:
         """An instance has run; `again`: there is more to run."""

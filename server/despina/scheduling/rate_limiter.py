@@ -12,13 +12,14 @@ Everything happens on the event loop's thread.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from despina.errors import InvalidArgument
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """`device` None: exists once in the server, or, as a key of limits, on every device alike."""
+class Resource(NamedTuple):
+    """`device` None: exists once in the server, or, as a key of limits, on every device alike. A tuple, because it is
+    looked up for every instance that waits whenever one has run."""
 
     name: str
     device: int | None = None
@@ -96,9 +97,9 @@ class RateLimiter:
 
     def leave(self, permits: Iterable[Permit]) -> None:
         """Instances that are gone."""
-        for permit in permits:
-            self.give_up(permit)
-            self._permits.discard(permit)
+        gone = tuple(permits)
+        self.give_up(*gone)
+        self._permits.difference_update(gone)
         self._count()
 
     @staticmethod
@@ -114,7 +115,9 @@ class RateLimiter:
             return True
         if permit not in self._line:
             self._line_up(permit)
-            self._serve_line(permit)
+            # One more claim lets nobody else run.
+            if self._fits(permit, {}):
+                self._serve_line(permit)
         return permit.held
 
     def _line_up(self, permit: Permit) -> None:
@@ -126,27 +129,33 @@ class RateLimiter:
     def release(self, permit: Permit, again: bool = False) -> None:
         """The instance has run; `again`: its model has more to run. Then it lines up before the others are served, or
         two models that share a resource would alternate whatever their priorities."""
-        permit.held = False
-        for demand in permit.demands:
-            self._in_use[demand.resource] -= demand.count
+        self._take_back(permit)
         if again:
             self._line_up(permit)
         self._serve_line()
 
-    def give_up(self, permit: Permit) -> None:
-        """The instance has nothing to run any more."""
-        if permit.held:
-            permit.score -= permit.priority
-            self.release(permit)
-        elif permit in self._line:
-            del self._line[permit]
+    def give_up(self, *permits: Permit) -> None:
+        """Instances that have nothing to run any more."""
+        standing = [permit for permit in permits if permit.held or permit in self._line]
+        for permit in standing:
+            if permit.held:
+                permit.score -= permit.priority
+                self._take_back(permit)
+            else:
+                del self._line[permit]
+        if standing:
             self._serve_line()
+
+    def _take_back(self, permit: Permit) -> None:
+        permit.held = False
+        for demand in permit.demands:
+            self._in_use[demand.resource] -= demand.count
 
     def _serve_line(self, caller: Permit | None = None) -> None:
         """Give out what is free; `caller` sees for itself whether it got something."""
         claimed: dict[Resource, int] = {}
         for permit in sorted(self._line, key=lambda waiting: waiting.rank):
-            fits = all(self._free(demand.resource, claimed) >= demand.count for demand in permit.demands)
+            fits = self._fits(permit, claimed)
             for demand in permit.demands:
                 taken = self._in_use if fits else claimed
                 taken[demand.resource] = taken.get(demand.resource, 0) + demand.count
@@ -160,6 +169,9 @@ class RateLimiter:
         permit.held = True
         self._latest_score = permit.score
         permit.score += permit.priority
+
+    def _fits(self, permit: Permit, claimed: dict[Resource, int]) -> bool:
+        return all(self._free(demand.resource, claimed) >= demand.count for demand in permit.demands)
 
     def _free(self, resource: Resource, claimed: dict[Resource, int]) -> int:
         return self._counts[resource] - self._in_use.get(resource, 0) - claimed.get(resource, 0)
