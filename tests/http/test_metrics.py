@@ -10,7 +10,7 @@ from starlette.types import Message
 from despina.config.proto import ModelConfig
 from despina.config.read import parse_text
 from despina.http.metrics import measured, metrics_app, metrics_options, open_metrics
-from despina.scheduling.response_cache import ResponseCache
+from despina.scheduling.response_cache import ENTRY_BYTES, OUTPUT_BYTES, ResponseCache
 from despina.settings import MetricsConfig, Settings
 from despina.telemetry.measured_model import MeasuredModel
 from despina.telemetry.metrics import Metrics, MetricsOptions, Sources
@@ -101,8 +101,8 @@ def test_the_models_of_a_server_are_listed_when_scraped() -> None:
 
 
 def test_the_response_cache_of_a_server_is_measured_where_there_is_one() -> None:
-    cache = ResponseCache(1000)
-    cache.insert((1, b"k"), {"y": np.zeros(122, np.uint8)})
+    cache = ResponseCache(4000)
+    cache.insert((1, b"k"), {"y": np.zeros(1000 - ENTRY_BYTES - OUTPUT_BYTES, np.uint8)})
     cache.hits, cache.misses, cache.lookup_ns, cache.insertion_ns = 2, 3, 4000, 5000
     server: Any = SimpleNamespace(
         settings=Settings(allow_gpu_metrics=False, allow_cpu_metrics=False),

@@ -1,8 +1,18 @@
+import tracemalloc
+from concurrent.futures import Executor
+
 import numpy as np
 import pytest
 
 from despina.errors import InvalidArgument
-from despina.scheduling.response_cache import ENTRY_BYTES, ResponseCache, digest, open_cache
+from despina.scheduling.response_cache import (
+    ENTRY_BYTES,
+    MOST_AT_ONCE,
+    OUTPUT_BYTES,
+    ResponseCache,
+    digest,
+    open_cache,
+)
 
 X = np.arange(4, dtype=np.float32)
 
@@ -49,11 +59,11 @@ def entry(elements: int) -> dict[str, np.ndarray]:
 
 
 def size(elements: int) -> int:
-    return 2 * ENTRY_BYTES + elements
+    return ENTRY_BYTES + OUTPUT_BYTES + elements
 
 
 def test_what_was_inserted_is_found() -> None:
-    cache = ResponseCache(1000)
+    cache = ResponseCache(10_000)
     cache.insert((1, b"k"), {"y": X, "z": X + 1})
     found = cache.find((1, b"k"), ["z"])
     assert found is not None
@@ -103,7 +113,7 @@ def test_a_large_answer_makes_room_for_itself() -> None:
 
 
 def test_an_answer_larger_than_the_cache_is_not_kept() -> None:
-    cache = ResponseCache(200)
+    cache = ResponseCache(1000)
     assert cache.insert((1, b"a"), entry(10))
     assert not cache.insert((1, b"b"), entry(1000))
     assert cache.insert((1, b"a"), entry(10))
@@ -112,9 +122,9 @@ def test_an_answer_larger_than_the_cache_is_not_kept() -> None:
 
 
 def test_strings_count_with_their_bytes() -> None:
-    cache = ResponseCache(1000)
+    cache = ResponseCache(10_000)
     cache.insert((1, b"a"), {"y": strings(b"x" * 500)})
-    assert cache.used > 500
+    assert cache.used > ENTRY_BYTES + OUTPUT_BYTES + 500
 
 
 def test_a_model_version_is_forgotten_without_the_others() -> None:
@@ -127,6 +137,55 @@ def test_a_model_version_is_forgotten_without_the_others() -> None:
     assert cache.find((first, b"k"), ["y"]) is None
     assert cache.find((second, b"k"), ["y"]) is not None
     assert cache.used == size(10)
+
+
+def test_the_least_recently_used_of_all_models_goes_first() -> None:
+    cache = ResponseCache(4 * size(10))
+    for scope, key in ((1, b"a"), (2, b"a"), (1, b"b"), (2, b"b")):
+        cache.insert((scope, key), entry(10))
+    cache.find((1, b"a"), ["y"])
+    for key in (b"c", b"d", b"e"):
+        cache.insert((3, key), entry(10))
+    assert [scope for scope in (1, 2) if cache.find((scope, b"a"), ["y"])] == [1]
+    assert cache.find((1, b"b"), ["y"]) is cache.find((2, b"b"), ["y"]) is None
+    assert (len(cache), cache.used, cache.evictions) == (4, 4 * size(10), 3)
+
+
+def test_many_answers_are_freed_elsewhere() -> None:
+    class Later(Executor):
+        def __init__(self) -> None:
+            self.asked: list[tuple[object, ...]] = []
+
+        def submit(self, work: object, *arguments: object) -> None:  # type: ignore[override]
+            self.asked.append((work, *arguments))
+
+    elsewhere = Later()
+    cache = ResponseCache(10**9, elsewhere)
+    for number in range(MOST_AT_ONCE + 1):
+        cache.insert((1, number.to_bytes(4)), entry(1))
+    cache.insert((2, b"k"), entry(1))
+    cache.forget(2)
+    assert not elsewhere.asked
+    cache.forget(1)
+    assert (len(cache), cache.used) == (0, 0)
+    ((free, shelf),) = elsewhere.asked
+    assert len(shelf) == MOST_AT_ONCE + 1
+    free(shelf)
+    assert not shelf
+
+
+def test_the_bytes_of_small_answers_are_about_what_they_take() -> None:
+    cache = ResponseCache(10**9)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(2000):
+            results = {"y": np.zeros((1, 10), np.float32), "label": strings(b"%d:a label" % number)}
+            cache.insert((1, number.to_bytes(32)), results)
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert 0.8 * taken < cache.used < 1.4 * taken
 
 
 def test_the_cache_of_the_settings() -> None:

@@ -1,7 +1,8 @@
 """The response cache: answers remembered by what was asked, least recently used first out (config §6.4).
 
 One cache serves all models of the server that ask for it. It belongs to the event loop; only the hashing of large
-inputs happens elsewhere.
+inputs happens elsewhere. A model version has a shelf of its own, because it is forgotten at once, and there may be
+millions of answers.
 """
 
 from collections import OrderedDict
@@ -19,8 +20,14 @@ from despina_backends.base import Array
 Key = tuple[int, bytes]
 """Whose answer it is (`ResponseCache.scope`), and the digest of the inputs."""
 
-ENTRY_BYTES = 64
-"""What an entry, and each output in it, costs besides the values."""
+ENTRY_BYTES = 448
+OUTPUT_BYTES = 160
+ELEMENT_BYTES = 33
+"""What an entry, each output in it, and each text in that costs besides the values (measured). For a classifier that is
+many times what the values take."""
+
+MOST_AT_ONCE = 1000
+"""So many answers may be freed on the event loop."""
 
 
 def digest(inputs: Mapping[str, Array]) -> bytes:
@@ -43,10 +50,19 @@ def _elements(array: Array) -> list[bytes]:
     return elements
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Entry:
+    """`last_use` is larger than that of all that were used before."""
+
     results: Mapping[str, Array]
     byte_size: int
+    last_use: int
+
+
+class _Shelf(OrderedDict[bytes, _Entry]):
+    """The answers of one scope by their digests, the least recently used first, and their bytes."""
+
+    used = 0
 
 
 class ResponseCache:
@@ -62,11 +78,12 @@ class ResponseCache:
         self.evictions = 0
         self.lookup_ns = 0
         self.insertion_ns = 0
-        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
+        self._shelves: dict[int, _Shelf] = {}
         self._scopes = count(1)
+        self._uses = count()
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return sum(map(len, self._shelves.values()))
 
     def scope(self) -> int:
         """A number for one loaded model version: another one, or the same loaded again, finds nothing of it."""
@@ -74,20 +91,24 @@ class ResponseCache:
 
     def find(self, key: Key, outputs: Iterable[str]) -> dict[str, Array] | None:
         """The wanted `outputs`, or None unless all of them are known."""
-        entry = self._entries.get(key)
-        if entry is None:
+        scope, digested = key
+        shelf = self._shelves.get(scope)
+        entry = shelf.get(digested) if shelf is not None else None
+        if shelf is None or entry is None:
             return None
         try:
             found = {name: entry.results[name] for name in outputs}
         except KeyError:
             return None
-        self._entries.move_to_end(key)
+        shelf.move_to_end(digested)
+        entry.last_use = next(self._uses)
         return found
 
     def insert(self, key: Key, results: Mapping[str, Array]) -> bool:
         """Remember `results`, besides other outputs known for the same inputs. False when they are larger than the
         cache, and so not kept. The arrays are copied: they may be views of much larger ones."""
-        entry = self._entries.get(key)
+        scope, digested = key
+        entry = self._shelves[scope].get(digested) if scope in self._shelves else None
         known = {} if entry is None else entry.results
         new = {name: array for name, array in results.items() if name not in known}
         byte_size = sum(map(_byte_size, new.values())) + (ENTRY_BYTES if entry is None else entry.byte_size)
@@ -95,28 +116,49 @@ class ResponseCache:
             return True
         if byte_size > self.capacity:
             return False
-        self._remove(key)
+        if entry is not None:
+            self._remove(scope, digested)
         while self.used + byte_size > self.capacity:
-            self._remove(next(iter(self._entries)))
-            self.evictions += 1
-        self._entries[key] = _Entry({**known, **{name: _frozen(array) for name, array in new.items()}}, byte_size)
+            self._remove_oldest()
+        shelf = self._shelves.setdefault(scope, _Shelf())
+        kept = {**known, **{name: _frozen(array) for name, array in new.items()}}
+        shelf[digested] = _Entry(kept, byte_size, next(self._uses))
+        shelf.used += byte_size
         self.used += byte_size
         return True
 
     def forget(self, scope: int) -> None:
         """Drop everything of one model version."""
-        for key in [key for key in self._entries if key[0] == scope]:
-            self._remove(key)
+        shelf = self._shelves.pop(scope, None)
+        if shelf is not None:
+            self.used -= shelf.used
+            if len(shelf) > MOST_AT_ONCE:
+                self.hashing.submit(_free, shelf)
 
-    def _remove(self, key: Key) -> None:
-        entry = self._entries.pop(key, None)
-        if entry is not None:
-            self.used -= entry.byte_size
+    def _remove_oldest(self) -> None:
+        oldest = {next(iter(shelf.values())).last_use: scope for scope, shelf in self._shelves.items()}
+        scope = oldest[min(oldest)]
+        self._remove(scope, next(iter(self._shelves[scope])))
+        self.evictions += 1
+
+    def _remove(self, scope: int, digested: bytes) -> None:
+        shelf = self._shelves[scope]
+        byte_size = shelf.pop(digested).byte_size
+        shelf.used -= byte_size
+        self.used -= byte_size
+        if not shelf:
+            del self._shelves[scope]
+
+
+def _free(shelf: _Shelf) -> None:
+    """One by one: as a whole it would be freed without letting the event loop's thread have the interpreter."""
+    while shelf:
+        shelf.popitem()
 
 
 def _byte_size(array: Array) -> int:
-    strings = sum(map(len, _elements(array))) if array.dtype.hasobject else 0
-    return array.nbytes + strings + ENTRY_BYTES
+    strings = array.size * ELEMENT_BYTES + sum(map(len, _elements(array))) if array.dtype.hasobject else 0
+    return array.nbytes + strings + OUTPUT_BYTES
 
 
 def _frozen(array: Array) -> Array:
