@@ -170,6 +170,21 @@ def test_all_requests_of_a_connection_that_is_given_up_are_told() -> None:
     loop.close()
 
 
+@pytest.mark.parametrize("lost", [None, ConnectionResetError()])
+def test_a_connection_that_is_gone_is_not_kept_until_it_would_have_been_idle_for_too_long(
+    lost: Exception | None,
+) -> None:
+    loop = asyncio.new_event_loop()
+    config = uvicorn.Config(lambda: None, lifespan="off", log_config=None)
+    config.load()
+    connection = ApplicationConnection(config, ServerState(), {}, loop)
+    connection.transport = cast("Any", SimpleNamespace(close=lambda: None, is_closing=lambda: True))
+    timer = connection.timeout_keep_alive_task = loop.call_later(86_400, connection.timeout_keep_alive_handler)
+    connection.connection_lost(lost)
+    assert timer.cancelled()
+    loop.close()
+
+
 def test_pipelined_requests_of_a_client_that_reads_no_answer_are_not_read_either(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
         sock.settimeout(2)

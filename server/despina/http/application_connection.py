@@ -75,6 +75,11 @@ class ApplicationConnection(HttpToolsProtocol):
         super().connection_made(transport)
         self.flow = PipelineFlow(transport, self.pipeline)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        # uvicorn lets the timer of a connection that was reset go on, which keeps it in memory until then.
+        self._unset_keepalive_if_required()
+
     def data_received(self, data: bytes) -> None:
         self._unfinished += len(data)
         super().data_received(data)
