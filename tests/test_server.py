@@ -4,13 +4,17 @@ import asyncio
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from tests.support.serving import free_port
 
-from despina.server import serve, served_settings
+from despina import server
+from despina.server import serve, served_settings, shut_down
 from despina.settings import Settings
 
 REPOSITORY = Path(__file__).parent.parent / "model_repository"
@@ -59,3 +63,31 @@ def test_a_server_that_is_to_stop_does_not_load_its_models_to_the_end(tmp_path: 
             assert b"Exiting before all models are loaded." in process.stdout.read()
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize(("requests_end", "status"), [(True, 0), (False, 1)])
+def test_the_exit_does_not_wait_for_a_collector_of_traces_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, requests_end: bool, status: int
+) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(server, "LEAST_FOR_TRACES_S", 0.05)
+    monkeypatch.setattr(server, "leave", sys.exit)
+
+    async def stop(timeout_s: float) -> bool:
+        return requests_end
+
+    async def run() -> int:
+        stopping: Any = SimpleNamespace(
+            settings=Settings(exit_timeout_secs=0),
+            models=SimpleNamespace(stop=stop),
+            trace=SimpleNamespace(close=lambda: answers.wait(30)),
+        )
+        try:
+            return await shut_down(stopping, ())
+        finally:
+            assert not answers.is_set()
+            answers.set()
+
+    with pytest.raises(SystemExit) as left:
+        asyncio.run(run())
+    assert left.value.code == status

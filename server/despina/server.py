@@ -17,6 +17,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from threading import Semaphore
+from time import monotonic
 from typing import Any, NoReturn
 
 import uvloop
@@ -58,6 +59,10 @@ _log = logging.getLogger(__name__)
 SWITCH_INTERVAL_S = 0.0002
 """How long a thread may keep the GIL while another wants it. Python's 5 ms would make the loop's thread and the
 instance threads wait for each other far longer than a small model runs."""
+
+
+LEAST_FOR_TRACES_S = 1.0
+"""So long traces may take to be written at the end, even when requests have used up all the time there was."""
 
 
 class Server:
@@ -287,14 +292,28 @@ async def shut_down(server: Server, listeners: Sequence[Listener]) -> int:
     server.is_exiting = True
     _log.info("Waiting for in-flight requests to complete.")
     budget = server.settings.exit_timeout_secs
+    end_s = monotonic() + budget
     try:
         async with asyncio.timeout(budget):
             await asyncio.gather(*(listener.stop() for listener in listeners))
             done = await server.models.stop(budget)
     except TimeoutError:
         done = False
-    server.trace.close()
+    written = await traces_written(server, max(end_s - monotonic(), LEAST_FOR_TRACES_S))
     if not done:
         _log.error("Exit timeout expired. Exiting immediately.")
         leave(1)
+    if not written:
+        _log.warning("Exit timeout expired. What is left of the traces is lost.")
+        leave(0)
     return 0
+
+
+async def traces_written(server: Server, timeout_s: float) -> bool:
+    """Write what is kept of traces. False when that was not over in time: the collector of spans may not answer."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await asyncio.to_thread(server.trace.close)
+    except TimeoutError:
+        return False
+    return True
