@@ -164,6 +164,29 @@ def test_a_start_looks_for_the_steps_of_a_model_as_often_however_many_there_are(
     assert asyncio.run(looks(40)) == 4 * asyncio.run(looks(10))
 
 
+def test_the_loop_comes_round_while_many_models_go(tmp_path):
+    async def run():
+        for number in range(30):
+            put(tmp_path, f"m{number}")
+        bench = Bench(tmp_path, "poll", repository_poll_secs=0)
+        await bench.models.start()
+        for number in range(30):
+            shutil.rmtree(tmp_path / f"m{number}")
+        bench.now = 10
+        await bench.models.poll()
+        bench.now = 20
+        served = []
+        polling = asyncio.create_task(bench.models.poll())
+        while not polling.done():
+            served.append(len(bench.models.ready_models()))
+            await asyncio.sleep(0)
+        assert served[0] == 30
+        assert len(set(served)) > 20
+        await bench.models.stop(5)
+
+    asyncio.run(run())
+
+
 def test_the_wildcard_stands_alone(tmp_path):
     async def run():
         with pytest.raises(InvalidArgument, match="must be the ONLY startup model"):

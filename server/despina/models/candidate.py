@@ -14,7 +14,7 @@ class Candidate:
     """`config` is named, normalised and validated, but not yet completed from the model; `written` is what it was made
     from. `versions` are those the version policy selects, ascending. `overridden`: the configuration came with a
     request. `temporary` holds the files that came with it; it is None where the model directory is the repository's
-    own."""
+    own. `steps` are the models an ensemble runs, kept because every change of any model asks for them."""
 
     name: str
     directory: Path
@@ -24,10 +24,10 @@ class Candidate:
     overridden: bool = False
     temporary: TemporaryDirectory | None = None
     written: ModelConfig = field(default_factory=ModelConfig)
+    steps: tuple[str, ...] = field(init=False)
 
-    @property
-    def steps(self) -> tuple[str, ...]:
-        return steps_of(self.config)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "steps", steps_of(self.config))
 
 
 def is_modified(old: Candidate, new: Candidate) -> bool:

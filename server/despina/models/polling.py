@@ -41,6 +41,7 @@ class Polling(Generic[M]):
                 if name in names:
                     _log.error("failed to poll model '%s': not unique across all model repositories", name)
                 await self._changes.unload(name, unload_dependents=False)
+                await asyncio.sleep(0)  # An unload need not wait for anything, and many of them would be one long turn.
 
     def _is_changed(self, name: str, stamp: Stamp) -> bool:
         state = self._states.get(name)

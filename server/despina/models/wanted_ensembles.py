@@ -24,8 +24,8 @@ class WantedEnsembles(Generic[M]):
         self._check = check
 
     def steps(self) -> dict[str, tuple[str, ...]]:
-        """The steps of every wanted model, none for one that is no ensemble."""
-        return {name: state.steps for name, state in self._states.items() if state.wanted}
+        """The steps of every wanted ensemble. There may be thousands of other models, and every one that goes asks."""
+        return {name: steps for name, state in self._states.items() if state.wanted and (steps := state.steps)}
 
     def that_run(self, names: Iterable[str]) -> list[str]:
         """Those with any of `names` among their own steps, sorted."""
