@@ -1,9 +1,11 @@
 """Requests against the WSGI application, without a server."""
 
+import asyncio
 import io
 import json
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 
 from despina.deploy.score.app import ScoreApp
+from despina.deploy.score.script import ScriptError
 from despina.deploy.score.settings import ScoreSettings
 from despina.deploy.score.worker import start_worker
 
@@ -182,6 +185,34 @@ def test_slow_run_is_cut_off_even_if_it_swallows_exceptions(start: Start, prefix
     assert answer.message == "Scoring timeout after 50 ms"
     assert answer.header("x-ms-run-function-failed") == "True"
     assert ask(app).body == b"2"
+
+
+def test_run_is_not_cut_off_while_its_loop_is_made(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[asyncio.AbstractEventLoop] = []
+    new = asyncio.new_event_loop
+
+    def slow() -> asyncio.AbstractEventLoop:
+        made.append(new())
+        time.sleep(0.1)
+        return made[-1]
+
+    script = "import asyncio\ndef init(): pass\nasync def run(data): await asyncio.sleep(float(data))\n"
+    app = start(script, scoring_timeout_ms=50)
+    with monkeypatch.context() as patched:
+        patched.setattr("asyncio.events.new_event_loop", slow)
+        assert ask(app, body=b"30").message == "Scoring timeout after 50 ms"
+    assert [loop.is_closed() for loop in made] == [True]
+    assert ask(app, body=b"0").status == 200
+
+
+def test_loop_of_an_init_that_fails_is_closed(start: Start) -> None:
+    script = (
+        "import asyncio, sys\nasync def init():\n    sys.loop_of_init = asyncio.get_running_loop()\n    1 / 0\n"
+        "def run(data): pass\n"
+    )
+    with pytest.raises(ScriptError):
+        start(script)
+    assert vars(sys).pop("loop_of_init").is_closed()
 
 
 def test_no_alarm_is_left_behind(start: Start) -> None:

@@ -5,7 +5,7 @@ import inspect
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -39,7 +39,7 @@ class Caller:
         """Calls init(), which may take its time, and may be async too."""
         value = function()
         if inspect.iscoroutine(value):
-            self._loop().run(value)
+            self._run(value)
 
     def call(self, function: Callable[..., Any], **arguments: Any) -> Result:
         """
@@ -52,7 +52,7 @@ class Caller:
             with _limited(self._timeout_ms):
                 value = function(**arguments)
                 if inspect.iscoroutine(value):
-                    value = self._loop().run(value)
+                    value = self._run(value)
         except ScoringTimeout:
             self.close()  # the alarm may have gone off in the middle of the loop's own work
             raise
@@ -64,10 +64,12 @@ class Caller:
             self._runner.close()
             self._runner = None
 
-    def _loop(self) -> asyncio.Runner:
+    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         if self._runner is None:
             self._runner = asyncio.Runner()
-        return self._runner
+            with _alarm_held_back():  # a loop that is half made when it goes off would never be closed
+                self._runner.get_loop()
+        return self._runner.run(coroutine)
 
 
 @contextmanager
@@ -83,6 +85,16 @@ def _limited(timeout_ms: int | None) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def _alarm_held_back() -> Iterator[None]:
+    left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        yield
+    finally:
+        if left:
+            signal.setitimer(signal.ITIMER_REAL, left)
 
 
 def _raise_timeout(number: int, frame: FrameType | None) -> None:

@@ -27,14 +27,15 @@ def start_worker(settings: ScoreSettings) -> ScoreApp:
     extend_path(settings)
     made = install_shims()
     log.debug("stand-ins for modules that are not installed: %s", ", ".join(made) or "none")
+    caller = Caller(settings.scoring_timeout_ms)
     try:
         script = load_script(settings.entry_script)
         log.info("Found user script at %s", script.module.__file__)
-        caller = Caller(settings.scoring_timeout_ms)
         _initialise(settings, script, caller)
         swagger = _swagger(settings, script)
     except ScriptError as error:
         log.error("%s", error, exc_info=error.__cause__)
+        caller.close()
         raise
     log.info("ready, scoring timeout %d ms", settings.scoring_timeout_ms)
     return ScoreApp(settings, script, swagger, caller)
