@@ -34,6 +34,14 @@ def test_register_prints_json_on_stdout_and_findings_on_stderr(folder: Path) -> 
     assert (folder / ".despina" / "registry.db").exists()
 
 
+def test_nothing_is_registered_where_its_id_cannot_be_written(folder: Path) -> None:
+    result = invoke("register", "-n", "m", "-p", "models", "-t", "absent/meta.json")
+    assert (result.exit_code, result.stderr) == (1, "Error: absent/meta.json: No such file or directory\n")
+    assert not (folder / ".despina").exists()
+    assert invoke("register", "-n", "m", "-p", "absent", "-t", "new.json").exit_code == 1
+    assert not (folder / "new.json").exists()
+
+
 def test_missing_model_gives_exit_1_and_names_what_exists(folder: Path) -> None:
     invoke("register", "-n", "my_triton_model", "-p", "models", "--model-framework", "Multi")
     result = invoke("show", "-i", "triton_model:1")

@@ -10,6 +10,7 @@ import click
 from despina.cli.cloud import cloud_options
 from despina.cli.deploy import deploy
 from despina.cli.records import (
+    check_can_be_made,
     output_option,
     parse_filters,
     parse_pairs,
@@ -58,7 +59,7 @@ model.add_command(deploy)
 @click.option("--cpu-cores", "--cc", type=float, help="Default for services of this model.")
 @click.option("--memory-gb", "--gb", type=float, help="Default for services of this model.")
 @click.option("--gpu-cores", "--gc", type=int, help="Default for services of this model.")
-@click.option("--output-metadata-file", "-t", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--output-metadata-file", "-t", type=click.Path(path_type=Path, dir_okay=False, writable=True))
 @output_option
 @cloud_options(
     ("--asset-path",),
@@ -94,6 +95,8 @@ def register(
     )
     with reported():
         path = parse_model_path(model_path)
+        if output_metadata_file is not None:
+            check_can_be_made(output_metadata_file)  # before there is a version that nobody asks for
         record = register_checked(open_registry(create=True), said, path, progress=progress)
         progress(f"registered {record.id}")
         if output_metadata_file is not None:

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -68,6 +69,16 @@ def reported() -> Iterator[None]:
         raise
     except OSError as error:
         raise click.ClickException(_reason(error)) from None
+
+
+def check_can_be_made(path: Path) -> None:
+    """
+    Raises:
+        OSError: there is no file of this name, and none can be made.
+    """
+    if not path.exists():
+        path.touch()
+        path.unlink()
 
 
 def show(record: Record, output: str, columns: Sequence[str]) -> None:
