@@ -244,6 +244,14 @@ def test_a_full_disk_is_what_is_said(tmp_path: Path) -> None:
         assert connection.execute("SELECT count(*) FROM models").fetchone()[0] == 0
 
 
+def test_who_may_not_write_is_told_what_reading_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path)
+    home.database.write_text("something that SQLite refuses")
+    monkeypatch.setattr("os.access", lambda path, mode: path == home.database)
+    with pytest.raises(Internal, match=f"^registry .*; reading it, too, needs write access to {tmp_path}$"):
+        Registry(home).find()
+
+
 def test_a_change_that_fails_half_way_changes_nothing(tmp_path: Path) -> None:
     registry = open_registry(tmp_path)
     registry.register(ModelDescription("m"), write_file(tmp_path, "one"))

@@ -4,6 +4,7 @@ A deleted version keeps its row in `models`, so that its number is never given o
 """
 
 import fcntl
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -51,7 +52,7 @@ def connect(path: Path) -> Iterator[sqlite3.Connection]:
             connection.execute("PRAGMA foreign_keys=ON")
             yield connection
     except sqlite3.Error as error:
-        raise Internal(f"registry {path}: {error}") from error
+        raise Internal(f"registry {path}: {error}{_advice(path)}") from error
 
 
 @contextmanager
@@ -63,6 +64,13 @@ def write(path: Path) -> Iterator[sqlite3.Connection]:
         # What does not come so far is undone as the connection ends. To ask for that would be an error of its own, in
         # place of the one that matters, where SQLite has done it already: when a disk is full.
         connection.execute("COMMIT")
+
+
+def _advice(path: Path) -> str:
+    """SQLite keeps its log beside the file, so that whoever reads it writes, too."""
+    places = (path.parent, path)
+    locked = [str(one) for one in places if one.exists() and not os.access(one, os.W_OK)]
+    return f"; reading it, too, needs write access to {' and '.join(locked)}" if locked else ""
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
