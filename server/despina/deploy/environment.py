@@ -8,11 +8,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from despina.deploy.home import Home
-from despina.deploy.json_file import write_json
+from despina.deploy.json_file import read_json, write_json
 from despina.errors import InvalidArgument, NotFound
 
 RESERVED = ("AzureML", "Microsoft")
@@ -123,7 +122,7 @@ def find_environment(home: Home, name: str, version: str | None = None) -> Envir
         have = sorted({*BUILT_IN, *(path.name for path in folder.glob("*"))})
         label = f"{name}:{version}" if version else name
         raise NotFound(f"environment {label} not found; have {', '.join(have)}")
-    return parse_environment(json.loads(Path(stored[wanted]).read_bytes()))
+    return read_json(stored[wanted], parse_environment)
 
 
 def _variable_problems(variables: Mapping[Any, Any]) -> Iterator[str]:

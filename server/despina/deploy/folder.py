@@ -1,7 +1,6 @@
 """The files of one service: what it should be, what it is, its keys, its log, its generations."""
 
 import fcntl
-import json
 import os
 import shutil
 import tempfile
@@ -9,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from despina.deploy.gate.keys import Keys
-from despina.deploy.json_file import write_json
+from despina.deploy.json_file import read_json, write_json
 from despina.deploy.service import ServiceSpec, ServiceState, State
 from despina.errors import AlreadyExists, NotFound
 
@@ -47,7 +46,7 @@ class ServiceFolder:
             NotFound: it was deleted meanwhile.
         """
         try:
-            return ServiceSpec.from_json(_read(self.path / "spec.json"))
+            return read_json(self.path / "spec.json", ServiceSpec.from_json)
         except FileNotFoundError:
             raise NotFound(f"No service with name {self.name} found: it was deleted meanwhile") from None
 
@@ -56,7 +55,7 @@ class ServiceFolder:
 
     def read_state(self) -> ServiceState:
         try:
-            return ServiceState.from_json(_read(self.path / "state.json"))
+            return read_json(self.path / "state.json", ServiceState.from_json)
         except FileNotFoundError:  # there was none yet, or it was deleted with the service
             return ServiceState(State.UNKNOWN)
 
@@ -65,7 +64,7 @@ class ServiceFolder:
 
     def read_keys(self) -> Keys | None:
         try:
-            return Keys.from_json(_read(self.path / "keys.json"))
+            return read_json(self.path / "keys.json", Keys.from_json)
         except FileNotFoundError:
             return None
 
@@ -162,7 +161,3 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_bytes())

@@ -3,10 +3,27 @@
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from despina.deploy.blobs import sync_directory
+from despina.errors import Internal
+
+Document = TypeVar("Document")
+
+
+def read_json(path: Path, parse: Callable[[Any], Document]) -> Document:
+    """What `parse` makes of a document that `write_json` wrote.
+
+    Raises:
+        FileNotFoundError: there is none.
+        Internal: somebody else wrote it, or damaged it.
+    """
+    try:
+        return parse(json.loads(path.read_bytes()))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise Internal(f"{path} is damaged: {error!r}; restore it, or remove it") from None
 
 
 def write_json(path: Path, document: Any, mode: int) -> None:

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from despina.cli.main import cli
 from despina.deploy.home import Home
 from despina.deploy.kubernetes.target import ComputeTarget, ComputeTargets, Exposure, ScalingMetric
-from despina.errors import AlreadyExists, InvalidArgument, NotFound
+from despina.errors import AlreadyExists, Internal, InvalidArgument, NotFound
 
 TARGET = ComputeTarget("aks-gpu", "despina:1", "ml", model_claim="models")
 
@@ -101,6 +101,19 @@ def test_advice_for_an_unknown_name_is_a_command_that_works(tmp_path: Path) -> N
     command = advice.split("`")[1].replace("IMAGE", "despina:1").replace("CLAIM", "models")
     attached = runner.invoke(cli, command.split()[1:])
     assert attached.exit_code == 0, attached.output
+
+
+@pytest.mark.parametrize("content", ['{"name": ', "{}", "[]", "null"])
+def test_a_file_that_is_damaged_is_named_and_can_be_replaced(tmp_path: Path, content: str) -> None:
+    targets = ComputeTargets(Home(tmp_path))
+    targets.attach(TARGET)
+    path = tmp_path / "compute" / "aks-gpu.json"
+    path.write_text(content)
+    for look in (targets.all, lambda: targets.get("aks-gpu"), lambda: targets.get("other")):
+        with pytest.raises(Internal, match=f"^{path} is damaged: .*; restore it, or remove it$"):
+            look()
+    targets.attach(TARGET, overwrite=True)
+    assert targets.all() == [TARGET]
 
 
 @pytest.mark.parametrize("target", [replace(TARGET, model_claim=None), replace(TARGET, model_url="https://x")])

@@ -1,7 +1,6 @@
 """Compute targets: clusters that services can be deployed to, by name. One JSON file each in the home directory."""
 
 import enum
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 
 from despina.deploy.deployment_fields import is_label, is_subdomain
 from despina.deploy.home import Home
-from despina.deploy.json_file import write_json
+from despina.deploy.json_file import read_json, write_json
 from despina.errors import AlreadyExists, InvalidArgument, NotFound
 
 NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{1,31}")
@@ -124,11 +123,11 @@ class ComputeTargets:
                 f"`despina compute attach {name} --image IMAGE --model-claim CLAIM` (or --model-url URL) attaches it; "
                 "deploy without --compute-target to run on this machine"
             )
-        return ComputeTarget.from_json(json.loads(path.read_bytes()))
+        return read_json(path, ComputeTarget.from_json)
 
     def all(self) -> list[ComputeTarget]:
         paths = sorted(path for path in self._folder.glob("*.json") if not path.name.startswith("."))
-        return [ComputeTarget.from_json(json.loads(path.read_bytes())) for path in paths]
+        return [read_json(path, ComputeTarget.from_json) for path in paths]
 
     def detach(self, name: str) -> ComputeTarget:
         """Forgets a target; what runs there goes on.
