@@ -392,6 +392,34 @@ def test_killed_guard_takes_everything_with_it_and_is_told(bench: Bench) -> None
     assert bench.ask()[0] == 200
 
 
+def test_guard_that_is_about_to_end_does_not_keep_a_service_from_its_start(bench: Bench) -> None:
+    bench.deploy(PID)
+    guard, supervisor, *_ = processes(bench)
+    os.kill(guard, signal.SIGSTOP)
+    os.kill(supervisor, signal.SIGTERM)
+    eventually(lambda: not alive(supervisor))
+    ending = threading.Timer(0.5, os.kill, (guard, signal.SIGCONT))
+    ending.start()
+    bench.services.restart("svc")
+    ending.join()
+    assert bench.services.wait("svc").state is State.RUNNING
+    assert bench.ask()[0] == 200
+
+
+def test_service_whose_guard_was_killed_is_deleted_when_its_last_request_is_answered(bench: Bench) -> None:
+    bench.deploy("import time\ndef init(): pass\ndef run(data): time.sleep(2); return 1\n")
+    pids = processes(bench)
+    answers: list[Any] = []
+    request = threading.Thread(target=lambda: answers.append(bench.ask()))
+    request.start()
+    time.sleep(0.5)
+    os.kill(pids[0], signal.SIGKILL)
+    bench.services.delete("svc")
+    assert not any(alive(pid) for pid in pids[2:])
+    request.join()
+    assert answers == [(200, 1)]
+
+
 def test_service_ends_when_its_folder_was_removed_and_a_part_dies(bench: Bench) -> None:
     bench.deploy(PID)
     pids = processes(bench)

@@ -48,8 +48,9 @@ def start_or_tell(folder: ServiceFolder, before: ServiceSpec | None = None) -> N
     answer = ask(folder.path, told, timeout=ASK_SECONDS)
     if answer is not None and "ending" not in answer:
         return
-    if answer is not None or folder.read_state().state is State.FAILED:
-        _wait_for_end(folder)  # or its guard, which has the lock, would be taken for one that starts it again
+    if answer is None:  # a guard is about to end, or waits before it starts the supervisor again
+        _end_guard(folder)
+    _wait_for_end(folder)  # or ours would give way to it
     start(folder)
 
 
@@ -78,10 +79,15 @@ def start(folder: ServiceFolder) -> None:
 def stop(folder: ServiceFolder) -> None:
     """Ends the processes of a service and returns when they are gone."""
     told = ask(folder.path, {"command": "stop"}, timeout=ASK_SECONDS)
-    if told is None and (pid := guard_pid(folder)) is not None:
+    if told is None:
+        _end_guard(folder)
+    _wait_for_end(folder)
+
+
+def _end_guard(folder: ServiceFolder) -> None:
+    if (pid := guard_pid(folder)) is not None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-    _wait_for_end(folder)
 
 
 def _wait_for_end(folder: ServiceFolder) -> None:

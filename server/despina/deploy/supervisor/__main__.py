@@ -1,6 +1,7 @@
-"""`python -m despina.deploy.supervisor FOLDER [READY]`: the supervisor of one service, started by its guard."""
+"""`python -m despina.deploy.supervisor FOLDER LOCK [READY]`: the supervisor of one service, started by its guard."""
 
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -19,7 +20,8 @@ def main() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    ready = int(sys.argv[2]) if len(sys.argv) > 2 else None
+    os.set_inheritable(int(sys.argv[2]), False)  # the lock ends with us, whatever scripts leave running
+    ready = int(sys.argv[3]) if len(sys.argv) > 3 else None
     uvloop.run(_run(ServiceFolder(Path(sys.argv[1])), ready))
 
 

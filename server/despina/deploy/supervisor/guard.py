@@ -1,6 +1,7 @@
 """`python -m despina.deploy.supervisor.guard FOLDER READY`: keeps a supervisor alive.
 
-It does as little as a process can, so that it has no reason to die. It holds `run.lock` as long as the service runs.
+It does as little as a process can, so that it has no reason to die. It holds `run.lock` as long as the service runs, and
+so does the supervisor, which outlives a guard that was killed until its requests are answered.
 """
 
 import fcntl
@@ -32,17 +33,18 @@ def main() -> None:
         lock.truncate(0)
         lock.write(str(os.getpid()).encode())
         lock.flush()
-        _guard(folder, ready)
+        _guard(folder, ready, lock.fileno())
 
 
-def _guard(folder: Path, ready: int) -> None:
+def _guard(folder: Path, ready: int, lock: int) -> None:
     signal.signal(signal.SIGTERM, _leave)
     delay = FIRST_DELAY_SECONDS
     descriptors: tuple[int, ...] = (ready,)
     while True:
         started = time.monotonic()
-        words = [sys.executable, "-P", "-m", "despina.deploy.supervisor", str(folder), *map(str, descriptors)]
-        process = subprocess.Popen(words, pass_fds=descriptors, preexec_fn=die_with_parent(signal.SIGTERM))
+        words = [sys.executable, "-P", "-m", "despina.deploy.supervisor", str(folder), str(lock)]
+        words += map(str, descriptors)
+        process = subprocess.Popen(words, pass_fds=(lock, *descriptors), preexec_fn=die_with_parent(signal.SIGTERM))
         for descriptor in descriptors:
             os.close(descriptor)
         descriptors = ()
