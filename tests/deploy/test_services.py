@@ -223,6 +223,18 @@ def test_replaced_key_stays_replaced_when_the_service_is_updated(bench: Bench) -
     assert [bench.ask(key=key)[0] for key in ("first", "second", "third")] == [401, 200, 200]
 
 
+def test_service_that_lost_its_keys_is_not_open_to_all(bench: Bench) -> None:
+    supervisor = bench.deploy(PID, auth_enabled=True).supervisor_pid
+    assert supervisor is not None
+    (bench.folder().path / "keys.json").unlink()
+    os.kill(supervisor, signal.SIGKILL)
+    eventually(lambda: bench.services.get("svc")[1].state is State.FAILED)
+    assert bench.services.get("svc")[1].error == "the keys of service svc are lost; deploy it again to have new ones"
+    bench.deploy(PID, auth_enabled=True)
+    assert bench.ask()[0] == 401
+    assert bench.ask(key=bench.services.keys("svc").primary)[0] == 200
+
+
 def test_service_without_keys_has_none_to_show(bench: Bench) -> None:
     bench.deploy(PID)
     with pytest.raises(Unsupported, match="deployed without authEnabled"):

@@ -13,9 +13,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from despina.errors import Unavailable
+from despina.errors import DespinaError, Internal, Unavailable
 
 SOCKET = "control.sock"
+FAILED = "failed"
 
 Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -27,7 +28,7 @@ async def listen(folder: Path, answer: Answer) -> asyncio.AbstractServer:
         try:
             line = await reader.readline()
             if line:
-                writer.write(json.dumps(await answer(json.loads(line))).encode() + b"\n")
+                writer.write(json.dumps(await _answered(answer, json.loads(line))).encode() + b"\n")
                 await writer.drain()
         except ConnectionError:
             pass
@@ -48,6 +49,7 @@ def ask(folder: Path, request: dict[str, Any], timeout: float | None = None) -> 
 
     Raises:
         Unavailable: it does not answer in that time. It may still do what it was asked to.
+        Internal: it could not do it.
     """
     try:
         with socket.socket(socket.AF_UNIX) as one, _short_path(folder) as path:
@@ -63,7 +65,16 @@ def ask(folder: Path, request: dict[str, Any], timeout: float | None = None) -> 
     if not line:
         return None
     answer: dict[str, Any] = json.loads(line)
+    if FAILED in answer:
+        raise Internal(answer[FAILED])
     return answer
+
+
+async def _answered(answer: Answer, request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return await answer(request)
+    except (DespinaError, OSError) as error:  # no answer at all would say that nobody is there
+        return {FAILED: str(error)}
 
 
 @contextmanager

@@ -10,13 +10,14 @@ from typing import Any
 
 from despina.deploy.folder import ServiceFolder
 from despina.deploy.gate.gate import Gate
+from despina.deploy.gate.keys import Keys
 from despina.deploy.gate.limits import GateLimits
 from despina.deploy.service import DELETED, ServiceSpec, ServiceState, State
 from despina.deploy.supervisor.commands import HOST
 from despina.deploy.supervisor.control import listen
 from despina.deploy.supervisor.generation import DRAIN_SECONDS, Generation
 from despina.deploy.supervisor.part import StartFailed
-from despina.errors import AlreadyExists, NotFound
+from despina.errors import AlreadyExists, DespinaError, NotFound
 
 log = logging.getLogger("despina.service")
 
@@ -108,15 +109,16 @@ class Supervisor:
                 await self._open_gate(spec)
             upstreams = await generation.start()
             try:
+                keys = self._keys(spec)
                 await self._open_gate(spec)  # with another port only now, so that the old one answers until then
             except BaseException:
                 await generation.stop()
                 raise
-        except (StartFailed, OSError) as error:
+        except (StartFailed, OSError, DespinaError) as error:
             await self._failed(spec, str(error), offset)
             return
         assert self._gate is not None
-        self._gate.keys = self._keys(spec)
+        self._gate.keys = keys
         self._gate.set_limits(_limits(spec))
         self._gate.switch(upstreams)
         before, self._current = self._current, generation
@@ -166,8 +168,18 @@ class Supervisor:
             state = State.RUNNING if reason is None else State.UNKNOWN
             self._set(replace(self._state, state=state, error=reason))
 
-    def _keys(self, spec: ServiceSpec) -> Any:
-        return self._folder.read_keys() if spec.deployment.keyed else None
+    def _keys(self, spec: ServiceSpec) -> Keys | None:
+        """Those that requests need; None where they need none.
+
+        Raises:
+            NotFound: they are lost; it must not be open to all for that.
+        """
+        if not spec.deployment.keyed:
+            return None
+        keys = self._folder.read_keys()
+        if keys is None:
+            raise NotFound(f"the keys of service {spec.name} are lost; deploy it again to have new ones")
+        return keys
 
     def _look_after_folder(self) -> None:
         if self._is_abandoned():

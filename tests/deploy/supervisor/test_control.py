@@ -1,0 +1,26 @@
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from despina.deploy.supervisor.control import ask, listen
+from despina.errors import Internal, NotFound
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(NotFound("no such service"), "no such service"), (OSError(28, "No space"), "No space")]
+)
+def test_what_cannot_be_done_is_told_with_its_reason(tmp_path: Path, error: Exception, said: str) -> None:
+    async def fail(request: dict[str, Any]) -> dict[str, Any]:
+        raise error
+
+    async def scenario() -> None:
+        server = await listen(tmp_path, fail)
+        try:
+            await asyncio.to_thread(ask, tmp_path, {"command": "deploy"}, 10)
+        finally:
+            server.close()
+
+    with pytest.raises(Internal, match=said):
+        asyncio.run(scenario())
