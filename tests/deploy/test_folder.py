@@ -22,7 +22,7 @@ def test_large_log_is_moved_away_under_its_writers(tmp_path: Path) -> None:
         writer.write(b"more\n")
         assert folder.rotate_log(10)
         writer.write(b"after\n")
-    assert (tmp_path / "service.log.1").read_text() == "0123456789more\n"
+    assert (tmp_path / "service.log.1").read_text() == "56789more\n"
     assert folder.log.read_text() == "after\n"
     assert folder.tail(5) == ["after"]
 

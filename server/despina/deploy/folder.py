@@ -103,14 +103,17 @@ class ServiceFolder:
             shutil.rmtree(gone)
 
     def rotate_log(self, largest_bytes: int = LARGEST_LOG_BYTES) -> bool:
-        """Moves the content of a log that has grown too large to `service.log.1`; says whether it did.
+        """Moves the end of a log that has grown too large to `service.log.1`; says whether it did.
 
         Many processes write to the file, none of which would open another one; so it is copied and emptied. They
-        append, so they go on at its beginning. What is written between the two steps is lost.
+        append, so they go on at its beginning. What is written between the two steps is lost. Only the end, because
+        whoever calls this waits: an event loop for 36 ms here, where the whole of a log of 2 GB took 3.7 s.
         """
         if not self.log.exists() or self.log.stat().st_size <= largest_bytes:
             return False
-        shutil.copyfile(self.log, self.path / "service.log.1")
+        with self.log.open("rb") as log, (self.path / "service.log.1").open("wb") as kept:
+            log.seek(-largest_bytes, os.SEEK_END)
+            shutil.copyfileobj(log, kept, 1 << 20)
         os.truncate(self.log, 0)
         return True
 
