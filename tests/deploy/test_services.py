@@ -391,6 +391,18 @@ def test_killed_process_is_replaced_and_leaves_no_orphan(bench: Bench, victim: s
     assert len(after) == 4
 
 
+def test_killed_supervisor_is_replaced_though_its_log_cannot_be_written(bench: Bench) -> None:
+    bench.folder().path.mkdir(parents=True)
+    bench.folder().log.symlink_to("/dev/full")
+    bench.deploy(PID)
+    before = processes(bench)
+    os.kill(before[1], signal.SIGKILL)
+    eventually(lambda: not alive(before[1]))
+    eventually(lambda: not alive(before[0]) or len(processes(bench)) == len(before))
+    assert alive(before[0])
+    assert bench.services.wait("svc").state is State.RUNNING
+
+
 def test_killed_guard_takes_everything_with_it_and_is_told(bench: Bench) -> None:
     bench.deploy(PID)
     pids = processes(bench)

@@ -1,7 +1,7 @@
 """`python -m despina.deploy.supervisor.guard FOLDER READY`: keeps a supervisor alive.
 
-It does as little as a process can, so that it has no reason to die. It holds `run.lock` as long as the service runs, and
-so does the supervisor, which outlives a guard that was killed until its requests are answered.
+It does as little as a process can, so that it has no reason to die. It holds `run.lock` as long as the service runs. So
+does the supervisor: it outlives a guard that was killed, until its requests are answered.
 """
 
 import fcntl
@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -58,7 +59,8 @@ def _guard(folder: Path, ready: int, lock: int) -> None:
             return
         if time.monotonic() - started > STEADY_SECONDS:
             delay = FIRST_DELAY_SECONDS
-        sys.stderr.write(f"the supervisor ended with status {status}; starting it again in {delay:g} s\n")
+        with suppress(OSError):  # the disk may be full
+            sys.stderr.write(f"the supervisor ended with status {status}; starting it again in {delay:g} s\n")
         time.sleep(delay)
         delay = min(2 * delay, LONGEST_DELAY_SECONDS)
 

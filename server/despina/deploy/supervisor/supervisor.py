@@ -21,7 +21,7 @@ from despina.errors import AlreadyExists, DespinaError, NotFound
 
 log = logging.getLogger("despina.service")
 
-LOOK_SECONDS = 600.0
+LOOK_SECONDS = 60.0
 """How often it is looked whether the log has grown too large, and the folder is still there."""
 
 REFUSAL_SECONDS = 1.0
@@ -95,7 +95,7 @@ class Supervisor:
     def _deploy(self) -> None:
         spec = self._folder.read_spec()
         if self._state.state is not State.DEPLOYING or self._deploying is None:
-            self._folder.rotate_log()
+            self._rotate_log()
         self._set(replace(self._state, state=State.DEPLOYING, error=None, log=()))
         if self._deploying is not None:
             self._deploying.cancel()  # a newer wish counts
@@ -154,12 +154,15 @@ class Supervisor:
         assert self._gate is not None
         if failed.generation == kept.generation or not self._folder.exists:
             return
-        # Who has the lock is about to bring something newer.
-        with suppress(AlreadyExists, NotFound), self._folder.operation():
-            if self._folder.read_spec().generation == failed.generation:
-                self._folder.write_spec(kept)
-                if self._gate.keys is not None:
-                    self._folder.write_keys(self._gate.keys)
+        try:
+            # Who has the lock is about to bring something newer.
+            with suppress(AlreadyExists, NotFound), self._folder.operation():
+                if self._folder.read_spec().generation == failed.generation:
+                    self._folder.write_spec(kept)
+                    if self._gate.keys is not None:
+                        self._folder.write_keys(self._gate.keys)
+        except OSError as error:
+            log.error("generation %d still answers, and the files cannot say so: %s", kept.generation, error)
 
     def _part_changed(self, generation: Generation, reason: str | None) -> None:
         if self._is_abandoned():  # most likely the part died of it, and so will its successors
@@ -186,8 +189,14 @@ class Supervisor:
             return
         # Not while a deployment is under way: its log begins at an offset.
         if self._state.state is not State.DEPLOYING:
-            self._folder.rotate_log()
+            self._rotate_log()
         asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look_after_folder)
+
+    def _rotate_log(self) -> None:
+        try:
+            self._folder.rotate_log()
+        except OSError as error:
+            log.error("the log cannot be moved away: %s", error)
 
     def _is_abandoned(self) -> bool:
         """Ends the service when somebody removed its folder: no command could reach it any more."""
@@ -214,7 +223,10 @@ class Supervisor:
 
     def _set(self, state: ServiceState) -> None:
         self._state = state
-        self._folder.write_state(state)
+        try:
+            self._folder.write_state(state)
+        except OSError as error:  # who asks is told all the same
+            log.error("the state cannot be written: %s", error)
         self._spawn(self._tell())
 
     async def _tell(self) -> None:
