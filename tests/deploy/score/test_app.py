@@ -159,7 +159,7 @@ def test_raising_run_is_reported_without_its_traceback(start: Start) -> None:
     assert b"secret" not in answer.body
 
 
-@pytest.mark.parametrize("end", ["sys.exit(1)", "raise asyncio.CancelledError"])
+@pytest.mark.parametrize("end", ["sys.exit(1)", "raise asyncio.CancelledError", "raise BaseException"])
 @pytest.mark.parametrize("prefix", ["", "async "])
 def test_run_that_ends_in_another_way_is_a_failure_like_others(start: Start, prefix: str, end: str) -> None:
     script = f"import asyncio, sys\ndef init(): pass\n{prefix}def run(data):\n    if data: {end}\n    return 'here'\n"
@@ -289,6 +289,18 @@ def test_what_another_library_says_of_a_failure_stays(start: Start) -> None:
         "def init(): pass\ndef run(data): return Made()\n"
     )
     assert ask(app).header("x-ms-run-function-failed") == "True"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["99", "100", "1000", "200, {'X-A': 'b\\r\\nSet-Cookie: c'}", "200, {'X-A': '\\u20ac'}", "200, {'X A': 'b'}"],
+)
+def test_an_answer_that_http_cannot_carry_is_an_error_like_others(start: Start, arguments: str) -> None:
+    app = start(RESPONSE + f"def init(): pass\ndef run(data): return AMLResponse('x', {arguments})\n")
+    answer = ask(app)
+    assert answer.status == 500
+    assert answer.message == "An unexpected internal error occurred. Check the logs for more info."
+    assert answer.header("X-A") is None
 
 
 def test_generators_stream(start: Start) -> None:

@@ -1,6 +1,5 @@
 """The WSGI application of one worker: `/`, `/score`, `/swagger.json`."""
 
-import asyncio
 import logging
 import time
 import uuid
@@ -112,9 +111,9 @@ class ScoreApp:
             limit = self._settings.scoring_timeout_ms
             log.error("run() was stopped after %d ms", limit)
             return error_response(500, f"Scoring timeout after {limit} ms", failed=True)
-        except (Exception, SystemExit, asyncio.CancelledError):
-            # A script that calls sys.exit(), or awaits what was cancelled, has failed like any other: gunicorn would
-            # answer with a page of its own.
+        except BaseException:
+            # A script that calls sys.exit(), awaits what was cancelled, or whose Rust library panics has failed like
+            # any other: gunicorn would answer with a page of its own.
             log.exception("run() failed")
             message = "An unexpected error occurred in scoring script. Check the logs for more info."
             return error_response(500, message, failed=True)
@@ -139,6 +138,7 @@ def _answer(result: Result, request: AMLRequest) -> AMLResponse:
     if response.status_code >= 500:
         response.set_header(FAILED, "True")
     response.headers.append(("x-ms-run-fn-exec-ms", f"{result.milliseconds:.3f}"))
+    response.check()
     return response
 
 

@@ -1,10 +1,14 @@
 """What goes back: `AMLResponse` as entry scripts make it, and the answers of the worker itself."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 FAILED = "x-ms-run-function-failed"
+
+NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 class AMLResponse:
@@ -46,6 +50,17 @@ class AMLResponse:
         """Replaces every header of that name."""
         self.headers = [pair for pair in self.headers if pair[0].lower() != name.lower()]
         self.headers.append((name, value))
+
+    def check(self) -> None:
+        """
+        Raises:
+            ValueError: HTTP cannot carry its status or a header.
+        """
+        if not 200 <= self.status_code <= 999:
+            raise ValueError(f"status {self.status_code} does not end an answer: expected 200 to 999")
+        for name, value in self.headers:
+            if not NAME.fullmatch(name) or not VALUE.fullmatch(value):
+                raise ValueError(f"{name!r}: {value!r} is not a header that HTTP can carry")
 
     def get_data(self, as_text: bool = False) -> bytes | str:
         """The whole body; a streamed one is read to its end."""
