@@ -78,6 +78,21 @@ RAW = "from azureml.contrib.services.aml_request import rawhttp\n"
 RESPONSE = "from azureml.contrib.services.aml_response import AMLResponse\n"
 
 
+def test_what_is_logged_are_requests_and_not_probes(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    app = start(ECHO)
+    caplog.clear()
+    with caplog.at_level("INFO", "despina.score"):
+        ask(app, "GET", "/")
+        ask(app)
+    (line,) = caplog.messages
+    assert line.startswith("POST /score 200 ")
+
+
+def test_methods_of_a_path_are_told(start: Start) -> None:
+    answer = ask(start(ECHO), "OPTIONS", "/")
+    assert (answer.status, answer.body, answer.header("Allow")) == (200, b"", "GET, HEAD")
+
+
 def test_plain_run_gets_the_body_as_text_whatever_its_type(start: Start) -> None:
     app = start(ECHO)
     answer = ask(app, body="è".encode(), content_type="application/x-www-form-urlencoded")
@@ -98,6 +113,7 @@ def test_get_turns_the_query_into_json(start: Start) -> None:
     [
         ("PUT", "/score", b"", 405, "The method is not allowed for the requested URL."),
         ("POST", "/", b"", 405, "The method is not allowed for the requested URL."),
+        ("POST", "/score/", b"", 404, "The requested URL /score/ was not found on the server."),
         ("GET", "/v2/health/ready", b"", 404, "The requested URL /v2/health/ready was not found on the server."),
         ("POST", "/score", b"\xff", 400, None),
         ("HEAD", "/score", b"", 405, ""),
@@ -257,12 +273,23 @@ def test_rawhttp_gets_the_request_and_answers_as_it_likes(start: Start) -> None:
     assert answer.header("Content-Length") == "2"
 
 
-def test_answer_of_the_script_with_an_error_status_counts_as_failed(start: Start) -> None:
-    app = start(RESPONSE + "def init(): pass\ndef run(data): return AMLResponse('down', 503)\n")
-    answer = ask(app)
-    assert (answer.status, answer.body) == (503, b"down")
-    assert answer.header("x-ms-run-function-failed") == "True"
-    assert answer.header("x-ms-run-fn-exec-ms") is not None
+@pytest.mark.parametrize(("status", "failed"), [(499, "False"), (500, "True"), (503, "True"), (599, "True")])
+def test_answer_of_the_script_with_an_error_status_counts_as_failed(start: Start, status: int, failed: str) -> None:
+    run = f"def run(data):\n    time.sleep(0.02)\n    return AMLResponse('down', {status})\n"
+    answer = ask(start(RESPONSE + "import time\ndef init(): pass\n" + run))
+    assert (answer.status, answer.body) == (status, b"down")
+    assert answer.header("x-ms-run-function-failed") == failed
+    assert float(answer.header("x-ms-run-fn-exec-ms") or "") >= 20
+
+
+@pytest.mark.parametrize(
+    ("message", "body", "kind"),
+    [("None", b"{}", "application/json"), ("bytearray(b'x')", b"x", "text/html; charset=utf-8")],
+)
+def test_a_message_may_be_of_many_types(start: Start, message: str, body: bytes, kind: str) -> None:
+    answer = ask(start(RESPONSE + f"def init(): pass\ndef run(data): return AMLResponse({message}, 200)\n"))
+    assert (answer.body, answer.header("Content-Type")) == (body, kind)
+    assert answer.header("Content-Length") == str(len(body))
 
 
 def test_an_answer_that_was_looked_at_is_sent_all_the_same(start: Start) -> None:
@@ -328,6 +355,7 @@ def test_ids_and_trace_go_back_and_long_ones_are_refused(start: Start) -> None:
     ("allowed", "origin", "answered"),
     [
         (("http://a.com",), "http://a.com", "http://a.com"),
+        (("http://A.com", "http://b.com"), "http://a.COM", "http://a.COM"),
         (("http://a.com",), "http://z.com", None),
         (("*",), "http://z.com", "http://z.com"),
         ((), "http://a.com", None),
@@ -342,6 +370,15 @@ def test_cross_origin_headers(start: Start, allowed: tuple[str, ...], origin: st
     assert asked.status == 200
     assert asked.header("Access-Control-Allow-Methods") == ("GET, POST" if answered else None)
     assert asked.header("Access-Control-Allow-Headers") == ("X-A" if answered else None)
+    assert asked.header("Vary") == ("Origin" if answered and allowed != ("http://a.com",) else None)
+    assert ask(app, "OPTIONS", origin=origin).header("Access-Control-Allow-Methods") is None
+
+
+@pytest.mark.parametrize(
+    ("allowed", "told"), [(("http://a.com",), "http://a.com"), (("http://a.com", "http://b"), None)]
+)
+def test_the_only_origin_is_told_to_who_names_none(start: Start, allowed: tuple[str, ...], told: str | None) -> None:
+    assert ask(start(ECHO, cors_origins=allowed)).header("Access-Control-Allow-Origin") == told
 
 
 def test_version_header_can_be_switched_off(start: Start) -> None:
@@ -364,7 +401,28 @@ def test_authors_own_swagger_wins(start: Start, tmp_path: Path) -> None:
     (tmp_path / "swagger2.json").write_text('{"swagger": "2.0", "mine": true}')
     app = start(ECHO)
     assert json.loads(ask(app, "GET", "/swagger.json").body) == {"swagger": "2.0", "mine": True}
-    assert "openapi" in json.loads(ask(app, "GET", "/swagger.json?version=3").body)
+    assert "openapi" in json.loads(ask(app, "GET", "/swagger.json?version=3.0").body)
+    (tmp_path / "swagger2.json").write_text("{")
+    with pytest.raises(ScriptError, match="A swagger file in the app root cannot be read"):
+        start(ECHO)
+
+
+def test_installed_modules_come_before_those_beside_the_script(start: Start, tmp_path: Path) -> None:
+    start(ECHO)
+    start(ECHO)
+    assert sys.path[-1] == str(tmp_path)
+    assert sys.path.count(str(tmp_path)) == 1
+
+
+def test_of_a_large_model_directory_the_first_lines_are_shown(
+    start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "models").mkdir()
+    for number in range(200):
+        (tmp_path / "models" / f"{number:03}").touch()
+    with caplog.at_level("INFO", "despina.score"), pytest.raises(ScriptError):
+        start("def init(): 1 / 0\ndef run(data): pass\n", model_directory=tmp_path / "models")
+    assert caplog.messages[-3:-1] == ["    198", "only the first 200 lines are shown"]
 
 
 SCHEMA = """
@@ -387,6 +445,7 @@ def run(data, scale=2):
     ("body", "content_type", "status", "message"),
     [
         (b'{"data": [[1, 2], [3, 4]]}', "application/json", 200, None),
+        (b'{"data": [[3, 7]], "scale": 0}', "application/json", 200, None),
         (b'{"data": [[1, 2]]}', "text/plain", 415, "Expects Content-Type to be application/json"),
         (b"", "application/json", 400, "POST body is empty. Expecting a JSON dictionary."),
         (b"[1]", "application/json", 400, "POST body should be a JSON dictionary."),
@@ -404,7 +463,7 @@ def test_schemas_make_arguments(start: Start, body: bytes, content_type: str, st
     answer = ask(start(SCHEMA), body=body, content_type=content_type)
     assert answer.status == status
     if message is None:
-        assert json.loads(answer.body) == [6.0, 14.0]
+        assert json.loads(answer.body) == ([0.0] if b"scale" in body else [6.0, 14.0])
     else:
         assert answer.message == message
 

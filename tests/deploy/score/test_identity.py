@@ -33,6 +33,11 @@ def test_which_ids_go_back(given: dict[str, str], answered: dict[str, str]) -> N
             "x-ms-request-id and x-ms-client-request-id must not exceed 100 characters",
             {REQUEST: "made"},
         ),
+        (
+            {LEGACY: "a" * 101, CLIENT: "c"},
+            "x-ms-request-id and x-ms-client-request-id must not exceed 100 characters",
+            {REQUEST: "made"},
+        ),
     ],
 )
 def test_long_ids_are_refused(given: dict[str, str], message: str, known: dict[str, str]) -> None:

@@ -31,6 +31,8 @@ def test_local_path_is_the_last_resort(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.onnx").write_bytes(b"")
     assert get_model_path("model.onnx") == "model.onnx"
+    with pytest.raises(ModelNotFoundException, match=r"Model model\.onnx not found"):
+        get_model_path("model.onnx", 1)
     with pytest.raises(ModelNotFoundException, match="Model other not found"):
         get_model_path("other")
 

@@ -54,6 +54,7 @@ def test_text_and_json_can_be_awaited_too() -> None:
         ("application/json", False, {"a": 1}),
         ("application/vnd.api+json", False, {"a": 1}),
         ("text/plain", False, None),
+        ("text/json", False, None),
         ("text/plain", True, {"a": 1}),
     ],
 )
@@ -72,6 +73,11 @@ def test_headers_are_found_in_any_case_and_listed_in_title_case() -> None:
     assert headers["x-ms-client-request-id"] == "7"
     assert dict(headers) == {"Content-Type": "text/plain", "Content-Length": "1", "X-Ms-Client-Request-Id": "7"}
     assert "X-Nothing" not in headers
+    assert "Content-Type" not in request(b"1").headers
+
+
+def test_path_is_text_in_utf_8() -> None:
+    assert request(PATH_INFO="/pi\xc3\xb9/\xff").path == "/pi\u00f9/\ufffd"
 
 
 def test_query_keeps_repeats() -> None:
@@ -86,16 +92,18 @@ def test_multipart_gives_fields_and_files(tmp_path: Path) -> None:
     body = (
         b'--b\r\nContent-Disposition: form-data; name="note"\r\n\r\npeacock\r\n'
         b'--b\r\nContent-Disposition: form-data; name="image"; filename="p.jpg"\r\n'
-        b"Content-Type: image/jpeg\r\n\r\n\xff\xd8\r\n\n\x00\r\n--b--\r\n"
+        b"Content-Type: image/jpeg\r\n\r\n\xff\xd8\r\n\n\x00\r\n"
+        b"--b\r\nContent-Disposition: form-data\r\n\r\nof nobody\r\n--b--\r\n"
     )
     one = request(body, "multipart/form-data; boundary=b")
     assert dict(one.form) == {"note": "peacock"}
     image = one.files["image"]
     assert (image.filename, image.content_type) == ("p.jpg", "image/jpeg")
-    assert image.read() == b"\xff\xd8\r\n\n\x00"
+    assert image.stream.read() == b"\xff\xd8\r\n\n\x00"
     image.save(tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == b"\xff\xd8\r\n\n\x00"
 
 
 def test_urlencoded_form() -> None:
-    assert dict(request(b"a=1&b=x+y", "application/x-www-form-urlencoded").form) == {"a": "1", "b": "x y"}
+    one = request(b"a=1&b=x+y&c=", "application/x-www-form-urlencoded")
+    assert dict(one.form) == {"a": "1", "b": "x y", "c": ""}

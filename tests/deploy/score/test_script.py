@@ -1,3 +1,4 @@
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,18 @@ def test_scripts_that_cannot_be_served(tmp_path: Path, text: str, message: str) 
 def test_missing_script_is_named(tmp_path: Path) -> None:
     with pytest.raises(ScriptError, match=r"No such entry script: .*score\.py"):
         load_script(tmp_path / "score.py")
+
+
+def test_main_that_lacks_a_module_is_not_taken_for_one_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    with pytest.raises(ScriptError, match=r"No score script found\. Expected score script main\.py"):
+        load_script(None)
+    importlib.invalidate_caches()
+    (tmp_path / "main.py").write_text("import absent_module")
+    with pytest.raises(ScriptError, match="Failed to import user script"):
+        load_script(None)
 
 
 def test_raw_and_schema_together_are_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -135,9 +136,52 @@ def test_second_port_answers_probes(tmp_path: Path) -> None:
 
 
 def test_prints_of_the_script_are_in_the_log_at_once(tmp_path: Path) -> None:
-    with served(tmp_path, "def init(): pass\ndef run(data): print('scored', data)\n") as (port, process):
+    script = "def init(): pass\ndef run(data): print('scored', data)\n"
+    with served(tmp_path, script, PYTHONUNBUFFERED="") as (port, process):
         ask(port, body=b"seven")
         assert wait_for_line(process, "scored seven")[-1] == "scored seven\n"
+
+
+def test_lines_for_the_server_a_script_was_written_for_are_in_the_log(tmp_path: Path) -> None:
+    script = "import logging\ndef init(): pass\ndef run(data): logging.getLogger('azmlinfsrv').info('scored')\n"
+    with served(tmp_path, script) as (port, process):
+        ask(port)
+        assert wait_for_line(process, "scored")[-1].endswith(" azmlinfsrv - scored\n")
+
+
+def test_preloaded_script_is_initialised_once_before_its_workers(tmp_path: Path) -> None:
+    script = "import os\ndef init():\n    global pid\n    pid = os.getpid()\ndef run(data): return [pid, os.getpid()]\n"
+    with served(tmp_path, script, WORKER_PRELOAD="true") as (port, process):
+        wait_for_line(process, "Booting worker")
+        pid, worker = json.loads(ask(port)[1])
+        assert pid == process.pid != worker
+
+
+def test_worker_that_hangs_is_replaced(tmp_path: Path) -> None:
+    script = "import time\ndef init(): pass\ndef run(data):\n    if data: time.sleep(60)\n    return 'here'\n"
+    with served(tmp_path, script, WORKER_TIMEOUT="1") as (port, process):
+        assert ask(port, body=b"hang")[0] == 500
+        wait_for_line(process, "ready, scoring timeout")
+        assert ask(port) == (200, b'"here"')
+
+
+def test_workers_end_with_their_parent(tmp_path: Path) -> None:
+    with served(tmp_path, PIDS) as (port, process):
+        descriptor = os.pidfd_open(int(ask(port)[1]))
+        process.kill()
+        assert select.select([descriptor], [], [], 30)[0] == [descriptor]
+        os.close(descriptor)
+
+
+def test_what_coroutines_left_running_ends_with_the_worker(tmp_path: Path) -> None:
+    script = (
+        "import asyncio\nasync def stay():\n    try: await asyncio.sleep(60)\n    finally: print('went')\n"
+        "async def init():\n    global task\n    task = asyncio.create_task(stay())\n    await asyncio.sleep(0)\n"
+        "def run(data): pass\n"
+    )
+    with served(tmp_path, script) as (_, process):
+        process.terminate()
+        assert wait_for_line(process, "went")[-1] == "went\n"
 
 
 def test_term_ends_it_and_frees_the_port(tmp_path: Path) -> None:

@@ -27,6 +27,13 @@ def test_environment_wins_over_the_settings_file(tmp_path: Path) -> None:
     assert settings.cors_origins == ("http://a.com", "http://b.com")
 
 
+def test_an_empty_settings_file_says_nothing_and_words_are_taken_in_any_form(tmp_path: Path) -> None:
+    (tmp_path / "config.json").touch()
+    said = {"AZUREML_LOG_LEVEL": "debug", "SERVICE_PATH_PREFIX": "/api/", "WORKER_PRELOAD": "True"}
+    settings = read_settings(said, tmp_path)
+    assert (settings.log_level, settings.path_prefix, settings.worker_preload) == ("DEBUG", "api", True)
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
 def test_counts_must_be_positive_integers(tmp_path: Path, value: str) -> None:
     with pytest.raises(InvalidArgument, match=rf"WORKER_COUNT={value}: expected an integer from 1 up"):
