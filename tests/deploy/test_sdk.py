@@ -3,11 +3,15 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import DeploymentConfig
 from despina.deploy.folder import ServiceFolder
+from despina.deploy.home import Home
 from despina.deploy.sdk import (
     AksWebservice,
     Environment,
@@ -20,7 +24,7 @@ from despina.deploy.sdk import (
     WebserviceException,
     Workspace,
 )
-from despina.deploy.service import Mode, ServiceSpec, ServiceState
+from despina.deploy.service import Mode, ScriptSpec, ServiceSpec, ServiceState, State
 from despina.deploy.services import Services
 
 
@@ -225,6 +229,108 @@ def test_service_that_cannot_be_asked_is_not_left_out(workspace: Workspace) -> N
     (service,) = Webservice.list(workspace)
     assert service.state == "Transitioning"
     assert "compute target detached is not attached" in (service.error or "")
+
+
+def a_service(workspace: Workspace, **fields: Any) -> ServiceSpec:
+    """One that is in the files only: its processes are gone."""
+    spec = ServiceSpec("svc", 1, Mode.DIRECT, ("m:1",), DeploymentConfig("local", scoring_timeout_ms=7), **fields)
+    ServiceFolder(workspace.home.services / "svc").write_spec(spec)
+    return spec
+
+
+def test_services_are_listed_by_model(workspace: Workspace) -> None:
+    a_service(workspace)
+    for filters, found in (
+        ({"model_name": "m"}, ["svc"]),
+        ({"model_name": "n"}, []),
+        ({"model_id": "m:1"}, ["svc"]),
+        ({"model_id": "m:2"}, []),
+    ):
+        assert [service.name for service in Webservice.list(workspace, **filters)] == found
+
+
+def test_deployment_that_failed_raises_with_its_log_though_the_one_before_still_answers(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = ServiceState(State.RUNNING, 1, "generation 2 failed, generation 1 still answers", ("no weights",))
+    spec = a_service(workspace)
+    monkeypatch.setattr(Services, "wait", lambda *_: state)
+    monkeypatch.setattr(Services, "get", lambda *_: (spec, state))
+    service = Webservice(workspace, "svc")
+    with pytest.raises(WebserviceException, match="generation 1 still answers\nno weights"):
+        service.wait_for_deployment()
+    assert capsys.readouterr().out == ""
+    with pytest.raises(WebserviceException, match="deployment of service svc failed"):
+        service.wait_for_deployment(show_output=True)
+    assert capsys.readouterr().out == "no weights\n"
+
+
+def test_what_ends_the_wait_ends_it_with_a_timeout_too(workspace: Workspace) -> None:
+    a_service(workspace)
+    service = Webservice(workspace, "svc")
+    shutil.rmtree(workspace.home.services)
+    with pytest.raises(WebserviceException, match="No service with name svc found"):
+        service.wait_for_deployment(timeout_sec=60)
+
+
+def test_update_keeps_what_it_is_not_told(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = a_service(workspace, description="said", tags={"a": "1", "b": "1"}, properties={"p": "1"})
+    asked: list[DeployRequest] = []
+    monkeypatch.setattr(Services, "deploy", lambda self, request, progress: asked.append(request))
+    service = Webservice(workspace, "svc")
+    service.update(models=["n:2"])
+    service.update(deployment_config=DeploymentConfig(), tags={}, description="new")
+    kept, told = asked
+    assert (kept.models, kept.deployment, kept.overwrite) == (["n:2"], spec.deployment, True)
+    assert (kept.description, kept.tags, kept.properties) == ("said", spec.tags, spec.properties)
+    assert (told.models, told.deployment) == (("m:1",), DeploymentConfig())
+    assert (told.description, told.tags, told.properties) == ("new", {}, spec.properties)
+    service.update(tags={"b": "2"})
+    assert (service.tags, service.description, len(asked)) == ({"b": "2"}, "said", 2)
+
+
+def test_update_of_a_service_with_a_script_needs_the_script_again(workspace: Workspace) -> None:
+    a_service(workspace, script=ScriptSpec("score.py"))
+    with pytest.raises(UserErrorException, match="give inference_config too"):
+        Webservice(workspace, "svc").update(models=["n:2"])
+
+
+def test_a_deployment_target_is_known_by_its_name(workspace: Workspace) -> None:
+    with pytest.raises(WebserviceException, match="compute target aks-gpu is not attached"):
+        Model.deploy(workspace, "svc", ["m"], deployment_target=SimpleNamespace(name="aks-gpu"))
+
+
+def test_models_are_registered_in_part_and_listed_by_framework(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "models" / "notes.txt").touch()
+    Model.register(workspace, "models", "m", properties={"p": 1}, child_paths=["triton"])  # type: ignore[dict-item]
+    Model.register(workspace, "models", "m", model_framework="ScikitLearn")
+    assert capsys.readouterr().out == 2 * "Registering model m\n"
+    first, second = Model(workspace, id="m:1"), Model(workspace, "m")
+    assert first.properties == {"p": "1"}
+    assert not list(Path(first.download("down")).rglob("notes.txt"))
+    assert [model.id for model in Model.list(workspace, model_framework="Custom")] == [first.id]
+    assert [model.id for model in Model.list(workspace, latest=True)] == [second.id]
+    assert workspace.models["m"].id == second.id
+
+
+def test_a_clone_of_an_environment_is_one_of_its_own(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("nltk==3.9  # language\n\n# nothing\n")
+    first = Environment.from_pip_requirements("first", str(tmp_path / "requirements.txt")).register(workspace)
+    second = first.clone("second")
+    second.environment_variables["A"] = "1"
+    second.python.conda_dependencies.add_pip_package("nltk==3.9")
+    assert (first.name, first.version, first.environment_variables) == ("first", "1", {})
+    assert (second.name, second.version) == ("second", None)
+    assert second.python.conda_dependencies.pip_packages == ["nltk==3.9"]
+
+
+def test_a_workspace_that_is_no_hidden_folder_has_its_own_name(tmp_path: Path) -> None:
+    assert Workspace(Home(tmp_path / "models")).name == "models"
+    assert Workspace.create(str(tmp_path / "made")).name == "made"
+    with pytest.raises(FileExistsError):
+        Workspace.create(str(tmp_path / "made"), exist_ok=False)
 
 
 def test_a_service_as_the_page_deploys_it(workspace: Workspace, tmp_path: Path) -> None:
