@@ -4,7 +4,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +27,22 @@ def test_large_log_is_moved_away_under_its_writers(tmp_path: Path) -> None:
     assert (tmp_path / "service.log.1").read_text() == "56789more\n"
     assert folder.log.read_text() == "after\n"
     assert folder.tail(5) == ["after"]
+
+
+def test_a_folder_goes_from_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = ServiceFolder(tmp_path / "svc")
+    source = folder.generation(1) / "source"
+    source.mkdir(parents=True)
+    mkdtemp = tempfile.mkdtemp
+
+    def full(**where: Any) -> str:
+        if source.exists():
+            raise OSError(28, "No space left on device")
+        return mkdtemp(**where)
+
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    folder.remove()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -94,6 +112,7 @@ def test_the_remains_of_an_interrupted_removal_go_with_the_next(tmp_path: Path) 
     program = """
 import os, shutil, signal, sys
 from pathlib import Path
+from typing import Any
 from despina.deploy.folder import ServiceFolder
 shutil.rmtree = lambda path: os.kill(os.getpid(), signal.SIGKILL)
 ServiceFolder(Path(sys.argv[1])).remove()

@@ -97,10 +97,17 @@ class ServiceFolder:
     def remove(self) -> None:
         """Removes it under the lock of its operations. The name is free before the first file goes: whoever takes it
         gets a folder and a lock of his own."""
-        gone = Path(tempfile.mkdtemp(dir=self.path.parent, prefix=f".{self.name}."))
+        try:
+            gone = self._make_place_to_go()
+        except OSError:  # a full disk has no room for a folder, and this is how people make room
+            shutil.rmtree(self.path / "generations", ignore_errors=True)
+            gone = self._make_place_to_go()
         with _locked(gone):
             os.rename(self.path, gone / self.name)
             shutil.rmtree(gone)
+
+    def _make_place_to_go(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=self.path.parent, prefix=f".{self.name}."))
 
     def rotate_log(self, largest_bytes: int = LARGEST_LOG_BYTES) -> bool:
         """Moves the end of a log that has grown too large to `service.log.1`; says whether it did.
