@@ -353,6 +353,39 @@ def test_overwrite_may_move_the_service_to_another_port(bench: Bench) -> None:
     assert bench.ask() == (200, 2)
 
 
+WAITING = (
+    "import pathlib, time\ndef init():\n    while not pathlib.Path('go').exists(): time.sleep(0.01)\n"
+    "def run(data): return 'late'\n"
+)
+
+
+def test_overwrite_whose_port_was_taken_meanwhile_leaves_no_process(bench: Bench) -> None:
+    bench.deploy(ANSWER.format(answer=1))
+    source = bench.root / "source"
+    source.mkdir()
+    (source / "score.py").write_text(WAITING)
+    config = DeploymentConfig(port=free_port())
+    bench.services.deploy(DeployRequest("svc", ["m"], config, InferenceSpec("score.py", source), overwrite=True))
+    with socket.create_server(("127.0.0.1", config.port or 0)):
+        (bench.folder().generation(2) / "go").touch()
+        error = bench.services.wait("svc").error or ""
+    assert error.startswith("generation 2 failed, generation 1 still answers: ")
+    assert "address already in use" in error
+    eventually(lambda: len(processes(bench)) == 4)
+    assert bench.ask() == (200, 1)
+
+
+def test_of_two_deployments_under_way_the_newer_counts(bench: Bench) -> None:
+    bench.deploy(ANSWER.format(answer=1))
+    source = bench.root / "source"
+    source.mkdir()
+    (source / "score.py").write_text(WAITING)
+    bench.services.deploy(DeployRequest("svc", ["m"], inference=InferenceSpec("score.py", source), overwrite=True))
+    assert bench.deploy(ANSWER.format(answer=3)).generation == 3
+    eventually(lambda: len(processes(bench)) == 4)
+    assert bench.ask() == (200, 3)
+
+
 def test_who_waits_for_a_service_is_told_that_it_was_deleted(bench: Bench) -> None:
     source = bench.root / "source"
     source.mkdir()
