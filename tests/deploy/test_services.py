@@ -525,6 +525,7 @@ def test_model_in_use_is_known(bench: Bench) -> None:
 
 
 def test_timeout_and_limit_of_the_configuration_are_kept(bench: Bench) -> None:
+    bench.deploy(PID)  # without a limit
     bench.deploy(
         "import time\ndef init(): pass\ndef run(data): time.sleep(float(data or 0))\n",
         replica_max_concurrent_requests=1,
