@@ -6,8 +6,10 @@ import pytest
 
 from despina.deploy.deployment_config import DeploymentConfig
 from despina.deploy.folder import ServiceFolder
-from despina.deploy.service import Mode, ServiceSpec
-from despina.deploy.supervisor.supervisor import Supervisor
+from despina.deploy.gate.limits import GateLimits
+from despina.deploy.service import Mode, ServiceSpec, ServiceState, State
+from despina.deploy.supervisor.generation import Generation
+from despina.deploy.supervisor.supervisor import Supervisor, _limits
 
 
 def test_service_ends_when_it_is_seen_that_its_folder_was_removed(tmp_path: Path) -> None:
@@ -40,6 +42,40 @@ def test_what_cannot_be_written_is_told_all_the_same(tmp_path: Path, monkeypatch
         await one._shut_down()
 
     asyncio.run(scenario())
+
+
+def test_part_of_a_generation_that_was_replaced_says_nothing_about_the_service(tmp_path: Path) -> None:
+    folder = ServiceFolder(tmp_path)
+    spec = ServiceSpec("svc", 2, Mode.DIRECT, ("m:1",), DeploymentConfig())
+    folder.write_spec(spec)
+
+    async def scenario() -> None:
+        one = Supervisor(folder)
+        before, current = (Generation(spec, folder, lambda reason: None) for _ in range(2))
+        one._current = current
+        one._set(ServiceState(State.RUNNING, 2))
+        one._part_changed(before, "it died")
+        assert one._state.state is State.RUNNING
+        one._part_changed(current, "it died")
+        assert (one._state.state, one._state.error) == (State.UNKNOWN, "it died")
+        one._part_changed(current, None)
+        assert (one._state.state, one._state.error) == (State.RUNNING, None)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("config", "limits"),
+    [
+        (DeploymentConfig(), GateLimits(None, 0.5, None)),
+        (
+            DeploymentConfig(replica_max_concurrent_requests=2, max_request_wait_time=1500, scoring_timeout_ms=250),
+            GateLimits(2, 1.5, 0.25),
+        ),
+    ],
+)
+def test_limits_of_the_gate_are_those_of_the_configuration(config: DeploymentConfig, limits: GateLimits) -> None:
+    assert _limits(ServiceSpec("svc", 1, Mode.DIRECT, ("m:1",), config)) == limits
 
 
 async def _look(folder: ServiceFolder) -> bool:
