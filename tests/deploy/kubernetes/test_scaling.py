@@ -63,7 +63,7 @@ def test_in_flight_metric_is_the_utilized_part_of_what_a_replica_takes() -> None
 
 
 def test_cpu_is_the_fallback_and_is_said() -> None:
-    load = workload(gpuCores=1, autoScaler={"autoscaleEnabled": True, "targetUtilization": 60})
+    load = workload(gpuCores=1, autoScaler={"autoscaleEnabled": True, "targetUtilization": 60.4})
     document = autoscaler(load)
     assert document is not None
     (metric,) = document["spec"]["metrics"]
@@ -71,6 +71,7 @@ def test_cpu_is_the_fallback_and_is_said() -> None:
     (remark,) = scaling_remarks(load)
     assert "looks at CPU, which says little about a GPU" in remark
     assert "despina_gate_requests_in_flight" in remark
+    assert list(scaling_remarks(workload(numReplicas=3))) == []
 
 
 def test_a_refresh_period_is_ignored_with_a_word() -> None:

@@ -24,3 +24,17 @@ def test_what_cannot_be_done_is_told_with_its_reason(tmp_path: Path, error: Exce
 
     with pytest.raises(Internal, match=said):
         asyncio.run(scenario())
+
+
+def test_a_request_may_be_long(tmp_path: Path) -> None:
+    async def count(request: dict[str, Any]) -> dict[str, Any]:
+        return {"length": len(request["before"])}
+
+    async def scenario() -> dict[str, Any] | None:
+        server = await listen(tmp_path, count)
+        try:
+            return await asyncio.to_thread(ask, tmp_path, {"before": 1_000_000 * "x"}, 10)
+        finally:
+            server.close()
+
+    assert asyncio.run(scenario()) == {"length": 1_000_000}

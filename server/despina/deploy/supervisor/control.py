@@ -18,6 +18,9 @@ from despina.errors import DespinaError, Internal, Unavailable
 SOCKET = "control.sock"
 FAILED = "failed"
 
+LONGEST = 1 << 24
+"""Bytes of a line: it may hold a specification, with all that is said about a service."""
+
 Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
@@ -41,7 +44,7 @@ async def listen(folder: Path, answer: Answer) -> asyncio.AbstractServer:
     with _short_path(folder) as path:
         one.bind(path)
     (folder / SOCKET).chmod(0o600)
-    return await asyncio.start_unix_server(serve, sock=one)
+    return await asyncio.start_unix_server(serve, sock=one, limit=LONGEST)
 
 
 def ask(folder: Path, request: dict[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
