@@ -24,7 +24,7 @@ from despina.deploy.home import Home
 from despina.deploy.record import ModelDescription
 from despina.deploy.reference import ModelReference
 from despina.deploy.registry import Registry
-from despina.deploy.running import current_state, guard_pid, wait_until_settled
+from despina.deploy.running import current_state, guard_pid, stop, wait_until_settled
 from despina.deploy.service import Mode, ServiceSpec, ServiceState, State
 from despina.deploy.services import Services
 from despina.deploy.supervisor.commands import free_port
@@ -402,6 +402,16 @@ def test_who_waits_for_a_service_is_told_that_it_was_deleted(bench: Bench) -> No
 
 def test_service_whose_folder_is_gone_was_deleted(bench: Bench) -> None:
     assert current_state(bench.folder("gone")).state is State.DELETED
+
+
+def test_deletion_that_was_interrupted_is_told_and_can_be_ended(bench: Bench) -> None:
+    bench.deploy(PID)
+    stop(bench.folder())  # what `delete` does first
+    state = bench.services.get("svc")[1]
+    assert state.state is State.DELETED
+    assert state.error == "it is being deleted; where that was interrupted `despina service delete` goes on"
+    bench.services.delete("svc")
+    assert bench.services.names() == []
 
 
 @pytest.mark.parametrize("victim", ["supervisor", "gunicorn", "worker"])

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 
 from despina.deploy.folder import ServiceFolder
 from despina.deploy.service import DELETED, ServiceSpec, ServiceState, State
@@ -27,8 +28,12 @@ def current_state(folder: ServiceFolder) -> ServiceState:
     if not folder.exists:
         return ServiceState(State.DELETED, error=DELETED)
     written = folder.read_state()
-    if written.state in (State.FAILED, State.DELETED):
+    if written.state is State.FAILED:
         return written
+    if written.state is State.DELETED:
+        return replace(
+            written, error="it is being deleted; where that was interrupted `despina service delete` goes on"
+        )
     if guard_pid(folder) is not None:
         return ServiceState(State.UNKNOWN, written.generation, "the supervisor died and is being started again")
     reason = "the processes of this service are gone; `despina service restart` starts them"
