@@ -473,6 +473,16 @@ def test_guard_that_is_about_to_end_does_not_keep_a_service_from_its_start(bench
     assert bench.ask()[0] == 200
 
 
+def test_guard_that_waits_before_it_starts_the_supervisor_again_gives_way(bench: Bench) -> None:
+    bench.deploy(PID)
+    supervisor = processes(bench)[1]
+    os.kill(supervisor, signal.SIGKILL)
+    eventually(lambda: not alive(supervisor))
+    bench.services.restart("svc")
+    assert bench.services.wait("svc").state is State.RUNNING
+    assert bench.ask()[0] == 200
+
+
 def test_service_whose_guard_was_killed_is_deleted_when_its_last_request_is_answered(bench: Bench) -> None:
     bench.deploy("import time\ndef init(): pass\ndef run(data): time.sleep(2); return 1\n")
     pids = processes(bench)
