@@ -483,6 +483,15 @@ def test_guard_that_waits_before_it_starts_the_supervisor_again_gives_way(bench:
     assert bench.ask()[0] == 200
 
 
+def test_service_whose_supervisor_is_about_to_be_started_again_is_deleted(bench: Bench) -> None:
+    bench.deploy(PID)
+    pids = processes(bench)
+    os.kill(pids[1], signal.SIGKILL)
+    eventually(lambda: not alive(pids[1]))
+    bench.services.delete("svc")
+    eventually(lambda: not any(alive(pid) for pid in pids))
+
+
 def test_service_whose_guard_was_killed_is_deleted_when_its_last_request_is_answered(bench: Bench) -> None:
     bench.deploy("import time\ndef init(): pass\ndef run(data): time.sleep(2); return 1\n")
     pids = processes(bench)
