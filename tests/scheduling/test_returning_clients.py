@@ -62,7 +62,7 @@ def test_the_loop_stays_awake_until_a_client_asks_again(rounds) -> None:
 
 
 def test_nobody_waits_when_the_next_batch_is_full_already_and_the_queue_is_not_looked_through() -> None:
-    rounds = NextRound()
+    rounds = ReturningClients()
     rounds.ran(requests("ab"), full=True)
     unread = iter(requests("cd"))
     assert not rounds.waits(unread, 2, LONG)
