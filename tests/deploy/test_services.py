@@ -21,6 +21,7 @@ from despina.deploy.entry_script import InferenceSpec
 from despina.deploy.environment import EnvironmentSpec
 from despina.deploy.folder import ServiceFolder
 from despina.deploy.home import Home
+from despina.deploy.label_change import LabelChange
 from despina.deploy.record import ModelDescription
 from despina.deploy.reference import ModelReference
 from despina.deploy.registry import Registry
@@ -322,7 +323,7 @@ def test_failed_overwrite_changes_nothing_that_others_see(bench: Bench) -> None:
     bad = "def init(): raise RuntimeError('no weights')\ndef run(data): pass\n"
     bench.deploy(ANSWER.format(answer=1), auth_enabled=True, primary_key="first", secondary_key="second")
     port, keys = bench.services.get("svc")[0].port, bench.services.keys("svc")
-    bench.services.label("svc", description="said later", add_tags={"a": "b"})
+    bench.services.label("svc", LabelChange("said later", {"a": "b"}))
     state = bench.deploy(bad, port=free_port(), auth_enabled=True, primary_key="third")
     spec = bench.services.spec("svc")
     assert (spec.port, spec.description, spec.tags) == (port, "said later", {"a": "b"})
@@ -540,10 +541,10 @@ def test_supervisor_that_hangs_is_told_as_such(bench: Bench, monkeypatch: pytest
 def test_labels_change_without_a_restart(bench: Bench) -> None:
     bench.deploy(PID)
     pid = bench.ask()[1]
-    spec = bench.services.label("svc", description="new", add_tags={"a": "b"}, add_properties={"p": "1"})
+    spec = bench.services.label("svc", LabelChange("new", {"a": "b"}, add_properties={"p": "1"}))
     assert (spec.description, spec.tags, spec.properties) == ("new", {"a": "b"}, {"p": "1"})
     with pytest.raises(InvalidArgument, match="property p is set already"):
-        bench.services.label("svc", add_properties={"p": "2"})
+        bench.services.label("svc", LabelChange(add_properties={"p": "2"}))
     assert bench.ask() == (200, pid)
 
 

@@ -23,10 +23,10 @@ from despina.cli.records import (
 from despina.cli.service_output import COLUMNS, OpenHome
 from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import override
+from despina.deploy.label_change import LabelChange
 from despina.deploy.registry import Filter, fits_filters
 from despina.deploy.service import Mode
 from despina.deploy.service_record import describe, uri_of_script
-from despina.deploy.services import labelled
 from despina.errors import InvalidArgument, Unavailable
 
 name_option = click.option("--name", "-n", required=True, help="Name of the service.")
@@ -160,15 +160,10 @@ def update(
     **fields: Any,
 ) -> None:
     """Change a service: what is said about it at once, everything else by a new generation, and both together by it."""
-    labels: dict[str, Any] = {
-        "description": description,
-        "add_tags": add_tags,
-        "remove_tags": remove_tags,
-        "add_properties": add_properties,
-    }
+    labels = LabelChange(description, add_tags, remove_tags, add_properties)
     with reported():
         opened = OpenHome()
-        spec = labelled(opened.services.spec(name), **labels)
+        spec = labels.applied(opened.services.spec(name))
         inference = read_inference(
             opened.home, inference_config_file, entry_script, source_directory, environment_name, environment_version
         )
@@ -191,7 +186,7 @@ def update(
             if not no_wait:
                 opened.wait(name)
         else:
-            opened.services.label(name, **labels)
+            opened.services.label(name, labels)
         show(opened.describe(name), output, COLUMNS)
 
 

@@ -1,6 +1,6 @@
 """Services of one home directory: what `despina model deploy`, `despina service` and the SDK do."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,12 +8,13 @@ from pathlib import Path
 
 from despina.deploy.deploy_request import DeployRequest, in_its_place, make_spec
 from despina.deploy.deployment_config import DeploymentConfig
-from despina.deploy.environment import missing_packages
+from despina.deploy.deployment_warnings import deployment_warnings
 from despina.deploy.folder import ServiceFolder, remove_remains
 from despina.deploy.gate.keys import Keys, make_keys, regenerate
 from despina.deploy.home import FOLDER, Home
 from despina.deploy.kubernetes.cluster import Cluster
 from despina.deploy.kubernetes.target import ComputeTargets
+from despina.deploy.label_change import LabelChange
 from despina.deploy.places.in_cluster import InCluster, render
 from despina.deploy.places.machine import Machine
 from despina.deploy.places.place import NewGeneration, Place, Say, quiet
@@ -21,7 +22,7 @@ from despina.deploy.places.rendered import rendered_before
 from despina.deploy.record import ModelRecord
 from despina.deploy.reference import ModelReference, parse_reference
 from despina.deploy.registry import Registry
-from despina.deploy.service import Mode, ServiceSpec, ServiceState, State, check_service_name
+from despina.deploy.service import ServiceSpec, ServiceState, State, check_service_name
 from despina.errors import AlreadyExists, DespinaError, InvalidArgument, NotFound, Unsupported
 
 
@@ -56,7 +57,7 @@ class Services:
             before = folder.read_spec() if folder.exists else None
             _check_move(before, request)
             spec = make_spec(request, records, before, self._now())
-            for warning in _warnings(request, spec, records):
+            for warning in deployment_warnings(request, spec, records):
                 progress(f"warning: {warning}")
             keys = _keys(request.deployment, folder.read_keys())
             progress(f"deploying service {spec.name}, {spec.mode} mode, of {', '.join(spec.models) or 'no model'}")
@@ -80,7 +81,7 @@ class Services:
         records = [self._registry.get(parse_reference(model)) for model in request.models]
         before = rendered_before(directory, request.name)
         spec = replace(make_spec(request, records, None, self._now()), generation=before.generation + 1)
-        for warning in _warnings(request, spec, records):
+        for warning in deployment_warnings(request, spec, records):
             progress(f"warning: {warning}")
         keys = _keys(spec.deployment, before.keys)
         return render(NewGeneration(spec, records, request.inference, keys), target, directory, progress)
@@ -189,15 +190,7 @@ class Services:
         with folder.operation():
             self._place_of(folder).restart()
 
-    def label(
-        self,
-        name: str,
-        *,
-        description: str | None = None,
-        add_tags: Mapping[str, str] | None = None,
-        remove_tags: Sequence[str] = (),
-        add_properties: Mapping[str, str] | None = None,
-    ) -> ServiceSpec:
+    def label(self, name: str, change: LabelChange) -> ServiceSpec:
         """Changes what is only said about a service; nothing is started again.
 
         Raises:
@@ -205,13 +198,7 @@ class Services:
         """
         folder = self._existing(name)
         with folder.operation():
-            changed = labelled(
-                folder.read_spec(),
-                description=description,
-                add_tags=add_tags,
-                remove_tags=remove_tags,
-                add_properties=add_properties,
-            )
+            changed = change.applied(folder.read_spec())
             changed = replace(changed, updated_time=self._now())
             folder.write_spec(changed)
         return changed
@@ -247,28 +234,6 @@ class Services:
         return self._clock().isoformat(timespec="seconds")
 
 
-def labelled(
-    spec: ServiceSpec,
-    *,
-    description: str | None = None,
-    add_tags: Mapping[str, str] | None = None,
-    remove_tags: Sequence[str] = (),
-    add_properties: Mapping[str, str] | None = None,
-) -> ServiceSpec:
-    """
-    Raises:
-        InvalidArgument: a property that is set already.
-    """
-    if repeated := sorted(spec.properties.keys() & (add_properties or {}).keys()):
-        raise InvalidArgument(f"service {spec.name}: property {', '.join(repeated)} is set already and is immutable")
-    return replace(
-        spec,
-        description=spec.description if description is None else description,
-        tags={key: value for key, value in {**spec.tags, **(add_tags or {})}.items() if key not in remove_tags},
-        properties={**spec.properties, **(add_properties or {})},
-    )
-
-
 def _check_move(before: ServiceSpec | None, request: DeployRequest) -> None:
     if before is None or _where(before.deployment) == _where(request.deployment):
         return
@@ -291,39 +256,3 @@ def _keys(deployment: DeploymentConfig, have: Keys | None) -> Keys | None:
         deployment.primary_key or (have.primary if have else None),
         deployment.secondary_key or (have.secondary if have else None),
     )
-
-
-def _warnings(request: DeployRequest, spec: ServiceSpec, records: Sequence[ModelRecord]) -> Iterator[str]:
-    for record in records:
-        if spec.mode is Mode.DEFAULT and record.holds_repository:
-            yield (
-                f"model {record.id} holds a model repository, but its framework is {record.description.framework}: no "
-                "inference server runs beside the script; register the model with --model-framework=Multi to have one"
-            )
-    if spec.mode is not Mode.DEFAULT and spec.deployment.replica_max_concurrent_requests == 1:
-        yield (
-            "maxConcurrentRequestsPerContainer 1 lets one request at a time reach the model, so no two can share a "
-            "batch; in front of a batching server set it to at least max_batch_size times the instances"
-        )
-    if spec.deployment.compute_target_name is not None and spec.deployment.port is not None:
-        yield "port is ignored: in a cluster the compute target says how a service is reached"
-    if spec.deployment.compute_target_name is None and (pods := sorted(_for_pods(spec.deployment))):
-        yield f"{', '.join(pods)}: ignored on this machine; a cluster (--compute-target) heeds them"
-    if not spec.deployment.keyed and (spec.deployment.primary_key or spec.deployment.secondary_key):
-        yield "keys are ignored: requests need none, because authEnabled does not say so"
-    environment = None if request.inference is None else request.inference.environment
-    missing = [] if environment is None else missing_packages(environment.packages)
-    if environment is not None and missing:
-        yield (
-            f"environment {environment.name} names packages that are not installed here: "
-            f"{', '.join(missing)}; pip install {' '.join(missing)}"
-        )
-
-
-def _for_pods(deployment: DeploymentConfig) -> set[str]:
-    """The keys of a configuration that only a cluster can heed."""
-    said = deployment.to_json()
-    return said.keys() & {
-        *("containerResourceRequirements", "gpuCores", "numReplicas", "autoScaler"),
-        *("livenessProbeRequirements", "namespace"),
-    }

@@ -14,6 +14,7 @@ from typing import Any, Self, cast
 
 from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import DeploymentConfig, check_deployment_config
+from despina.deploy.label_change import LabelChange
 from despina.deploy.places.place import Say, quiet
 from despina.deploy.sdk.errors import UserErrorException, WebserviceException, translated
 from despina.deploy.sdk.inference_config import InferenceConfig
@@ -175,7 +176,7 @@ class Webservice:
         if models is None and inference_config is None and deployment_config is None:
             with translated():
                 gone = [] if tags is None else [key for key in self.tags if key not in tags]
-                self._services.label(self.name, description=description, add_tags=tags or {}, remove_tags=gone)
+                self._services.label(self.name, LabelChange(description, tags or {}, gone))
         elif self._spec.script is not None and inference_config is None:
             raise UserErrorException("give inference_config too: the source directory is taken anew")
         else:
