@@ -98,6 +98,7 @@ MODEL_TRACE = "/v2/models/digits/trace/setting"
         ("POST", TRACE, b'{"trace_rate":5}', 500, "attempt to access JSON non-string as string"),
         ("POST", TRACE, b'{"trace_level":"OFF"}', 500, "attempt to access JSON non-array as array"),
         ("POST", TRACE, b'{"trace_level":[1]}', 500, "attempt to access JSON non-string as string"),
+        ("POST", TRACE, b'{"trace_level":["OFF",1]}', 400, "Expect only one trace level 'OFF' is specified"),
         ("POST", TRACE, b'{"log_frequency":"abc"}', 400, "Unable to parse 'log_frequency', got: abc"),
         (
             "POST",

@@ -52,9 +52,9 @@ def read_changes(document: Json) -> Changes:
 def _as_levels(value: Json) -> Changes:
     if value is None:
         return {"levels": None}
-    names = [as_string(name) for name in as_array(value)]
-    levels = as_levels(names)
-    return {"levels": levels} if levels or OFF in names else {}
+    entries = as_array(value)
+    levels = as_levels(map(as_string, entries), len(entries))
+    return {"levels": levels} if levels or OFF in entries else {}
 
 
 def _as_number(setting: str, text: str) -> int:

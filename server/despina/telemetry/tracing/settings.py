@@ -198,9 +198,10 @@ def _last(options: Mapping[str, Sequence[str]], key: str) -> str:
 
 def _start_values(options: Mapping[str, Sequence[str]]) -> TraceValues:
     defaults = TraceValues()
+    levels = options.get("level", ())
     rate, limit, frequency = (_last(options, key) for key in ("rate", "count", "log-frequency"))
     return TraceValues(
-        as_levels(options.get("level", ())),
+        as_levels(levels, len(levels)),
         as_natural("trace_rate", rate) if rate else defaults.rate,
         as_count(limit) if limit else defaults.count,
         as_natural("log_frequency", frequency) if frequency else defaults.log_frequency,

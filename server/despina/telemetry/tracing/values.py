@@ -1,7 +1,7 @@
 """The four trace settings a client may change, and their texts (protocol §1.14)."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,11 +31,15 @@ class TraceValues:
     log_frequency: int = 0
 
 
-def as_levels(names: Sequence[str]) -> tuple[str, ...]:
-    """Unknown names are ignored. Raises InvalidArgument when OFF is not alone."""
-    if OFF in names and len(names) > 1:
-        raise InvalidArgument("Expect only one trace level 'OFF' is specified")
-    return tuple(level for level in LEVELS if level in names)
+def as_levels(names: Iterable[str], count: int) -> tuple[str, ...]:
+    """Unknown ones of the `count` names are ignored. Raises InvalidArgument when OFF is not alone; what comes after it
+    is not read then."""
+    wanted: set[str] = set()
+    for name in names:
+        if name == OFF and count > 1:
+            raise InvalidArgument("Expect only one trace level 'OFF' is specified")
+        wanted.add(name)
+    return tuple(level for level in LEVELS if level in wanted)
 
 
 def as_natural(setting: str, text: str) -> int:
