@@ -34,7 +34,12 @@ def test_the_first_of_duplicate_keys_wins_where_the_lenient_parser_reads() -> No
 
 
 def test_a_bom_is_skipped_and_a_nul_is_the_end() -> None:
-    assert json.loads(b'\xef\xbb\xbf{"a":1}') == {"a": 1}
+    for bom in (b"\xef\xbb\xbf", b"\xef", b"\xbb\xbf", b"\xef\xbf"):
+        assert json.loads(bom + b'{"a":1}') == {"a": 1}
+    with pytest.raises(Internal, match=r"The document is empty\. at 2$"):
+        json.loads(b"\xef\xbb")
+    with pytest.raises(Internal, match="Missing a closing quotation mark"):
+        json.loads(b'\xef"')
     assert json.loads(b'{"a":1}\x00') == {"a": 1}
     assert json.loads(b'{"a":1}\x00\xff"]') == {"a": 1}
 

@@ -33,6 +33,8 @@ _CONSTANTS = {
     "Infinity": math.inf,
     "-Infinity": -math.inf,
 }
+_BOM = re.compile(rb"\xef?\xbb?\xbf?")
+"""The real server skips each of the three bytes by itself, and counts it."""
 _ONLY_TRITONS = ("Inf", "-Inf", "-NaN")
 _CUT = 200
 
@@ -48,7 +50,8 @@ def loads(body: bytes | bytearray | memoryview) -> Json:
 def loads_first_wins(body: bytes | bytearray | memoryview) -> Json:
     """Parse a document that may have a key more than once: the first one counts, as it does in the real server, for
     which the first NUL is the end."""
-    text = bytes(body).partition(b"\0")[0].removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+    document = bytes(body).partition(b"\0")[0]
+    text = _BOM.sub(lambda bom: b" " * len(bom[0]), document, count=1).decode("utf-8", "surrogateescape")
     if not text.strip(" \t\r\n"):
         raise not_json("The document is empty.", len(text))
     value = _parse(text)
