@@ -46,7 +46,8 @@ def test_a_folder_goes_from_a_full_disk(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("lines", "offset", "lengths"), [(1, 0, [9000]), (2, 0, [1, 9000]), (3, 0, [1, 1, 9000]), (9, 2, [1, 9000])]
+    ("lines", "offset", "lengths"),
+    [(1, 0, [9000]), (2, 0, [1, 9000]), (3, 0, [1, 1, 9000]), (9, 2, [1, 9000]), (0, 0, []), (-1, 0, [])],
 )
 def test_last_lines_are_whole_however_long_they_are(
     tmp_path: Path, lines: int, offset: int, lengths: list[int]

@@ -126,7 +126,7 @@ class ServiceFolder:
 
     def tail(self, lines: int, offset: int = 0) -> list[str]:
         """The last lines of the log, of those after a byte offset."""
-        if not self.log.exists():
+        if lines <= 0 or not self.log.exists():
             return []
         with self.log.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
