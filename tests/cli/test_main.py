@@ -53,6 +53,12 @@ def test_a_wrong_flag_exits_with_1_and_starts_nothing(started: list[Settings]) -
     )
 
 
+def test_a_command_that_is_too_long_for_a_path_is_unknown() -> None:
+    result = invoke(300 * "a")
+    assert result.code == 2
+    assert "No such command" in result.err
+
+
 def test_help_lists_every_flag_with_its_default() -> None:
     result = invoke("serve", "--help")
     assert (result.code, invoke("-h").out) == (0, result.out)

@@ -1,7 +1,7 @@
 """The console script `despina`, and `python -m despina`."""
 
+import os
 from importlib import import_module
-from pathlib import Path
 
 import click
 
@@ -42,7 +42,7 @@ def _is_for_serve(word: str) -> bool:
     """A path is none of its flags, but `serve` says which flag takes it."""
     if word.startswith("-"):
         return word not in ("--help", "--version")
-    return word not in _COMMANDS and Path(word).exists()
+    return word not in _COMMANDS and os.path.exists(word)
 
 
 @click.command(cls=LateCommands)

@@ -1,9 +1,9 @@
 """Words of the command line → flags with their values, the way getopt_long reads them."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 
 from despina.cli.flag import Flag
 from despina.cli.flags import FLAGS
@@ -78,7 +78,7 @@ def find_flag(name: str) -> Flag:
 
 
 def _misplaced(word: str) -> CommandLineError:
-    hint = f"\nDid you mean --model-repository={word}?" if Path(word).exists() else ""
+    hint = f"\nDid you mean --model-repository={word}?" if os.path.exists(word) else ""
     return CommandLineError(f"Unexpected argument: {word}{hint}")
 
 
