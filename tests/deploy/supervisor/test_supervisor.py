@@ -6,8 +6,12 @@ import pytest
 
 from despina.deploy.deployment_config import DeploymentConfig
 from despina.deploy.folder import ServiceFolder
+from despina.deploy.gate.gate import Gate
+from despina.deploy.gate.keys import Keys
 from despina.deploy.gate.limits import GateLimits
+from despina.deploy.gate.upstreams import Upstreams
 from despina.deploy.service import Mode, ServiceSpec, ServiceState, State
+from despina.deploy.supervisor.commands import HOST
 from despina.deploy.supervisor.generation import Generation
 from despina.deploy.supervisor.supervisor import Supervisor, _limits
 
@@ -62,6 +66,37 @@ def test_part_of_a_generation_that_was_replaced_says_nothing_about_the_service(t
         assert (one._state.state, one._state.error) == (State.RUNNING, None)
 
     asyncio.run(scenario())
+
+
+def test_key_that_is_replaced_while_the_port_changes_opens_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = ServiceFolder(tmp_path)
+    folder.write_spec(ServiceSpec("svc", 1, Mode.DIRECT, ("m:1",), DeploymentConfig(auth_enabled=True)))
+    folder.write_keys(Keys("old", "second"))
+
+    async def start(generation: Generation) -> Upstreams:
+        supervisors[0]._address = HOST, 1  # that of the generation before
+        return Upstreams(None, None)
+
+    async def listen(gate: Gate, host: str, port: int) -> int:
+        if supervisors[0]._address is not None:
+            folder.write_keys(Keys("new", "second"))
+        return port
+
+    monkeypatch.setattr(Generation, "start", start)
+    monkeypatch.setattr(Gate, "listen", listen)
+    supervisors: list[Supervisor] = []
+
+    async def scenario() -> Keys | None:
+        supervisors.append(one := Supervisor(folder))
+        one._deploy()
+        async with asyncio.timeout(10):
+            assert (await one._answer({"command": "wait"}))["state"] == "running"
+        assert one._gate is not None
+        return one._gate.keys
+
+    assert asyncio.run(scenario()) == Keys("new", "second")
 
 
 @pytest.mark.parametrize(

@@ -109,8 +109,9 @@ class Supervisor:
                 await self._open_gate(spec)
             upstreams = await generation.start()
             try:
-                keys = self._keys(spec)
+                self._keys(spec)  # or it fails before the port changes
                 await self._open_gate(spec)  # with another port only now, so that the old one answers until then
+                keys = self._keys(spec)  # read last: one that was replaced meanwhile must not open
             except BaseException:
                 await generation.stop()
                 raise
