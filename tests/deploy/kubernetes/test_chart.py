@@ -164,8 +164,10 @@ def test_a_list_gives_a_flag_several_times(tmp_path: Path) -> None:
     assert container["args"][-3:] == ["--load-model=digits", "--load-model=simple", "--model-control-mode=explicit"]
 
 
-@pytest.mark.parametrize(("flags", "scheme"), [({}, "HTTP"), ({"http-tls-cert": "/tls/tls.crt"}, "HTTPS")])
-def test_probes_speak_as_the_server_does(tmp_path: Path, flags: Values, scheme: str) -> None:
+@pytest.mark.parametrize(
+    ("flags", "scheme"), [({}, "HTTP"), (None, "HTTP"), ({"http-tls-cert": "/tls/tls.crt"}, "HTTPS")]
+)
+def test_probes_speak_as_the_server_does(tmp_path: Path, flags: Values | None, scheme: str) -> None:
     (container,) = documents(tmp_path, {"flags": flags})["Deployment"]["spec"]["template"]["spec"]["containers"]
     probes = ("startupProbe", "readinessProbe", "livenessProbe")
     assert {container[probe]["httpGet"]["scheme"] for probe in probes} == {scheme}
