@@ -494,12 +494,13 @@ def test_service_whose_supervisor_is_about_to_be_started_again_is_deleted(bench:
 
 
 def test_service_whose_guard_was_killed_is_deleted_when_its_last_request_is_answered(bench: Bench) -> None:
-    bench.deploy("import time\ndef init(): pass\ndef run(data): time.sleep(2); return 1\n")
+    run = "def run(data):\n    pathlib.Path('begun').touch()\n    time.sleep(2)\n    return 1\n"
+    bench.deploy(f"import pathlib, time\ndef init(): pass\n{run}")
     pids = processes(bench)
     answers: list[Any] = []
     request = threading.Thread(target=lambda: answers.append(bench.ask()))
     request.start()
-    time.sleep(0.5)
+    eventually((bench.folder().generation(1) / "begun").exists)
     os.kill(pids[0], signal.SIGKILL)
     bench.services.delete("svc")
     assert not any(alive(pid) for pid in pids[2:])
