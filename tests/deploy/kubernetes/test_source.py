@@ -36,11 +36,11 @@ def test_caches_and_repositories_stay_behind(tmp_path: Path) -> None:
 
 def test_links_are_followed_as_on_one_machine(tmp_path: Path) -> None:
     (tmp_path / "shared").mkdir()
-    (tmp_path / "shared" / "helper.py").touch()
+    (tmp_path / "shared" / "tokens.py").touch()
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "common").symlink_to("../shared")
     unpack_source(pack_source(tmp_path / "source"), tmp_path / "copy")
-    assert (tmp_path / "copy" / "common" / "helper.py").is_file()
+    assert (tmp_path / "copy" / "common" / "tokens.py").is_file()
     (tmp_path / "source" / "gone.py").symlink_to("nowhere.py")
     with pytest.raises(InvalidArgument, match=r"gone.py is a link to nowhere.py, which does not exist"):
         pack_source(tmp_path / "source")
