@@ -46,6 +46,13 @@ def test_links_are_followed_as_on_one_machine(tmp_path: Path) -> None:
         pack_source(tmp_path / "source")
 
 
+def test_a_folder_may_hold_the_one_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "score.py").touch()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with tarfile.open(fileobj=io.BytesIO(pack_source(tmp_path)), mode="r:gz") as archive:
+        assert archive.getnames() == ["score.py"]
+
+
 def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
     packed = []
     for name in ("one", "two"):

@@ -6,6 +6,7 @@ import tarfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from despina.deploy.home import FOLDER
 from despina.deploy.prepare import copy_source
 from despina.errors import InvalidArgument
 
@@ -22,7 +23,7 @@ def pack_source(directory: Path) -> bytes:
     """
     plain = io.BytesIO()
     with TemporaryDirectory() as folder, tarfile.open(fileobj=plain, mode="w") as archive:
-        copy = Path(folder, "source")
+        copy = Path(folder, FOLDER, "source")  # no folder of this name is copied: `directory` may hold this one
         copy_source(directory, copy)
         for path in sorted(copy.rglob("*")):
             if path.is_file():
