@@ -64,6 +64,24 @@ def test_the_connection_of_an_old_client_stays_when_it_wishes_so(port: int) -> N
     assert [b"\r\nconnection: close\r\n" in head for head in heads] == [False, False, True]
 
 
+def test_the_application_keeps_the_connection_of_an_old_client_too(port: int) -> None:
+    request = b"GET /v2/models/identity_fp32/ready HTTP/1.0\r\n%b\r\n"
+    answers = exchange(port, request % b"Connection: Keep-Alive\r\n" + request % b"")
+    _, *heads = answers.split(b"HTTP/1.1 200 OK")
+    assert [head.count(b"\r\nconnection: keep-alive\r\n") for head in heads] == [1, 0]
+    assert [head.count(b"\r\nconnection: close\r\n") for head in heads] == [0, 1]
+
+
+@pytest.mark.parametrize("path", [b"generate", b"generate_stream"])
+def test_an_answer_without_a_length_is_the_last_for_an_old_client(port: int, path: bytes) -> None:
+    body = b'{"INPUT0":[7]}'
+    head = b"POST /v2/models/identity_fp32/%b HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: %d\r\n\r\n"
+    answer = exchange(port, head % (path, len(body)) + body)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nconnection: close\r\n" in answer
+    assert b"keep-alive" not in answer
+
+
 @pytest.mark.parametrize(("chunks", "status"), [(65536, 200), (65537, 400)])
 def test_a_body_may_come_in_65536_chunks_and_no_more(port: int, chunks: int, status: int) -> None:
     body = b" " * (chunks - len(BODY)) + BODY

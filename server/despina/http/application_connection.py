@@ -26,7 +26,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application
+    from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 
 MAX_CHUNKS = 1 << 16
 
@@ -49,6 +49,28 @@ class PipelineFlow(FlowControl):
 
 class Refused(Exception):
     """Raised inside the parser, which stops and takes the request for malformed."""
+
+
+class OldClient:
+    """The application as an HTTP/1.0 client has it. One that wishes for a connection that stays is told when it does
+    (RFC 9112 §9.3), and it does where the answer says how long it is: such a client knows no chunks, and takes what
+    comes until the end of the connection for the answer."""
+
+    def __init__(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._cycle = cycle
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        async def answer(message: ASGISendEvent) -> None:
+            if message["type"] == "http.response.start" and self._cycle.keep_alive:
+                headers = list(message.get("headers", ()))
+                names = {name.lower() for name, _ in headers}
+                self._cycle.keep_alive = b"content-length" in names
+                if self._cycle.keep_alive and b"connection" not in names:
+                    message = {**message, "headers": [*headers, (b"connection", b"keep-alive")]}
+            await send(message)
+
+        await self._app(scope, receive, answer)
 
 
 class ApplicationConnection(HttpToolsProtocol):
@@ -104,14 +126,7 @@ class ApplicationConnection(HttpToolsProtocol):
         if encodings and any(name == b"content-length" for name, _ in self.headers):
             self.cycle.keep_alive = False
         elif self.parser.get_http_version() == "1.0" and self.parser.should_keep_alive():
-            self._stay(self.cycle)
-
-    @staticmethod
-    def _stay(cycle: RequestResponseCycle) -> None:
-        """An HTTP/1.0 client may wish for a connection that stays, and is told when it does (RFC 9112 §9.3). uvicorn
-        closes it."""
-        cycle.keep_alive = True
-        cycle.default_headers = [*cycle.default_headers, (b"connection", b"keep-alive")]
+            self.cycle.keep_alive = True  # uvicorn closes it
 
     def on_chunk_header(self) -> None:
         """The empty chunk at the end of a body is announced too."""
@@ -143,7 +158,7 @@ class ApplicationConnection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._cycle_under_way = cycle
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, app if cycle.scope["http_version"] == "1.1" else OldClient(cycle, app))
 
     def _give_up(self) -> None:
         """The application must not write any more. uvicorn tells only the youngest of several requests on a connection,
