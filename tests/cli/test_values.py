@@ -148,6 +148,11 @@ def test_a_file_has_one_key_a_line(tmp_path: Path) -> None:
     assert values.api_keys(str(tmp_path / "keys")) == ("one", "two")
 
 
+def test_a_byte_order_mark_is_no_part_of_a_key(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("one\n", "utf-8-sig")
+    assert values.api_keys(str(tmp_path / "keys")) == ("one",)
+
+
 @pytest.mark.parametrize("content", [b"", b"\n \n", b"\xff", None])
 def test_a_file_without_keys_opens_the_server_to_nobody(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:

@@ -119,9 +119,9 @@ def api_key(text: str) -> str:
 
 
 def api_keys(path: str) -> tuple[str, ...]:
-    """The keys in a file, one a line."""
+    """The keys in a file, one a line. An editor may have put a byte order mark before the first."""
     try:
-        keys = tuple(line.strip() for line in Path(path).read_text("utf-8").splitlines() if line.strip())
+        keys = tuple(line.strip() for line in Path(path).read_text("utf-8-sig").splitlines() if line.strip())
     except (OSError, ValueError) as error:
         raise CommandLineError(f"Invalid option value. Got '{path}'; expected a file with keys ({error})") from None
     if not keys:
