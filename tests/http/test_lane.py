@@ -247,6 +247,14 @@ def test_connection_close_is_honoured(connection: socket.socket) -> None:
     assert connection.recv(10) == b""
 
 
+def test_what_comes_behind_the_last_request_of_a_connection_is_not_answered(connection: socket.socket) -> None:
+    connection.sendall(request([1.0]) + request([2.0], headers="Connection: close\r\n") + request([3.0]))
+    reader = Reader(connection)
+    assert reader.values() == [1.0]
+    assert reader.values() == [2.0]
+    assert connection.recv(1) == b""
+
+
 def test_garbage_gets_400_and_the_server_lives_on(connection: socket.socket, port: int) -> None:
     connection.sendall(b"\x16\x03\x01\x02\x00garbage\r\n\r\n")
     assert connection.recv(100).startswith(b"HTTP/1.1 400")
