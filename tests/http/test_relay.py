@@ -20,17 +20,16 @@ def test_a_request_is_relayed_without_what_belongs_to_its_connection() -> None:
     assert request_head(scope, False) == b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
-async def relayed(
-    client: list[dict[str, Any]], answers: Sequence[bytes], method: str = "POST"
-) -> tuple[list[Any], bytes, bool]:
-    """What a client gets who sends these ASGI messages and then waits, when the owner sends `answers`; what the owner
-    gets; and whether it was hung up on."""
+@asynccontextmanager
+async def relaying(
+    client: Iterator[dict[str, Any]], method: str = "POST"
+) -> AsyncIterator[tuple[socket.socket, asyncio.Task[None], list[Any]]]:
+    """The owner's end of the connection on which the request of these ASGI messages is relayed."""
     near, far = socket.socketpair(type=socket.SOCK_SEQPACKET)
     got: list[Any] = []
-    events = iter(client)
 
     async def receive() -> dict[str, Any]:
-        for event in events:
+        for event in client:
             return event
         await asyncio.Event().wait()
         raise AssertionError
@@ -40,12 +39,23 @@ async def relayed(
 
     with near, far:
         door = Door(near)
-        relay = Relay(door)
         scope = {"method": method, "raw_path": b"/", "query_string": b"", "headers": [(b"content-length", b"4")]}
-        task = asyncio.ensure_future(relay(scope, receive, send))
+        task = asyncio.ensure_future(Relay(door)(scope, receive, send))
         await asyncio.sleep(0)
         _, (descriptor,), _, _ = socket.recv_fds(far, 1, 1)
-        reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=descriptor))
+        with socket.socket(fileno=descriptor) as owner:
+            yield owner, task, got
+        door.close()
+        await asyncio.sleep(0)
+
+
+async def relayed(
+    client: list[dict[str, Any]], answers: Sequence[bytes], method: str = "POST"
+) -> tuple[list[Any], bytes, bool]:
+    """What a client gets who sends these ASGI messages and then waits, when the owner sends `answers`; what the owner
+    gets; and whether it was hung up on."""
+    async with relaying(iter(client), method) as (owner, task, got):
+        reader, writer = await asyncio.open_unix_connection(sock=owner.dup())
         arrived = await reader.readuntil(b"body")
         for answer in answers:
             writer.write(answer)
@@ -55,7 +65,6 @@ async def relayed(
             rest = await asyncio.wait_for(reader.read(1), 0.05)
         except TimeoutError:
             rest = None
-        door.close()
         writer.close()
         await asyncio.sleep(0)
     return got, arrived, rest == b""
@@ -116,32 +125,6 @@ def test_a_connection_that_did_not_take_all_of_a_request_is_not_used_again() -> 
     got, _, hung_up = asyncio.run(relayed([{**BODY, "more_body": True}], answers))
     assert got[0]["status"] == 400
     assert hung_up
-
-
-@asynccontextmanager
-async def relaying(
-    client: Iterator[dict[str, Any]],
-) -> AsyncIterator[tuple[socket.socket, asyncio.Task[None], list[Any]]]:
-    """The owner's end of the connection on which the request of these ASGI messages is relayed."""
-    near, far = socket.socketpair(type=socket.SOCK_SEQPACKET)
-    got: list[Any] = []
-
-    async def receive() -> dict[str, Any]:
-        for event in client:
-            return event
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    async def send(message: Any) -> None:
-        got.append(message)
-
-    with near, far:
-        scope = {"method": "POST", "raw_path": b"/", "query_string": b"", "headers": [(b"content-length", b"4")]}
-        task = asyncio.ensure_future(Relay(Door(near))(scope, receive, send))
-        await asyncio.sleep(0)
-        _, (descriptor,), _, _ = socket.recv_fds(far, 1, 1)
-        with socket.socket(fileno=descriptor) as owner:
-            yield owner, task, got
 
 
 def test_a_response_that_is_cut_short_is_not_followed_by_another() -> None:
