@@ -148,7 +148,7 @@ class Model:
             UserErrorException: the arguments do not fit together.
             WebserviceException: the name is taken and `overwrite` is false, or a model does not exist.
         """
-        from despina.deploy.sdk.webservice import deploy
+        from despina.deploy.sdk.deploy import deploy
 
         return deploy(
             workspace, name, models, inference_config, deployment_config, deployment_target, overwrite, show_output
@@ -210,6 +210,10 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model(name={self.name!r}, version={self.version})"
+
+
+def model_ids(models: Sequence[Model | str]) -> list[str]:
+    return [model.id if isinstance(model, Model) else model for model in models]
 
 
 def print_line(line: str) -> None:

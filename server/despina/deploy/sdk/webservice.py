@@ -9,7 +9,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from typing import Any, Self, cast
 
 from despina.deploy.deploy_request import DeployRequest
@@ -18,7 +17,7 @@ from despina.deploy.label_change import LabelChange
 from despina.deploy.places.place import Say, quiet
 from despina.deploy.sdk.errors import UserErrorException, WebserviceException, translated
 from despina.deploy.sdk.inference_config import InferenceConfig
-from despina.deploy.sdk.model import Model, print_line
+from despina.deploy.sdk.model import Model, model_ids, print_line
 from despina.deploy.sdk.workspace import Workspace
 from despina.deploy.service import ServiceSpec, ServiceState, State
 from despina.deploy.service_record import describe, uri_of_script
@@ -182,7 +181,7 @@ class Webservice:
         else:
             request = DeployRequest(
                 self.name,
-                _ids(models) if models is not None else self._spec.models,
+                model_ids(models) if models is not None else self._spec.models,
                 deployment_config or self._spec.deployment,
                 None if inference_config is None else inference_config.spec(),
                 overwrite=True,
@@ -274,39 +273,8 @@ class KubernetesWebservice(Webservice):
 AksWebservice = KubernetesWebservice
 
 
-def deploy(
-    workspace: Workspace,
-    name: str,
-    models: Sequence[Model | str],
-    inference_config: InferenceConfig | None,
-    deployment_config: DeploymentConfig | None,
-    deployment_target: Any,
-    overwrite: bool,
-    show_output: bool,
-) -> Webservice:
-    """What `Model.deploy` does."""
-    config = deployment_config or DeploymentConfig()
-    if deployment_target is not None:
-        config = replace(config, compute_target_name=str(getattr(deployment_target, "name", deployment_target)))
-    inference = None if inference_config is None else inference_config.spec()
-    said = "" if inference_config is None else inference_config.description or ""
-    for warning in () if inference is None else inference.warnings:
-        print_line(f"warning: {warning}")
-    with translated():
-        request = DeployRequest(name, _ids(models), config, inference, overwrite=overwrite, description=said)
-        Services(workspace.home, workspace.registry).deploy(request, print_line)
-    service = Webservice(workspace, name)
-    if show_output:
-        service.wait_for_deployment(show_output=True)
-    return service
-
-
 def _kind(spec: ServiceSpec) -> type[Webservice]:
     return KubernetesWebservice if spec.deployment.compute_type == "aks" else LocalWebservice
-
-
-def _ids(models: Sequence[Model | str]) -> list[str]:
-    return [model.id if isinstance(model, Model) else model for model in models]
 
 
 def _checked(config: DeploymentConfig) -> DeploymentConfig:
