@@ -1,6 +1,5 @@
 """`python -m benchmarks`: measures, and writes what it measured to benchmarks/out, or where it is committed from."""
 
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -26,6 +25,7 @@ from benchmarks.options import (
 )
 from benchmarks.publish import publish, render, target_of, write_readme, write_results
 from benchmarks.session import Device
+from benchmarks.signals import end_cleanly
 from benchmarks.suites import SWEPT, Effort
 from despina.http.open_files import allow_many
 
@@ -246,11 +246,6 @@ def with_command(arguments: Sequence[str]) -> list[str]:
     return list(arguments) if named else ["closed", *arguments]
 
 
-def _terminated(number: int, _: object) -> None:
-    """End as an interruption would: servers that were started are stopped."""
-    sys.exit(128 + number)
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _terminated)
+    end_cleanly()
     main(with_command(sys.argv[1:]), prog_name="python -m benchmarks")

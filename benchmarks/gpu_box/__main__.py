@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -13,6 +13,7 @@ from benchmarks.gpu_box.problem import Problem
 from benchmarks.gpu_box.provider import check
 from benchmarks.gpu_box.wheel import wheels_in
 from benchmarks.places import HERE, OUT
+from benchmarks.signals import end_cleanly
 
 
 def prepare(folder: Path, work: Path) -> dict[str, str]:
@@ -41,14 +42,24 @@ def cuda_major(env: Mapping[str, str]) -> int:
 def run_tests(env: Mapping[str, str], output: Path) -> int:
     """tests/gpu, whose report goes to OUTPUT/tests.xml."""
     output.mkdir(parents=True, exist_ok=True)
-    report = f"--junitxml={output / 'tests.xml'}"
+    report = f"--junitxml={output.absolute() / 'tests.xml'}"
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-rs", "-v", "tests/gpu", report]
-    return subprocess.call(command, env=dict(env), cwd=HERE.parent)
+    return _call(command, env)
 
 
 def run_benchmark(env: Mapping[str, str], output: Path, models: tuple[str, ...]) -> int:
     command = [sys.executable, "-m", "benchmarks.gpu_box.measure", str(output.absolute()), *models]
-    return subprocess.call(command, env=dict(env), cwd=HERE.parent)
+    return _call(command, env)
+
+
+def _call(command: Sequence[str], env: Mapping[str, str]) -> int:
+    """As `subprocess.call`, which kills what it called when it is ended itself; that has a server to stop."""
+    with subprocess.Popen(command, env=dict(env), cwd=HERE.parent) as process:
+        try:
+            return process.wait()
+        except SystemExit:
+            process.terminate()
+            raise
 
 
 @click.command()
@@ -71,4 +82,5 @@ def main(folder: Path, output: Path, only: str | None, models: tuple[str, ...]) 
 
 
 if __name__ == "__main__":
+    end_cleanly()
     main(prog_name="python -m benchmarks.gpu_box")

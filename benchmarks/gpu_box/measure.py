@@ -28,6 +28,7 @@ from benchmarks.raw import make_workload
 from benchmarks.repository import Batching, write_repository
 from benchmarks.requests import v2_request, write_requests
 from benchmarks.session import BoundSession, open_session
+from benchmarks.signals import end_cleanly
 from benchmarks.verify import verify
 from benchmarks.workload import Workload
 from despina.telemetry.nvml import Nvml
@@ -147,4 +148,5 @@ def main(output: Path, names: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
+    end_cleanly()
     main(Path(sys.argv[1]), sys.argv[2:] or NAMES)
