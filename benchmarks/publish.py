@@ -3,7 +3,8 @@
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,24 @@ def publish(taken: record.Record, name: str, save: str, against: Sequence[str]) 
     # With the digits that are kept, so that the tables are those of the raw data.
     taken = record.from_json(record.to_json(replace(taken, against=tuple(against))))
     print(markdown.page(taken))
-    try:
+    if not any(each.rounds for each in taken.series):
+        raise click.ClickException("nothing was measured, for the reasons above, and nothing is written")
+    with _written("the results above"):
         record.write(taken, target.with_suffix(".json"))
         write_page(taken, target)
-    except OSError as error:
-        raise click.ClickException(f"the results above could not be written: {error}") from None
     disturbed = markdown.disturbance(taken)
     if disturbed > NOISY_CORES:
         print(f"Others kept up to {disturbed:.2f} cores busy: these numbers prove nothing.", file=sys.stderr)
     print(f"written to {target}.json and .md", file=sys.stderr)
+
+
+@contextmanager
+def _written(what: str) -> Iterator[None]:
+    """Ends with one sentence where `what` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise click.ClickException(f"{what} could not be written: {error}") from None
 
 
 def target_of(name: str, save: str) -> Path:
@@ -42,16 +52,17 @@ def target_of(name: str, save: str) -> Path:
 
 def write_results(told: Mapping[str, Any], page: str, target: Path) -> None:
     """Write and print a table of its own, which is no run: JSON, and Markdown."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.with_suffix(".json").write_text(json.dumps(told, indent=1) + "\n")
-    target.with_suffix(".md").write_text(page)
     print(page)
+    with _written("the results above"):
+        record.write_whole(target.with_suffix(".json"), json.dumps(told, indent=1) + "\n")
+        record.write_whole(target.with_suffix(".md"), page)
     print(f"written to {target}.json and .md", file=sys.stderr)
 
 
 def write_page(taken: record.Record, target: Path) -> None:
-    """Markdown, and the plots where matplotlib is installed (benchmarks/requirements.txt)."""
-    target.with_suffix(".md").write_text(markdown.page(taken))
+    """Markdown, and the plots where matplotlib is installed (benchmarks/requirements.txt). `target` is the path
+    of one of them, or of the JSON."""
+    record.write_whole(target.with_suffix(".md"), markdown.page(taken))
     try:
         from benchmarks.plots import plot
     except ModuleNotFoundError:
@@ -63,14 +74,17 @@ def write_page(taken: record.Record, target: Path) -> None:
 def render(files: Sequence[Path]) -> None:
     """Markdown and plots from JSON; all committed records of runs when no file is named."""
     for file in files or [file for file in sorted(RESULTS.glob("*.json")) if record.is_record(file)]:
-        write_page(record.read(file), file.with_suffix(""))
+        with _written(f"what {file} holds"):
+            write_page(record.read(file), file)
         print(file.with_suffix(".md"))
 
 
 def write_readme(name: str) -> None:
     """Put the table of committed results between the markers of the README."""
     taken = record.read(RESULTS / f"{name}.json")
-    README.write_text(between(README.read_text(), readme_part(taken, f"benchmarks/results/{name}.md")))
+    text = between(README.read_text(), readme_part(taken, f"benchmarks/results/{name}.md"))
+    with _written("the table"):
+        record.write_whole(README, text)
 
 
 def between(text: str, part: str) -> str:

@@ -36,10 +36,14 @@ class NotARecord(Exception):
 
 
 def write(record: Record, path: Path) -> None:
+    write_whole(path, to_json(record))
+
+
+def write_whole(path: Path, text: str) -> None:
     """What was there stays until all is written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.new")
-    partial.write_text(to_json(record))
+    partial.write_text(text)
     partial.replace(path)
 
 
@@ -52,8 +56,12 @@ def to_json(record: Record) -> str:
 
 
 def is_record(path: Path) -> bool:
-    """Whether a file of results holds a run; some commands write tables of their own."""
-    return "series" in json.loads(path.read_text())
+    """Whether a file of results holds a run; some commands write tables of their own. A damaged one counts, so that
+    `read` says what is wrong with it."""
+    try:
+        return "series" in json.loads(path.read_text())
+    except (ValueError, TypeError):
+        return True
 
 
 def read(path: Path) -> Record:

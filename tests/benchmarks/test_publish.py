@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -5,8 +6,8 @@ import pytest
 from benchmarks import markdown
 from benchmarks import publish as module
 from benchmarks.places import RESULTS
-from benchmarks.publish import BEGIN, END, README, between, publish, readme_part, render
-from benchmarks.record import is_record, read
+from benchmarks.publish import BEGIN, END, README, between, publish, readme_part, render, write_results
+from benchmarks.record import NotARecord, is_record, read, to_json
 from tests.benchmarks.test_record import a_record
 
 
@@ -52,6 +53,46 @@ def test_what_cannot_be_written_is_printed_and_what_was_there_stays(
         publish(a_record(), "closed", "mine", ("despina",))
     assert "| 16 | despina | 2,000 |" in capsys.readouterr().out
     assert (tmp_path / "mine.json").read_text() == "before"
+
+
+def test_a_table_of_its_own_that_cannot_be_written_is_printed_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.md").write_text("before")
+    (tmp_path / "mine.json.new").mkdir()
+    with pytest.raises(click.ClickException, match="the results above could not be written"):
+        write_results({"a": 1}, "# What took minutes", tmp_path / "mine")
+    assert "# What took minutes" in capsys.readouterr().out
+    assert (tmp_path / "mine.md").read_text() == "before"
+
+
+def test_a_run_that_measured_nothing_replaces_no_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RESULTS", tmp_path)
+    (tmp_path / "mine.json").write_text("before")
+    nothing = tuple(replace(each, rounds=(), failure="gone") for each in a_record().series)
+    with pytest.raises(click.ClickException, match="nothing was measured"):
+        publish(replace(a_record(), series=nothing), "closed", "mine", ("despina",))
+    assert (tmp_path / "mine.json").read_text() == "before"
+
+
+def test_pages_lie_beside_their_data_whatever_the_file_is_called(tmp_path: Path) -> None:
+    file = tmp_path / "closed-2.51.json"
+    file.write_text(to_json(a_record()))
+    render([file])
+    assert (tmp_path / "closed-2.51.md").exists()
+
+
+def test_pages_that_cannot_be_written_and_damaged_data_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RESULTS", tmp_path)
+    (tmp_path / "mine.json").write_text(to_json(a_record()))
+    (tmp_path / "mine.md.new").mkdir()
+    with pytest.raises(click.ClickException, match=r"what .*mine\.json holds could not be written"):
+        render([])
+    (tmp_path / "mine.json").write_text("<<<<<<< HEAD")
+    with pytest.raises(NotARecord, match=r"mine\.json holds no run"):
+        render([])
 
 
 @pytest.mark.parametrize("text", ["", BEGIN, f"{END} {BEGIN}"])
