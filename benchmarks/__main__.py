@@ -65,7 +65,7 @@ def open_command(
 @effort()
 def sweep_command(effort: Effort, what: str, model: str, save: str) -> None:
     """Closed loop over settings of the model."""
-    publish(suites.sweep(model, what, effort), f"sweep-{what}", save, (f"{what} 1",))
+    publish(suites.sweep(model, what, effort), f"sweep-{what}", save, list(SWEPT[what])[:1])
 
 
 @click.command("workers")

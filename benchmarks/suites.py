@@ -1,6 +1,6 @@
 """What is measured: each function is one table. They only say who takes part, at which points."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,13 +19,13 @@ from benchmarks.rounds import run
 from benchmarks.session import Device
 from benchmarks.workload import Workload
 
-SWEPT = {
-    "delay": [Batching(delay_us=delay) for delay in (0, 100, 500, 2000)],
-    "batch": [Batching(max_batch_size=size) for size in (1, 4, 16, 64)],
-    "instances": [Batching(instances=count, threads=1) for count in (1, 2, 4)],
-    "threads": [Batching(threads=count) for count in (1, 2, None)],
+SWEPT: Mapping[str, Mapping[str, Batching]] = {
+    "delay": {f"delay {delay} us": Batching(delay_us=delay) for delay in (0, 100, 500, 2000)},
+    "batch": {f"batch {size}": Batching(max_batch_size=size) for size in (1, 4, 16, 64)},
+    "instances": {f"instances {count}": Batching(instances=count, threads=1) for count in (1, 2, 4)},
+    "threads": {f"threads {count or 'default'}": Batching(threads=count) for count in (1, 2, None)},
 }
-"""What `sweep` varies."""
+"""What `sweep` varies, and the names of the contenders, which say to what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,7 @@ def open_loop(model: str, batching: Batching, peers: Sequence[str], rates: Seque
 def sweep(model: str, what: str, effort: Effort) -> Record:
     """Closed loop against several settings of the same model, side by side."""
     workload = make_workload(model)
-    contenders = [
-        despina([workload], batching, effort, f"{what} {number}") for number, batching in enumerate(SWEPT[what], 1)
-    ]
+    contenders = [despina([workload], batching, effort, name) for name, batching in SWEPT[what].items()]
     points = [Point(model, kind, count) for kind in effort.kinds for count in effort.connections]
     return measure(f"{model}, sweep over {what}", contenders, points, [workload], effort)
 
