@@ -9,7 +9,7 @@ the speed nothing can exceed.
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -96,8 +96,8 @@ def _served(port: int, workload: Workload, render: Render) -> Measure:
     return measure
 
 
-def measure_model(name: str, nvml: Nvml | None, cudart: Any) -> list[Figure]:
-    """All ways for one model. Raises NotStarted, WrongAnswer."""
+def measure_model(name: str, nvml: Nvml | None, cudart: Any) -> Iterator[list[Figure]]:
+    """One way after the other for one model. Raises NotStarted, WrongAnswer, OSError."""
     session = open_session(name, "gpu")
     workload = workload_of(name, session)
     bound = BoundSession(session, workload.inputs, BATCHING.max_batch_size, "gpu")
@@ -106,7 +106,6 @@ def measure_model(name: str, nvml: Nvml | None, cudart: Any) -> list[Figure]:
         return bound.run(seconds).rows_per_second
 
     server = start_despina(f"gpu-{name}", write_repository("gpu", [name], BATCHING), FLAGS, timeout_s=300.0)
-    figures: list[Figure] = []
     try:
         # Both regions have the same name, so that the same requests fit; hence one after the other.
         for way, render, region in (
@@ -117,14 +116,13 @@ def measure_model(name: str, nvml: Nvml | None, cudart: Any) -> list[Figure]:
             with region:
                 served = _served(server.port, workload, render)
                 served(WARM_UP_S)
-                figures += compare(way, served, raw, ROUNDS, SECONDS, nvml)
+                yield compare(way, served, raw, ROUNDS, SECONDS, nvml)
     finally:
         server.stop()
-    return figures
 
 
 def main(output: Path, names: Sequence[str]) -> None:
-    """Measure, and write OUTPUT/gpu.json and OUTPUT/gpu.md after every model."""
+    """Measure, and write OUTPUT/gpu.json and OUTPUT/gpu.md whenever there is more: time on such a machine may end."""
     from despina_backends.onnxruntime.cuda import open_cudart
     from despina_backends.onnxruntime.runtime import load_runtime
 
@@ -135,16 +133,22 @@ def main(output: Path, names: Sequence[str]) -> None:
     nvml, cudart = open_nvml(), open_cudart(runtime.cuda_version)
     output.mkdir(parents=True, exist_ok=True)
     loadgen.build()
-    for name in names:
-        try:
-            figures = measure_model(name, nvml, cudart)
-        except Exception as error:
-            # One model's failure is a result like others; the next model can still be measured.
-            record["models"][name] = {"failure": f"{type(error).__name__}: {error}"}
-        else:
-            record["models"][name] = {"figures": [asdict(figure) for figure in figures]}
+
+    def write() -> None:
         (output / "gpu.json").write_text(json.dumps(record, indent=2) + "\n")
         (output / "gpu.md").write_text(markdown(record))
+
+    for name in names:
+        found: dict[str, Any] = {"figures": []}
+        record["models"][name] = found
+        try:
+            for figures in measure_model(name, nvml, cudart):
+                found["figures"] += [asdict(figure) for figure in figures]
+                write()
+        except Exception as error:
+            # One model's failure is a result like others; the next model can still be measured.
+            found["failure"] = f"{type(error).__name__}: {error}"
+        write()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,11 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
-from benchmarks.gpu_box.measure import BATCHING, NAMES, compare, nearest
+import pytest
+from benchmarks.gpu_box import measure as module
+from benchmarks.gpu_box.measure import BATCHING, NAMES, Figure, compare, nearest
 from benchmarks.gpu_box.report import markdown
 from benchmarks.models import MODELS
 from benchmarks.repository import config_text
@@ -46,9 +52,28 @@ def test_the_table_says_what_was_reached_and_what_failed() -> None:
         "machine": {"gpu": "x"},
         "versions": {},
         "serving": {},
-        "models": {"a": {"figures": figures}, "b": {"failure": "NotStarted: a|b\nc"}},
+        "models": {"a": {"figures": figures}, "b": {"figures": figures[:6], "failure": "NotStarted: a|b\nc"}},
     }
     text = markdown(record)
     assert "| a | HTTP | 970 | 1000 | 0.960 | 0.95 kept | 97% | 99% | 5000 |" in text
     assert "| a | CUDA shared memory | 900 | 1000 | 0.900 | 0.98 missed | not told | not told | not told |" in text
+    assert "| b | HTTP | 970 | 1000 | 0.960 |" in text
     assert "| b | failed: NotStarted: a/b c |" in text
+
+
+def test_what_was_measured_before_a_failure_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+
+    def measure_model(name: str, _nvml: object, _cudart: object) -> Iterator[list[Figure]]:
+        yield [Figure("HTTP", False, 1000.0, None), Figure("HTTP", True, 960.0, None)]
+        written.append((tmp_path / "gpu.md").read_text())
+        raise OSError("cudaIpcGetMemHandle returned 801")
+
+    monkeypatch.setattr(module, "measure_model", measure_model)
+    monkeypatch.setattr(module.loadgen, "build", lambda: None)
+    module.main(tmp_path, ["a"])
+    assert "| a | HTTP | 960 | 1000 | 0.960 |" in written[0]
+    text = (tmp_path / "gpu.md").read_text()
+    assert "| a | HTTP | 960 | 1000 | 0.960 |" in text
+    assert "| a | failed: OSError: cudaIpcGetMemHandle returned 801 |" in text
+    assert len(json.loads((tmp_path / "gpu.json").read_text())["models"]["a"]["figures"]) == 2
