@@ -16,6 +16,7 @@ from benchmarks.repository import DEFAULTS, Batching
 from benchmarks.server_process import NotStarted
 from benchmarks.suites import Effort
 from benchmarks.verify import WrongAnswer
+from despina.cli.values import FiniteRange
 
 SETTINGS = {"one": Batching(), "defaults": DEFAULTS}
 
@@ -52,7 +53,7 @@ class Names(click.ParamType):
 
 
 COUNT = click.IntRange(min=1)
-LENGTH = click.FloatRange(min=0.01)
+LENGTH = FiniteRange(min=0.01)
 MODEL = click.Choice(list(MODELS))
 
 Command = Callable[..., None]

@@ -34,6 +34,8 @@ def test_every_step_of_all_is_a_command_that_exists(step: tuple[str, ...]) -> No
         (["open", "--rates=0"], "'0': expected whole numbers above 0"),
         (["closed", "--rounds=0"], "0 is not in the range x>=1"),
         (["closed", "--seconds=0"], "0.0 is not in the range x>=0.01"),
+        (["closed", "--seconds=nan"], "nan is not a finite number"),
+        (["closed", "--seconds=inf"], "inf is not a finite number"),
         (["compute", "--models=resnet50,nosuch"], "nosuch: not among mlp"),
         (["closed", "--save=closed-2.51"], "'closed-2.51': expected a name without dots and slashes"),
         (["overload", "--factor=0"], "0.0 is not in the range"),

@@ -56,6 +56,8 @@ def test_write_replaces_the_configuration_and_what_it_fixes_is_kept_the_next_tim
     ("words", "text"),
     [
         (["--slo-p99-ms=0.000001", "--write"], "nothing was written, because no configuration keeps --slo-p99-ms"),
+        (["--slo-p99-ms=nan"], "nan is not a finite number"),
+        (["--slo-p99-ms=inf"], "inf is not a finite number"),
         (["--shape=nosuch:3"], "model 'digits' has no input 'nosuch'"),
         (["--shape=nosuch:x"], "is not NAME:DIM[,DIM...]"),
         (["--version=7"], "model 'digits' has no version 7; those selected are: 1"),

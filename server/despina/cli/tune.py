@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from despina.cli.records import progress, reported
+from despina.cli.values import FiniteRange
 from despina.config.proto import ModelConfig
 from despina.errors import InvalidArgument
 from despina.models.candidate import Candidate
@@ -64,8 +65,8 @@ def quiet() -> Iterator[None]:
     help="Directory of models, or a model file; repeatable.",
 )
 @click.option("--version", type=click.IntRange(min=1), help="Else the highest the version policy selects.")
-@click.option("--slo-p99-ms", default=100.0, type=click.FloatRange(min=0, min_open=True), help="The p99 to keep.")
-@click.option("--budget-seconds", default=45.0, type=click.FloatRange(min=1), help="For all of it, loading included.")
+@click.option("--slo-p99-ms", default=100.0, type=FiniteRange(min=0, min_open=True), help="The p99 to keep.")
+@click.option("--budget-seconds", default=45.0, type=FiniteRange(min=1), help="For all of it, loading included.")
 @click.option("--max-batch-size", default=64, type=click.IntRange(min=1), help="The largest batch to try.")
 @click.option("--max-instances", type=click.IntRange(min=1), help="Else 8 on CPU and 4 on GPU.")
 @click.option("--free-threads", is_flag=True, help="Vary intra-op threads even where the configuration fixes them.")

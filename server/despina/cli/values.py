@@ -97,6 +97,16 @@ def number(text: str) -> float:
     return value
 
 
+class FiniteRange(click.FloatRange):
+    """As click's, which takes NaN for a number within any range, and infinity for one without an end."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = float(super().convert(value, param, ctx))
+        if not math.isfinite(found):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return found
+
+
 def interval(text: str) -> float:
     """Milliseconds, above zero."""
     value = number(text)
