@@ -8,6 +8,7 @@ from despina.tuning.measure import (
     Budget,
     Measured,
     Point,
+    affordable,
     arrangements,
     doubling,
     measure,
@@ -144,3 +145,31 @@ def test_the_slow_end_is_the_95th_percentile_and_not_the_slowest_of_all() -> Non
     runs = [0.001] * 99 + [1.0]
     measured = measure([ONE], [1], lambda point, seconds: runs, Budget(lambda: 0.0, 10.0), 10.0, lambda line: None)
     assert measured.timings[0].slow == 0.001
+
+
+@pytest.mark.parametrize(
+    ("load_s", "expected"),
+    [(0.1, 8), (0.9, 8), (1.1, 8), (2.0, 4), (9.0, 1), (60.0, 1)],
+)
+def test_models_that_load_slowly_are_tried_on_fewer_instances(load_s: float, expected: int) -> None:
+    assert affordable(8, load_s, 45.0) == expected
+
+
+def test_what_would_load_for_longer_than_there_is_time_left_is_left_out() -> None:
+    machine = Machine()
+    slow, quick = Arrangement(2, 4), Arrangement(1, 1)
+
+    def loading(arrangement: Arrangement) -> float:
+        return 20.0 if arrangement == slow else 0.0
+
+    budget = Budget(lambda: machine.now, 10.0)
+    measured = measure([quick, slow], [1, 2], machine.run, budget, 10.0, lambda line: None, loading)
+    assert {timing.point.arrangement for timing in measured.timings} == {quick}
+    assert measured.left_out == {Point(slow, 1): "no time left", Point(slow, 2): "no time left"}
+
+
+def test_the_first_arrangement_is_tried_however_long_it_loads() -> None:
+    machine = Machine()
+    budget = Budget(lambda: machine.now, 10.0)
+    measured = measure([ONE], [1], machine.run, budget, 10.0, lambda line: None, lambda _: 20.0)
+    assert len(measured.timings) == 1

@@ -18,9 +18,12 @@ def test_a_model_is_looked_at_and_run() -> None:
     model = ModelUnderTest(Source(settings).candidate("digits"), 1, settings, {}, lambda _: ())
     traits = model.inspect()
     assert (traits.batches, traits.threads, traits.on_gpu) == (True, 0, False)
+    assert traits.load_s > 0
     model.plan_instances([Arrangement(1, 2)])
+    assert model.loading(Arrangement(1, 1)) == 2 * traits.load_s
     try:
         assert len(model.run(Point(Arrangement(1, 2), 16), 0.0)) >= 6
+        assert model.loading(Arrangement(1, 1)) == 0
     finally:
         model.close()
 

@@ -20,7 +20,7 @@ from despina.repository.bare import as_repositories
 from despina.settings import Settings
 from despina.tuning.choose import Choice, apply, choose
 from despina.tuning.curve import fit_all
-from despina.tuning.measure import Arrangement, Budget, Measured, arrangements, doubling, measure
+from despina.tuning.measure import Arrangement, Budget, Measured, affordable, arrangements, doubling, measure
 from despina.tuning.model_under_test import ModelTraits, ModelUnderTest
 from despina.tuning.report import choice_text, curve_table, doubts, lines_text
 from despina.tuning.write import config_text, write_config, written_config
@@ -108,10 +108,10 @@ def tune(
         candidate = Source(settings).candidate(name)
         with closing(ModelUnderTest(candidate, _version(candidate, version), settings, shapes)) as model:
             traits = model.inspect()
-            tried = _arrangements(traits, max_instances, free_threads)
+            tried = _arrangements(traits, _most_instances(traits, max_instances, budget_seconds), free_threads)
             model.plan_instances(tried)
             sizes = doubling(max_batch_size) if traits.batches else (1,)
-            measured = measure(tried, sizes, model.run, budget, slo_p99_ms / 1e3, progress)
+            measured = measure(tried, sizes, model.run, budget, slo_p99_ms / 1e3, progress, model.loading)
         config = written_config(name, candidate.directory)
         choice = _report(measured, slo_p99_ms / 1e3, config.max_batch_size)
         if SLO_PARAMETER in config.parameters:
@@ -131,16 +131,27 @@ def _version(candidate: Candidate, wanted: int | None) -> int:
     return wanted or candidate.versions[-1]
 
 
-def _arrangements(traits: ModelTraits, most: int | None, free_threads: bool) -> tuple[Arrangement, ...]:
+def _most_instances(traits: ModelTraits, wanted: int | None, budget_seconds: float) -> int:
+    most = wanted or (4 if traits.on_gpu else 8)
+    found = affordable(most, traits.load_s, budget_seconds)
+    if found < most:
+        progress(
+            f"an instance takes {traits.load_s:.1f} s to load: no more than {found} are tried, unless you give more "
+            "--budget-seconds"
+        )
+    return found
+
+
+def _arrangements(traits: ModelTraits, most: int, free_threads: bool) -> tuple[Arrangement, ...]:
     from despina_backends.cores import usable_cores
 
     if traits.on_gpu:
-        return arrangements((0,), 1, most or 4)
+        return arrangements((0,), 1, most)
     cores = usable_cores()
     if traits.threads and not free_threads:
-        fixed = arrangements((traits.threads,), cores, most or 8)
+        fixed = arrangements((traits.threads,), cores, most)
         return tuple(replace(one, threads=0) for one in fixed)
-    return arrangements(doubling(cores), cores, most or 8)
+    return arrangements(doubling(cores), cores, most)
 
 
 def _report(measured: Measured, slo_s: float, limit: int) -> Choice:

@@ -16,6 +16,10 @@ LATENCY_QUANTILE = 0.95
 MOST_ROUNDS = 7
 _EXPLORING = 0.4
 """Share of the budget the first round may use for what is not the shortest possible run."""
+_LOADING = 0.2
+"""Share of the budget that all instances for one number of threads may take to load."""
+_QUICK_S = 1.0
+"""Below that the first load tells little: the libraries of its backend come with it."""
 _RUNS_PER_VISIT = 4
 """A warm-up and three that count: what a visit costs at least."""
 
@@ -80,6 +84,8 @@ class Measured:
 Run = Callable[[Point, float], Sequence[float]]
 """Runs batches at a point for about so many seconds (a warm-up and three runs at least); the seconds each took. Raises
 DespinaError when the model refuses them."""
+Loading = Callable[[Arrangement], float]
+"""How many seconds an arrangement will probably take to load before its first run; 0 when that is done."""
 Tell = Callable[[str], None]
 
 
@@ -94,16 +100,28 @@ def arrangements(threads: Iterable[int], cores: int, most_instances: int) -> tup
     return tuple(sorted(found, key=lambda one: (-(one.threads or 1) * one.instances, one)))
 
 
+def affordable(most: int, load_s: float, budget_s: float) -> int:
+    """No more instances than can be loaded in a small part of the budget, when one takes `load_s` seconds. They are
+    loaded for one number of threads after the other, and all stay in memory."""
+    return most if load_s < _QUICK_S else max(1, min(most, int(_LOADING * budget_s / load_s)))
+
+
 def doubling(largest: int) -> tuple[int, ...]:
     """What is worth trying of batch sizes, threads or instances: powers of two below `largest`, and `largest`."""
     return (*(1 << power for power in range(largest.bit_length()) if 1 << power < largest), largest)
 
 
 def measure(
-    tried: Sequence[Arrangement], sizes: Sequence[int], run: Run, budget: Budget, slo_s: float, tell: Tell
+    tried: Sequence[Arrangement],
+    sizes: Sequence[int],
+    run: Run,
+    budget: Budget,
+    slo_s: float,
+    tell: Tell,
+    loading: Loading = lambda _: 0.0,
 ) -> Measured:
     """Time `run` at every arrangement and batch size, as far as `budget` goes. `tell` gets lines of progress."""
-    rounds = _Rounds(run, budget)
+    rounds = _Rounds(run, budget, loading)
     visit = _EXPLORING * budget.left / max(1, len(tried) * len(sizes))
     for arrangement in tried:
         rounds.explore(arrangement, sizes, slo_s, visit)
@@ -115,9 +133,10 @@ def measure(
 class _Rounds:
     """`taken`: the seconds of the runs at a point, a sequence per round. `left_out` says why, by point."""
 
-    def __init__(self, run: Run, budget: Budget) -> None:
+    def __init__(self, run: Run, budget: Budget, loading: Loading) -> None:
         self._run = run
         self._budget = budget
+        self._loading = loading
         self.taken: dict[Point, list[Sequence[float]]] = {}
         self.left_out: dict[Point, str] = {}
 
@@ -131,7 +150,9 @@ class _Rounds:
                 self.left_out[point] = failure
             elif 2 * seconds > slo_s:
                 self.left_out[point] = "cannot meet the SLO"
-            elif self.taken and _RUNS_PER_VISIT * seconds * size / rows > self._budget.left:
+            elif (
+                self.taken and self._loading(arrangement) + _RUNS_PER_VISIT * seconds * size / rows > self._budget.left
+            ):
                 self.left_out[point] = "no time left"
             else:
                 try:

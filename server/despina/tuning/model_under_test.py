@@ -1,5 +1,6 @@
 """The model under measurement: loaded once per number of threads, run on as many instances at a time as asked for."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -32,12 +33,13 @@ def check_tunable(config: ModelConfig) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ModelTraits:
-    """What the first load tells: whether the model batches, how many threads its configuration fixes (0: none) and
-    on which kind of device it runs (ModelInstanceGroup.Kind)."""
+    """What the first load tells: whether the model batches, how many threads its configuration fixes (0: none), on
+    which kind of device it runs (ModelInstanceGroup.Kind) and how many seconds an instance takes to load."""
 
     batches: bool
     threads: int
     kind: int
+    load_s: float
 
     @property
     def on_gpu(self) -> bool:
@@ -64,14 +66,18 @@ class ModelUnderTest:
         self._instances: dict[int, int] = {}
         self._loaded: dict[int, LoadedVersion] = {}
         self._row: dict[str, Array] = {}
+        self._load_s = 0.0
 
     def inspect(self) -> ModelTraits:
         """Load one instance, look at it, and let it go."""
+        begin = time.perf_counter()
         loaded = self._load(0, 1)
+        self._load_s = time.perf_counter() - begin
         try:
             random_row(loaded.config, self._shapes)
             threads = _fixed_threads(self._candidate.config)
-            return ModelTraits(loaded.config.max_batch_size > 0, threads, loaded.config.instance_group[0].kind)
+            kind = loaded.config.instance_group[0].kind
+            return ModelTraits(loaded.config.max_batch_size > 0, threads, kind, self._load_s)
         finally:
             loaded.close()
 
@@ -79,6 +85,10 @@ class ModelUnderTest:
         """So many are loaded, by number of threads, when a point first needs them."""
         for one in arrangements:
             self._instances[one.threads] = max(one.instances, self._instances.get(one.threads, 0))
+
+    def loading(self, arrangement: Arrangement) -> float:
+        """Seconds that the first run of an arrangement will take longer, because its instances must be loaded."""
+        return 0.0 if arrangement.threads in self._loaded else self._load_s * self._instances[arrangement.threads]
 
     def run(self, point: Point, seconds: float) -> Sequence[float]:
         """Run batches on the point's instances at the same time for about `seconds`. The seconds that each took. Raises
