@@ -32,6 +32,11 @@ def installed(bin_directory: Path, distribution: str) -> str:
     return done.stdout.strip() or "unknown"
 
 
+def versions(bin_directory: Path, distributions: Sequence[str]) -> str:
+    """`name version, name version`"""
+    return ", ".join(f"{name} {installed(bin_directory, name)}" for name in distributions)
+
+
 def site_packages(bin_directory: Path) -> Path:
     (found,) = (bin_directory.parent / "lib").glob("python*/site-packages")
     return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from benchmarks.contender import RunningServer
 from benchmarks.measurement import Kind
 from benchmarks.peers.dialects import json_rows
-from benchmarks.peers.environment import environment, installed
+from benchmarks.peers.environment import environment, versions
 from benchmarks.peers.peer import ONNXRUNTIME, start_peer
 from benchmarks.server_process import free_port
 from benchmarks.workload import Workload
@@ -23,8 +23,8 @@ class FlaskGunicorn:
 
     def start(self) -> RunningServer:
         bin_directory = environment("flask", REQUIREMENTS)
-        versions = [f"{name} {installed(bin_directory, name)}" for name in REQUIREMENTS]
-        self.about = ", ".join(versions) + ", 2 sync workers (no keep-alive), no batching, 1 intra-op thread each"
+        settings = "2 sync workers (no keep-alive), no batching, 1 intra-op thread each"
+        self.about = f"{versions(bin_directory, REQUIREMENTS)}, {settings}"
         port = free_port()
         command = [str(bin_directory / "gunicorn"), "--workers=2", f"--bind=127.0.0.1:{port}", "flask_score:app"]
         dialect = json_rows("/score", "data", "result", nested=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from benchmarks.contender import RunningServer
 from benchmarks.measurement import Kind
 from benchmarks.peers.dialects import json_rows
-from benchmarks.peers.environment import environment, installed
+from benchmarks.peers.environment import environment, versions
 from benchmarks.peers.peer import APPS, ONNXRUNTIME, start_peer
 from benchmarks.server_process import free_port
 from benchmarks.workload import Workload
@@ -21,8 +21,8 @@ class LitServe:
 
     def start(self) -> RunningServer:
         bin_directory = environment("litserve", ("litserve>=0.2,<0.3", ONNXRUNTIME))
-        version = installed(bin_directory, "litserve")
-        self.about = f"LitServe {version}, max_batch_size 64, batch_timeout 0.5 ms, 1 worker, 1 intra-op thread"
+        settings = "max_batch_size 64, batch_timeout 0.5 ms, 1 worker, 1 intra-op thread"
+        self.about = f"{versions(bin_directory, ('litserve', ONNXRUNTIME))}, {settings}"
         port = free_port()
         command = [str(bin_directory / "python"), str(APPS / "lit_server.py"), str(port)]
         dialect = json_rows("/predict", "input", "output", nested=False)

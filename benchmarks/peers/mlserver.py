@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.contender import RunningServer
 from benchmarks.measurement import Kind
-from benchmarks.peers.environment import environment, installed
+from benchmarks.peers.environment import environment, versions
 from benchmarks.peers.peer import ONNXRUNTIME, start_peer
 from benchmarks.places import PEERS
 from benchmarks.server_process import free_port
@@ -24,9 +24,8 @@ class MLServer:
 
     def start(self) -> RunningServer:
         bin_directory = environment("mlserver", ("mlserver>=1.7,<1.8", ONNXRUNTIME))
-        version = installed(bin_directory, "mlserver")
         settings = "max_batch_size 64, max_batch_time 0.5 ms, no parallel workers, 1 intra-op thread"
-        self.about = f"MLServer {version}, {settings}"
+        self.about = f"{versions(bin_directory, ('mlserver', ONNXRUNTIME))}, {settings}"
         port = free_port()
         folder = PEERS / "mlserver-models"
         write_settings(folder, self.workload.name, port)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from benchmarks.contender import RunningServer
 from benchmarks.measurement import Kind
-from benchmarks.peers.peer import APPS
+from benchmarks.peers.environment import versions
+from benchmarks.peers.peer import APPS, ONNXRUNTIME
 from benchmarks.peers.pytriton_wheel import PYTRITON, PyTritonWheel
 from benchmarks.places import PEERS
 from benchmarks.requests import DATATYPES
@@ -30,7 +31,7 @@ class TritonServer:
     def start(self) -> RunningServer:
         wheel = PyTritonWheel.install()
         self.about = (
-            f"{wheel}, Python backend (it carries no other), "
+            f"{wheel}, Python backend (it carries no other) with {versions(wheel.bin_directory, (ONNXRUNTIME,))}, "
             "max_batch_size 64, dynamic_batching delay 0 us, 1 instance, 1 intra-op thread"
         )
         install_stub(wheel)
