@@ -42,8 +42,8 @@ def summarise(rounds: Sequence[Round]) -> Summary:
         per_second=median(speeds),
         slowest=min(speeds),
         fastest=max(speeds),
-        p50_us=median(each.load.latencies.p50 for each in rounds),
-        p99_us=median(each.load.latencies.p99 for each in rounds),
+        p50_us=middle([each.load.latencies.p50 for each in rounds]),
+        p99_us=middle([each.load.latencies.p99 for each in rounds]),
         server_cpu=median(each.server_cpu_per_1000 for each in rounds),
         first_cpu=median(firsts) if firsts else None,
         client_cpu=median(each.client_cpu_per_1000 for each in rounds),
@@ -70,10 +70,25 @@ def ratio(ours: Sequence[Round], theirs: Sequence[Round]) -> Ratio:
     """Ours divided by theirs, round by round."""
     pairs = list(zip(ours, theirs, strict=True))
     return Ratio(
-        median(_divide(one.load.per_second, other.load.per_second) for one, other in pairs),
-        median(_divide(one.load.latencies.p99, other.load.latencies.p99) for one, other in pairs),
-        median(_divide(one.server_cpu_per_1000, other.server_cpu_per_1000) for one, other in pairs),
+        middle([_divide(one.load.per_second, other.load.per_second) for one, other in pairs]),
+        middle([_divide(one, other) for one, other in zip(_p99s(ours), _p99s(theirs), strict=True)]),
+        middle([_divide(one.server_cpu_per_1000, other.server_cpu_per_1000) for one, other in pairs]),
     )
+
+
+def middle(values: Sequence[float]) -> float:
+    """The median, in which NaN, of a round that answered nothing, counts as larger than any number; a median does not
+    order it. NaN where all are."""
+    return math.nan if all(map(math.isnan, values)) else median(_or_infinite(values))
+
+
+def _p99s(rounds: Sequence[Round]) -> Sequence[float]:
+    found = [each.load.latencies.p99 for each in rounds]
+    return found if all(map(math.isnan, found)) else _or_infinite(found)
+
+
+def _or_infinite(values: Sequence[float]) -> list[float]:
+    return [math.inf if math.isnan(value) else value for value in values]
 
 
 def _divide(one: float, other: float) -> float:

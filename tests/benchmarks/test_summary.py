@@ -34,6 +34,16 @@ def test_no_latencies_give_no_ratio_of_latencies() -> None:
     assert math.isnan(ratio([a_round(1)], [a_round(1)]).p99)
 
 
+def test_a_round_that_answered_nothing_is_the_slowest_wherever_it_comes() -> None:
+    known = [a_round(100, p99) for p99 in (1.0, 2.0, 3.0, 4.0)]
+    for place in range(5):
+        rounds = [*known[:place], a_round(0), *known[place:]]
+        assert summarise(rounds).p99_us == 3.0
+        assert ratio(rounds, [a_round(100, 1.0)] * 5).p99 == 3.0
+        assert ratio([a_round(100, 1.0)] * 5, rounds).per_second == 1.0
+    assert summarise([a_round(0), a_round(0), a_round(100, 1.0)]).p99_us == math.inf
+
+
 def test_row_shares_count_rows_and_not_executions() -> None:
     # 10 rows alone and 2 batches of 5: half of the rows ran alone, though five of six executions were single.
     load = Load(20, 20, 1.0, 0, 0.0, Latencies())
