@@ -1,6 +1,7 @@
 """A deployed service as a contender: its gate is asked, all its processes are counted."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from despina.deploy.registry import Registry
 from despina.deploy.running import guard_pid
 from despina.deploy.service import State
 from despina.deploy.services import Services
+from despina.errors import NotFound
 
 SCRIPTS = HERE / "deployment_scripts"
 SCORE = json_rows("/score", "data", "result", nested=True)
@@ -73,12 +75,17 @@ class DeployedService:
         services = Services(self.home, Registry(self.home))
         environment = EnvironmentSpec("benchmark", variables=self.variables)
         inference = None if self.script is None else InferenceSpec(self.script, SCRIPTS, environment)
-        services.deploy(DeployRequest(self.name, [self.model], inference=inference, overwrite=True))
-        state = services.wait(self.name)
-        pid = guard_pid(ServiceFolder(self.home.services / self.name))
-        if state.state is not State.RUNNING or pid is None:
-            services.delete(self.name)
-            raise NotStarted(f"{state.error}: {' '.join(state.log[-5:])}")
+        try:
+            services.deploy(DeployRequest(self.name, [self.model], inference=inference, overwrite=True))
+            state = services.wait(self.name)
+            pid = guard_pid(ServiceFolder(self.home.services / self.name))
+            if state.state is not State.RUNNING or pid is None:
+                raise NotStarted(f"{state.error}: {' '.join(state.log[-5:])}")
+        except BaseException:
+            # Nobody knows of it yet who would stop it, and it goes on by itself.
+            with suppress(NotFound):
+                services.delete(self.name)
+            raise
         server_port = int((state.server_url or "").rpartition(":")[2] or 0)
         port = services.get(self.name)[0].port if self.gated else server_port
         process = DeployedProcess(services, self.name, port, pid)
