@@ -1,10 +1,12 @@
-"""How busy the first GPU was meanwhile, asked of NVML by a thread."""
+"""How busy the first GPU was meanwhile, the one that is device 0 to CUDA; asked of NVML by a thread."""
 
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 
+from despina.telemetry.gpu_usage import visible_indices
 from despina.telemetry.nvml import CtypesNvml, GpuReading, Nvml, NvmlError
 
 PERIOD_S = 0.1
@@ -19,11 +21,15 @@ class GpuUse:
 
 
 class GpuWatch:
-    """Samples while the block runs. `use` is None without a GPU, and until the block has ended."""
+    """Samples while the block runs. `use` is None without a GPU that CUDA may use, and until the block has ended."""
 
     def __init__(self, nvml: Nvml | None = None) -> None:
         self.use: GpuUse | None = None
         self._nvml = nvml or open_nvml()
+        # NVML counts all GPUs, CUDA those that are left to it.
+        self._visible = (
+            visible_indices(os.environ.get("CUDA_VISIBLE_DEVICES"), self._nvml.uuids()) if self._nvml else []
+        )
         self._over = threading.Event()
         self._readings: list[GpuReading] = []
         self._thread = threading.Thread(target=self._sample)
@@ -38,8 +44,8 @@ class GpuWatch:
         self.use = summary(self._readings)
 
     def _sample(self) -> None:
-        while self._nvml is not None:
-            self._readings.append(self._nvml.read(0))
+        while self._nvml is not None and self._visible:
+            self._readings.append(self._nvml.read(self._visible[0]))
             if self._over.wait(PERIOD_S):
                 return
 

@@ -29,6 +29,29 @@ def test_a_block_is_watched_from_beginning_to_end() -> None:
     assert watch.use == GpuUse(80.0, 5.0)
 
 
+class TwoGpus:
+    def uuids(self) -> list[str]:
+        return ["GPU-a", "GPU-b"]
+
+    def read(self, index: int) -> GpuReading:
+        return reading(10 + 80 * index)
+
+
+@pytest.mark.parametrize(
+    ("visible", "use"),
+    [(None, GpuUse(10.0, 5.0)), ("1", GpuUse(90.0, 5.0)), ("GPU-b,GPU-a", GpuUse(90.0, 5.0)), ("", None)],
+)
+def test_the_gpu_that_is_watched_is_the_one_that_computes(
+    visible: str | None, use: GpuUse | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with GpuWatch(TwoGpus()) as watch:
+        pass
+    assert watch.use == use
+
+
 def test_without_nvml_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "open_nvml", lambda: None)
     with GpuWatch() as watch:
