@@ -81,7 +81,7 @@ def _cells(summary: Summary) -> list[str]:
         "" if summary.first_cpu is None else _number(summary.first_cpu),
         _number(summary.client_cpu),
         "" if summary.mean_batch is None else f"{summary.mean_batch:.1f}",
-        str(summary.errors),
+        f"{summary.errors} ({summary.resent} sent again)" if summary.resent else str(summary.errors),
         f"{summary.calibration_ms:.1f}",
         f"{summary.other_cores:.2f}",
     ]

@@ -27,7 +27,8 @@ class Point:
 @dataclass(frozen=True, slots=True)
 class Load:
     """What a generator saw. `completed` requests were answered with 200 within `seconds`, `answered` counts those too
-    that were waited for afterwards or got another status. `cpu_seconds` is the generator's own cost."""
+    that were waited for afterwards or got another status. `cpu_seconds` is the generator's own cost. `reconnects`:
+    connections closed by the server; with `resent` of them a request had been sent that it did not answer."""
 
     completed: int
     answered: int
@@ -36,6 +37,7 @@ class Load:
     cpu_seconds: float
     latencies: Latencies
     reconnects: int = 0
+    resent: int = 0
 
     @property
     def per_second(self) -> float:

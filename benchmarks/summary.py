@@ -24,6 +24,7 @@ class Summary:
     client_cpu: float
     mean_batch: float | None
     errors: int
+    resent: int
     calibration_ms: float
     other_cores: float
     gpu_busy: float | None
@@ -49,6 +50,7 @@ def summarise(rounds: Sequence[Round]) -> Summary:
         client_cpu=median(each.client_cpu_per_1000 for each in rounds),
         mean_batch=median(batches) if batches else None,
         errors=sum(each.load.errors for each in rounds),
+        resent=sum(each.load.resent for each in rounds),
         calibration_ms=median(each.calibration_ms for each in rounds),
         other_cores=median(each.other_cores for each in rounds),
         gpu_busy=median(busy) if busy else None,

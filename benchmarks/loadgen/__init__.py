@@ -69,6 +69,7 @@ def read_load(told: dict[str, Any]) -> Load:
         seconds=told["seconds"],
         errors=told["errors"] + told["unanswered"],
         reconnects=told["reconnects"],
+        resent=told["resent"],
         cpu_seconds=told["cpu_seconds"],
         latencies=from_histogram(dict(told["histogram"])),
     )

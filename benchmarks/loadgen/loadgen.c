@@ -54,7 +54,7 @@ typedef struct {
 static int epoll_fd, port;
 static uint64_t deadline, *due;            /* due: requests of the open loop that wait for a connection */
 static size_t due_first, due_end, due_room, busy_count;
-static uint64_t completed, answered, errors, reconnects, slowest, counts[BUCKETS];
+static uint64_t completed, answered, errors, reconnects, resent, slowest, counts[BUCKETS];
 static uint64_t last_in_time, longest_gap, first_late;
 
 static void die(const char *what) {
@@ -104,6 +104,7 @@ static void drop(Connection *c) {
 static void again(Connection *c) {
     drop(c);
     c->sent = 0;
+    resent++;
     open_connection(c);
 }
 
@@ -184,7 +185,8 @@ static void read_some(Connection *c, int open_loop) {
         if (n < 0 && (errno == EAGAIN || errno == ENOTCONN)) return;
         if (n < 0 && errno != ECONNRESET) die("recv");
         if (n <= 0) {
-            /* An idle connection may be closed at any time; its request is sent again. */
+            /* An idle connection may be closed at any time, also when a request is on its way. That is sent again, and
+             * counted: it may as well have been thrown away. */
             if (c->busy && c->have) die("connection closed within a response");
             if (c->busy) again(c);
             else drop(c);
@@ -226,9 +228,10 @@ static void print_result(uint64_t start, uint64_t stop, size_t waiting) {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
     double cpu = (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1e-6;
-    printf("{\"completed\":%lu,\"answered\":%lu,\"seconds\":%.6f,\"errors\":%lu,\"reconnects\":%lu,\"unanswered\":%zu,"
+    printf("{\"completed\":%lu,\"answered\":%lu,\"seconds\":%.6f,\"errors\":%lu,\"reconnects\":%lu,\"resent\":%lu,\"unanswered\":%zu,"
            "\"cpu_seconds\":%.6f,\"max_ns\":%lu,\"histogram\":[",
-           completed, answered, (double)(stop - start) * 1e-9, errors, reconnects, busy_count + waiting, cpu, slowest);
+           completed, answered, (double)(stop - start) * 1e-9, errors, reconnects, resent,
+           busy_count + waiting, cpu, slowest);
     for (unsigned i = 0, n = 0; i < BUCKETS; i++)
         if (counts[i]) printf("%s[%lu,%lu]", n++ ? "," : "", bucket_top(i), counts[i]);
     puts("]}");

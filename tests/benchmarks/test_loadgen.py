@@ -142,6 +142,8 @@ def test_a_server_may_close_connections_whether_it_says_so_or_not(request_file: 
     assert load.answered == sum(server.served)
     assert load.reconnects >= load.answered - 2
     assert load.errors == 0
+    # Who is not told sends the next request to nobody.
+    assert (load.resent > 0) == (not said)
 
 
 def test_other_answers_than_200_are_errors_and_no_throughput(
@@ -163,5 +165,6 @@ def test_a_compiler_that_lacks_something_is_said_to(tmp_path: Path, monkeypatch:
 
 
 def test_unanswered_requests_are_errors_too() -> None:
-    told = {"completed": 5, "answered": 6, "seconds": 1.0, "errors": 1, "reconnects": 0, "unanswered": 2}
-    assert read_load({**told, "cpu_seconds": 0.1, "histogram": [[1000, 6]]}).errors == 3
+    told = {"completed": 5, "answered": 6, "seconds": 1.0, "errors": 1, "reconnects": 3, "resent": 2, "unanswered": 2}
+    load = read_load({**told, "cpu_seconds": 0.1, "histogram": [[1000, 6]]})
+    assert (load.errors, load.resent) == (3, 2)

@@ -49,6 +49,14 @@ def test_the_page_shows_winners_losers_and_what_failed() -> None:
     assert "- others kept at most 0.25 cores busy during a round" in page
 
 
+def test_requests_that_were_sent_again_stand_beside_the_errors() -> None:
+    told = a_record()
+    (fast,) = told.series[0].rounds
+    dropped = replace(fast, load=replace(fast.load, errors=1, resent=2))
+    page = markdown.page(replace(told, series=(replace(told.series[0], rounds=(dropped, dropped)),)))
+    assert "| 2 (4 sent again) | 9.5 |" in page
+
+
 def test_a_gpu_that_was_watched_has_columns_of_its_own() -> None:
     told = replace(a_record(), against=())
     (fast,) = told.series[0].rounds
