@@ -1,4 +1,7 @@
+import shutil
 from pathlib import Path
+
+import pytest
 
 from despina.config.proto import ModelConfig
 from despina.config.read import read_config
@@ -26,6 +29,18 @@ def test_what_was_kept_before_is_kept_too_and_so_are_the_permissions(tmp_path: P
         "config.pbtxt.bak1": "max_batch_size: 4\n",
     }
     assert (tmp_path / "config.pbtxt").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: Path, target: Path) -> None:
+        target.write_text("half of i")
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "config.pbtxt").write_text("max_batch_size: 2\n")
+    monkeypatch.setattr(shutil, "copy2", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_config(ModelConfig(max_batch_size=8), tmp_path)
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {"config.pbtxt": "max_batch_size: 2\n"}
 
 
 def test_without_an_old_file_nothing_is_kept(tmp_path: Path) -> None:

@@ -31,12 +31,19 @@ def write_config(config: ModelConfig, directory: Path) -> tuple[Path, Path | Non
     path = directory / "config.pbtxt"
     kept = _free_name(path) if path.exists() else None
     partial = path.with_name(path.name + ".new")
-    partial.write_text(config_text(config))
-    if kept is not None:
-        shutil.copy2(path, kept)
-        shutil.copymode(path, partial)
-    # At once, for a server that polls the repository.
-    partial.replace(path)
+    try:
+        partial.write_text(config_text(config))
+        if kept is not None:
+            shutil.copy2(path, kept)
+            shutil.copymode(path, partial)
+        # At once, for a server that polls the repository.
+        partial.replace(path)
+    except OSError:
+        # Of a write that failed, as where the disk is full, nothing stays in the model's directory.
+        for left in (partial, kept):
+            if left is not None and left.is_file():
+                left.unlink()
+        raise
     return path, kept
 
 
