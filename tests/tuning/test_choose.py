@@ -40,6 +40,13 @@ def test_instances_and_threads_are_chosen_together() -> None:
     assert chosen(timings, 1.0).arrangement == Arrangement(1, 2)
 
 
+def test_what_computes_more_than_can_be_served_gets_no_more_cores_than_that_takes() -> None:
+    one = [timing(1, 0.00005), timing(8, 0.00014), timing(16, 0.00022), timing(32, 0.00044)]
+    timings = [*one, timing(16, 0.00022, instances=2), timing(16, 0.00015, threads=2)]
+    choice = chosen(timings, 1.0)
+    assert (choice.arrangement, choice.rows) == (Arrangement(1, 1), 16)
+
+
 def test_where_nothing_keeps_the_slo_the_quickest_is_told_as_such() -> None:
     choice = chosen([timing(1, 0.01), timing(2, 0.02)], 0.005)
     assert (choice.meets_slo, choice.rows, choice.delay_us) == (False, 1, 0)

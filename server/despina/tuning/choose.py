@@ -19,6 +19,9 @@ SAME_THROUGHPUT = 0.03
 """Differences below this are noise; then the smaller batch and the fewer threads win."""
 SHORTEST_DELAY_US = 100
 """Below that the timer and the wake-up cost more than waiting saves."""
+SERVED_PER_S = 50_000
+"""Requests per second that one HTTP process answers at best (docs/performance.md). What computes more than that may as
+well have fewer cores: a second instance of such a model made serving slower, not faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ def choose(timings: Sequence[Timing], lines: Mapping[Arrangement, Line], slo_s: 
     assert timings
     allowed = [timing for timing in timings if 2 * timing.slow <= slo_s]
     if allowed:
+        allowed = _on_few_cores(allowed)
         best = max(timing.throughput for timing in allowed)
         timing = min((one for one in allowed if one.throughput >= (1 - SAME_THROUGHPUT) * best), key=_cost)
     else:
@@ -51,9 +55,21 @@ def choose(timings: Sequence[Timing], lines: Mapping[Arrangement, Line], slo_s: 
     return Choice(point.arrangement, point.rows, delay_us, timing.throughput, p99_s, bool(allowed))
 
 
-def _cost(timing: Timing) -> tuple[int, int, int]:
-    arrangement = timing.point.arrangement
-    return timing.point.rows, arrangement.instances * arrangement.threads, arrangement.instances
+def _on_few_cores(timings: Sequence[Timing]) -> Sequence[Timing]:
+    """All points of the smallest arrangement that computes as much as can be served; all points where none does."""
+    enough = [timing.point.arrangement for timing in timings if timing.throughput >= SERVED_PER_S]
+    if not enough:
+        return timings
+    smallest = min(enough, key=_cores)
+    return [timing for timing in timings if timing.point.arrangement == smallest]
+
+
+def _cores(arrangement: Arrangement) -> tuple[int, int]:
+    return arrangement.instances * arrangement.threads, arrangement.instances
+
+
+def _cost(timing: Timing) -> tuple[int, tuple[int, int]]:
+    return timing.point.rows, _cores(timing.point.arrangement)
 
 
 def queue_delay_us(line: Line, spare_s: float) -> int:

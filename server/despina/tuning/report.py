@@ -68,7 +68,7 @@ def doubts(measured: Measured) -> list[str]:
     if measured.timings and min(timing.seconds for timing in measured.timings) < SHORT_S:
         found.append(
             f"batches of less than {SHORT_S * 1e3:g} ms: serving a request costs more than running it, so the front "
-            "end will be the limit, and instances and threads matter little"
+            "end will be the limit: where a request has one row, more instances or threads than chosen help little"
         )
     return found
 
