@@ -55,6 +55,39 @@ def test_a_request_that_is_chunked_and_has_a_content_length_is_chunked_and_the_l
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["outputs"][0]["data"] == [7.0]
 
 
+TUNNELS = (
+    b"CONNECT /v2/health/live HTTP/1.1\r\n",
+    b"GET /v2/health/live HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: x\r\n",
+)
+"""The second one behind another request: at the beginning of what is read it is answered as if it did not wish so."""
+
+
+@pytest.mark.parametrize("head", TUNNELS, ids=["connect", "upgrade"])
+@pytest.mark.parametrize("framing", [b"Content-Length: 37\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n25\r\n"])
+def test_the_body_of_a_request_for_a_tunnel_is_no_request(port: int, head: bytes, framing: bytes) -> None:
+    before = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
+        sock.sendall(before + head + framing)
+        answer = sock.recv(1 << 16)
+        with suppress(ConnectionError):
+            sock.sendall(b"GET /v2/nowhere HTTP/1.1\r\nHost: x\r\n\r\n")
+            while piece := sock.recv(1 << 16):
+                answer += piece
+    assert b"HTTP/1.1 400 " in answer
+    assert b"HTTP/1.1 404 " not in answer
+
+
+def test_what_follows_a_wish_for_another_protocol_behind_another_request_is_no_request(port: int) -> None:
+    live = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n%b\r\n"
+    wish = b"Connection: upgrade\r\nUpgrade: x\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
+        sock.sendall(live % b"" + live % wish)
+        answer = b""
+        while piece := sock.recv(1 << 16):
+            answer += piece
+    assert answer.count(b"HTTP/1.1 200 ") == 2
+
+
 def test_the_connection_of_an_old_client_stays_when_it_wishes_so(port: int) -> None:
     wish = b"Connection: Keep-Alive\r\n"
     request = b"POST /v2/models/identity_fp32/infer HTTP/1.0\r\n%%bContent-Length: %d\r\n\r\n" % len(BODY) + BODY

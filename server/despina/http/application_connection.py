@@ -1,12 +1,16 @@
 """A connection whose requests the application answers: uvicorn's own protocol, which tells when it is done.
 
 It has the connection from the first byte of a request until the response is complete, and no other request is on its
-way to it. And there are three rules for chunked bodies:
+way to it. And there are rules for bodies:
 
 A body may come in many chunks, but not in any number of them: each costs far more than the few bytes it may hold.
 
 A request that announces its length twice, by Content-Length and as chunked, counts as chunked. What follows it on the
 connection may be the rest of a body in the eyes of a proxy, so the connection closes then (RFC 9112 §6.1).
+
+Behind CONNECT, and behind a wish for another protocol that was not taken out of the head, the parser reads no body:
+what came with the head is lost to it, and what comes later are further requests. So neither may announce a body, and
+the connection closes.
 
 A body may be chunked and nothing else: of one that was encoded differently nobody could tell where it ends.
 
@@ -121,9 +125,13 @@ class ApplicationConnection(HttpToolsProtocol):
         if encodings and b",".join(encodings).strip().lower() != b"chunked":
             encoding = b", ".join(encodings).decode("latin-1")
             self._refuse(f"Transfer-Encoding '{encoding}' is not supported. Send the body chunked or with its length.")
-        super().on_headers_complete()
         assert self.parser is not None
-        if encodings and any(name == b"content-length" for name, _ in self.headers):
+        tunnel = self.parser.should_upgrade()
+        measured = any(name == b"content-length" for name, _ in self.headers)
+        if tunnel and (encodings or measured):
+            self._refuse("A request for a tunnel or for another protocol has no body here. Send an ordinary request.")
+        super().on_headers_complete()
+        if tunnel or (encodings and measured):
             self.cycle.keep_alive = False
         elif self.parser.get_http_version() == "1.0" and self.parser.should_keep_alive():
             self.cycle.keep_alive = True  # uvicorn closes it
