@@ -185,6 +185,24 @@ def test_requests_that_two_servers_could_read_differently_are_refused(request_by
     run(scenario)
 
 
+def test_connect_goes_no_further() -> None:
+    """Its body would be a request for an upstream that takes it for a tunnel, and the answer somebody else's."""
+
+    async def scenario() -> None:
+        upstream = Upstream()
+        hidden = get("/v2/hidden")
+        tunnel = get("/v2/x", f"Content-Length: {len(hidden)}").replace(b"GET", b"CONNECT") + hidden
+        async with gate_before(upstream) as (_, port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(tunnel + get("/v2/y", "Connection: close"))
+            found = await asyncio.wait_for(answers(reader), 5)
+            writer.close()
+        assert [status for status, _ in found] == [b"405", b"200"]
+        assert [head.split()[1] for head, _ in upstream.requests] == [b"/v2/y"]
+
+    run(scenario)
+
+
 def test_http_10_client_gets_its_answer_and_the_connection_closed() -> None:
     async def scenario() -> None:
         async with gate_before(Upstream()) as (_, port):

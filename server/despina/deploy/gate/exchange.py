@@ -56,6 +56,9 @@ class Exchange:
             return self._refuse(*self._cut)
         if gate.keys is not None and not opens(gate.keys, head.get(b"authorization")):
             return self._refuse(401, "a key of this service is needed: Authorization: Bearer KEY", UNAUTHORIZED)
+        if head.method == b"CONNECT":
+            # Upstreams may differ on whether it has a body, and take that for a request: of whoever comes next.
+            return self._refuse(405, "CONNECT is for proxies, and this is none")
         if max(head.length or 0, self.body.received) > gate.limits.body_bytes:
             return self._too_large()
         if len(head.get(b"x-request-id") or b"") > LONGEST_ID:
