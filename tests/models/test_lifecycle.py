@@ -47,6 +47,7 @@ class Bench:
     def __init__(self, repository, mode="explicit", **settings):
         self.repository = repository
         self.broken = set()
+        self.failure = InvalidArgument("it is broken")
         self.attempts = []
         self.closed = []
         self.gates = {}
@@ -66,7 +67,7 @@ class Bench:
         if candidate.name in self.gates:
             self.gates[candidate.name].wait(10)
         if (candidate.name, version) in self.broken:
-            raise InvalidArgument("it is broken")
+            raise self.failure
         return LoadedVersion(candidate.name, version, candidate.config, candidate.directory, None, (), {}, 0.0)
 
     def _check_ensemble(self, config, config_of):
@@ -213,6 +214,21 @@ def test_what_does_not_load_is_reported_and_the_rest_serves(tmp_path):
         assert "failed to read text proto" in report.rows[2].reason
         assert not bench.models.is_ready(strict=True)
         assert bench.models.is_ready(strict=False)
+
+    asyncio.run(run())
+
+
+def test_a_model_whose_backend_exits_takes_nobody_along(tmp_path):
+    async def run():
+        put(tmp_path, "good")
+        put(tmp_path, "bad")
+        bench = Bench(tmp_path, "none")
+        bench.broken, bench.failure = {("bad", 1)}, SystemExit(1)
+        report = await bench.models.start()
+        assert [(row.name, row.state, row.reason) for row in report.rows] == [
+            ("bad", "UNAVAILABLE", "Internal: SystemExit(1)"),
+            ("good", "READY", ""),
+        ]
 
     asyncio.run(run())
 

@@ -36,4 +36,5 @@ def reason_of(error: BaseException) -> str:
     """A failure as the index and the answers of load requests spell it: `<Code>: <message>`."""
     if isinstance(error, DespinaError):
         return f"{error.word}: {error.message}"
-    return f"{DespinaError.word}: {error}"
+    # What a backend that exits says for itself may be nothing but a number.
+    return f"{DespinaError.word}: {error!r}" if isinstance(error, SystemExit) else f"{DespinaError.word}: {error}"

@@ -44,7 +44,7 @@ def _with_retries(load: Load, candidate: Candidate, version: int, retries: int) 
     for attempt in range(retries + 1):
         try:
             return load(candidate, version)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # SystemExit would end the server, and with it every other model.
             reason = reason_of(error)
             if attempt < retries:
                 _log.warning("trying again to load '%s' version %d: %s", candidate.name, version, reason)
