@@ -80,6 +80,7 @@ def test_the_model_sees_the_reshaped_tensor(tmp_path):
         ("random_data: true", "TYPE_STRING", b"", np.array([b"", b""], object)),
         ('input_data_file: "f"', "TYPE_FP32", np.array([1, 2, 3], "<f4").tobytes(), np.array([1, 2], "<f4")),
         ('input_data_file: "f"', "TYPE_STRING", b"\2\0\0\0ab\0\0\0\0", np.array([b"ab", b""], object)),
+        ('input_data_file: "/../warmup//f"', "TYPE_FP32", np.array([1, 2], "<f4").tobytes(), np.array([1, 2], "<f4")),
     ],
 )
 def test_where_the_data_comes_from(tmp_path, kind, datatype, content, expected):
@@ -121,6 +122,13 @@ def test_random_data_has_the_type_asked_for(tmp_path, datatype):
         ),
         ('input_data_file: "f"', "TYPE_STRING", "2", "only has 0"),
         ('input_data_file: "none"', "TYPE_FP32", "2", "failed to open file for read"),
+        ('input_data_file: "/dev/zero"', "TYPE_FP32", "2", "/warmup/dev/zero"),
+        (
+            'input_data_file: "../../f"',
+            "TYPE_FP32",
+            "2",
+            "warmup file path '../../f' for input 'X' is outside model directory",
+        ),
     ],
 )
 def test_settings_that_give_no_data(tmp_path, kind, datatype, dims, text):

@@ -5,6 +5,7 @@ executed is reported, because the statistics of the model count it.
 """
 
 import logging
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +18,15 @@ from numpy.typing import NDArray
 
 from despina.config.datatypes import protocol_name
 from despina.config.proto import Message, ModelConfig, model_config_pb2
-from despina.errors import Internal, InvalidArgument
+from despina.errors import Internal, InvalidArgument, Unsupported
 from despina.models.signature import Signature
 from despina.protocol.datatypes import DATATYPES
 from despina.protocol.messages import InferInput, InferRequest
 from despina_backends.base import Array, BackendError, Batch, Instance
 
 _log = logging.getLogger(__name__)
+
+FOLDER = "warmup"
 
 
 class WarmupExecution(NamedTuple):
@@ -54,9 +57,9 @@ class Sample:
 
 
 def read_samples(config: ModelConfig, directory: Path) -> list[Sample]:
-    """The samples of `config`; data files lie in `directory`/warmup. Raises Internal, and InvalidArgument: a sample has
-    to be what clients could ask for."""
-    return [_sample(config, setting, directory / "warmup") for setting in config.model_warmup if setting.batch_size > 0]
+    """The samples of `config`; data files lie in `directory`/warmup. Raises Internal, Unsupported for a file elsewhere,
+    and InvalidArgument: a sample has to be what clients could ask for."""
+    return [_sample(config, setting, directory) for setting in config.model_warmup if setting.batch_size > 0]
 
 
 def run_samples(
@@ -140,7 +143,7 @@ def _tensor(name: str, described: Message, directory: Path) -> Array:
     datatype = model_config_pb2.DataType.Name(described.data_type).removeprefix("TYPE_")
     kind = described.WhichOneof("input_data_type")
     if kind == "input_data_file":
-        content = _read(directory / described.input_data_file)
+        content = _read(_path(name, described.input_data_file, directory))
         return _from_file(content, datatype, elements, name, described.input_data_file)
     if kind is None:
         raise InvalidArgument(f"warmup setting expects input '{name}' to have input_data_type set")
@@ -159,6 +162,14 @@ def _dtype(datatype: str, name: str) -> np.dtype[np.generic]:
 def _random(dtype: np.dtype[np.generic], elements: int) -> Array:
     raw = np.random.default_rng(0).integers(0, 256, elements * dtype.itemsize, dtype=np.uint8)
     return (raw & 1).view(dtype) if dtype.kind == "b" else raw.view(dtype)
+
+
+def _path(name: str, file: str, directory: Path) -> Path:
+    # By name only, as for labels: a name may come from a load request. One that begins with "/" is below the folder.
+    relative = os.path.normpath(f"{FOLDER}/{file}")
+    if relative.split(os.sep)[0] == os.pardir:
+        raise Unsupported(f"warmup file path '{file}' for input '{name}' is outside model directory")
+    return directory / relative
 
 
 def _read(path: Path) -> bytes:
