@@ -83,6 +83,14 @@ def test_worker_count_gives_that_many_processes(tmp_path: Path) -> None:
         assert str(process.pid).encode() not in pids
 
 
+def test_clients_do_not_say_which_part_of_the_path_counts(tmp_path: Path) -> None:
+    with served(tmp_path, PIDS) as (port, _):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("GET", "/elsewhere/score", headers={"SCRIPT_NAME": "/elsewhere"})
+        assert connection.getresponse().status == 404
+        connection.close()
+
+
 def test_killed_worker_is_replaced(tmp_path: Path) -> None:
     with served(tmp_path, PIDS) as (port, process):
         first = int(ask(port)[1])

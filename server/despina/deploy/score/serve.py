@@ -76,6 +76,9 @@ def gunicorn_options(settings: ScoreSettings, listen: Listen) -> dict[str, Any]:
         "proc_name": f"despina score {settings.service_name}",
         "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,
         "control_socket_disable": True,
+        # By default whoever connects from this machine may say with SCRIPT_NAME which part of the path counts. The gate
+        # does, and passes on what clients send.
+        "forwarder_headers": "",
         "post_fork": _tie_to_parent,
         "worker_exit": _close_worker,
     }
