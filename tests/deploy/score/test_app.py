@@ -88,6 +88,15 @@ def test_what_is_logged_are_requests_and_not_probes(start: Start, caplog: pytest
     assert line.startswith("POST /score 200 ")
 
 
+def test_a_request_is_one_line_of_the_log(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    app = start(ECHO)
+    caplog.clear()
+    with caplog.at_level("INFO", "despina.score"):
+        ask(app, path="/ü\n2026-01-01 00:00:00,000 I [1]\x1b[31m".encode().decode("latin-1"))
+    (line,) = caplog.messages
+    assert line.startswith("POST /ü%0A2026-01-01 00:00:00,000 I [1]%1B[31m 404 ")
+
+
 def test_methods_of_a_path_are_told(start: Start) -> None:
     answer = ask(start(ECHO), "OPTIONS", "/")
     assert (answer.status, answer.body, answer.header("Allow")) == (200, b"", "GET, HEAD")

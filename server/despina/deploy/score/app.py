@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from despina import __version__
 from despina.deploy.score.cors import cors_headers
@@ -130,7 +131,7 @@ class ScoreApp:
 
     def _log(self, request: AMLRequest, response: AMLResponse, started: float) -> None:
         milliseconds = (time.perf_counter() - started) * 1000
-        log.info("%s %s %d %.3fms", request.method, request.path, response.status_code, milliseconds)
+        log.info("%s %s %d %.3fms", request.method, _in_one_line(request.path), response.status_code, milliseconds)
 
 
 def _answer(result: Result, request: AMLRequest) -> AMLResponse:
@@ -149,6 +150,11 @@ def _to_response(value: Any, request: AMLRequest) -> AMLResponse:
         body, status, headers = value.get_wsgi_response(request.environ)
         return AMLResponse.of_parts(int(status.split()[0]), list(headers), body)
     return AMLResponse(value, 200, json_str=True)
+
+
+def _in_one_line(path: str) -> str:
+    """What a client has escaped may end the line, or do something to the terminal that shows it."""
+    return "".join(one if one.isprintable() else quote(one) for one in path)
 
 
 def _status_line(status: int) -> str:
