@@ -48,6 +48,7 @@ def test_who_answers(path: bytes, server: bool, score: bool, expected: Destinati
         (b"POST", b"/v2/models/m/infer", True),
         (b"GET", b"/score?a=1", True),
         (b"GET", b"/%73core", True),
+        (b"GET", b"/score#a", True),
         (b"GET", b"/v2/health/ready", False),
         (b"GET", b"/", False),
     ],

@@ -28,4 +28,4 @@ def destination(path: bytes, *, server: bool, score: bool) -> Destination:
 
 def is_work(method: bytes, path: bytes) -> bool:
     """Whether a request makes a model run, and so counts against the limits; health and metadata do not."""
-    return method == b"POST" or unquote_to_bytes(path.partition(b"?")[0]) == b"/score"
+    return method == b"POST" or unquote_to_bytes(path.partition(b"?")[0].partition(b"#")[0]) == b"/score"
