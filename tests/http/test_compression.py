@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 from despina.errors import DespinaError
-from despina.http.compression import compress, decompress, negotiate
+from despina.http.compression import IN_THREAD_SIZE, compress, decompress, negotiate, work_size
 
 SIZES = [0, 1, 255, 256, 511, 512, 8191, 8192, 32767, 32768, 100_000]
 
@@ -43,3 +43,18 @@ def test_more_than_the_limit_is_refused() -> None:
 )
 def test_the_highest_quality_wins_and_the_first_of_equals(accepted: str, encoding: str) -> None:
     assert negotiate(accepted) == encoding
+
+
+@pytest.mark.parametrize(
+    ("body", "size"),
+    [
+        (b"", 0),
+        (b"neither", 7),
+        (compress(b"x" * 1000, "gzip"), 1000),
+        (compress(bytes(10_000_000), "deflate"), IN_THREAD_SIZE),
+        (compress(bytes(10_000_000), "gzip")[:-9], IN_THREAD_SIZE),
+        (bytes(IN_THREAD_SIZE), IN_THREAD_SIZE),
+    ],
+)
+def test_a_small_body_that_becomes_a_large_one_counts_as_large(body: bytes, size: int) -> None:
+    assert work_size(body) == size

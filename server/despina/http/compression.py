@@ -39,6 +39,16 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes:
     return b"".join(pieces)
 
 
+def work_size(body: bytes) -> int:
+    """What to compare with IN_THREAD_SIZE before a body is decompressed: what it has, or what comes of it where that is
+    more. 60 kB may become 60 MB."""
+    try:
+        beginning = zlib.decompressobj(wbits=47).decompress(body, IN_THREAD_SIZE) if len(body) < IN_THREAD_SIZE else b""
+    except zlib.error:
+        beginning = b""
+    return max(len(body), len(beginning))
+
+
 def compress(body: bytes, encoding: str) -> bytes:
     """`body` as `gzip` or `deflate` (which is the zlib format).
 

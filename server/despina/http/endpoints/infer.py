@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from despina.errors import DespinaError
 from despina.http.app import error_response
-from despina.http.compression import IN_THREAD_SIZE, decompress, negotiate
+from despina.http.compression import IN_THREAD_SIZE, decompress, negotiate, work_size
 from despina.http.endpoint import Endpoint
 from despina.http.forwarding import HeaderForwarding
 from despina.http.infer_exchange import InferExchange, InferReply, compressed
@@ -38,7 +38,7 @@ async def infer(request: Request, server: Server) -> Response:
     encoding = request.headers.get("content-encoding", "")
     if encoding not in ("", "identity"):
         try:
-            body = await _off_loop(len(body), decompress, body, encoding, server.limits.max_input_size)
+            body = await _off_loop(work_size(body), decompress, body, encoding, server.limits.max_input_size)
         except DespinaError as error:
             response = error_response(error)
             response.headers["accept-encoding"] = "gzip, deflate"
