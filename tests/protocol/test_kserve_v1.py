@@ -1,3 +1,4 @@
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -127,3 +128,13 @@ def test_integers_on_both_sides_of_2_to_the_63_stay_what_they_are() -> None:
 def test_what_is_no_base64_is_the_clients_error() -> None:
     with pytest.raises(DespinaError, match="expects strings"):
         read({"instances": [{"b64": "\u1234"}]}, {"x": V1Input("BYTES", (1,))})
+
+
+def test_a_text_among_numbers_takes_no_more_than_its_own_room() -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(DespinaError, match="expects FP32 values"):
+            read({"inputs": [1] * 100 + ["a" * 100_000]})
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()

@@ -17,7 +17,7 @@ from despina.protocol.datatypes import DATATYPES, Datatype
 from despina.protocol.garbage_collector import collector_rests
 from despina.protocol.json import Json, encode_string, loads
 from despina.protocol.messages import Array, InferInput, InferRequest, OutputTensor
-from despina.protocol.tensor_data import c_cast
+from despina.protocol.tensor_data import c_cast, flatten
 
 Format = Literal["instances", "inputs"]
 
@@ -113,6 +113,8 @@ _KINDS = {"bool": "b", "unsigned": "iu", "signed": "iu", "float": "iuf", "half":
 def _numbers(model: str, name: str, value: Json, datatype: Datatype) -> Array:
     if datatype.name == "BF16":
         raise InvalidArgument(f"input '{name}' for model '{model}' is BF16, which this protocol cannot carry")
+    if str in _types(value):  # Numpy would give every number as much room as the longest text has.
+        raise InvalidArgument(f"input '{name}' for model '{model}' expects {datatype.name} values")
     try:
         array = np.array(value)
     except ValueError:
@@ -125,6 +127,10 @@ def _numbers(model: str, name: str, value: Json, datatype: Datatype) -> Array:
     if datatype.kind in ("unsigned", "signed") and not np.array_equal(converted, array):
         raise InvalidArgument(f"input '{name}' for model '{model}' has values that {datatype.name} cannot hold")
     return converted
+
+
+def _types(value: Json) -> set[type]:
+    return flatten(value, "")[1] if isinstance(value, list) else {type(value)}
 
 
 def _exact(value: Json, array: Array) -> Array:
