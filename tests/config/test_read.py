@@ -178,3 +178,10 @@ def test_file_that_is_not_utf_8_is_named_with_the_place(
     with caplog.at_level(logging.ERROR), pytest.raises(Internal, match="failed to read text proto"):
         read_config(tmp_path / "config.pbtxt")
     assert where in caplog.text
+
+
+def test_the_first_field_that_is_given_twice_is_found_at_once() -> None:
+    fields = [f"f{number}" for number in range(200_000)]
+    text = ",".join(f'"{name}":1' for name in [*fields, *fields[100_000:]])
+    with pytest.raises(InvalidArgument, match="field 'f100000' is given twice"):
+        parse_json("{" + text + "}")

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,8 @@ def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         # protobuf would raise a SystemError.
         raise ValueError(f"the name of field {odd[0]!a} is no UTF-8")
     if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        times = Counter(name for name, _ in pairs)
+        twice = next(name for name in times if times[name] > 1)
         raise ValueError(f"field '{twice}' is given twice")
     return result
 
