@@ -36,7 +36,7 @@ class RequestParser:
         self._progress = False
         self._in_body = False
         self._resuming = False
-        self._too_long = False
+        self._refused = False
 
     def parse(self, data: bytes) -> None:
         """Raises BadRequest; the requests before it have been told of."""
@@ -49,7 +49,7 @@ class RequestParser:
             raise BadRequest from None
         # httptools collects a URL or a field until its end, however far that is.
         self._unfinished = 0 if self._progress else self._unfinished + len(data)
-        if self._too_long or max(self._header_bytes, self._unfinished) > MOST_HEADER_BYTES:
+        if self._refused or max(self._header_bytes, self._unfinished) > MOST_HEADER_BYTES:
             raise BadRequest
 
     def _feed(self, data: bytes) -> None:
@@ -91,8 +91,8 @@ class RequestParser:
         self._progress = True
         if self._resuming:
             return
-        self._too_long = self._too_long or self._header_bytes > MOST_HEADER_BYTES
-        if not self._too_long:  # what follows in this piece is not answered in the place of one that is
+        self._refused = self._refused or self._header_bytes > MOST_HEADER_BYTES or not self._may_be_framed_anew()
+        if not self._refused:  # what follows in this piece is not answered in the place of one that is
             self._in_body = True
             self._listener.request_begun(self._head())
 
@@ -106,6 +106,11 @@ class RequestParser:
         if self._in_body and not self._parser.should_upgrade():  # else see `_feed`
             self._in_body = False
             self._listener.request_ended()
+
+    def _may_be_framed_anew(self) -> bool:
+        """Whether a body in chunks is nothing but that: of one that is compressed besides, nobody would be told."""
+        encodings = [value for name, value in self._headers if name == b"transfer-encoding"]
+        return not encodings or b",".join(encodings).strip().lower() == b"chunked"
 
     def _head(self) -> RequestHead:
         fields = dict(self._headers)
