@@ -73,6 +73,12 @@ async def relayed(
 BODY = {"type": "http.request", "body": b"body", "more_body": False}
 
 
+def test_a_chunked_request_is_relayed_without_a_length() -> None:
+    headers = [(b"host", b"x"), (b"content-length", b"5"), (b"transfer-encoding", b"chunked")]
+    scope = {"method": "POST", "raw_path": b"/", "query_string": b"", "headers": headers}
+    assert request_head(scope, True) == b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
 def test_a_request_and_its_response_are_passed_on() -> None:
     answers = [b"HTTP/1.1 201 Created\r\nx-a: b\r\ncontent-length: 6\r\n\r\nfir", b"st!"]
     got, arrived, hung_up = asyncio.run(relayed([BODY], answers))

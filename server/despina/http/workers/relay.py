@@ -150,10 +150,12 @@ class Request:
 
 
 def request_head(scope: Scope, chunked: bool) -> bytes:
-    """The head of the request as the owner gets it."""
+    """The head of the request as the owner gets it. A body that is chunked has no length besides (RFC 9112 §6.2): the
+    owner would take this request for the last one, and may hang up before all of it is sent."""
+    left_out = _HOP_BY_HOP | {b"content-length"} if chunked else _HOP_BY_HOP
     target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
     lines = [b"%b %b HTTP/1.1" % (scope["method"].encode(), target)]
-    lines += [b"%b: %b" % header for header in scope["headers"] if header[0] not in _HOP_BY_HOP]
+    lines += [b"%b: %b" % header for header in scope["headers"] if header[0] not in left_out]
     if chunked:
         lines.append(b"transfer-encoding: chunked")
     return b"\r\n".join([*lines, b"", b""])
