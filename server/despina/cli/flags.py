@@ -63,7 +63,7 @@ _HTTP = (
     Flag("http-port", "HTTP", "<integer>", v.port, "Port HTTP listens at; 0 takes a free one."),
     Flag("reuse-http-port", "HTTP", "<boolean>", v.boolean, "Share the port with other servers (SO_REUSEPORT)."),
     Flag("http-header-forward-pattern", "HTTP", "<string>", v.pattern, "Headers to forward as request parameters."),
-    Flag("http-max-input-size", "HTTP", "<integer>", v.integer, "Bytes of the largest request body."),
+    Flag("http-max-input-size", "HTTP", "<integer>", v.integer, "Bytes of the largest JSON body or decompressed body."),
     Flag(
         "http-restricted-api",
         "HTTP",
