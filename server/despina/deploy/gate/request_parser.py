@@ -7,6 +7,7 @@ import httptools
 from despina.deploy.gate.request_head import RequestHead
 
 MOST_HEADER_BYTES = 1 << 16
+MOST_DIGITS = len(str((1 << 64) - 1))
 
 
 class BadRequest(Exception):
@@ -91,7 +92,7 @@ class RequestParser:
         self._progress = True
         if self._resuming:
             return
-        self._refused = self._refused or self._header_bytes > MOST_HEADER_BYTES or not self._may_be_framed_anew()
+        self._refused = self._refused or self._header_bytes > MOST_HEADER_BYTES or not self._is_framed_plainly()
         if not self._refused:  # what follows in this piece is not answered in the place of one that is
             self._in_body = True
             self._listener.request_begun(self._head())
@@ -107,10 +108,13 @@ class RequestParser:
             self._in_body = False
             self._listener.request_ended()
 
-    def _may_be_framed_anew(self) -> bool:
-        """Whether a body in chunks is nothing but that: of one that is compressed besides, nobody would be told."""
+    def _is_framed_plainly(self) -> bool:
+        """Whether a body in chunks is nothing but that (of one that is compressed besides, nobody would be told), and a
+        length no longer than 64 bits: Python reads no number of thousands of digits, be they all 0."""
         encodings = [value for name, value in self._headers if name == b"transfer-encoding"]
-        return not encodings or b",".join(encodings).strip().lower() == b"chunked"
+        lengths = [value for name, value in self._headers if name == b"content-length"]
+        chunked = not encodings or b",".join(encodings).strip().lower() == b"chunked"
+        return chunked and all(len(length.strip()) <= MOST_DIGITS for length in lengths)
 
     def _head(self) -> RequestHead:
         fields = dict(self._headers)
