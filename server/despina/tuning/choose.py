@@ -55,7 +55,7 @@ def choose(timings: Sequence[Timing], lines: Mapping[Arrangement, Line], slo_s: 
     return Choice(point.arrangement, point.rows, delay_us, timing.throughput, p99_s, bool(allowed))
 
 
-def _on_few_cores(timings: Sequence[Timing]) -> Sequence[Timing]:
+def _on_few_cores(timings: list[Timing]) -> list[Timing]:
     """All points of the smallest arrangement that computes as much as can be served; all points where none does."""
     enough = [timing.point.arrangement for timing in timings if timing.throughput >= SERVED_PER_S]
     if not enough:
