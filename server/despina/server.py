@@ -93,7 +93,8 @@ class Server:
             loaded, self._clock, self._scheduling, self.metrics.statistics(), self.trace.settings_for(loaded.name)
         )
         model.templates = Templates(model)
-        self.metrics.loaded(measured(model))
+        serving = self.models.serving(model.name, model.version)
+        self.metrics.loaded(measured(model), None if serving is None else measured(serving))
         return model
 
     def _find_model(self, name: str, version: int | None) -> Model:

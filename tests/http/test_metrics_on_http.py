@@ -1,5 +1,8 @@
 """`/metrics` on the HTTP port: only when asked for."""
 
+import json
+import os
+import shutil
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -26,3 +29,31 @@ def test_by_default_they_are_not() -> None:
         urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics")
     assert caught.value.code == 404
     caught.value.close()
+
+
+def test_counters_of_a_model_go_on_when_it_is_loaded_anew_and_begin_anew_once_it_was_unloaded(tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "identity_fp32", tmp_path / "identity_fp32")
+
+    def post(path: str, value: object) -> None:
+        url = f"http://127.0.0.1:{port}/v2/{path}"
+        with urllib.request.urlopen(url, json.dumps(value).encode()):
+            pass
+
+    def infer() -> None:
+        tensor = {"name": "INPUT0", "datatype": "FP32", "shape": [1, 1], "data": [1]}
+        post("models/identity_fp32/infer", {"inputs": [tensor]})
+
+    def counted() -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as response:
+            lines = response.read().decode().splitlines()
+        return next(line for line in lines if line.startswith("nv_inference_request_success")).split()[1]
+
+    with serving(tmp_path, [*FLAGS, "--metrics-on-http=true"]) as port:
+        infer()
+        os.utime(tmp_path / "identity_fp32" / "1" / "model.onnx", (1, 1))
+        post("repository/models/identity_fp32/load", {})
+        infer()
+        assert counted() == "2"
+        post("repository/models/identity_fp32/unload", {})
+        post("repository/models/identity_fp32/load", {})
+        assert counted() == "0"

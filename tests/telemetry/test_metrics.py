@@ -204,6 +204,51 @@ def test_after_unloading_only_failures_stay_and_loading_again_continues_them() -
     assert 'nv_inference_request_failure{model="m",reason="BACKEND",version="1"} 2\n' in text_of(metrics)
 
 
+def test_the_series_of_a_version_go_on_when_it_is_loaded_anew_while_it_serves() -> None:
+    live: list[MeasuredModel] = []
+    metrics = Metrics(Sources(models=lambda: live), MetricsOptions(summary_latencies=True))
+
+    def load() -> ModelStatistics:
+        new = MeasuredModel("m", 1, metrics.statistics())
+        metrics.loaded(new, live[0] if live else None)
+        live[:] = [new]
+        return new.statistics
+
+    for rows in (1, 1, 2):
+        statistics = load()
+        statistics.record_success(2_000_000, 1_000_000)
+        statistics.record_execution(1, rows, 0, 1_000_000, 0, 0)
+        statistics.pending += 1
+    # Answered by the version before while the last one serves already.
+    assert statistics.before is not None
+    statistics.before.record_success(2_000_000, 1_000_000)
+    statistics.before.pending -= 1
+    text = text_of(metrics)
+    for line in (
+        'nv_inference_request_success{model="m",version="1"} 4',
+        'nv_inference_count{model="m",version="1"} 4',
+        'nv_inference_queue_duration_us{model="m",version="1"} 4000',
+        'nv_inference_compute_infer_duration_us{model="m",version="1"} 3000',
+        'nv_inference_pending_request_count{model="m",version="1"} 2',
+        'nv_inference_request_summary_us_count{model="m",version="1"} 4',
+        'nv_inference_request_summary_us{model="m",version="1",quantile="0.5"} 2000',
+        'despina_request_seconds_count{model="m",version="1"} 4',
+        'despina_batch_size_bucket{model="m",version="1",le="1"} 2',
+        'despina_batch_size_sum{model="m",version="1"} 4',
+    ):
+        assert line in text.splitlines(), line
+    assert statistics.success.count == 1
+
+
+def test_a_version_with_other_labels_begins_anew() -> None:
+    live = [MeasuredModel("m", 1, ModelStatistics(), {"tag": "old"})]
+    metrics = Metrics(Sources(models=lambda: live))
+    live[0].statistics.record_success(1, 0)
+    live.append(MeasuredModel("m", 1, ModelStatistics(), {"tag": "new"}))
+    metrics.loaded(live[1], live.pop(0))
+    assert 'nv_inference_request_success{_tag="new",model="m",version="1"} 0\n' in text_of(metrics)
+
+
 def test_without_counter_latencies_the_durations_are_missing_and_counts_go_on() -> None:
     statistics = ModelStatistics()
     statistics.record_success(1000, 0)

@@ -25,6 +25,10 @@ class ServingTable(Generic[M]):
             raise self._absent(name, version)
         return model
 
+    def serving(self, name: str, version: int) -> M | None:
+        """The READY version, if it is one."""
+        return self._ready.get((name, version))
+
     def _absent(self, name: str, version: int | None) -> DespinaError:
         state = self._states.get(name)
         unknown = f"Request for unknown model: '{name}'"

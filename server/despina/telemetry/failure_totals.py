@@ -1,7 +1,7 @@
 """Failed requests per model version and reason, since the server started.
 
 In tritonserver `nv_inference_request_failure` is the one series of a model that neither vanishes when it is unloaded
-nor starts again from zero when it is loaded anew. So the counts of statistics that are gone are kept here.
+nor starts again from zero when it is loaded after that. So the counts of statistics that are gone are kept here.
 """
 
 from collections.abc import Mapping

@@ -5,7 +5,7 @@ the collector turns the counters into families at the moment they are asked for.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
@@ -64,10 +64,13 @@ class Metrics(Collector):
         """Fresh statistics for a version about to be loaded, with what the summaries need if they are on."""
         return ModelStatistics(recent=RecentLatencies() if self.options.summary_latencies else None)
 
-    def loaded(self, model: MeasuredModel) -> None:
+    def loaded(self, model: MeasuredModel, replaced: MeasuredModel | None = None) -> None:
         """To be called for every loaded version, so that its failures are known even if nobody scrapes before it is
-        unloaded."""
-        self.failures.add(model, self._gpu_uuids())
+        unloaded. Where it takes the place of one that serves, its series go on, as in tritonserver."""
+        uuids = self._gpu_uuids()
+        self.failures.add(model, uuids)
+        if replaced is not None and replaced.labels(uuids) == model.labels(uuids):
+            model.statistics.take_over(replaced.statistics)
 
     def collect(self) -> Iterator[Metric]:
         return self.families(tuple(self.sources.models()))
@@ -81,7 +84,9 @@ class Metrics(Collector):
         uuids = self._gpu_uuids()
         for model in models:
             self.failures.add(model, uuids)
-        labelled = [(model.labels(uuids), model) for model in models]
+        labelled = [
+            (model.labels(uuids), replace(model, statistics=model.statistics.with_before())) for model in models
+        ]
         yield model_families.request_counts(labelled)
         yield model_families.failures(self.failures.series())
         yield from model_families.inference_counts(labelled)

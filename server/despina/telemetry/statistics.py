@@ -5,10 +5,13 @@ time of the batch; `batches` counts it once per execution. Nothing here takes a 
 writes.
 """
 
+from __future__ import annotations
+
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from sys import maxsize
+from typing import Any
 
 from despina.telemetry.recent_latencies import RecentLatencies
 
@@ -113,6 +116,23 @@ class ModelStatistics:
     compute_latency: Histogram = field(default_factory=Histogram)
     recent: RecentLatencies | None = None
     """Kept for the summaries of `--metrics-config=summary_latencies=true`; None costs one comparison."""
+    before: ModelStatistics | None = None
+    """Those of the version that this one took the place of. It may still answer what it had accepted."""
+
+    def take_over(self, before: ModelStatistics) -> None:
+        """Let the series in the metrics go on from `before`. What that went on from itself is final by now."""
+        if before.before is not None:
+            before.before = before.before.with_before()
+        self.before = before
+        self.recent = before.recent
+
+    def with_before(self) -> ModelStatistics:
+        """What the series in the metrics tell: these and all that they go on from."""
+        if self.before is None:
+            return self
+        before = self.before.with_before()
+        sums = {name: _sum(getattr(self, name), getattr(before, name)) for name in _SUMMED}
+        return replace(self, before=None, **sums)
 
     def record_success(self, request_ns: int, queue_ns: int, count: int = 1) -> None:
         """Requests answered well: from acceptance to answer, and the part of it spent queued, the same for all."""
@@ -172,3 +192,22 @@ class ModelStatistics:
         self.cache_miss.add(1, lookup_and_insertion_ns)
         if self.recent is not None:
             self.recent.cache_miss.observe(lookup_and_insertion_ns)
+
+
+_SUMMED = tuple(
+    field.name for field in fields(ModelStatistics) if field.name not in ("last_inference_ms", "recent", "before")
+)
+
+
+def _sum(one: Any, other: Any) -> Any:
+    """Of two counts, or of everything that is counted in two lists, dictionaries or dataclasses."""
+    if isinstance(one, int):
+        return one + other
+    if isinstance(one, list):
+        return [_sum(*pair) for pair in zip(one, other, strict=True)]
+    if isinstance(one, dict):
+        added = other.copy()
+        for key, count in one.copy().items():
+            added[key] = _sum(count, added[key]) if key in added else count
+        return added
+    return type(one)(*(_sum(getattr(one, each.name), getattr(other, each.name)) for each in fields(one)))
