@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,7 @@ from starlette.types import Message
 
 from despina.config.proto import ModelConfig
 from despina.config.read import parse_text
-from despina.http.metrics import measured, metrics_app, metrics_options, open_metrics
+from despina.http.metrics import measured, metrics_app, metrics_options, metrics_response, open_metrics
 from despina.scheduling.response_cache import ENTRY_BYTES, OUTPUT_BYTES, ResponseCache
 from despina.settings import MetricsConfig, Settings
 from despina.telemetry.measured_model import MeasuredModel
@@ -98,6 +99,27 @@ def test_the_models_of_a_server_are_listed_when_scraped() -> None:
     loaded.append(SimpleNamespace(name="m", version=2, statistics=ModelStatistics(), config=config, load_seconds=0.5))
     assert 'nv_model_load_duration_secs{model="m",version="2"} 0.5\n' in metrics.text(metrics.sources.models())
     assert "nv_cpu" not in metrics.text(metrics.sources.models())
+
+
+def test_models_are_looked_at_by_another_thread_than_that_of_the_event_loop() -> None:
+    looked: list[int] = []
+
+    class Loaded(SimpleNamespace):
+        @property
+        def config(self) -> ModelConfig:
+            looked.append(threading.get_ident())
+            return ModelConfig()
+
+    server: Any = SimpleNamespace(
+        settings=Settings(allow_gpu_metrics=False, allow_cpu_metrics=False),
+        cache=None,
+        models=SimpleNamespace(
+            statistics_of=lambda *_: [Loaded(name="m", version=1, statistics=ModelStatistics(), load_seconds=0.5)]
+        ),
+    )
+    assert b'model="m"' in asyncio.run(metrics_response(open_metrics(server))).body
+    assert looked
+    assert threading.get_ident() not in looked
 
 
 def test_the_response_cache_of_a_server_is_measured_where_there_is_one() -> None:

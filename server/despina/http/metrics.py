@@ -39,7 +39,7 @@ def open_metrics(server: Server) -> Metrics:
     settings = server.settings
     interval_s = settings.metrics_interval_ms / 1000
     sources = Sources(
-        models=lambda: [measured(model) for model in server.models.statistics_of(None, None)],
+        models=lambda: map(measured, server.models.statistics_of(None, None)),
         cache=None if server.cache is None else partial(cache_usage, server.cache),
         cpu=CpuUsage(interval_s) if settings.allow_metrics and settings.allow_cpu_metrics else None,
         gpus=open_gpus(interval_s) if settings.allow_metrics and settings.allow_gpu_metrics else None,
@@ -112,7 +112,7 @@ ON_HTTP = Endpoint(("GET",), "/metrics", None, scrape)
 
 
 async def metrics_response(metrics: Metrics) -> Response:
-    """The metrics as text. The list of models is taken on the event loop, which owns it; the text is written elsewhere,
-    because reading GPUs and formatting thousands of lines would hold requests up."""
-    models = tuple(metrics.sources.models())
+    """The metrics as text. The list of models is taken on the event loop, which owns it; they are looked at and the
+    text is written elsewhere, because that, reading GPUs and formatting thousands of lines would hold requests up."""
+    models = metrics.sources.models()
     return Response(await run_in_threadpool(metrics.text, models), headers={"content-type": CONTENT_TYPE})

@@ -38,8 +38,9 @@ class MetricsOptions:
 class Sources:
     """Where the values come from.
 
-    `models` lists the loaded versions, `cache` tells the state of the response cache, None where there is none. `cpu`
-    and `gpus` are None where `--allow-cpu-metrics`, `--allow-gpu-metrics` or the machine say so.
+    `models` lists the loaded versions at once, and looks at each no sooner than it is asked for. `cache` tells the
+    state of the response cache, None where there is none. `cpu` and `gpus` are None where `--allow-cpu-metrics`,
+    `--allow-gpu-metrics` or the machine say so.
     """
 
     models: Callable[[], Models]
