@@ -120,7 +120,10 @@ def proc(folder: Path) -> Path:
 
 
 def metrics_of(*models: MeasuredModel, options: MetricsOptions | None = None) -> Metrics:
-    return Metrics(Sources(models=lambda: models), options or MetricsOptions())
+    metrics = Metrics(Sources(models=lambda: models), options or MetricsOptions())
+    for model in models:
+        metrics.loaded(model)
+    return metrics
 
 
 def lines(text: str, start: str) -> list[str]:
@@ -139,7 +142,9 @@ def test_every_family_of_tritonserver_is_printed_by_name_help_type_and_in_order(
         cpu=CpuUsage(0, proc(tmp_path)),
         gpus=GpuUsage(OneGpu(), 0),
     )
-    text = text_of(Metrics(sources, MetricsOptions(summary_latencies=True)))
+    metrics = Metrics(sources, MetricsOptions(summary_latencies=True))
+    metrics.loaded(model)
+    text = text_of(metrics)
     assert lines(text, "# ")[: NV_FAMILIES.count("\n")] == NV_FAMILIES.splitlines()
     assert all(" despina_" in line for line in lines(text, "# ")[NV_FAMILIES.count("\n") :])
 
@@ -196,11 +201,13 @@ def test_after_unloading_only_failures_stay_and_loading_again_continues_them() -
     assert {line.split("{")[0] for line in text.splitlines() if "{" in line} == {"nv_inference_request_failure"}
     assert 'nv_inference_request_failure{model="m",reason="BACKEND",version="1"} 1\n' in text
     live.append(MeasuredModel("m", 1, ModelStatistics()))
+    metrics.loaded(live[0])
     live[0].statistics.record_failure(5, "BACKEND")
     text = text_of(metrics)
     assert 'nv_inference_request_failure{model="m",reason="BACKEND",version="1"} 2\n' in text
     assert text_of(metrics) == text
     live[0] = MeasuredModel("m", 1, ModelStatistics())
+    metrics.loaded(live[0])
     assert 'nv_inference_request_failure{model="m",reason="BACKEND",version="1"} 2\n' in text_of(metrics)
 
 
@@ -249,6 +256,17 @@ def test_a_version_with_other_labels_begins_anew() -> None:
     assert 'nv_inference_request_success{_tag="new",model="m",version="1"} 0\n' in text_of(metrics)
 
 
+def test_a_scrape_that_began_before_a_version_was_replaced_does_not_count_its_failures_twice() -> None:
+    old, new = (MeasuredModel("m", 1, ModelStatistics()) for _ in range(2))
+    metrics = Metrics(Sources(models=tuple))
+    metrics.loaded(old)
+    old.statistics.record_failure(5, "BACKEND")
+    metrics.loaded(new, old)
+    for listed in (old, new):
+        text = metrics.text([listed])
+        assert 'nv_inference_request_failure{model="m",reason="BACKEND",version="1"} 1\n' in text
+
+
 def test_without_counter_latencies_the_durations_are_missing_and_counts_go_on() -> None:
     statistics = ModelStatistics()
     statistics.record_success(1000, 0)
@@ -283,6 +301,7 @@ def test_new_statistics_keep_recent_latencies_only_for_summaries() -> None:
 def test_metric_tags_and_the_gpu_become_labels() -> None:
     model = MeasuredModel("m", 2, ModelStatistics(), tags={"team": "vision"}, gpu=0)
     metrics = Metrics(Sources(models=lambda: [model], gpus=GpuUsage(OneGpu(), 0)))
+    metrics.loaded(model)
     assert lines(text_of(metrics), "nv_inference_count{") == [
         'nv_inference_count{_team="vision",gpu_uuid="GPU-1",model="m",version="2"} 0'
     ]

@@ -13,7 +13,7 @@ SeriesLabels = tuple[tuple[str, str], ...]
 
 
 class FailureTotals:
-    """Follows model versions by name; `add` is told of every version that is loaded."""
+    """Follows model versions by name; `add` is told once of every version that is loaded."""
 
     def __init__(self) -> None:
         self._followed: dict[SeriesLabels, tuple[ModelStatistics, Mapping[str, int]]] = {}

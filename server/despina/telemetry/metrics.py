@@ -83,8 +83,6 @@ class Metrics(Collector):
     def families(self, models: tuple[MeasuredModel, ...]) -> Iterator[Metric]:
         """In tritonserver's order; what it does not have comes last."""
         uuids = self._gpu_uuids()
-        for model in models:
-            self.failures.add(model, uuids)
         labelled = [
             (model.labels(uuids), replace(model, statistics=model.statistics.with_before())) for model in models
         ]
