@@ -48,7 +48,7 @@ def test_slow_reader_stops_the_upstream() -> None:
         await gate.close(0)
         server.close()
 
-    run(scenario)
+    run(scenario, stops_writing=True)
 
 
 def test_limit_queues_then_refuses() -> None:
@@ -426,7 +426,7 @@ def test_client_that_reads_nothing_is_not_answered_on_and_on() -> None:
                         break
         assert len(upstream.requests) < 100  # 15 MB; what the kernel takes, and a little
 
-    run(scenario)
+    run(scenario, stops_writing=True)
 
 
 def test_end_waits_for_the_requests_that_wait_and_for_slow_readers() -> None:
