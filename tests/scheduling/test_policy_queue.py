@@ -2,7 +2,7 @@ import pytest
 
 from despina.scheduling.batch_policy import BatchPolicy
 from despina.scheduling.pending import Pending
-from despina.scheduling.policy_queue import PolicyQueue, QueuePolicy, QueueRules
+from despina.scheduling.policy_queue import PolicyQueue, QueuePolicy, QueueRules, _Level
 from despina.scheduling.request_queue import QueueFull, QueueLimits, TooLate
 
 US = 1_000
@@ -151,9 +151,54 @@ def test_the_server_wide_limit_counts_bytes_too() -> None:
 
 def test_cancelled_requests_leave() -> None:
     queue = make(QueueRules(QueuePolicy(default_timeout_us=500)), request("a"), request("b"), request("c"))
-    list(queue)[1].cancel()
-    assert names(queue.discard_cancelled()) == "b"
+    gone = list(queue)[1]
+    assert names(queue.discard_cancelled([request("elsewhere"), gone, gone])) == "b"
     assert names(queue) == "a c"
+
+
+def test_a_delayed_request_leaves_when_it_is_cancelled() -> None:
+    queue = make(QueueRules(QueuePolicy(False, 100)), request("a"), request("b", at_us=900))
+    delayed = list(queue)[0]
+    queue.expire(500 * US)
+    assert names(queue.discard_cancelled([delayed])) == "a"
+    assert names(queue) == "b"
+
+
+def test_nobody_else_is_looked_at_when_a_client_leaves(monkeypatch) -> None:
+    waiting = [request(str(number), number % 3) for number in range(9)]
+    queue = make(QueueRules(QueuePolicy(), 3, 1), *waiting)
+
+    def look(level: _Level) -> None:
+        raise AssertionError("all requests of a level are looked at")
+
+    monkeypatch.setattr(_Level, "__iter__", look)
+    assert names(queue.discard_cancelled(waiting[4:6])) == "4 5"
+
+
+def test_ten_thousand_levels_cost_each_other_nothing(monkeypatch) -> None:
+    looked = 0
+
+    def length(level: _Level) -> int:
+        nonlocal looked
+        looked += 1
+        return len(level.unexpired)
+
+    monkeypatch.setattr(_Level, "__len__", length)
+    most = 10_000
+    queue = make(QueueRules(priority_levels=most, default_priority_level=1))
+    for number in range(most):
+        queue.push(request(priority=(number * 7919) % most + 1))
+    taken = [pending.priority for _ in range(1000) for pending in queue.take(1)]
+    assert taken == list(range(1, 1001))
+    assert looked < 100_000
+
+
+def test_a_level_whose_first_request_is_refused_is_not_kept() -> None:
+    queue = make(QueueRules(priority_levels=1 << 32, default_priority_level=1), request(), limits=QueueLimits(rows=1))
+    for number in range(2, 1000):
+        with pytest.raises(QueueFull):
+            queue.push(request(priority=number))
+    assert len(queue._levels) == 1
 
 
 def test_a_request_that_would_expire_before_its_turn_is_refused_with_the_estimate() -> None:

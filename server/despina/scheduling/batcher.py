@@ -80,7 +80,7 @@ class Batcher:
         self.ask_turn = self._turns.ask
         self._turn_began_ns = 0
         self._starting = False
-        self._someone_gone = False
+        self._gone: list[Pending] = []
         self._draining = Draining()
 
     def use_permits(self, permits: Permits) -> None:
@@ -120,7 +120,7 @@ class Batcher:
     def request_gone(self, pending: Pending) -> None:
         """The client of a queued request hung up."""
         pending.cancel()
-        self._someone_gone = True
+        self._gone.append(pending)
         self.ask_turn()
 
     def close(self) -> None:
@@ -137,7 +137,7 @@ class Batcher:
             if len(self._queue) < self._hold_requests:
                 return
             self._hold_requests = 0
-        if self._someone_gone:
+        if self._gone:
             self._drop_cancelled()
         pending, now = self._statistics.pending, self._clock.now_ns()
         if not self._draining and self._returning_clients.waits(self._queue, pending, now):
@@ -179,9 +179,9 @@ class Batcher:
 
     def _drop_cancelled(self) -> None:
         """Take requests whose clients have gone out of the queue and the formed batches."""
-        self._someone_gone = False
+        gone, self._gone = self._gone, []
         now = self._clock.now_ns()
-        for pending in self._queue.discard_cancelled() + self._waiting.discard_cancelled():
+        for pending in self._queue.discard_cancelled(gone) + self._waiting.discard_cancelled():
             self._refuse(pending, Cancelled(""), "CANCELED", now)
 
     def _refuse(self, pending: Pending, error: Exception, reason: str, now_ns: int) -> None:

@@ -5,11 +5,13 @@ longer than their timeout but were not refused for it (`DELAY`). Level 1 is serv
 deadlines says when the next request expires, and whoever owns the queue sets a timer for that.
 """
 
+from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import chain, islice
+from operator import attrgetter
 
 from despina.scheduling.pending import Pending
 from despina.scheduling.request_queue import QueueLimits, TooLate, queue_full
@@ -19,6 +21,8 @@ EstimateWait = Callable[[int], int]
 
 
 _MANY_LEVELS = 64
+"""Levels come with their first request and stay when they are empty, but for those beyond so many: there may be more of
+them than memory could hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +68,10 @@ class QueueRules:
 class _Level:
     """The requests of one priority. Ordered dictionaries, because requests leave from the middle, too."""
 
-    __slots__ = ("delayed", "policy", "rows", "unexpired")
+    __slots__ = ("delayed", "number", "policy", "rows", "unexpired")
 
-    def __init__(self, policy: QueuePolicy) -> None:
+    def __init__(self, number: int, policy: QueuePolicy) -> None:
+        self.number = number
         self.policy = policy
         self.unexpired: OrderedDict[Pending, None] = OrderedDict()
         self.delayed: OrderedDict[Pending, None] = OrderedDict()
@@ -78,10 +83,16 @@ class _Level:
     def __iter__(self) -> Iterator[Pending]:
         return chain(self.unexpired, self.delayed)
 
+    def __contains__(self, pending: Pending) -> bool:
+        return pending in self.unexpired or pending in self.delayed
+
     def remove(self, pending: Pending) -> None:
         line = self.unexpired if pending in self.unexpired else self.delayed
         del line[pending]
         self.rows -= pending.rows
+
+
+_number_of = attrgetter("number")
 
 
 @dataclass(order=True, slots=True)
@@ -106,6 +117,7 @@ class PolicyQueue:
     def __init__(self, rules: QueueRules, limits: QueueLimits, estimate_wait: EstimateWait | None = None) -> None:
         self._rules = rules
         self._levels: dict[int, _Level] = {}
+        self._in_order: list[_Level] = []
         self._default_level = rules.default_priority_level if rules.priority_levels else 0
         self._limits = limits
         self._estimate_wait = estimate_wait
@@ -120,10 +132,10 @@ class PolicyQueue:
 
     def push(self, pending: Pending) -> None:
         """Queue a request whose `queued_ns` is set. Raises QueueFull, TooLate."""
-        number = pending.priority if 1 <= pending.priority <= self._rules.priority_levels else self._default_level
+        number = self._level_number(pending)
         level = self._levels.get(number)
         if level is None:
-            level = self._new_level(number)
+            level = _Level(number, self._rules.level_policies.get(number, self._rules.default_policy))
         self._check_room(pending, level)
         timeout_ns = level.policy.timeout_ns(pending)
         if timeout_ns:
@@ -132,6 +144,9 @@ class PolicyQueue:
             pending.deadline_ns = pending.queued_ns + timeout_ns
             heappush(self._deadlines, _Deadline(pending.deadline_ns, self._pushed, pending, level))
             self._timed += 1
+        if number not in self._levels:
+            self._levels[number] = level
+            insort(self._in_order, level, key=_number_of)
         level.unexpired[pending] = None
         level.rows += pending.rows
         self._pushed += 1
@@ -139,15 +154,8 @@ class PolicyQueue:
         self.rows += pending.rows
         self._byte_size += pending.byte_size
 
-    def _new_level(self, number: int) -> _Level:
-        """Levels come with their first request: there may be more of them than memory could hold. For the same reason
-        empty ones go when there are many."""
-        levels = self._levels
-        if len(levels) >= _MANY_LEVELS:
-            levels = {other: level for other, level in levels.items() if len(level)}
-        level = levels[number] = _Level(self._rules.level_policies.get(number, self._rules.default_policy))
-        self._levels = dict(sorted(levels.items()))
-        return level
+    def _level_number(self, pending: Pending) -> int:
+        return pending.priority if 1 <= pending.priority <= self._rules.priority_levels else self._default_level
 
     def _check_room(self, pending: Pending, level: _Level) -> None:
         most = level.policy.max_queue_size
@@ -158,7 +166,7 @@ class PolicyQueue:
             raise queue_full(pending)
 
     def _check_in_time(self, number: int, timeout_ns: int, estimate_wait: EstimateWait) -> None:
-        rows = sum(level.rows for other, level in self._levels.items() if other <= number)
+        rows = sum(level.rows for level in self._in_order if level.number <= number)
         wait_ns = estimate_wait(rows) if rows else 0
         if wait_ns > timeout_ns:
             raise TooLate(
@@ -170,32 +178,35 @@ class PolicyQueue:
     # --------------------------------------------------------------------------------------------------- going out
 
     def __iter__(self) -> Iterator[Pending]:
-        return chain.from_iterable(self._levels.values())
+        return chain.from_iterable(self._in_order)
 
     def __len__(self) -> int:
         return self._length
 
     def take(self, count: int) -> list[Pending]:
         taken: list[Pending] = []
-        for level in self._levels.values():
-            if len(taken) < count and len(level):
-                requests = list(islice(level, count - len(taken)))
-                for pending in requests:
-                    self._remove(pending, level)
-                taken += requests
-        return taken
-
-    def discard_cancelled(self) -> list[Pending]:
-        gone: list[Pending] = []
-        for level in self._levels.values():
-            requests = [pending for pending in level if pending.cancelled]
+        while len(taken) < count and self._length:
+            level = next(level for level in self._in_order if len(level))
+            requests = list(islice(level, count - len(taken)))
             for pending in requests:
                 self._remove(pending, level)
-            gone += requests
-        return gone
+            taken += requests
+        return taken
+
+    def discard_cancelled(self, gone: Iterable[Pending]) -> list[Pending]:
+        discarded: list[Pending] = []
+        for pending in gone:
+            level = self._levels.get(self._level_number(pending))
+            if level is not None and pending in level:
+                self._remove(pending, level)
+                discarded.append(pending)
+        return discarded
 
     def _remove(self, pending: Pending, level: _Level) -> None:
         level.remove(pending)
+        if not len(level) and len(self._levels) > _MANY_LEVELS:
+            del self._levels[level.number]
+            del self._in_order[bisect_left(self._in_order, level.number, key=_number_of)]
         self._length -= 1
         self.rows -= pending.rows
         self._byte_size -= pending.byte_size

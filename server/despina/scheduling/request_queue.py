@@ -5,7 +5,7 @@ bounded by default, and what does not fit is refused at once.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from sys import maxsize
 from typing import Protocol
@@ -53,8 +53,8 @@ class RequestQueue(Protocol):
         """Remove the first `count` requests of the iteration order."""
         ...
 
-    def discard_cancelled(self) -> list[Pending]:
-        """Remove and return the requests whose clients have gone."""
+    def discard_cancelled(self, gone: Iterable[Pending]) -> list[Pending]:
+        """Remove and return those of the cancelled requests `gone` that are here."""
         ...
 
     def expire(self, now_ns: int) -> list[Pending]:
@@ -100,7 +100,7 @@ class FifoQueue(deque[Pending]):
         self._gone(taken)
         return taken
 
-    def discard_cancelled(self) -> list[Pending]:
+    def discard_cancelled(self, gone: Iterable[Pending]) -> list[Pending]:
         gone = [pending for pending in self if pending.cancelled]
         if gone:
             kept = [pending for pending in self if not pending.cancelled]

@@ -163,7 +163,7 @@ class SloQueue:
         self._gone(taken)
         return taken
 
-    def discard_cancelled(self) -> list[Pending]:
+    def discard_cancelled(self, gone: Iterable[Pending]) -> list[Pending]:
         gone = [entry.pending for entry in self._entries if entry.pending.cancelled]
         if gone:
             self._entries = [entry for entry in self._entries if not entry.pending.cancelled]
