@@ -158,7 +158,7 @@ def test_cancelled_requests_leave() -> None:
 
 def test_a_delayed_request_leaves_when_it_is_cancelled() -> None:
     queue = make(QueueRules(QueuePolicy(False, 100)), request("a"), request("b", at_us=900))
-    delayed = list(queue)[0]
+    delayed = next(iter(queue))
     queue.expire(500 * US)
     assert names(queue.discard_cancelled([delayed])) == "a"
     assert names(queue) == "b"

@@ -1,5 +1,7 @@
 import tracemalloc
+from collections.abc import ValuesView
 from concurrent.futures import Executor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from despina.scheduling.response_cache import (
     MOST_AT_ONCE,
     OUTPUT_BYTES,
     ResponseCache,
+    _Shelf,
     digest,
     open_cache,
 )
@@ -149,6 +152,26 @@ def test_the_least_recently_used_of_all_models_goes_first() -> None:
     assert [scope for scope in (1, 2) if cache.find((scope, b"a"), ["y"])] == [1]
     assert cache.find((1, b"b"), ["y"]) is cache.find((2, b"b"), ["y"]) is None
     assert (len(cache), cache.used, cache.evictions) == (4, 4 * size(10), 3)
+
+
+def test_no_other_model_is_looked_at_to_find_the_least_recently_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = 0
+
+    def values(shelf: _Shelf) -> ValuesView[Any]:
+        nonlocal looked
+        looked += 1
+        return ValuesView(shelf)
+
+    monkeypatch.setattr(_Shelf, "values", values)
+    cache = ResponseCache(100 * (ENTRY_BYTES + OUTPUT_BYTES + 1))
+    keys = [(scope, b"k") for scope in range(100)]
+    for key in keys:
+        assert cache.insert(key, {"y": np.zeros(1, np.uint8)})
+    assert cache.find(keys[0], ["y"]) is not None
+    for scope in range(100, 110):
+        assert cache.insert((scope, b"k"), {"y": np.zeros(1, np.uint8)})
+    assert [key[0] for key in keys if cache.find(key, ["y"]) is None] == list(range(1, 11))
+    assert looked < 300
 
 
 def test_many_answers_are_freed_elsewhere() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
+from heapq import heappop, heappush
 from itertools import count
 
 import numpy as np
@@ -60,9 +61,11 @@ class _Entry:
 
 
 class _Shelf(OrderedDict[bytes, _Entry]):
-    """The answers of one scope by their digests, the least recently used first, and their bytes."""
+    """The answers of one scope by their digests, the least recently used first, and their bytes. `noted` is a use that
+    no answer here was last used before."""
 
     used = 0
+    noted = 0
 
 
 class ResponseCache:
@@ -79,6 +82,7 @@ class ResponseCache:
         self.lookup_ns = 0
         self.insertion_ns = 0
         self._shelves: dict[int, _Shelf] = {}
+        self._noted: list[tuple[int, int]] = []
         self._scopes = count(1)
         self._uses = count()
 
@@ -123,6 +127,8 @@ class ResponseCache:
         shelf = self._shelves.setdefault(scope, _Shelf())
         kept = {**known, **{name: _frozen(array) for name, array in new.items()}}
         shelf[digested] = _Entry(kept, byte_size, next(self._uses))
+        if len(shelf) == 1:
+            self._note(scope, shelf)
         shelf.used += byte_size
         self.used += byte_size
         return True
@@ -135,10 +141,24 @@ class ResponseCache:
             if len(shelf) > MOST_AT_ONCE:
                 self.hashing.submit(_free, shelf)
 
+    def _note(self, scope: int, shelf: _Shelf) -> None:
+        shelf.noted = next(iter(shelf.values())).last_use
+        heappush(self._noted, (shelf.noted, scope))
+
     def _remove_oldest(self) -> None:
-        oldest = {next(iter(shelf.values())).last_use: scope for scope, shelf in self._shelves.items()}
-        scope = oldest[min(oldest)]
-        self._remove(scope, next(iter(self._shelves[scope])))
+        """The shelf that was noted first has it, unless it is gone by now or what was noted has been used since."""
+        while True:
+            noted, scope = heappop(self._noted)
+            shelf = self._shelves.get(scope)
+            if shelf is None or shelf.noted != noted:
+                continue
+            digested, entry = next(iter(shelf.items()))
+            if entry.last_use == noted:
+                break
+            self._note(scope, shelf)
+        self._remove(scope, digested)
+        if shelf:
+            self._note(scope, shelf)
         self.evictions += 1
 
     def _remove(self, scope: int, digested: bytes) -> None:
