@@ -191,3 +191,12 @@ def test_what_follows_a_request_that_is_given_up_does_not_run_without_it(clock) 
     assert stage.ran == [[1]]
     assert [type(pending.error) for pending in following] == [Cancelled] * 2
     assert not stage.scheduler.busy
+
+
+def test_the_end_of_a_sequence_that_rests_does_not_look_at_what_waits_of_others(clock, monkeypatch) -> None:
+    stage = SequenceStage(clock, oldest(4))
+    submit(stage, 1)
+    stage.finish()
+    (instance,) = stage.scheduler._instances
+    monkeypatch.setattr(instance, "_ready", None)
+    assert instance.withdraw(stage.scheduler._live[1]) == []

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from despina.scheduling.batch_policy import NO_BATCH, Decision, OpenBatch, Reason, next_batch
@@ -95,7 +96,9 @@ class OldestInstance:
             self._owner.release(slot)
 
     def withdraw(self, sequence: Sequence) -> list[Pending]:
-        waiting = [step for batch in self._formed for step in batch.steps] + list(self._ready)
+        if sequence.slot is None or not sequence.slot.in_flight:
+            return []
+        waiting = chain(self._ready, *(batch.steps for batch in self._formed))
         taken = [step for step in waiting if step.sequence is sequence]
         for step in taken:
             self._remove(step)
