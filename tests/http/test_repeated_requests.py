@@ -1,6 +1,8 @@
 """Requests that begin like the last one of their connection: which way they take through the lane."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -52,12 +54,16 @@ class Transport:
     resume_reading = pause_reading
 
 
+class Model:
+    """Stands for one."""
+
+
 class Wire:
     """A connection without a socket. `taken` tells of every request which way it took and with which tensors; every
     model knows the requests that it is sent, unless `known` is false, and can read their tensors if `readable`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.models: dict[str, object] = {"m": object(), "n": object()}
+        self.models: dict[str, object] = {"m": Model(), "n": Model()}
         self.known = True
         self.readable = True
         self._loop = loop
@@ -120,6 +126,17 @@ def test_only_the_tensors_of_a_request_that_begins_the_same_are_looked_at(wire: 
     assert len(wire.transport.written) == 4
 
 
+def test_an_idle_connection_does_not_keep_a_model_that_is_gone(wire: Wire) -> None:
+    gone = weakref.ref(wire.models["m"])
+    wire.send(request(), request())
+    del wire.models["m"]
+    gc.collect()
+    assert gone() is None
+    wire.models["m"] = Model()
+    assert wire.send(request()) == [("in full", TENSOR)]
+    assert wire.send(request()) == [("short", TENSOR)]
+
+
 def test_all_requests_of_a_connection_are_those_of_one_client(wire: Wire) -> None:
     wire.send(request(), request(), request(model="n"))
     assert len(wire.clients) == 3
@@ -154,7 +171,7 @@ def test_what_follows_on_the_heels_of_such_a_request_is_not_lost(wire: Wire) -> 
 
 def test_a_new_version_of_the_model_learns_for_itself(wire: Wire) -> None:
     wire.send(request())
-    wire.models["m"] = object()
+    wire.models["m"] = Model()
     assert [way for way, _ in wire.send(request(), request(), request())] == ["in full", "short", "short"]
 
 

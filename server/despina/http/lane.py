@@ -18,6 +18,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
@@ -47,12 +48,13 @@ JOIN_LIMIT = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class _Beginning:
-    """The `text` before the tensors of a request without an id, and what it came to. `size` is that of the request."""
+    """The `text` before the tensors of a request without an id, and what it came to. `size` is that of the request. An
+    idle connection does not keep a model that is gone."""
 
     text: bytes
     size: int
     head: InferHead
-    model: Model
+    model: ref[Model]
     template: RequestTemplate
 
 
@@ -110,7 +112,7 @@ class InferLane(CollectingConnection):
             self._take_up(last.head)
             exchange = self._open(last.head)
             if exchange is not None and (
-                exchange.model is not last.model or not exchange.start_like(last.template, data, len(last.text))
+                exchange.model is not last.model() or not exchange.start_like(last.template, data, len(last.text))
             ):
                 self._last = None
                 self._start(exchange, last.head, data)
@@ -166,7 +168,7 @@ class InferLane(CollectingConnection):
         template = exchange.start(memoryview(data)[head.size :], head.header_length)
         if template is not None:
             text = data[: head.size + len(template.fixed[0])]
-            self._last = _Beginning(text, len(data), head, exchange.model, template)
+            self._last = _Beginning(text, len(data), head, ref(exchange.model), template)
 
     def _exchange_body(self, head: InferHead, body: memoryview) -> None:
         exchange = self._open(head, body)
