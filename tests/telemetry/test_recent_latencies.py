@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 
 import pytest
 
@@ -39,3 +40,15 @@ def test_memory_is_bounded_to_the_latest_observations() -> None:
     window.observe(1_000_000, times=LIMIT)
     window.observe(1, times=LIMIT)
     assert window.quantiles((0.999,)) == pytest.approx([1])
+
+
+def test_full_windows_take_sixteen_bytes_per_observation() -> None:
+    window = Window()
+    tracemalloc.start()
+    try:
+        for number in range(LIMIT + 10):
+            window.observe(1_000_000 + number)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 20 * LIMIT
