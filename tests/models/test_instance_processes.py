@@ -166,6 +166,29 @@ def test_a_busy_model_gets_a_process_and_loses_no_request_when_that_is_killed(
     asyncio.run(scenario())
 
 
+def test_a_process_that_is_stopped_is_given_up_and_no_request_is_lost(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr("despina.scheduling.process_runs.BEAT_NS", 10_000_000)
+
+    async def scenario() -> None:
+        model = make_model(load(tmp_path))
+        work = Load(model)
+        pid = await until_process(work, caplog)
+        before = work.answered
+        os.kill(pid, signal.SIGSTOP)
+        await asyncio.wait_for(work.run(20), 60)
+        assert work.answered == before + 20
+        assert f"process {pid} has batches to run and stands still: it will be ended" in caplog.messages
+        await model.drain()
+        await asyncio.to_thread(model.close)
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+    asyncio.run(scenario())
+
+
 def test_a_closed_model_leaves_no_process_and_room_for_the_next(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

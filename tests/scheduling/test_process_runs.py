@@ -6,19 +6,33 @@ import numpy as np
 import pytest
 
 from despina.scheduling.outcome import Outcome
-from despina.scheduling.process_runs import ProcessRuns
+from despina.scheduling.process_runs import BEAT_NS, BEATS, ProcessRuns
 from despina_backends.base import Batch, Execution
 
 FAILED = "failed"
 
 
-class Descriptors:
-    """The clock's part that watches file descriptors."""
+class ProcessClock:
+    """The clock's parts that watch file descriptors and count beats."""
 
     def __init__(self) -> None:
+        self.due: list[Callable[[], None]] = []
         self.watched: dict[int, Callable[[], None]] = {}
         self.watch = self.watched.__setitem__
         self.unwatch = self.watched.pop
+
+    def now_ns(self) -> int:
+        return 0
+
+    def call_at(self, when_ns: int, callback: Callable[[], None]) -> None:
+        assert when_ns == BEAT_NS
+        self.due.append(callback)
+
+    def beat(self, times: int) -> None:
+        for _ in range(times):
+            due, self.due = self.due, []
+            for callback in due:
+                callback()
 
 
 class Process:
@@ -32,6 +46,10 @@ class Process:
         self.ran: deque[Execution | str | None] = deque()
         self.error: Exception | None = None
         self.closed = False
+        self.worked = 0
+
+    def worked_ns(self) -> int:
+        return self.worked
 
     def send(self, batch: Batch) -> None:
         if self.error is not None:
@@ -50,7 +68,7 @@ class Process:
 
 class Stage:
     def __init__(self) -> None:
-        self.clock = Descriptors()
+        self.clock = ProcessClock()
         self.process = Process()
         self.instead: list[tuple[Batch, object]] = []
         self.outcomes: list[Outcome] = []
@@ -116,6 +134,38 @@ def test_a_batch_that_does_not_fit_runs_instead_and_the_process_stays(error: Exc
     stage.process.error = error
     batch = stage.run()
     assert [each for each, _ in stage.instead] == [batch]
+    assert not stage.lost
+
+
+def test_a_process_that_stands_still_is_given_up_and_what_it_had_to_run_runs_instead() -> None:
+    stage = Stage()
+    batches = [stage.run(), stage.run()]
+    stage.clock.beat(BEATS - 1)
+    assert not stage.lost
+    stage.clock.beat(1)
+    assert [batch for batch, _ in stage.instead] == batches
+    assert (stage.lost, stage.process.closed, stage.clock.watched) == (1, True, {})
+
+
+def test_a_process_that_works_may_take_as_long_as_it_likes() -> None:
+    stage = Stage()
+    stage.run()
+    for _ in range(3 * BEATS):
+        stage.process.worked += 1
+        stage.clock.beat(1)
+    stage.answer(execution(1))
+    assert len(stage.outcomes) == 1
+    assert not stage.lost
+
+
+def test_nobody_looks_at_a_process_that_has_nothing_to_do() -> None:
+    stage = Stage()
+    stage.run()
+    stage.answer(execution(1))
+    stage.clock.beat(1)
+    assert not stage.clock.due
+    stage.run()
+    stage.clock.beat(BEATS - 1)
     assert not stage.lost
 
 

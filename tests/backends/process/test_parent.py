@@ -95,6 +95,17 @@ def test_an_execution_that_fails_is_reported_and_the_process_goes_on(start: Star
     assert execution.outputs["OUT_A"].tolist() == [[2, 2]]
 
 
+def test_a_process_that_works_uses_processor_time_and_one_that_is_gone_has_none(start: Start) -> None:
+    process = start()
+    before = process.worked_ns()
+    process.send(batch(1))
+    process.receive()
+    assert 0 < before < process.worked_ns()
+    os.kill(process.pid, signal.SIGKILL)
+    process.reap()
+    assert process.worked_ns() == 0
+
+
 def test_a_killed_process_is_noticed(start: Start) -> None:
     process = start()
     os.kill(process.pid, signal.SIGKILL)
