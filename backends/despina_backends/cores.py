@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from despina_backends.cgroups import MEMBERSHIP, ROOT, limits, own_groups, read
+from despina_backends.cgroups import MEMBERSHIP, ROOT, limits, own_groups
 
 
 def usable_cores(cgroups: Path = ROOT, membership: Path = MEMBERSHIP) -> int:
@@ -14,10 +14,14 @@ def usable_cores(cgroups: Path = ROOT, membership: Path = MEMBERSHIP) -> int:
 
 
 def _quotas(cgroups: Path, membership: Path) -> Iterator[float]:
-    for limit in limits(cgroups, own_groups(membership).get("", ""), "cpu.max"):
+    groups = own_groups(membership)
+    for limit in limits(cgroups, groups.get("", ""), "cpu.max"):
         quota, _, period = limit.partition(" ")
         if quota.isdigit() and period:
             yield int(quota) / int(period)
-    quota, period = read(cgroups / "cpu/cpu.cfs_quota_us"), read(cgroups / "cpu/cpu.cfs_period_us")
-    if quota and period and int(quota) > 0:
-        yield int(quota) / int(period)
+    first, own = cgroups / "cpu", groups.get("cpu", "")
+    for quota, period in zip(
+        limits(first, own, "cpu.cfs_quota_us"), limits(first, own, "cpu.cfs_period_us"), strict=True
+    ):
+        if quota and period and int(quota) > 0:
+            yield int(quota) / int(period)

@@ -37,10 +37,21 @@ def test_every_group_above_ours_limits(tmp_path: Path) -> None:
     assert usable_cores(tmp_path / "cgroup", tmp_path / "membership") == 2
 
 
-def test_version_one_quota_limits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("membership", ["", "4:cpu,cpuacct:/a/b\n0::/\n"])
+def test_version_one_quota_limits(tmp_path: Path, membership: str) -> None:
     write(tmp_path / "cpu/cpu.cfs_quota_us", "200000")
     write(tmp_path / "cpu/cpu.cfs_period_us", "100000")
-    assert usable_cores(tmp_path, tmp_path / "absent") == 2
+    write(tmp_path / "membership", membership)
+    assert usable_cores(tmp_path, tmp_path / "membership") == 2
+
+
+@pytest.mark.parametrize("group", ["cpu/a", "cpu/a/b"])
+def test_version_one_quota_of_our_group_or_one_above_limits(tmp_path: Path, group: str) -> None:
+    for place, quota in (("cpu", "-1"), ("cpu/a", "-1"), ("cpu/a/b", "600000"), (group, "250000")):
+        write(tmp_path / place / "cpu.cfs_quota_us", quota + "\n")
+        write(tmp_path / place / "cpu.cfs_period_us", "100000\n")
+    write(tmp_path / "membership", "4:cpu,cpuacct:/a/b\n0::/\n")
+    assert usable_cores(tmp_path, tmp_path / "membership") == 2
 
 
 def test_this_machine_has_at_least_one() -> None:
