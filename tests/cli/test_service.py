@@ -103,6 +103,17 @@ def test_services_are_listed_by_type_tag_property_and_model(folder: Path) -> Non
     assert listed("--model-id", "two:1") == listed("--model-name", "two") == ["two"]
 
 
+def test_a_damaged_service_is_listed_with_what_to_do(folder: Path) -> None:
+    services = find_home({}, folder).services
+    ServiceFolder(services / "one").write_spec(ServiceSpec("one", 1, Mode.DIRECT, ("m:1",), DeploymentConfig()))
+    (services / "two").mkdir()
+    (services / "two" / "spec.json").write_text("{")
+    listed = invoke("service", "list")
+    assert [(row["name"], row["state"]) for row in read(listed)] == [("one", "failed"), ("two", "damaged")]
+    assert "end the service with `despina service delete -n two`" in listed.stderr
+    assert invoke("service", "delete", "-n", "two").exit_code == 0
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -27,9 +28,10 @@ from despina.deploy.reference import ModelReference
 from despina.deploy.registry import Registry
 from despina.deploy.running import current_state, guard_pid, stop, wait_until_settled
 from despina.deploy.service import Mode, ServiceSpec, ServiceState, State
+from despina.deploy.service_record import describe
 from despina.deploy.services import Services
 from despina.deploy.supervisor.commands import free_port
-from despina.errors import AlreadyExists, InvalidArgument, NotFound, Unavailable, Unsupported
+from despina.errors import AlreadyExists, Internal, InvalidArgument, NotFound, Unavailable, Unsupported
 
 pytest.importorskip("gunicorn")
 
@@ -679,6 +681,59 @@ def test_of_all_services_only_those_that_are_gone_are_left_out_and_the_others_sa
     assert (two.error or "").startswith("compute target detached is not attached")
     for name in ("one", "two"):
         bench.folder(name).remove()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"name": "two"}', '{"script": null, "name": "two", "generation": 1}']
+)
+def test_a_damaged_service_hides_no_other_and_can_be_deleted(bench: Bench, content: str) -> None:
+    for name in ("one", "two"):
+        bench.folder(name).write_spec(ServiceSpec(name, 1, Mode.DIRECT, ("m:1",), DeploymentConfig()))
+    (bench.folder("two").path / "spec.json").write_text(content)
+    (one, _), (two, damaged) = bench.services.all()
+    assert (one.name, two.name, damaged.state) == ("one", "two", State.DAMAGED)
+    assert re.fullmatch(
+        r".*/two/spec.json is damaged: .*; restore it, or end the service with `despina service delete -n two`",
+        damaged.error or "",
+    )
+    shown = describe(two, damaged, "w")
+    assert (shown["state"], shown["mode"], shown["scoringUri"]) == ("damaged", "unknown", None)
+    with pytest.raises(Internal, match="spec.json is damaged"):
+        bench.services.get("two")
+    bench.services.delete("two")
+    assert bench.services.names() == ["one"]
+    bench.folder("one").remove()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("tags", None), ("properties", 1), ("deployment", {"computeType": "moon"})]
+)
+def test_a_service_is_damaged_by_a_value_that_cannot_be(bench: Bench, field: str, value: Any) -> None:
+    spec = ServiceSpec("two", 1, Mode.DIRECT, ("m:1",), DeploymentConfig())
+    bench.folder("two").write_spec(spec)
+    (bench.folder("two").path / "spec.json").write_text(json.dumps({**spec.to_json(), field: value}))
+    ((_, state),) = bench.services.all()
+    assert state.state is State.DAMAGED
+
+
+def test_the_processes_of_a_damaged_service_end_with_it(bench: Bench) -> None:
+    said: list[str] = []
+    bench.deploy(PID)
+    pids = processes(bench)
+    (bench.folder().path / "spec.json").write_text("{")
+    bench.services.delete("svc", said.append)
+    gone(pids)
+    assert said == []
+
+
+def test_where_a_damaged_service_ran_in_a_cluster_it_is_said_how_it_ends_there(bench: Bench) -> None:
+    said: list[str] = []
+    bench.folder().write_spec(ServiceSpec("svc", 1, Mode.DIRECT, ("m:1",), DeploymentConfig("aks")))
+    (bench.folder().path / "spec.json").write_text("{")
+    bench.services.delete("svc", said.append)
+    (warning,) = said
+    assert "`kubectl delete deployment,service," in warning
+    assert "app.kubernetes.io/instance=svc" in warning
 
 
 def test_a_source_directory_that_holds_the_home_is_refused(bench: Bench) -> None:

@@ -25,7 +25,7 @@ from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import override
 from despina.deploy.label_change import LabelChange
 from despina.deploy.registry import Filter, fits_filters
-from despina.deploy.service import Mode
+from despina.deploy.service import Mode, State
 from despina.deploy.service_record import describe, uri_of_script
 from despina.errors import InvalidArgument, Unavailable
 
@@ -76,6 +76,9 @@ def list_services(
         and fits_filters(record["tags"], tags)
         and fits_filters(record["properties"], properties)
     ]
+    for record in fitting:
+        if record["state"] == State.DAMAGED.value:
+            progress(f"warning: service {record['name']}: {record['error']}")
     show_all(fitting, output, COLUMNS)
 
 
@@ -209,7 +212,7 @@ def restart(name: str, output: str) -> None:
 def delete(name: str) -> None:
     """End a service and remove everything of it; registered models stay."""
     with reported():
-        OpenHome().services.delete(name)
+        OpenHome().services.delete(name, progress)
     progress(f"deleted service {name}")
 
 

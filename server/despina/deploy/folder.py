@@ -36,6 +36,11 @@ class ServiceFolder:
     def exists(self) -> bool:
         return (self.path / "spec.json").exists()
 
+    @property
+    def has_generations(self) -> bool:
+        """Whether it was deployed on this machine."""
+        return (self.path / "generations").exists()
+
     def generation(self, number: int) -> Path:
         """The app root of one generation: models, and the copy of the source directory."""
         return self.path / "generations" / str(number)
@@ -44,9 +49,11 @@ class ServiceFolder:
         """
         Raises:
             NotFound: it was deleted meanwhile.
+            Internal: the file is damaged. Without it nobody would find the processes of the service.
         """
+        remedy = f"restore it, or end the service with `despina service delete -n {self.name}`"
         try:
-            return read_json(self.path / "spec.json", ServiceSpec.from_json)
+            return read_json(self.path / "spec.json", ServiceSpec.from_json, remedy)
         except FileNotFoundError:
             raise NotFound(f"No service with name {self.name} found: it was deleted meanwhile") from None
 

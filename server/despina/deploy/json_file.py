@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from despina.deploy.blobs import sync_directory
-from despina.errors import Internal
+from despina.errors import Internal, InvalidArgument
 
 Document = TypeVar("Document")
 
 
-def read_json(path: Path, parse: Callable[[Any], Document]) -> Document:
-    """What `parse` makes of a document that `write_json` wrote.
+def read_json(path: Path, parse: Callable[[Any], Document], remedy: str = "restore it, or remove it") -> Document:
+    """What `parse` makes of a document that `write_json` wrote. `remedy` is what to do about a damaged one.
 
     Raises:
         FileNotFoundError: there is none.
@@ -22,8 +22,10 @@ def read_json(path: Path, parse: Callable[[Any], Document]) -> Document:
     """
     try:
         return parse(json.loads(path.read_bytes()))
+    except InvalidArgument as error:
+        raise Internal(f"{path} is damaged: {error.message}; {remedy}") from None
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise Internal(f"{path} is damaged: {error!r}; restore it, or remove it") from None
+        raise Internal(f"{path} is damaged: {error!r}; {remedy}") from None
 
 
 def write_json(path: Path, document: Any, mode: int) -> None:

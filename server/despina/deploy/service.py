@@ -27,6 +27,8 @@ class Mode(enum.StrEnum):
     """By an entry script that asks the inference server beside it."""
     DEFAULT = "default"
     """By an entry script alone."""
+    UNKNOWN = "unknown"
+    """The service is damaged."""
 
 
 class State(enum.StrEnum):
@@ -39,6 +41,8 @@ class State(enum.StrEnum):
     UNKNOWN = "unknown"
     UNSCHEDULABLE = "unschedulable"
     """In a cluster: no node has room for it, as things are."""
+    DAMAGED = "damaged"
+    """Nobody knows what it should be: its file cannot be read. Processes of it may run."""
 
     @property
     def final(self) -> bool:
@@ -54,6 +58,7 @@ class State(enum.StrEnum):
             State.DELETED: "Deleting",
             State.UNKNOWN: "Transitioning",
             State.UNSCHEDULABLE: "Unschedulable",
+            State.DAMAGED: "Failed",
         }[self]
 
 
@@ -83,6 +88,11 @@ class ServiceSpec:
     properties: Mapping[str, str] = field(default_factory=dict)
     created_time: str = ""
     updated_time: str = ""
+
+    @classmethod
+    def unreadable(cls, name: str) -> "ServiceSpec":
+        """For a service of which no more is known than that it is there."""
+        return cls(name, 0, Mode.UNKNOWN, (), DeploymentConfig())
 
     @property
     def base_path(self) -> str:
@@ -122,8 +132,8 @@ class ServiceSpec:
             host=document["host"],
             port=document["port"],
             description=document["description"],
-            tags=document["tags"],
-            properties=document["properties"],
+            tags=dict(document["tags"]),
+            properties=dict(document["properties"]),
             created_time=document["createdTime"],
             updated_time=document["updatedTime"],
         )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from despina.deploy.service import Mode, ServiceSpec, ServiceState
+from despina.deploy.service import Mode, ServiceSpec, ServiceState, State
 from despina.errors import Unavailable, Unsupported
 
 
@@ -55,7 +55,7 @@ def uri_of_script(name: str, mode: Mode, scoring_uri: str | None) -> str:
 
 
 def _root(spec: ServiceSpec, state: ServiceState) -> str | None:
-    """The service's address without a slash at its end; None while a cluster has not given it one."""
-    if spec.deployment.compute_target_name is not None:
+    """The service's address without a slash at its end; None while a cluster has not given it one, or nobody knows."""
+    if spec.deployment.compute_target_name is not None or state.state is State.DAMAGED:
         return state.address
     return f"http://localhost:{spec.port}{spec.base_path if spec.deployment.compute_type == 'aks' else ''}"

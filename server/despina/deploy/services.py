@@ -12,8 +12,10 @@ from despina.deploy.deployment_warnings import deployment_warnings
 from despina.deploy.folder import ServiceFolder, remove_remains
 from despina.deploy.gate.keys import Keys, make_keys, regenerate
 from despina.deploy.home import FOLDER, Home
-from despina.deploy.kubernetes.cluster import Cluster
+from despina.deploy.kubernetes.cluster import KINDS, Cluster
+from despina.deploy.kubernetes.kubectl import selector
 from despina.deploy.kubernetes.target import ComputeTargets
+from despina.deploy.kubernetes.workload import labels_of
 from despina.deploy.label_change import LabelChange
 from despina.deploy.places.in_cluster import InCluster, render
 from despina.deploy.places.machine import Machine
@@ -23,7 +25,7 @@ from despina.deploy.record import ModelRecord
 from despina.deploy.reference import ModelReference, parse_reference
 from despina.deploy.registry import Registry
 from despina.deploy.service import ServiceSpec, ServiceState, State, check_service_name
-from despina.errors import AlreadyExists, DespinaError, InvalidArgument, NotFound, Unsupported
+from despina.errors import AlreadyExists, DespinaError, Internal, InvalidArgument, NotFound, Unsupported
 
 
 class Services:
@@ -121,7 +123,7 @@ class Services:
         return sorted(path.parent.name for path in self._home.services.glob("[!.]*/spec.json"))
 
     def all(self) -> list[tuple[ServiceSpec, ServiceState]]:
-        """Each that is not deleted while it is looked at; where one cannot be asked, its state is why."""
+        """Each that is not deleted while it is looked at; where one cannot be asked, or read, its state is why."""
         found = []
         for name in self.names():
             try:
@@ -131,9 +133,15 @@ class Services:
                     raise
             except DespinaError as error:
                 with suppress(NotFound):  # it was deleted
-                    spec = self._folder(name).read_spec()
-                    found.append((spec, ServiceState(State.UNKNOWN, spec.generation, error.message)))
+                    found.append(self._unanswered(name, error.message))
         return found
+
+    def _unanswered(self, name: str, why: str) -> tuple[ServiceSpec, ServiceState]:
+        try:
+            spec = self._folder(name).read_spec()
+        except Internal as damage:
+            return ServiceSpec.unreadable(name), ServiceState(State.DAMAGED, error=damage.message)
+        return spec, ServiceState(State.UNKNOWN, spec.generation, why)
 
     def using(self, reference: ModelReference) -> list[str]:
         """The services that were deployed with this version."""
@@ -203,12 +211,21 @@ class Services:
             folder.write_spec(changed)
         return changed
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, progress: Say = quiet) -> None:
         """Ends everything and removes the folder; returns when ports and disk are free."""
         remove_remains(self._home.services)
         folder = self._existing(name)
         with folder.operation():
-            self._place_of(folder).delete()
+            try:
+                deployment = folder.read_spec().deployment
+            except Internal:
+                deployment = DeploymentConfig()
+                if not folder.has_generations:
+                    progress(
+                        f"warning: the file of service {name} is damaged, so nobody knows in which cluster it is: "
+                        f"`kubectl delete {KINDS} -l {selector(labels_of(name))}` ends it there"
+                    )
+            self._place(folder, deployment).delete()
             folder.remove()
 
     def _folder(self, name: str) -> ServiceFolder:

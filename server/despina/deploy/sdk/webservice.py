@@ -198,7 +198,7 @@ class Webservice:
     def delete(self, delete_cache: bool = True, delete_image: bool = False, delete_volume: bool = True) -> None:
         """Ends the service; its port and disk space are free when this returns. There are no images to keep."""
         with translated():
-            self._services.delete(self.name)
+            self._services.delete(self.name, print_line)
         self.state = State.DELETED.value
 
     def serialize(self) -> dict[str, Any]:
