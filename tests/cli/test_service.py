@@ -159,10 +159,9 @@ def test_update_keeps_what_it_does_not_name_and_a_refused_one_changes_nothing(fo
     read(invoke(*DEPLOY, "-m", "my_model", "--tag", "a=b", "--property", "p=1", "-d", "said", "--mr", "700"))
     read(invoke("model", "register", "-n", "my_model", "-p", "weights.txt"))
     labelled = ("service", "update", "-n", "svc", "--add-property", "q=2", "--add-tag", "c=d")
-    script = ("--ic", "inference-config.json")
-    assert "model gone not found" in invoke(*labelled, *script, "-m", "gone").stderr
-    assert "svc has an entry script: give --ic" in invoke(*labelled, "--scoring-timeout-ms", "5000").stderr
-    shown = read(invoke(*labelled, *script, "-m", "my_model", "--scoring-timeout-ms", "5000"))
+    assert "model gone not found" in invoke(*labelled, "-m", "gone").stderr
+    (folder / "src" / "score.py").write_text("nothing that would be a script")
+    shown = read(invoke(*labelled, "-m", "my_model", "--scoring-timeout-ms", "5000"))
     assert (shown["tags"], shown["properties"], shown["description"]) == (
         {"a": "b", "c": "d"},
         {"p": "1", "q": "2"},
@@ -172,6 +171,10 @@ def test_update_keeps_what_it_does_not_name_and_a_refused_one_changes_nothing(fo
     assert shown["authEnabled"] is True
     spec = ServiceFolder(folder / ".despina" / "services" / "svc").read_spec()
     assert spec.deployment.max_request_wait_time == 700
+    pid, data, colour = read(invoke("service", "run", "-n", "svc", "-d", "hello"))
+    assert (data, colour) == ("hello", "red")
+    assert read(invoke("service", "update", "-n", "svc", "--auth-enabled", "false"))["authEnabled"] is False
+    assert read(invoke("service", "run", "-n", "svc", "-d", "hello"))[0] != pid
 
 
 @pytest.mark.parametrize(

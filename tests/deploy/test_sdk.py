@@ -10,6 +10,8 @@ import pytest
 
 from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import DeploymentConfig
+from despina.deploy.entry_script import InferenceSpec
+from despina.deploy.environment import EnvironmentSpec
 from despina.deploy.folder import ServiceFolder
 from despina.deploy.home import Home
 from despina.deploy.sdk import (
@@ -289,10 +291,18 @@ def test_update_keeps_what_it_is_not_told(workspace: Workspace, monkeypatch: pyt
     assert (service.tags, service.description, len(asked)) == ({"b": "2"}, "said", 2)
 
 
-def test_update_of_a_service_with_a_script_needs_the_script_again(workspace: Workspace) -> None:
-    a_service(workspace, script=ScriptSpec("score.py"))
-    with pytest.raises(UserErrorException, match="give inference_config too"):
-        Webservice(workspace, "svc").update(models=["n:2"])
+def test_update_keeps_the_script_whose_copy_is_here(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_service(workspace, script=ScriptSpec("score.py", {"A": "b"}, "env"))
+    asked: list[DeployRequest] = []
+    monkeypatch.setattr(Services, "deploy", lambda self, request, progress: asked.append(request))
+    service = Webservice(workspace, "svc")
+    with pytest.raises(UserErrorException, match=r"has an entry script of which there is no copy here: give .* again"):
+        service.update(models=["n:2"])
+    source = workspace.home.services / "svc" / "generations" / "1" / "source"
+    source.mkdir(parents=True)
+    service.update(models=["n:2"])
+    (request,) = asked
+    assert request.inference == InferenceSpec("score.py", source, EnvironmentSpec("env", variables={"A": "b"}))
 
 
 def test_a_deployment_target_is_known_by_its_name(workspace: Workspace) -> None:

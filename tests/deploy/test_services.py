@@ -698,7 +698,7 @@ def test_a_damaged_service_hides_no_other_and_can_be_deleted(bench: Bench, conte
     )
     shown = describe(two, damaged, "w")
     assert (shown["state"], shown["mode"], shown["scoringUri"]) == ("damaged", "unknown", None)
-    with pytest.raises(Internal, match="spec.json is damaged"):
+    with pytest.raises(Internal, match=r"spec\.json is damaged"):
         bench.services.get("two")
     bench.services.delete("two")
     assert bench.services.names() == ["one"]

@@ -27,7 +27,7 @@ from despina.deploy.label_change import LabelChange
 from despina.deploy.registry import Filter, fits_filters
 from despina.deploy.service import Mode, State
 from despina.deploy.service_record import describe, uri_of_script
-from despina.errors import InvalidArgument, Unavailable
+from despina.errors import Unavailable
 
 name_option = click.option("--name", "-n", required=True, help="Name of the service.")
 
@@ -172,14 +172,12 @@ def update(
         )
         changed = {field: value for field, value in fields.items() if value is not None}
         if models or inference or deploy_config_file or changed:
-            if spec.script is not None and inference is None:
-                raise InvalidArgument(f"service {name} has an entry script: give --ic or --entry-script again")
             deployment = read_deployment(deploy_config_file, fields) if deploy_config_file else None
             request = DeployRequest(
                 name,
                 models or spec.models,
                 deployment or override(spec.deployment, changed).config,
-                inference,
+                inference or opened.services.kept_script(name),
                 overwrite=True,
                 description=spec.description,
                 tags=spec.tags,

@@ -9,6 +9,8 @@ from pathlib import Path
 from despina.deploy.deploy_request import DeployRequest, in_its_place, make_spec
 from despina.deploy.deployment_config import DeploymentConfig
 from despina.deploy.deployment_warnings import deployment_warnings
+from despina.deploy.entry_script import InferenceSpec
+from despina.deploy.environment import EnvironmentSpec
 from despina.deploy.folder import ServiceFolder, remove_remains
 from despina.deploy.gate.keys import Keys, make_keys, regenerate
 from despina.deploy.home import FOLDER, Home
@@ -21,6 +23,7 @@ from despina.deploy.places.in_cluster import InCluster, render
 from despina.deploy.places.machine import Machine
 from despina.deploy.places.place import NewGeneration, Place, Say, quiet
 from despina.deploy.places.rendered import rendered_before
+from despina.deploy.prepare import SOURCE
 from despina.deploy.record import ModelRecord
 from despina.deploy.reference import ModelReference, parse_reference
 from despina.deploy.registry import Registry
@@ -118,6 +121,28 @@ class Services:
             NotFound: there is no such service; the message names what there is.
         """
         return self._existing(name).read_spec()
+
+    def kept_script(self, name: str) -> InferenceSpec | None:
+        """The script a service has, for its next generation; None for one without.
+
+        Raises:
+            InvalidArgument: the copy of it is in a cluster, or gone.
+        """
+        folder = self._existing(name)
+        spec = folder.read_spec()
+        script = spec.script
+        if script is None:
+            return None
+        source = folder.generation(spec.generation) / SOURCE
+        if not source.is_dir():
+            raise InvalidArgument(
+                f"service {name} has an entry script of which there is no copy here: give its inference "
+                "configuration again (--ic, inference_config) or --entry-script"
+            )
+        environment = None
+        if script.environment is not None:
+            environment = EnvironmentSpec(script.environment, variables=script.variables)
+        return InferenceSpec(script.entry_script, source, environment)
 
     def names(self) -> list[str]:
         return sorted(path.parent.name for path in self._home.services.glob("[!.]*/spec.json"))

@@ -176,14 +176,14 @@ class Webservice:
             with translated():
                 gone = [] if tags is None else [key for key in self.tags if key not in tags]
                 self._services.label(self.name, LabelChange(description, tags or {}, gone))
-        elif self._spec.script is not None and inference_config is None:
-            raise UserErrorException("give inference_config too: the source directory is taken anew")
         else:
+            with translated():
+                kept = self._services.kept_script(self.name) if inference_config is None else None
             request = DeployRequest(
                 self.name,
                 model_ids(models) if models is not None else self._spec.models,
                 deployment_config or self._spec.deployment,
-                None if inference_config is None else inference_config.spec(),
+                kept if inference_config is None else inference_config.spec(),
                 overwrite=True,
                 description=self.description if description is None else description,
                 tags=self.tags if tags is None else tags,
