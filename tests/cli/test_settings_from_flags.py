@@ -142,12 +142,10 @@ def test_trace_settings_by_mode() -> None:
     [
         ("--trace-config=rate=x", "Invalid option value. Got x"),
         ("--trace-config=level=ALL", "invalid level 'ALL'"),
-        ("--trace-config=speed=1", "unknown setting 'speed'"),
         ("--trace-config=zipkin,url=x", "unknown mode 'zipkin'"),
         ("--cache-config=size=1", "--cache-config option format is"),
         ("--cache-config=redis,host=x", "there is no cache 'redis' here"),
         ("--cache-config=local,size=x", "--cache-config=local,size: Invalid option value. Got x"),
-        ("--metrics-config=latencies=true", "unknown setting 'latencies'"),
         ("--metrics-config=summary_quantiles=0.5", "summary_quantiles are <quantile>:<error>,..."),
         ("--metrics-config=summary_quantiles=1.5:0.1", "between 0 and 1"),
         ("--metrics-config=summary_quantiles=1:0.1", "between 0 and 1"),
@@ -161,6 +159,40 @@ def test_trace_settings_by_mode() -> None:
 )
 def test_refusals(word: str, text: str) -> None:
     assert text in refusal(word)
+
+
+def test_settings_that_nobody_knows_have_no_effect_as_in_tritonserver_and_that_is_said() -> None:
+    words = ("--trace-config=speed=1", "--trace-config=triton,x=1", "--trace-config=rate=2", "--metrics-config=y=true")
+    cache = ("--cache-config=local,size=1024", "--cache-config=local,z=1")
+    given = settings(*words, *cache)
+    assert given.trace_config == {"": {"rate": ("2",)}}
+    assert (given.metrics_config, given.cache_config) == (Settings().metrics_config, {"local": {"size": "1024"}})
+    said = warnings(*words, *cache)
+    assert [line.partition(" has no effect: it is unknown; known are ")[0] for line in said] == [
+        "Warning: '--trace-config' setting 'speed'",
+        "Warning: '--trace-config' setting 'x'",
+        "Warning: '--metrics-config' setting 'y'",
+        "Warning: '--cache-config' setting 'z'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "field", "value"),
+    [
+        ("--exit-timeout-secs=5s", "exit_timeout_secs", 5),
+        ("--pinned-memory-pool-byte-size=256M", "pinned_memory_pool_byte_size", 256),
+        ("--metrics-interval-ms=2.5e2ms", "metrics_interval_ms", 250.0),
+    ],
+)
+def test_of_a_number_that_something_follows_the_number_counts_as_in_tritonserver(
+    word: str, field: str, value: float
+) -> None:
+    assert getattr(settings(word), field) == value
+    assert f"Warning: '{word}' is read as {value}: what follows the number has no effect" in warnings(word)
+
+
+def test_a_number_of_our_own_flags_is_a_number() -> None:
+    assert "Got 1G; expected an integer" in refusal("--http-max-arriving-bytes=1G")
 
 
 def test_two_caches_are_refused() -> None:

@@ -15,6 +15,7 @@ from despina.cli.structured import (
     restricted_apis,
     scoped_settings,
     trace_settings,
+    unknown_settings,
 )
 from despina.cli.values import CommandLineError
 from despina.settings import Settings
@@ -48,6 +49,9 @@ def _without_effect(given: Sequence[Given]) -> Iterator[str]:
             raise CommandLineError(f'Bad option: "--{name}".\nNot offered here: {one.flag.refused}')
         if one.flag.inert and one.value != one.flag.default:
             yield f"Warning: '--{name}' has no effect: {one.flag.inert}"
+        if one.unread:
+            yield f"Warning: '--{name}={one.unread}' is read as {one.value}: what follows the number has no effect"
+    yield from unknown_settings((one.flag.name, one.value) for one in given)
 
 
 def _fold(given: Sequence[Given]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Flags that repeat and carry structure: many occurrences → one value of `Settings`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ TRACE_LEVELS = ("OFF", "TIMESTAMPS", "TENSORS")
 TRACE_MODES = ("triton", "opentelemetry")
 _TRACE_INTEGERS = ("rate", "count", "log-frequency")
 _TRACE_SETTINGS = ("mode", "level", "file", *_TRACE_INTEGERS)
+_METRICS_SETTINGS = ("counter_latencies", "histogram_latencies", "summary_latencies", "summary_quantiles")
 
 
 def restricted_apis(groups: Sequence[tuple[tuple[str, ...], tuple[str, str]]]) -> dict[str, tuple[str, str]]:
@@ -45,9 +46,10 @@ def cache_settings(given: Sequence[tuple[str, str, str]]) -> dict[str, dict[str,
             raise CommandLineError(
                 f"Error: there is no cache '{cache}' here; expected --cache-config=local,size=<bytes>"
             )
-        if settings.keys() != {"size"}:
-            raise CommandLineError(f"Error: the local cache has one setting, size; got {', '.join(settings)}")
+        if "size" not in settings:
+            raise CommandLineError(f"Error: the local cache needs its size; got {', '.join(settings)}")
         _named("cache-config=local,size", v.natural, settings["size"])
+        caches[cache] = {"size": settings["size"]}
     return caches
 
 
@@ -56,16 +58,35 @@ def trace_settings(given: Sequence[tuple[str, str, str]]) -> dict[str, dict[str,
     modes: dict[str, dict[str, tuple[str, ...]]] = {}
     for mode, key, value in given:
         _check_trace_setting(mode, key, value)
+        if not _is_trace_setting(mode, key):
+            continue
         settings = modes.setdefault(mode, {})
         settings[key] = (*settings.get(key, ()), value) if key in ("level", "resource") else (value,)
     return modes
 
 
+def unknown_settings(given: Iterable[tuple[str, Any]]) -> Iterator[str]:
+    """A warning for each setting that tritonserver ignores, of flags with their values."""
+    known: Sequence[str]
+    for flag, value in given:
+        if flag == "trace-config" and not _is_trace_setting(*value[:2]):
+            known = _TRACE_SETTINGS
+        elif flag == "metrics-config" and value[0] not in _METRICS_SETTINGS:
+            known = _METRICS_SETTINGS
+        elif flag == "cache-config" and value[1] != "size":
+            known = ("size",)
+        else:
+            continue
+        yield f"Warning: '--{flag}' setting '{value[-2]}' has no effect: it is unknown; known are {', '.join(known)}"
+
+
+def _is_trace_setting(mode: str, key: str) -> bool:
+    return mode == "opentelemetry" or key in _TRACE_SETTINGS
+
+
 def _check_trace_setting(mode: str, key: str, value: str) -> None:
     if mode not in ("", *TRACE_MODES):
         raise CommandLineError(f"--trace-config: unknown mode '{mode}'; expected triton or opentelemetry")
-    if mode != "opentelemetry" and key not in _TRACE_SETTINGS:
-        raise CommandLineError(f"--trace-config: unknown setting '{key}'; expected one of {', '.join(_TRACE_SETTINGS)}")
     if key == "level" and value not in TRACE_LEVELS:
         raise CommandLineError(f"--trace-config: invalid level '{value}'; expected one of {', '.join(TRACE_LEVELS)}")
     if key == "mode" and value not in TRACE_MODES:
@@ -78,13 +99,7 @@ def metrics_settings(given: Sequence[tuple[str, str]]) -> MetricsConfig:
     """`--metrics-config` as one value; Triton's default for every setting that was not given."""
     changes = dict(given)
     quantiles = changes.pop("summary_quantiles", None)
-    switches = ("counter_latencies", "histogram_latencies", "summary_latencies")
-    unknown = [key for key in changes if key not in switches]
-    if unknown:
-        raise CommandLineError(
-            f"--metrics-config: unknown setting '{unknown[0]}'; expected {', '.join(switches)} or summary_quantiles"
-        )
-    switched: dict[str, Any] = {key: v.boolean(text) for key, text in changes.items()}
+    switched: dict[str, Any] = {key: v.boolean(text) for key, text in changes.items() if key in _METRICS_SETTINGS}
     config = replace(MetricsConfig(), **switched)
     return config if quantiles is None else replace(config, summary_quantiles=_quantiles(quantiles))
 
