@@ -679,6 +679,25 @@ def test_what_is_logged_changes_in_every_front_end_also_in_later_ones(repository
             connection.close()
 
 
+def test_every_request_is_logged_once_wherever_it_is_answered(repository: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    good = as_json({"INPUT0": ("FP32", [1, 2], [1.0, 2.0])})
+    bad = as_json({"INPUT0": ("INT32", [1, 2], [1, 2])})
+    with server(repository, [f"--log-file={log}", "--log-verbose=1"]) as serving:
+        connections = serving.connections_to_both()
+        for connection in connections:
+            for body, status in [(good, 200), (good, 200), (bad, 400), (good, 200), (bad, 400)]:
+                connection.request("POST", "/v2/models/quick/infer", body)
+                response = connection.getresponse()
+                response.read()
+                assert response.status == status
+            connection.close()
+    lines = [line for line in log.read_text().splitlines() if "HTTP request: POST /v2/models/quick/infer" in line]
+    assert len(lines) == 10
+    assert any("front_lane.py" in line for line in lines)
+    assert any(" lane.py" in line for line in lines)
+
+
 def test_tracing_starts_and_ends_for_requests_of_every_front_end_also_of_later_ones(
     repository: Path, tmp_path: Path
 ) -> None:

@@ -88,9 +88,14 @@ class FrontLane(InferLane):
         if model is None:
             elsewhere()
             return None
-        _log.debug("HTTP request: POST /v2/models/%s/infer", head.model)
         self._exchange = exchange = FrontExchange(self._lane.server, model, self._replied, elsewhere)
         return exchange
+
+    def _replied(self, reply: InferReply) -> None:
+        # Only now: of a request that is handed over the owner says this.
+        assert self._exchange is not None
+        _log.debug("HTTP request: POST /v2/models/%s/infer", self._exchange.model.name)
+        super()._replied(reply)
 
     def _hand_over(self, *request: bytes | memoryview) -> None:
         """Let the application have a request that this lane took, and what came after it."""
