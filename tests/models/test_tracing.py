@@ -7,7 +7,7 @@ from despina.config.proto import ModelConfig
 from despina.models.signature import Signature
 from despina.models.tracing import trace_request
 from despina.scheduling.pending import Pending
-from despina.telemetry.tracing.trace import Request, Stamp, Trace
+from despina.telemetry.tracing.trace import Request, Stamp, Tensor, Trace
 
 SIGNATURE = Signature(text_format.Parse('name: "m" input { name: "x" data_type: TYPE_FP32 dims: 1 }', ModelConfig()))
 
@@ -30,3 +30,17 @@ def test_a_step_has_the_moments_of_its_execution_but_sends_no_response() -> None
 def test_an_ensemble_sends_a_response_but_executes_nothing_itself() -> None:
     root = Trace(count(1), ("TIMESTAMPS",), lambda group: None)
     assert stamps(root, executed=False) == ["REQUEST_START", "QUEUE_START", "INFER_RESPONSE_COMPLETE", "REQUEST_END"]
+
+
+def test_a_reshaped_input_is_traced_as_the_backend_sees_it_and_an_output_as_the_client_does() -> None:
+    tensor = "data_type: TYPE_FP32 dims: [ 2, 3 ] reshape { shape: [ 6 ] }"
+    text = f'name: "m" max_batch_size: 4 input {{ name: "x" {tensor} }} output {{ name: "y" {tensor} }}'
+    signature = Signature(text_format.Parse(text, ModelConfig()))
+    array = np.arange(6, dtype=np.float32).reshape(1, 6)
+    pending = Pending({"x": array}, 1, lambda pending: None, results={"y": array})
+    trace = Trace(count(1), ("TENSORS",), lambda group: None)
+    trace_request(trace, "m", 1, signature, pending)
+    traced = [
+        (entry.name, entry.shape, entry.array.ravel().tolist()) for entry in trace.entries if isinstance(entry, Tensor)
+    ]
+    assert traced == [("x", (1, 6), array[0].tolist()), ("y", (1, 2, 3), array[0].tolist())]

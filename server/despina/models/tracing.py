@@ -23,7 +23,11 @@ def trace_request(trace: Trace, name: str, version: int, signature: Signature, p
         trace.stamp("COMPUTE_OUTPUT_START", pending.infer_end_ns)
         trace.stamp("COMPUTE_END")
     for tensor, array in sorted((pending.results or {}).items()):
-        _trace_tensor(trace, "TENSOR_BACKEND_OUTPUT", signature.outputs.get(tensor), array)
+        output = signature.outputs.get(tensor)
+        if trace.tensors and output is not None:
+            # Of a reshaped input the backend's shape is traced, of a reshaped output the client's, as in tritonserver.
+            seen = output.to_client(array, signature.max_batch_size > 0)
+            _trace_tensor(trace, "TENSOR_BACKEND_OUTPUT", output, seen)
     trace.stamp("REQUEST_END")
 
 
