@@ -178,6 +178,7 @@ def test_shared_memory_that_is_too_small_is_the_ensembles_error(port: int) -> No
         post(port, "systemsharedmemory/region/r/register", {"key": f"/{memory.name}", "byte_size": 4096})
         place = {"shared_memory_region": "r", "shared_memory_byte_size": 7}
         tensor = {"name": "X", "datatype": "FP32", "shape": [2, 1], "data": [1, 2]}
+        before = statistics(port, "twice")
         texts = {
             model: post(
                 port, f"models/{model}/infer", {"inputs": [tensor], "outputs": [{"name": "Y", "parameters": place}]}
@@ -190,6 +191,7 @@ def test_shared_memory_that_is_too_small_is_the_ensembles_error(port: int) -> No
     complaint = "shared memory size specified with the request for output 'Y' (7 bytes) should be at least 8"
     assert texts["add"].startswith(complaint)
     assert texts["twice"].startswith(f"in ensemble 'twice', {complaint}")
+    assert statistics(port, "twice") == before
 
 
 def test_a_cached_ensemble_runs_its_steps_once(port: int) -> None:

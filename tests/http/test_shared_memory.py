@@ -95,6 +95,20 @@ def test_a_tensor_may_take_all_of_a_region(port: int, segment: SharedMemory) -> 
     assert (status, "should be at least 12 bytes to hold the results" in answer["error"]) == (500, True)
 
 
+def test_an_answer_without_room_counts_as_failed_inference(port: int, segment: SharedMemory) -> None:
+    def counts() -> tuple[int, ...]:
+        (model,) = ask(port, "GET", "/v2/models/identity_fp32_nb/stats")[1]["model_stats"]
+        times = model["inference_stats"]
+        counted = [times[name]["count"] for name in ("success", "fail", "queue", "compute_infer")]
+        return model["inference_count"], model["execution_count"], *counted
+
+    register(port, segment, "r", 0, 12)
+    before = counts()
+    assert infer(port, place("r", 0, 12), place("r", 0, 12), 3)[0] == 200
+    assert infer(port, place("r", 0, 12), place("r", 0, 11), 3)[0] == 500
+    assert [now - then for now, then in zip(counts(), before, strict=True)] == [1, 2, 1, 1, 1, 1]
+
+
 def test_a_segment_truncated_after_registration_fails_the_request_only(port: int, segment: SharedMemory) -> None:
     register(port, segment, "r")
     os.truncate(f"/dev/shm/{segment.name}", PAGE)

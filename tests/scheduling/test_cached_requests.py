@@ -95,6 +95,18 @@ def test_a_second_request_is_answered_without_the_scheduler(stage: Stage) -> Non
     assert (stage.cache.hits, stage.cache.misses) == (1, 1)
 
 
+def test_a_hit_that_has_no_room_where_the_client_wants_it_has_failed(stage: Stage) -> None:
+    stage.submit(1)
+    stage.inner.answer()
+
+    def misplace(pending: Pending) -> None:
+        pending.error = Unavailable("no room")
+
+    stage.layer.submit(Pending({"X": np.full((1, 1), 1, np.float32)}, 1, misplace, byte_size=4))
+    statistics = stage.statistics
+    assert (statistics.cache_hit.count, statistics.success.count, statistics.failures["BACKEND"]) == (1, 0, 1)
+
+
 def test_an_answer_that_does_not_fit_the_cache_is_reported_once(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     stage.cache.capacity = 100
     for value in (1, 2):

@@ -6,6 +6,7 @@ from tests.support.sequences import PLAN, SequenceStage
 
 from despina.errors import Unsupported
 from despina.scheduling.outcome import Outcome
+from despina.scheduling.pending import Pending
 from despina.scheduling.sequence_plan import StateTensor
 from despina_backends.base import Execution
 
@@ -49,6 +50,19 @@ def test_an_output_that_is_too_short_fails_the_requests_it_has_no_row_for(clock,
         f"[request id: <id_unknown>] failed to split the {what} in responses: expected batch size of at least 2 in "
         "model output, got 1"
     )
+    statistics = stage.statistics
+    assert (statistics.success.count, statistics.failures["BACKEND"]) == (1, 1)
+    assert (statistics.execution_count, statistics.inference_count, set(statistics.batches)) == (1, 1, {2})
+
+
+def test_results_without_room_where_the_client_wants_them_are_no_inference(clock) -> None:
+    def misplace(pending: Pending) -> None:
+        pending.error = Unsupported("no room")
+
+    stage = SequenceStage(clock)
+    stage.submit(1, 1, "s", settle=False, on_done=misplace)
+    stage.submit(2, 2, "s")
+    stage.finish()
     statistics = stage.statistics
     assert (statistics.success.count, statistics.failures["BACKEND"]) == (1, 1)
     assert (statistics.execution_count, statistics.inference_count, set(statistics.batches)) == (1, 1, {2})

@@ -20,6 +20,7 @@ from despina.protocol.encode import Buffer, EncodedOutput
 from despina.protocol.json import dumps
 from despina.protocol.messages import Array, InferRequest, OutputTensor, RequestedOutput
 from despina.scheduling.pending import Pending
+from despina.shared_memory.window import Window
 
 if TYPE_CHECKING:
     from despina.models.model import Model
@@ -220,12 +221,12 @@ class InferExchange:
         request = self._request
         assert request is not None
         model = self.model
-        outputs = encode_outputs(model, request, pending, self._server)
+        outputs = encode_outputs(model, request, pending)
         response = encode.encode_response(model.name, model.version, pending.id, outputs, pending.response_parameters)
         return InferReply(200, response.buffers, response.size, response.header_length)
 
 
-def encode_outputs(model: Model, request: InferRequest, pending: Pending, server: Server) -> list[EncodedOutput]:
+def encode_outputs(model: Model, request: InferRequest, pending: Pending) -> list[EncodedOutput]:
     """Every output of the reply, in the order of their names."""
     assert pending.results is not None
     wanted = {output.name: output for output in request.outputs}
@@ -237,11 +238,11 @@ def encode_outputs(model: Model, request: InferRequest, pending: Pending, server
         if array is None:
             continue
         output = wanted.get(name) or RequestedOutput(name, request.binary_output)
-        encoded.append(_encode_output(model, output, array, server))
+        encoded.append(_encode_output(model, output, array, pending))
     return encoded
 
 
-def _encode_output(model: Model, output: RequestedOutput, array: Array, server: Server) -> EncodedOutput:
+def _encode_output(model: Model, output: RequestedOutput, array: Array, pending: Pending) -> EncodedOutput:
     spec = model.signature.outputs[output.name]
     batches = model.signature.max_batch_size > 0
     array = spec.to_client(array, batches)
@@ -252,12 +253,21 @@ def _encode_output(model: Model, output: RequestedOutput, array: Array, server: 
     tensor = OutputTensor(output.name, spec.datatype.name, array)
     if output.shared_memory is None:
         return encode.encode_output(tensor, output.binary)
-    data = encode.binary_data(tensor)
-    if len(data) > output.shared_memory.byte_size:
+    try:
+        _place(output.shared_memory, encode.binary_data(tensor), model, output.name)
+    except DespinaError as error:
+        # As in tritonserver, where the backend asks for the place, this inference has failed. Another object than the
+        # one that is raised: that holds these frames, and with them the region, which has to be free at once.
+        pending.error = Internal(error.message)
+        raise
+    return EncodedOutput(tensor)
+
+
+def _place(window: Window, data: Buffer, model: Model, output: str) -> None:
+    if len(data) > window.byte_size:
         within = f"in ensemble '{model.name}', " if model.config.HasField("ensemble_scheduling") else ""
         raise Internal(
-            f"{within}shared memory size specified with the request for output '{output.name}' "
-            f"({output.shared_memory.byte_size} bytes) should be at least {len(data)} bytes to hold the results"
+            f"{within}shared memory size specified with the request for output '{output}' "
+            f"({window.byte_size} bytes) should be at least {len(data)} bytes to hold the results"
         )
-    output.shared_memory.write(data)
-    return EncodedOutput(tensor)
+    window.write(data)

@@ -85,8 +85,11 @@ class Answers:
             pending.input_end_ns, pending.infer_end_ns = execution.input_end_ns, execution.infer_end_ns
             if pending.parameters and pending.parameters.get(EXPLAIN) is True:
                 explain(pending, batch.rows, batch.reason or "idle", execution)
-            answered.append(pending)
             pending.succeed(results)
+            if pending.error is not None:
+                statistics.record_failure(now - pending.accepted_ns, "BACKEND", pending.count)
+                continue
+            answered.append(pending)
         if batch.misfit is not None and not self._misfit_told:
             self._tell_misfit(*batch.misfit, batch.rows)
         count = batch.count if len(answered) == len(batch.requests) else sum([each.count for each in answered])

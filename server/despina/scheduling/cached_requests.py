@@ -133,11 +133,15 @@ class CachedRequests(Layer):
             answer(pending)
 
     def _hit(self, lookup_ns: int, pending: Pending) -> None:
-        self._statistics.record_cache_hit(lookup_ns)
-        self._statistics.record_success(self._clock.now_ns() - pending.accepted_ns, 0)
+        taken_ns = self._clock.now_ns() - pending.accepted_ns
         if self._on_hit is not None:
             self._on_hit(pending)
         pending.on_done(pending)
+        self._statistics.record_cache_hit(lookup_ns)
+        if pending.error is None:
+            self._statistics.record_success(taken_ns, 0)
+        else:
+            self._statistics.record_failure(taken_ns, "BACKEND")
 
     def _miss(self, pending: Pending, key: Key, lookup_ns: int) -> None:
         pending.on_done = partial(self._answered, pending.on_done, key, lookup_ns)

@@ -4,7 +4,7 @@ The steps' models have schedulers of their own, which batch, order and refuse th
 are handed from step to step as they are; nothing is copied or encoded in between.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import time_ns
 
 from despina.errors import Cancelled
@@ -92,13 +92,18 @@ class EnsembleScheduler:
         rank = self._graph.ranks.get(name)
         return tensor if rank is None else fit_batch_axis(tensor, rank, self._graph.batches)
 
-    def answered(self, run: EnsembleRun) -> None:
-        """Count a run that ended well, before its answer goes out."""
+    def answer(self, run: EnsembleRun, results: Mapping[str, Array]) -> None:
+        """Answer and count a run that ended well, up to the moment before its answer goes out."""
         pending = run.pending
         rows = pending.rows if self._graph.batches and not pending.empty else 1
-        self._statistics.record_success(self.now_ns() - pending.accepted_ns, pending.started_ns - pending.queued_ns)
-        self._statistics.record_execution(1, rows, *run.compute_ns, time_ns() // 1_000_000)
+        taken_ns = self.now_ns() - pending.accepted_ns
         self._leave(pending)
+        pending.succeed(results)
+        if pending.error is not None:
+            self._statistics.record_failure(taken_ns, "OTHER")
+            return
+        self._statistics.record_success(taken_ns, pending.started_ns - pending.queued_ns)
+        self._statistics.record_execution(1, rows, *run.compute_ns, time_ns() // 1_000_000)
 
     def failed(self, run: EnsembleRun, reason: str) -> None:
         """Count a run that did not. As in tritonserver, whose alerts are tuned to it, a failed step counts on the

@@ -136,9 +136,8 @@ class EnsembleRun:
     def _succeed(self) -> None:
         self.ended = True
         self.pending.compute_ns = self.compute_ns
-        self._owner.answered(self)
         made = [name for name in self._plan.outputs if name in self._tensors]
-        self.pending.succeed({name: self._owner.output(name, self._tensors[name]) for name in made})
+        self._owner.answer(self, {name: self._owner.output(name, self._tensors[name]) for name in made})
 
     def fail(self, error: Exception, reason: str) -> None:
         """Answer with an error and give up what is still under way."""

@@ -28,9 +28,10 @@ class Pending:
     request of the model has the same shapes. `outputs` names the wanted outputs, None for all. `on_done` is called
     exactly once, on the event loop's thread, when `results` or `error` is set. `client` is who asks, one request at a
     time, as far as that is known. `count` is how many requests of clients this stands for, with equally many rows each:
-    more than one where front ends send together what came together. `empty`: there are no rows at all, and `rows` keeps
-    others out of the batch. Times are `time.monotonic_ns`;
-    `compute_ns` is what the steps of an ensemble took together, to gather inputs, to compute and to place outputs.
+    more than one where front ends send together what came together. `on_done` sets `error` beside `results` where these
+    cannot be placed where the client wants them: the request has failed then. `empty`: there are no rows at all, and
+    `rows` keeps others out of the batch. Times are `time.monotonic_ns`; `compute_ns` is what the steps of an ensemble
+    took together, to gather inputs, to compute and to place outputs.
     """
 
     inputs: Mapping[str, Array]

@@ -60,12 +60,15 @@ class SequenceAnswers:
             except Unsupported as error:
                 self._fail(pending, Unsupported(pending.label + error.message))
                 continue
-            answered += 1
             pending.input_end_ns, pending.infer_end_ns = execution.input_end_ns, execution.infer_end_ns
             if pending.parameters and pending.parameters.get(EXPLAIN) is True:
                 explain(pending, len(rows), reason, execution)
-            self._statistics.record_success(now - pending.accepted_ns, pending.started_ns - pending.queued_ns)
             pending.succeed(results)
+            if pending.error is not None:
+                self._statistics.record_failure(now - pending.accepted_ns, "BACKEND")
+                continue
+            answered += 1
+            self._statistics.record_success(now - pending.accepted_ns, pending.started_ns - pending.queued_ns)
         self._count(answered, rows, started_ns, execution, now)
 
     def _fail(self, pending: Pending, error: DespinaError) -> None:
