@@ -8,10 +8,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LEAVES = {"despina", "despina.errors", "despina.memory", "despina.settings", "despina.telemetry"}
+LINGERING = "despina.lingering"
 BASE = "despina_backends.base"
 VOCABULARY = {"despina.protocol.messages", "despina.protocol.datatypes", "despina.protocol.bytes_tensor"}
 ALLOWED = {
     "despina.errors": set[str](),
+    LINGERING: set[str](),
     "despina.memory": set[str](),
     "despina.settings": set[str](),
     "despina.telemetry": {"despina", "despina.errors", "despina.settings"},
@@ -30,13 +32,21 @@ ALLOWED = {
         "despina.scheduling",
         "despina.config",
         "despina.shared_memory",
+        LINGERING,
         BASE,
         "despina_backends.cgroups",
         "despina_backends.interpreter",
     },
     "despina.tuning": LEAVES
     | {"despina.models", "despina.config", "despina.repository", "despina.protocol.datatypes", BASE},
-    "despina.deploy": {"despina", "despina.errors", "despina.config", "despina.repository", "despina_backends.wire"},
+    "despina.deploy": {
+        "despina",
+        "despina.errors",
+        "despina.config",
+        "despina.repository",
+        LINGERING,
+        "despina_backends.wire",
+    },
     "despina_backends": set[str](),
 }
 """`despina.cli` and `despina.server`, which put everything together, may import anything."""

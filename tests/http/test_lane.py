@@ -255,6 +255,25 @@ def test_what_comes_behind_the_last_request_of_a_connection_is_not_answered(conn
     assert connection.recv(1) == b""
 
 
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (request([1.0] * 30_000, headers="Connection: close\r\n"), b"200"),
+        (request([1.0], INFER.replace("identity", "nobody"), "Connection: close\r\n"), b"404"),
+        (b"GET /v2/models/identity_fp32/config HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b"200"),
+        (b"nonsense\r\n\r\n", b"400"),
+    ],
+)
+def test_the_last_answer_is_not_lost_for_what_comes_behind_its_request(port: int, sent: bytes, status: bytes) -> None:
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+            sock.sendall(sent + bytes(600_000))
+            answer = b"".join(iter(lambda: sock.recv(1 << 16), b""))
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 " + status)
+        assert b"content-length: %d" % len(body) in head.lower()
+
+
 def test_garbage_gets_400_and_the_server_lives_on(connection: socket.socket, port: int) -> None:
     connection.sendall(b"\x16\x03\x01\x02\x00garbage\r\n\r\n")
     assert connection.recv(100).startswith(b"HTTP/1.1 400")

@@ -45,6 +45,9 @@ class Transport:
     def close(self) -> None:
         self.closed_after = len(self.written)
 
+    def can_write_eof(self) -> bool:
+        return False
+
     def get_extra_info(self, name: str) -> None:
         """There is no socket to tell of."""
 

@@ -311,7 +311,10 @@ def test_no_request_is_read_as_the_body_of_another_clients() -> None:
 @pytest.mark.parametrize(
     "begin", [b"GET /", b"GET / HTTP/1.1\r\nX-A: ", get("/")[:-2] + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: "]
 )
-def test_head_without_an_end_is_not_collected(begin: bytes) -> None:
+def test_head_without_an_end_is_not_collected(begin: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("despina.lingering.LONGEST_S", 0.05)
+    monkeypatch.setattr("despina.lingering.QUIET_S", 0.05)
+
     async def scenario() -> None:
         async with gate_before(Upstream(), Keys("first", "second")) as (_, port):
             _, writer = await asyncio.open_connection("127.0.0.1", port)

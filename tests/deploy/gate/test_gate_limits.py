@@ -228,9 +228,24 @@ def test_body_of_a_request_that_waited_too_long_is_read_all_the_same() -> None:
     run(scenario)
 
 
-def test_connection_whose_large_refused_body_stops_is_closed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("despina.deploy.gate.exchange.LINGER_SECONDS", 0.05)
+@pytest.mark.parametrize("request_", [get("/v2/x", "Connection: close"), b"nonsense\r\n\r\n"])
+def test_last_answer_is_not_lost_for_what_comes_behind_its_request(request_: bytes) -> None:
+    def send_then_look(port: int) -> list[bytes]:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(request_ + bytes(3_000_000))
+            return list(iter(lambda: client.recv(1 << 16), b""))
 
+    async def scenario() -> None:
+        async with gate_before(Upstream(lambda head, body: ok(b"a" * 1000))) as (_, port):
+            for _ in range(5):
+                answer = b"".join(await asyncio.to_thread(send_then_look, port))
+                status = b"200" if request_.startswith(b"GET") else b"400"
+                assert answer.startswith(b"HTTP/1.1 " + status)
+
+    run(scenario)
+
+
+def test_connection_whose_large_refused_body_stops_is_closed_soon() -> None:
     async def scenario() -> None:
         async with gate_before(Upstream(), Keys("first", "second")) as (_, port):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -11,6 +11,7 @@ from despina.deploy.gate.deadline import Deadline
 from despina.deploy.gate.exchange import Exchange
 from despina.deploy.gate.request_head import RequestHead
 from despina.deploy.gate.request_parser import BadRequest, RequestParser
+from despina.lingering import LingeringTransport
 
 if TYPE_CHECKING:
     from despina.deploy.gate.gate import Gate
@@ -26,13 +27,12 @@ PIECE = 1 << 14
 class ClientConnection(asyncio.Protocol):
     """Takes requests; the first of `_exchanges` is answered, the others (pipelined) wait their turn.
 
-    `_held` are bytes that wait until there are fewer exchanges. Of a `_broken` connection nothing more is parsed; it is
-    read, because the kernel throws away answers that are on their way when a connection with unread bytes is closed.
+    `_held` are bytes that wait until there are fewer exchanges. Of a `_broken` connection nothing more is parsed.
     """
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._transport: asyncio.Transport | None = None
+        self._transport: LingeringTransport | None = None
         self._parser = RequestParser(self)
         self._exchanges: deque[Exchange] = deque()
         self._newest: Exchange | None = None
@@ -93,7 +93,8 @@ class ClientConnection(asyncio.Protocol):
     # asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclasses
+        # uvloop's transports are no subclasses.
+        self._transport = LingeringTransport(cast(asyncio.Transport, transport), self, self._gate.lingering)
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]).encode() if isinstance(peer, tuple) else b"unknown"
         self._gate.clients.add(self)

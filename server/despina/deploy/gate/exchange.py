@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from despina.deploy.gate.upstreams import Upstreams
 
 LONGEST_ID = 100
-LINGER_SECONDS = 2.0
-"""How long a refused body is read and dropped: a connection closed at once would take the answer with it."""
 
 
 class Exchange:
@@ -253,7 +251,5 @@ class Exchange:
         if self._upstreams is not None:
             self._upstreams.leave()
         self._client.resume_reading()
-        if self.body.complete:
+        if self.body.complete or not self.keep_alive:
             self._client.exchange_done(self)
-        elif not self.keep_alive:
-            self._gate.loop.call_later(LINGER_SECONDS, self._client.exchange_done, self)

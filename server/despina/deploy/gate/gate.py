@@ -28,6 +28,8 @@ class Gate:
         self.reason = "this service is not ready yet"
         """What is answered as long as there are no upstreams."""
         self.clients: set[ClientConnection] = set()
+        self.lingering: set[asyncio.Transport] = set()
+        """Connections of clients that have all their answers."""
         self._last_gone: asyncio.Future[None] | None = None
         self.loop = asyncio.get_running_loop()
         self._listener: asyncio.Server | None = None
@@ -84,6 +86,8 @@ class Gate:
             self.upstreams.close()
         for client in list(self.clients):
             client.abort()
+        for connection in list(self.lingering):
+            connection.abort()
 
     async def _connect(self, exchange: Exchange, address: Address) -> None:
         try:

@@ -1,0 +1,129 @@
+"""The end of a connection on which a client may still be sending.
+
+Where a socket is closed and there is something in it that nobody has read, or something comes later, the kernel resets
+the connection, and the client loses what of its answer it has not read yet. So the last answer is followed by the end
+of what we send, and what comes is thrown away until the client ends too, for some time and up to some size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+QUIET_S = 2.0
+"""From a client that takes part, something comes sooner, its end at least."""
+
+LONGEST_S = 30.0
+MOST_BYTES = 256 << 20
+_PIECE = 64 * 1024
+
+
+def linger(
+    transport: asyncio.Transport, connection: asyncio.Protocol, open_ones: set[asyncio.Transport] | None = None
+) -> None:
+    """Close a connection once what has been written is sent. `connection` is lost then: it is told at once, and of
+    nothing that may come yet. The transport is among the `open_ones` until it is closed."""
+    if transport.is_closing():
+        return
+    if transport.can_write_eof():
+        _Lingering(transport, connection, set() if open_ones is None else open_ones).begin()
+    else:  # TLS, which says by itself that this is the end
+        transport.close()
+
+
+class _Lingering(asyncio.BufferedProtocol):
+    """Takes a connection over. `_connection` is the one that has to be told of its loss."""
+
+    def __init__(
+        self, transport: asyncio.Transport, connection: asyncio.Protocol, open_ones: set[asyncio.Transport]
+    ) -> None:
+        self._transport = transport
+        self._connection: asyncio.Protocol | None = connection
+        self._open_ones = open_ones
+        self._loop = asyncio.get_running_loop()
+        self._room = bytearray(_PIECE)
+        self._left = MOST_BYTES
+        self._is_quiet = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._end_s = 0.0
+
+    def begin(self) -> None:
+        transport = self._transport
+        self._open_ones.add(transport)
+        transport.set_protocol(self)
+        transport.write_eof()
+        # With these limits we hear of it when all is sent.
+        transport.set_write_buffer_limits(high=0)
+        if not transport.is_reading():
+            transport.resume_reading()
+        if not transport.get_write_buffer_size():
+            self.resume_writing()
+
+    def pause_writing(self) -> None:
+        """There is nothing to write."""
+
+    def resume_writing(self) -> None:
+        """All is sent."""
+        if self._timer is None:
+            self._end_s = self._loop.time() + LONGEST_S
+            self._look_later()
+            self._loop.call_soon(self._tell, None)
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self._room
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._is_quiet = False
+        self._left -= nbytes
+        if self._left < 0:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._open_ones.discard(self._transport)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._tell(exc)
+
+    def _tell(self, exc: Exception | None) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.connection_lost(exc)
+
+    def _look_later(self) -> None:
+        self._is_quiet = True
+        self._timer = self._loop.call_later(QUIET_S, self._look)
+
+    def _look(self) -> None:
+        if self._is_quiet or self._loop.time() >= self._end_s:
+            self._transport.abort()
+        else:
+            self._look_later()
+
+
+class LingeringTransport:
+    """A transport whose connection lingers when it is closed, and is among the `open_ones` then."""
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        connection: asyncio.Protocol,
+        open_ones: set[asyncio.Transport] | None = None,
+    ) -> None:
+        self._transport = transport
+        self._connection = connection
+        self._open_ones = open_ones
+        self._is_closing = False
+        # As attributes, since a call in between would be one more for every answer.
+        self.write = transport.write
+        self.writelines = transport.writelines
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        return self._is_closing or self._transport.is_closing()
+
+    def close(self) -> None:
+        if not self._is_closing:
+            self._is_closing = True
+            linger(self._transport, self._connection, self._open_ones)

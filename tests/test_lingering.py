@@ -1,0 +1,107 @@
+"""Connections that are closed while the client still sends, on the loops of production and of the standard library."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+import uvloop
+
+from despina import lingering
+from despina.lingering import LingeringTransport
+
+ANSWER = b"a" * 3_000_000
+"""More than the system keeps for a client that does not read."""
+
+
+class Hasty(asyncio.Protocol):
+    """Answers the first bytes and closes, whatever else there is."""
+
+    def __init__(self) -> None:
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.received = 0
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = LingeringTransport(transport, self)
+
+    def data_received(self, data: bytes) -> None:
+        self.received += 1
+        self.transport.write(ANSWER)
+        self.transport.close()
+        assert self.transport.is_closing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set_result(None)
+
+
+Scenario = Callable[[socket.socket, Hasty], Coroutine[Any, Any, None]]
+
+
+def run(scenario: Scenario) -> None:
+    async def on_a_connection() -> None:
+        loop = asyncio.get_running_loop()
+        mine, theirs = socket.socketpair()
+        with mine:
+            mine.setblocking(False)
+            _, hasty = await loop.connect_accepted_socket(Hasty, theirs)
+            await asyncio.wait_for(scenario(mine, hasty), 20)
+            hasty.transport.abort()
+            await asyncio.sleep(0)
+
+    uvloop.run(on_a_connection())
+    asyncio.run(on_a_connection())
+
+
+async def read_all(sock: socket.socket) -> bytes:
+    found = []
+    while data := await asyncio.get_running_loop().sock_recv(sock, 1 << 20):
+        found.append(data)
+    return b"".join(found)
+
+
+async def send_on_and_on(sock: socket.socket) -> None:
+    while True:
+        await asyncio.get_running_loop().sock_sendall(sock, b"x")
+        await asyncio.sleep(0.005)
+
+
+def test_the_answer_is_whole_although_more_came_than_was_read() -> None:
+    async def scenario(sock: socket.socket, hasty: Hasty) -> None:
+        sending = asyncio.create_task(asyncio.get_running_loop().sock_sendall(sock, b"x" * 5_000_000))
+        await asyncio.sleep(0.05)
+        assert not hasty.lost.done()  # the answer is still on its way
+        assert await read_all(sock) == ANSWER
+        await sending
+        await hasty.lost
+        assert hasty.received == 1
+
+    run(scenario)
+
+
+def test_a_client_that_does_not_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lingering, "QUIET_S", 0.05)
+
+    async def scenario(sock: socket.socket, hasty: Hasty) -> None:
+        await asyncio.get_running_loop().sock_sendall(sock, b"x")
+        await read_all(sock)
+        await hasty.lost
+        await asyncio.sleep(0.2)
+        with pytest.raises(ConnectionError):
+            await send_on_and_on(sock)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("bound", "value"), [("LONGEST_S", 0.0), ("MOST_BYTES", 100)])
+def test_a_client_that_sends_on_and_on_is_cut_off(monkeypatch: pytest.MonkeyPatch, bound: str, value: float) -> None:
+    monkeypatch.setattr(lingering, "QUIET_S", 0.05)
+    monkeypatch.setattr(lingering, bound, value)
+
+    async def scenario(sock: socket.socket, hasty: Hasty) -> None:
+        await asyncio.get_running_loop().sock_sendall(sock, b"x")
+        await read_all(sock)
+        with pytest.raises(ConnectionError):
+            await send_on_and_on(sock)
+
+    run(scenario)
