@@ -679,6 +679,15 @@ def test_what_is_logged_changes_in_every_front_end_also_in_later_ones(repository
             connection.close()
 
 
+def test_what_comes_behind_the_last_request_of_a_connection_is_no_head_that_is_too_long(repository: Path) -> None:
+    last = b"GET /v2/models/quick/config HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with server(repository, []) as serving:
+        for _ in range(5):
+            with socket.create_connection(("127.0.0.1", serving.port), timeout=20) as sock:
+                sock.sendall(last + bytes(600_000))
+                assert b"".join(iter(lambda: sock.recv(1 << 16), b"")).startswith(b"HTTP/1.1 200 ")
+
+
 def test_every_request_is_logged_once_wherever_it_is_answered(repository: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     good = as_json({"INPUT0": ("FP32", [1, 2], [1.0, 2.0])})

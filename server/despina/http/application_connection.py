@@ -97,6 +97,8 @@ class ApplicationConnection(HttpToolsProtocol):
         self._refusal = ""
         self._in_application = False
         self._message_open = False
+        self._has_last = False
+        """The request that closes the connection is here: what comes behind it is no request."""
         self._cycle_under_way: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -110,6 +112,8 @@ class ApplicationConnection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
 
     def data_received(self, data: bytes) -> None:
+        if self._has_last:
+            return
         self._unfinished += len(data)
         super().data_received(data)
         if self._unfinished > MAX_HEAD and not self.transport.is_closing():
@@ -157,6 +161,7 @@ class ApplicationConnection(HttpToolsProtocol):
         self._unfinished = 0
         super().on_message_complete()
         self._message_open = False
+        self._has_last = not self.cycle.keep_alive
         self._leave_application()
 
     def on_response_complete(self) -> None:
