@@ -56,6 +56,10 @@ IMPATIENT = "import despina.http.workers.front_process as p; p.BEAT_S /= 5; impo
 """A server whose patience with silent front ends is a fifth of what it is."""
 
 
+GRACIOUS = "import despina.http.listener as l; l.GRACE_S = 20; import despina.cli.main as m; m.main()"
+"""A server that waits long for idle connections at its end, with one process."""
+
+
 class Serving:
     """A server of the test's own."""
 
@@ -161,6 +165,11 @@ def post(connection: http.client.HTTPConnection, model: str, body: bytes, json_l
     answer = response.read()
     assert response.status == 200, answer
     return answer[int(response.headers.get("Inference-Header-Content-Length", 0)) :]
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
 def as_json(tensors: Mapping[str, tuple[str, list[int], Sequence[object]]], **more: object) -> bytes:
@@ -645,6 +654,36 @@ def test_a_port_is_free_at_once_when_its_server_is_killed(repository: Path) -> N
             assert again.ask("GET", "/v2/health/ready")[0] == 200
         for connection in connections:
             connection.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("POST", "/v2/models/quick/infer", 200), ("GET", "/v2/health/ready", 503)]
+)
+def test_an_idle_connection_gets_one_more_answer_at_the_end_and_nobody_waits_longer(
+    repository: Path, method: str, path: str, status: int
+) -> None:
+    body = as_json({"INPUT0": ("FP32", [1, 2], [1.0, 2.0])}) if method == "POST" else None
+    with server(repository, ["--http-workers=1"], program=("-c", GRACIOUS)) as serving:
+        connections = [http.client.HTTPConnection("127.0.0.1", serving.port, timeout=20) for _ in range(3)]
+        for connection in connections:
+            connection.connect()
+        post(connections[0], "quick", as_json({"INPUT0": ("FP32", [1, 2], [1.0, 2.0])}))
+        serving.process.terminate()
+        until(lambda: not listens(serving.port))
+        began = time.monotonic()
+        for connection in connections:
+            connection.request(method, path, body)
+            response = connection.getresponse()
+            response.read()
+            assert (response.status, response.getheader("connection")) == (status, "close")
+        assert serving.process.wait(timeout=15) == 0
+        assert time.monotonic() - began < 15
+
+
+def test_a_server_without_connections_ends_at_once(repository: Path) -> None:
+    with server(repository, ["--http-workers=1"], program=("-c", GRACIOUS)) as serving:
+        serving.process.terminate()
+        assert serving.process.wait(timeout=15) == 0
 
 
 # ------------------------------------------------------------------------------------- settings that change, and keys

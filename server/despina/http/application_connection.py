@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from uvicorn.config import Config
@@ -97,6 +98,7 @@ class ApplicationConnection(HttpToolsProtocol):
         self._refusal = ""
         self._in_application = False
         self._message_open = False
+        self._on_gone: Callable[[], None] | None = None
         self._has_last = False
         """The request that closes the connection is here: what comes behind it is no request."""
         self._cycle_under_way: RequestResponseCycle | None = None
@@ -110,6 +112,14 @@ class ApplicationConnection(HttpToolsProtocol):
         super().connection_lost(exc)
         # uvicorn lets the timer of a connection that was reset go on, which keeps it in memory until then.
         self._unset_keepalive_if_required()
+        if self._on_gone is not None:
+            self._on_gone()
+
+    def take_leave(self, on_gone: Callable[[], None]) -> None:
+        """The server ends: this connection does with the answer that is under way, or else with the next one."""
+        self._on_gone = on_gone
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
 
     def data_received(self, data: bytes) -> None:
         if self._has_last:
@@ -142,6 +152,8 @@ class ApplicationConnection(HttpToolsProtocol):
             self.cycle.keep_alive = False
         elif self.parser.get_http_version() == "1.0" and self.parser.should_keep_alive():
             self.cycle.keep_alive = True  # uvicorn closes it
+        if self._on_gone is not None:
+            self.cycle.keep_alive = False
 
     def on_chunk_header(self) -> None:
         """The empty chunk at the end of a body is announced too."""

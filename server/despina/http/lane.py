@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -141,7 +142,7 @@ class InferLane(CollectingConnection):
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
         self._encoding = head.encoding
-        if head.connection:
+        if head.connection and self._on_gone is None:
             self._connection = head.connection
 
     def _keep(self, data: bytes) -> None:
@@ -261,6 +262,10 @@ class InferLane(CollectingConnection):
         super().resume_writing()
         if self._backlog:
             self.loop.call_soon(self._go_on)
+
+    def take_leave(self, on_gone: Callable[[], None]) -> None:
+        super().take_leave(on_gone)
+        self._connection = "close"
 
     def shutdown(self) -> None:
         """Close the connection now if it is idle, else after the answer that is under way."""

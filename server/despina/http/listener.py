@@ -7,6 +7,7 @@ import errno
 import functools
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -32,13 +33,20 @@ if TYPE_CHECKING:
 NEVER_S = 86_400
 """Idle connections are kept; tritonserver has no idle timeout either."""
 
+GRACE_S = 0.5
+"""So long idle connections stay open at the end. A client that is busy asks once more, and is told to go elsewhere."""
+
 
 class Listener:
     """One port with an application behind it."""
 
-    def __init__(self, sock: socket.socket | None, config: uvicorn.Config, service: str = "HTTP") -> None:
-        """Without a socket only adopted connections are served. `service` is for error texts."""
+    def __init__(
+        self, sock: socket.socket | None, config: uvicorn.Config, service: str = "HTTP", *, has_grace: bool = True
+    ) -> None:
+        """Without a socket only adopted connections are served. `service` is for error texts; without a grace idle
+        connections are closed at once at the end."""
         self._service = service
+        self._has_grace = has_grace
         self._sockets = [] if sock is None else [sock]
         self._uvicorn = uvicorn.Server(config)
 
@@ -71,8 +79,30 @@ class Listener:
         task.add_done_callback(state.tasks.discard)
 
     async def stop(self) -> None:
-        """Stop accepting, close idle connections, wait until the others have their answers."""
+        """Stop accepting, close connections with their next answer, idle ones after a while, and wait until all have
+        their answers."""
+        for server in self._uvicorn.servers:
+            server.close()
+        for sock in self._sockets:
+            sock.close()
+        await self._take_leave()
         await self._uvicorn.shutdown(sockets=self._sockets)
+
+    async def _take_leave(self) -> None:
+        """A request may be on its way already, and its client could not know whether it counts."""
+        connections: Any = self._uvicorn.server_state.connections
+        gone = asyncio.Event()
+
+        def one_is_gone() -> None:
+            if not connections:
+                gone.set()
+
+        for connection in list(connections):
+            connection.take_leave(one_is_gone)
+        if connections and self._has_grace:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GRACE_S):
+                    await gone.wait()
 
 
 async def _connect(
@@ -142,7 +172,7 @@ def lane_rules(settings: Settings) -> LaneRules:
 def metrics_listener(server: Server, sock: socket.socket) -> Listener:
     """The metrics port."""
     config = uvicorn_config(metrics_app(server.metrics), server.settings, ApplicationConnection)
-    return Listener(sock, config, "Metrics")
+    return Listener(sock, config, "Metrics", has_grace=False)
 
 
 def uvicorn_config(app: ASGIApp, settings: Settings, protocol: Any, tls: TlsOptions | None = None) -> uvicorn.Config:
