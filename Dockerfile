@@ -27,6 +27,6 @@ WORKDIR /home/despina
 EXPOSE 8000 8002
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=6s --start-period=300s --retries=3 \
-    CMD ["python", "-m", "despina.deploy.kubernetes.pod.probe", "8000", "/v2/health/live"]
+    CMD ["python", "-m", "despina.cli.image_health"]
 ENTRYPOINT ["despina"]
 CMD ["serve", "--model-repository=/models"]

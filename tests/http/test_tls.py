@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from tests.support.serving import free_port
 
+from despina.cli.image_health import is_live
 from despina.errors import InvalidArgument
 from despina.http.tls import check_tls, tls_options
 from despina.settings import Settings
@@ -109,6 +110,16 @@ def test_with_a_client_ca_nobody_is_heard_without_a_certificate(keys: Path) -> N
         with pytest.raises(OSError):  # noqa: PT011 - an alert of TLS or a reset, as the race goes
             infer(stranger, values)
         stranger.close()
+
+
+@pytest.mark.parametrize("client_ca", [False, True])
+def test_the_check_of_the_images_asks_as_the_server_wants_to_be_asked(keys: Path, client_ca: bool) -> None:
+    flags = [f"--http-tls-client-ca={keys}/client.pem"] if client_ca else []
+    with serving_tls(keys, flags) as port:
+        files = {"http_tls_cert": keys / "server.pem", "http_tls_client_ca": keys / "client.pem" if client_ca else None}
+        settings = Settings(http_port=port, **files)  # type: ignore[arg-type]
+        assert is_live(settings)
+        assert not is_live(Settings(http_port=port))
 
 
 def test_without_a_certificate_there_is_no_tls() -> None:

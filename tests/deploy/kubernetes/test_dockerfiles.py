@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from despina.cli import image_health
 from despina.deploy.kubernetes.deployment import USER
 
 ROOT = Path(__file__).parents[3]
@@ -93,7 +94,7 @@ def test_commands_are_in_exec_form_so_that_signals_arrive(name: str) -> None:
     assert json.loads(all_of(name, "ENTRYPOINT")[0]) == ["despina"]
     assert json.loads(all_of(name, "CMD")[0]) == ["serve", "--model-repository=/models"]
     (check,) = all_of(name, "HEALTHCHECK")
-    assert json.loads(check.partition("CMD ")[2])[-1] == "/v2/health/live"
+    assert json.loads(check.partition("CMD ")[2]) == ["python", "-m", image_health.__name__]
 
 
 def test_the_two_differ_in_the_extra_and_the_gpus_variables_only() -> None:
