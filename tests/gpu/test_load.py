@@ -62,6 +62,19 @@ def test_outputs_equal_those_of_the_cpu_at_every_batch_size(repository: Write) -
         on_cpu.close()
 
 
+def test_an_output_that_an_operator_on_the_cpu_reads_too(repository: Write) -> None:
+    """Unique has no kernel for GPUs."""
+    nodes = "y = Neg(x)  u = Unique <axis = 0> (y)  z = Neg(u)"
+    graph = f"g (float[N,3] x) => (float[N,3] y, float[M,3] z) {{ {nodes} }}"
+    loaded = load(repository(graph, ON_GPU % 1))
+    try:
+        for value in (3, 4):
+            part = np.full((1, 3), value, np.float32)
+            assert answers(loaded, [part, part]).tolist() == [[-value] * 3] * 2
+    finally:
+        loaded.close()
+
+
 def test_a_gpu_that_is_not_there_is_refused(repository: Write) -> None:
     root = repository(CONV, "max_batch_size: 8 instance_group { kind: KIND_GPU gpus: 77 }", weights())
     with pytest.raises(DespinaError, match="specifies invalid or unsupported gpu id 77"):

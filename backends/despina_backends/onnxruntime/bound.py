@@ -105,7 +105,7 @@ class BoundInstance:
         except Exception as error:
             raise runtime_error(error) from error
         values = zip(names, binding.get_outputs(), strict=True)
-        return {name: expected[name].copy() if name in expected else self._array(name, value) for name, value in values}
+        return {name: self._taken(name, value, expected.get(name)) for name, value in values}
 
     def _bind_output(self, binding: Binding, name: str, buffer: Array | None) -> None:
         if buffer is None:
@@ -118,6 +118,12 @@ class BoundInstance:
         leading, *inner = self._shapes[name]
         count = rows if leading == -1 else leading
         return self._outputs[name].rows(count, tuple(inner))[:count]
+
+    def _taken(self, name: str, value: Value, buffer: Array | None) -> Array:
+        """What the caller may keep. An output of the GPU that an operator on the CPU reads, too, may be on the host
+        before the run ends: ONNX Runtime hands out that memory then, and leaves the bound buffer as it was."""
+        in_buffer = buffer is not None and value.data_ptr() == _address(buffer)
+        return buffer.copy() if buffer is not None and in_buffer else self._array(name, value)
 
     def _array(self, name: str, value: Value) -> Array:
         if self._elements[name] != _BFLOAT16:

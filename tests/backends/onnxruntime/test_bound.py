@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,6 +65,37 @@ def test_buffers_come_from_the_allocators_and_go_back(write_model: Write) -> Non
     assert [side.closed for side in memory] == [True, True]
     with pytest.raises(BackendError):
         instance.execute(Batch({"X": [part]}, 1))
+
+
+class Elsewhere:
+    """A session that, and a binding of it which, ignores the buffers bound for outputs. So does ONNX Runtime on a GPU
+    with an output that an operator on the CPU reads, too."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def io_binding(self) -> "Elsewhere":
+        return Elsewhere(self._inner.io_binding())
+
+    def bind_output(self, name: str, *_: object) -> None:
+        self._inner.bind_output(name, "cpu")
+
+    def run_with_iobinding(self, binding: "Elsewhere", run_options: Any = None) -> None:
+        self._inner.run_with_iobinding(binding._inner, run_options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+@pytest.mark.parametrize("datatype", ["float", "bfloat16"])
+def test_an_output_that_is_handed_out_elsewhere_is_taken_from_there(write_model: Write, datatype: str) -> None:
+    path = write_model(f"g ({datatype}[N,2] X) => ({datatype}[N,2] Y) {{ Y = Identity(X) }}")
+    session = Elsewhere(load_runtime().InferenceSession(str(path), providers=["CPUExecutionProvider"]))
+    inputs, outputs = tensors(session.get_inputs()), tensors(session.get_outputs())
+    instance = BoundInstance(session, inputs, outputs, (PageableMemory(), PageableMemory()))
+    for value in (3, 4):
+        part = np.full((1, 2), value, np.float32 if datatype == "float" else np.uint16)
+        assert instance.execute(Batch({"X": [part, part]}, 2)).outputs["Y"].tolist() == [[value] * 2] * 2
 
 
 def test_shapes_nobody_knows_beforehand_are_allocated_by_the_runtime(write_model: Write) -> None:
