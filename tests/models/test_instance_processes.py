@@ -26,7 +26,7 @@ from despina.scheduling.shape_buckets import ShapeBucket
 from despina.settings import Settings
 from despina.telemetry.statistics import ModelStatistics
 from despina.telemetry.tracing.settings import TraceSettings
-from despina_backends.base import Batch, Execution
+from despina_backends.base import Batch, Device, Execution
 
 CONFIG = """backend: "identity" max_batch_size: 8 dynamic_batching {}
 input { name: "IN" data_type: TYPE_FP32 dims: 2 } output { name: "OUT" data_type: TYPE_FP32 dims: 2 }
@@ -129,6 +129,30 @@ def test_short_batches_run_on_the_loop_if_the_cores_allow(
     asyncio.run(scenario())
     assert questions == asked
     assert len({get_ident(), *ran_on[-8:]}) == threads
+
+
+def test_batches_of_a_gpu_stay_off_the_loops_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran_on: list[int] = []
+
+    async def scenario() -> None:
+        loaded = load(tmp_path, CONFIG.replace("300", "0"))
+        (placed,) = loaded.instances
+        execute = placed.instance.execute
+
+        def watched(batch: Batch) -> Execution:
+            ran_on.append(get_ident())
+            return execute(batch)
+
+        monkeypatch.setattr(placed.instance, "execute", watched)
+        loaded = replace(loaded, instances=(replace(placed, device=Device("GPU")),))
+        model = make_model(loaded, cores=8, processes=None)
+        await Load(model).run(400)
+        await model.drain()
+        await asyncio.to_thread(model.close)
+
+    monkeypatch.setattr("despina.models.model.inline_limit_ns", lambda _cores, _instances: 1_000_000_000)
+    asyncio.run(scenario())
+    assert get_ident() not in ran_on
 
 
 async def until_process(load: Load, caplog: pytest.LogCaptureFixture) -> int:

@@ -54,6 +54,7 @@ class Model:
         self.templates: Any = None
         """What the HTTP side remembers of requests for as long as this version lives; it sets this itself."""
         self._backend = loaded.backend
+        # A GPU has others to serve, for whose batches a short one waits: nothing for the loop's thread.
         steady = loaded.backend is not None and loaded.backend.steady
         places = tuple(placed for placed in loaded.instances if not placed.passive)
         limit_ns = inline_limit_ns(options.cores, len(places)) if options.cores else 0
@@ -62,7 +63,7 @@ class Model:
                 placed.name,
                 placed.instance,
                 clock,
-                steady,
+                steady and placed.device.kind == "CPU",
                 limit_ns,
                 process_offer(loaded, placed, options),
             )
