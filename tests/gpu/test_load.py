@@ -14,7 +14,7 @@ from despina.models.loader import LoadedVersion, load_version
 from despina.models.source import Source
 from despina.settings import Settings
 from despina_backends.base import Array, Batch
-from despina_backends.onnxruntime.bound import BoundInstance
+from despina_backends.onnxruntime.recording import GatedInstance
 
 pytestmark = pytest.mark.gpu
 
@@ -51,7 +51,7 @@ def test_outputs_equal_those_of_the_cpu_at_every_batch_size(repository: Write) -
     on_cpu = load(root)
     try:
         assert [placed.device.kind for placed in on_gpu.instances] == ["GPU"]
-        assert isinstance(on_gpu.instances[0].instance, BoundInstance)
+        assert isinstance(on_gpu.instances[0].instance, GatedInstance)
         for count in (1, 2, 5, 8, 3):
             # TF32, which is on by default, keeps 10 bits of a factor.
             np.testing.assert_allclose(

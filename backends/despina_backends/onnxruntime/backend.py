@@ -18,6 +18,7 @@ from despina_backends.onnxruntime.metadata import tensors
 from despina_backends.onnxruntime.options import enough_cpu_instances, run_options, session_options
 from despina_backends.onnxruntime.parameters import own_boolean
 from despina_backends.onnxruntime.providers import CUDA, Provider, execution_providers
+from despina_backends.onnxruntime.recording import GATE, GatedInstance
 from despina_backends.onnxruntime.session import CREATION, Session
 from despina_backends.onnxruntime.steady import is_steady
 
@@ -53,8 +54,19 @@ class OnnxRuntimeBackend:
 
     def instance(self, device: Device) -> Instance:
         """A session on `device`. Raises BackendError when it would have to run elsewhere."""
-        if device.kind == "GPU" and wants_graphs(self._options):
+        if device.kind != "GPU":
+            return self._plain_instance(device)
+        if wants_graphs(self._options):
             return self._graph_instance(device)
+        return GatedInstance(self._plain_instance(device))
+
+    def close(self) -> None:
+        """Let go of sessions that no instance has, and of shared ones."""
+        with GATE.run():
+            self._spare = None
+            self._shared.clear()
+
+    def _plain_instance(self, device: Device) -> RunInstance | BoundInstance:
         session = self._session(device)
         inputs, outputs = {**self.inputs, **self.initializers}, self.outputs
         options = run_options(self._runtime, self._options)
@@ -65,11 +77,6 @@ class OnnxRuntimeBackend:
                 raise BackendError(message, "UNSUPPORTED")
             return RunInstance(session, inputs, outputs, options)
         return BoundInstance(session, inputs, outputs, self._staging_memory(device), options)
-
-    def close(self) -> None:
-        """Let go of sessions that no instance has, and of shared ones."""
-        self._spare = None
-        self._shared.clear()
 
     def _graph_instance(self, device: Device) -> GraphInstance:
         check_graphable(self._options, [*self.inputs.values(), *self.outputs.values()])

@@ -3,8 +3,8 @@
 A graph is recorded for one shape and one set of addresses. So there is one per batch size out of a few, the *buckets*,
 each with inputs and outputs of its own that stay on the GPU, and a batch runs in the smallest bucket it fits, padded
 with zeros. ONNX Runtime records a graph in the first runs of its `gpu_graph_id` and keeps it with the thread that ran
-it, so every run of an instance happens on the same thread. All graphs are recorded when the instance is made: CUDA
-refuses the allocations and blocking copies of other threads meanwhile, so a recording must not fall among requests.
+it, so every run of an instance happens on the same thread. All graphs are recorded when the instance is made, and apart
+from whatever else runs on GPUs (`recording`).
 
 Asked for with `enable_cuda_graph: 1` among the parameters of the `cuda` accelerator. Checked so far only with the CPU
 in the GPU's place.
@@ -24,6 +24,7 @@ from despina_backends.dtypes import numpy_dtype
 from despina_backends.onnxruntime.errors import runtime_error
 from despina_backends.onnxruntime.instance import missing_inputs, refused_inputs
 from despina_backends.onnxruntime.parameters import boolean
+from despina_backends.onnxruntime.recording import GATE
 from despina_backends.onnxruntime.session import CREATION, Session
 
 PARAMETER = "enable_cuda_graph"
@@ -99,24 +100,30 @@ class GraphInstance:
 
     def execute(self, batch: Batch) -> Execution:
         """Run one batch. Raises BackendError; see `base.Instance`."""
-        return self._thread.submit(self._execute, batch).result()
+        return self._thread.submit(self._execute_apart, batch).result()
 
     def close(self) -> None:
         """Let go of the graphs, then of the session."""
         self._thread.shutdown()
-        self._buckets.clear()
-        self._session = None
+        with GATE.run():
+            self._buckets.clear()
+            self._session = None
 
     def _record(self, session: Session, sizes: Sequence[int]) -> None:
         try:
             for rows in sizes:
-                bucket = self._bucket(session, rows)
-                for name, value in bucket.inputs.items():
-                    value.update_inplace(bucket.host[name])
-                session.run_with_iobinding(bucket.binding, bucket.run_options)
+                with GATE.recording():
+                    bucket = self._bucket(session, rows)
+                    for name, value in bucket.inputs.items():
+                        value.update_inplace(bucket.host[name])
+                    session.run_with_iobinding(bucket.binding, bucket.run_options)
                 self._buckets.append(bucket)
         except Exception as error:
             raise runtime_error(error) from error
+
+    def _execute_apart(self, batch: Batch) -> Execution:
+        with GATE.run():
+            return self._execute(batch)
 
     def _execute(self, batch: Batch) -> Execution:
         session = self._session

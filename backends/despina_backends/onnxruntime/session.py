@@ -9,8 +9,7 @@ from despina_backends.onnxruntime.metadata import NodeArg
 
 CREATION = threading.Lock()
 """Held while a session is created, because concurrent creation races where sessions register custom operators, and each
-would take all cores to optimise; and while a CUDA graph is recorded, because CUDA then refuses the allocations and
-blocking copies of every other thread (`cudaStreamCaptureModeGlobal`), and the recording fails with them."""
+would take all cores to optimise; and while CUDA graphs are recorded, see `recording`."""
 
 
 class Value(Protocol):

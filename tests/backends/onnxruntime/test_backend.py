@@ -12,6 +12,7 @@ from despina_backends.onnxruntime import compute_capabilities, load, why_no_gpu
 from despina_backends.onnxruntime.backend import OnnxRuntimeBackend
 from despina_backends.onnxruntime.bound import BoundInstance
 from despina_backends.onnxruntime.cuda_graph import GraphInstance
+from despina_backends.onnxruntime.recording import GatedInstance
 from despina_backends.onnxruntime.runtime import load_runtime
 
 Write = Callable[[str], Path]
@@ -189,7 +190,8 @@ def test_gpu_instance_binds_memory(write_model: Write) -> None:
     runtime = FakeRuntime()
     backend = runtime.backend(write_model(NEG), cpu_instance_count=0)
     instance = backend.instance(Device("GPU", 0))
-    assert isinstance(instance, BoundInstance)
+    assert isinstance(instance, GatedInstance)
+    assert isinstance(instance.inner, BoundInstance)
     assert runtime.created == [["CUDAExecutionProvider", "CPUExecutionProvider"]]
     part = np.ones((1, 2), np.float32)
     assert instance.execute(Batch({"X": [part, part]}, rows=2)).outputs["Y"].tolist() == [[-1, -1], [-1, -1]]

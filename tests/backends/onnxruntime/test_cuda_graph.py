@@ -11,6 +11,7 @@ import pytest
 from despina_backends.base import BackendError, Batch, Device, LoadOptions, TensorMetadata
 from despina_backends.onnxruntime.cuda_graph import GraphInstance, bucket_sizes, check_graphable, wants_graphs
 from despina_backends.onnxruntime.metadata import tensors
+from despina_backends.onnxruntime.recording import GATE
 from despina_backends.onnxruntime.runtime import load_runtime
 from despina_backends.onnxruntime.session import CREATION
 
@@ -57,15 +58,31 @@ def test_a_batch_runs_in_the_smallest_bucket_it_fits_and_gets_its_own_rows(write
     instance.close()
 
 
-def test_every_graph_is_recorded_before_there_is_a_request_and_while_no_session_is_created(write_model: Write) -> None:
+def test_every_graph_is_recorded_before_any_request_and_while_nothing_else_is_on_a_gpu(
+    write_model: Write,
+) -> None:
+    others: list[tuple[threading.Thread, bool]] = []
+
+    def run() -> None:
+        with GATE.run():
+            pass
+
     class Locked(Watched):
         def run_with_iobinding(self, binding: Any, run_options: Any) -> None:
             assert CREATION.locked()
+            other = threading.Thread(target=run, daemon=True)
+            other.start()
+            other.join(0.02)
+            others.append((other, other.is_alive()))
             super().run_with_iobinding(binding, run_options)
 
     instance, session = graphed(write_model(GRAPH), (1, 2, 3), Locked)
     assert [graph for graph, _ in session.runs] == ["1", "2", "3"]
     assert not CREATION.locked()
+    for thread, waited in others:
+        assert waited
+        thread.join(10)
+        assert not thread.is_alive()
     instance.close()
 
 
