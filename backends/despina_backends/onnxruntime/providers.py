@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from despina_backends.base import BackendError, Device, LoadOptions
-from despina_backends.onnxruntime.parameters import integer
+from despina_backends.onnxruntime.parameters import boolean, integer
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
+
+TENSORRT_GRAPHS = "trt_cuda_graph_enable"
 
 Provider = tuple[str, dict[str, str]]
 
@@ -48,7 +50,7 @@ _TENSORRT_PASSED = frozenset(
         "trt_profile_min_shapes",
         "trt_profile_max_shapes",
         "trt_profile_opt_shapes",
-        "trt_cuda_graph_enable",
+        TENSORRT_GRAPHS,
         "trt_dump_ep_context_model",
         "trt_ep_context_file_path",
         "trt_ep_context_embed_mode",
@@ -83,6 +85,11 @@ def tensorrt_options(parameters: Mapping[str, str]) -> dict[str, str]:
     """Options of the TensorRT provider from the parameters of the `tensorrt` accelerator."""
     result: dict[str, str] = {}
     for name, value in parameters.items():
+        if name == TENSORRT_GRAPHS and boolean(value):
+            # It records one graph, of the first batch, and replays it for every other, whatever was bound for that.
+            raise BackendError(
+                f"parameter '{name}' of the TensorRT Execution Accelerator is not supported", "UNSUPPORTED"
+            )
         if name == "precision_mode":
             result.update(_precision(value))
         elif name in _TENSORRT_PASSED:

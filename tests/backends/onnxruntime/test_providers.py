@@ -68,6 +68,15 @@ def test_tensorrt_comes_before_cuda_with_its_keys_translated() -> None:
     }
 
 
+@pytest.mark.parametrize("value", ["1", "true", "True"])
+def test_tensorrt_may_not_record_graphs(value: str) -> None:
+    with pytest.raises(BackendError, match=r"^parameter 'trt_cuda_graph_enable' .* is not supported$") as caught:
+        providers(GPU, **gpu("tensorrt", trt_cuda_graph_enable=value))
+    assert caught.value.code == "UNSUPPORTED"
+    options = providers(GPU, **gpu("tensorrt", trt_cuda_graph_enable="0"))[0][1]
+    assert options["trt_cuda_graph_enable"] == "0"
+
+
 def gpu(name: str, **parameters: str) -> dict[str, Any]:
     return {"accelerators": {"GPU": [(name, parameters)]}}
 
