@@ -66,6 +66,7 @@ def test_tensors_in_cuda_memory_of_another_process(cudart: Any, repository: Call
         device_memory(cudart, 16) as target,
     ):
         call(cudart, "cudaMemcpy", source, given.ctypes.data_as(ctypes.c_void_p), size, TO_DEVICE)
+        call(cudart, "cudaDeviceSynchronize")  # the copy may return when the driver has a copy of its own
         register(cudart, port, "in", source, 16)
         register(cudart, port, "out", target, 16)
         inputs = [{"name": "x", "shape": [1, 4], "datatype": "FP32", "parameters": in_region("in")}]
