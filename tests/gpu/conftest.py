@@ -1,5 +1,6 @@
 """Tests on a real GPU. Elsewhere they are collected and skipped, with the reason."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,15 @@ import onnx
 import pytest
 from onnx import parser
 
+from despina_backends import onnxruntime
 from despina_backends.base import BackendError
 from despina_backends.onnxruntime.cuda import Cudart, device_count, missing_libraries, open_cudart
 from despina_backends.onnxruntime.runtime import load_runtime
 
 CUDA = "CUDAExecutionProvider"
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+GIVEN = os.environ.get(VISIBLE)
+compute_capabilities = onnxruntime.compute_capabilities
 
 
 def why_not() -> str | None:
@@ -32,15 +37,16 @@ def why_not() -> str | None:
     return None
 
 
-@pytest.fixture(scope="session")
-def reason() -> str | None:
-    return why_not()
+REASON = why_not()
+"""Found out before any test runs: CUDA counts the GPUs of a process once, and other tests hide them."""
 
 
 @pytest.fixture(autouse=True)
-def _needs_a_gpu(reason: str | None) -> None:
-    if reason is not None:
-        pytest.skip(reason)
+def _needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VISIBLE) if GIVEN is None else monkeypatch.setenv(VISIBLE, GIVEN)
+    monkeypatch.setattr(onnxruntime, "compute_capabilities", compute_capabilities)
+    if REASON is not None:
+        pytest.skip(REASON)
 
 
 @pytest.fixture

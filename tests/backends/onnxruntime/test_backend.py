@@ -204,7 +204,9 @@ def test_bytes_and_bf16_together_are_refused(write_model: Write) -> None:
     assert caught.value.code == "UNSUPPORTED"
 
 
-def test_there_are_no_gpus_with_the_cpu_package() -> None:
+def test_there_are_no_gpus_with_the_cpu_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = FakeRuntime(available=["CPUExecutionProvider"])
+    monkeypatch.setattr("despina_backends.onnxruntime.runtime.load_runtime", lambda: runtime)
     assert compute_capabilities() == ()
     assert why_no_gpu() is None
 
