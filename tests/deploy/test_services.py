@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -415,6 +416,19 @@ def test_deletion_that_was_interrupted_is_told_and_can_be_ended(bench: Bench) ->
     assert state.error == "it is being deleted; where that was interrupted `despina service delete` goes on"
     bench.services.delete("svc")
     assert bench.services.names() == []
+
+
+def test_service_that_is_being_started_has_not_failed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[ServiceState] = []
+
+    class Started(subprocess.Popen[bytes]):
+        def __init__(self, *words: Any, **more: Any) -> None:
+            super().__init__(*words, **more)
+            seen.append(current_state(bench.folder()))
+
+    monkeypatch.setattr("despina.deploy.running.subprocess.Popen", Started)
+    bench.deploy(PID)
+    assert [(state.state, state.error) for state in seen] == [(State.DEPLOYING, "its supervisor is being started")]
 
 
 @pytest.mark.parametrize("victim", ["supervisor", "gunicorn", "worker"])

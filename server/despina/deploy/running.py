@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from despina.deploy.folder import ServiceFolder
@@ -34,10 +35,12 @@ def current_state(folder: ServiceFolder) -> ServiceState:
         return replace(
             written, error="it is being deleted; where that was interrupted `despina service delete` goes on"
         )
-    if guard_pid(folder) is not None:
-        return ServiceState(State.UNKNOWN, written.generation, "the supervisor died and is being started again")
-    reason = "the processes of this service are gone; `despina service restart` starts them"
-    return ServiceState(State.FAILED, written.generation, reason, tuple(folder.tail(30)))
+    if not _runs(folder):
+        reason = "the processes of this service are gone; `despina service restart` starts them"
+        return ServiceState(State.FAILED, written.generation, reason, tuple(folder.tail(30)))
+    if written.supervisor_pid is None:  # none has said anything since the start
+        return ServiceState(State.DEPLOYING, written.generation, "its supervisor is being started")
+    return ServiceState(State.UNKNOWN, written.generation, "the supervisor died and is being started again")
 
 
 def wait_until_settled(folder: ServiceFolder) -> ServiceState:
@@ -55,30 +58,35 @@ def start_or_tell(folder: ServiceFolder, before: ServiceSpec | None = None) -> N
         return
     if answer is None:  # a guard is about to end, or waits before it starts the supervisor again
         _end_guard(folder)
-    _wait_for_end(folder)  # or ours would give way to it
     start(folder)
 
 
 def start(folder: ServiceFolder) -> None:
-    """Starts a guard, and returns when its supervisor can be asked (or has ended)."""
-    folder.write_state(ServiceState(State.DEPLOYING))
+    """Starts a guard, after the end of the one before, and returns when its supervisor can be asked (or has ended)."""
     reading, writing = os.pipe()
-    words = [sys.executable, "-P", "-m", "despina.deploy.supervisor.guard", str(folder.path), str(writing)]
-    with folder.log.open("ab") as log, open(reading, "rb") as ready:
+    with open(reading, "rb") as ready:
         try:
-            process = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=(writing,),
-                start_new_session=True,
-                cwd=folder.path,
-            )
+            process = _start_guard(folder, writing)
         finally:
             os.close(writing)
         ready.read()  # ends when the supervisor closes its end
         process.wait()  # the guard itself is a fork of this one
+
+
+def _start_guard(folder: ServiceFolder, ready: int) -> subprocess.Popen[bytes]:
+    # It inherits the lock: at no time between may the service seem to have no processes.
+    with _locked(folder) as lock, folder.log.open("ab") as log:
+        folder.write_state(ServiceState(State.DEPLOYING))
+        words = [sys.executable, "-P", "-m", "despina.deploy.supervisor.guard", str(folder.path), str(lock), str(ready)]
+        return subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(lock, ready),
+            start_new_session=True,
+            cwd=folder.path,
+        )
 
 
 def stop(folder: ServiceFolder) -> None:
@@ -86,7 +94,8 @@ def stop(folder: ServiceFolder) -> None:
     told = ask(folder.path, {"command": "stop"}, timeout=ASK_SECONDS)
     if told is None:
         _end_guard(folder)
-    _wait_for_end(folder)
+    with _locked(folder):
+        pass
 
 
 def _end_guard(folder: ServiceFolder) -> None:
@@ -95,19 +104,26 @@ def _end_guard(folder: ServiceFolder) -> None:
             os.kill(pid, signal.SIGTERM)
 
 
-def _wait_for_end(folder: ServiceFolder) -> None:
+@contextmanager
+def _locked(folder: ServiceFolder) -> Iterator[int]:
+    """Holds the service's lock, as soon as no process of the service does."""
     with (folder.path / LOCK).open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        yield file.fileno()
 
 
 def guard_pid(folder: ServiceFolder) -> int | None:
-    """The process that holds the service's lock; None when it does not run."""
-    try:
-        with (folder.path / LOCK).open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return int(file.read() or b"0") or None
-    except FileNotFoundError:
-        pass
-    return None
+    """The process that keeps the service running; None when it does not run, or not yet."""
+    if not _runs(folder):
+        return None
+    return int((folder.path / LOCK).read_bytes() or b"0") or None
+
+
+def _runs(folder: ServiceFolder) -> bool:
+    """Whether somebody holds the service's lock: a guard, a supervisor, or who starts them."""
+    with suppress(FileNotFoundError), (folder.path / LOCK).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

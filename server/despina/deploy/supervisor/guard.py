@@ -1,10 +1,10 @@
-"""`python -m despina.deploy.supervisor.guard FOLDER READY`: keeps a supervisor alive.
+"""`python -m despina.deploy.supervisor.guard FOLDER LOCK READY`: keeps a supervisor alive.
 
-It does as little as a process can, so that it has no reason to die. It holds `run.lock` as long as the service runs. So
-does the supervisor: it outlives a guard that was killed, until its requests are answered.
+It does as little as a process can, so that it has no reason to die. It holds `run.lock`, which whoever starts it has
+taken for it, as long as the service runs. So does the supervisor: it outlives a guard that was killed, until its
+requests are answered.
 """
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -23,18 +23,12 @@ STEADY_SECONDS = 60.0
 
 
 def main() -> None:
-    folder, ready = Path(sys.argv[1]), int(sys.argv[2])
+    folder, lock, ready = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     if os.fork():
         os._exit(0)  # so that whoever deploys need not wait for us, now or ever
-    with (folder / LOCK).open("a+b") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return  # another guard was faster
-        lock.truncate(0)
-        lock.write(str(os.getpid()).encode())
-        lock.flush()
-        _guard(folder, ready, lock.fileno())
+    os.truncate(lock, 0)
+    os.write(lock, str(os.getpid()).encode())
+    _guard(folder, ready, lock)
 
 
 def _guard(folder: Path, ready: int, lock: int) -> None:
