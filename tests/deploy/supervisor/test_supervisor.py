@@ -48,6 +48,49 @@ def test_what_cannot_be_written_is_told_all_the_same(tmp_path: Path, monkeypatch
     asyncio.run(scenario())
 
 
+def test_files_say_what_answers_as_soon_as_they_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("despina.deploy.supervisor.supervisor.RESTORE_SECONDS", 0.01)
+    folder, write, tries = ServiceFolder(tmp_path), ServiceFolder.write_spec, [1, 2, 3]
+    failed, kept = (ServiceSpec("svc", number, Mode.DIRECT, ("m:1",), DeploymentConfig()) for number in (2, 1))
+    folder.write_spec(failed)
+
+    def write_to_full_disk(folder: ServiceFolder, spec: ServiceSpec) -> None:
+        tries.pop()
+        if tries:
+            raise OSError(28, "No space left on device")
+        write(folder, spec)
+
+    async def scenario() -> None:
+        one = Supervisor(folder)
+        one._gate, one._current = Gate("/", None, GateLimits()), Generation(kept, folder, lambda reason: None)
+        monkeypatch.setattr(ServiceFolder, "write_spec", write_to_full_disk)
+        with folder.operation():
+            await one._failed(failed, "no weights", 0)
+        async with asyncio.timeout(10):
+            while folder.read_spec() != kept:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(scenario())
+
+
+def test_files_stay_while_what_they_say_is_tried_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("despina.deploy.supervisor.supervisor.RESTORE_SECONDS", 0)
+    folder = ServiceFolder(tmp_path)
+    failed, kept = (ServiceSpec("svc", number, Mode.DIRECT, ("m:1",), DeploymentConfig()) for number in (2, 1))
+    folder.write_spec(failed)
+
+    async def scenario() -> None:
+        one = Supervisor(folder)
+        one._gate, one._current = Gate("/", None, GateLimits()), Generation(kept, folder, lambda reason: None)
+        with folder.operation():
+            await one._failed(failed, "no weights", 0)
+        one._set(ServiceState(State.DEPLOYING))
+        await asyncio.sleep(0.05)
+
+    asyncio.run(scenario())
+    assert folder.read_spec() == failed
+
+
 def test_part_of_a_generation_that_was_replaced_says_nothing_about_the_service(tmp_path: Path) -> None:
     folder = ServiceFolder(tmp_path)
     spec = ServiceSpec("svc", 2, Mode.DIRECT, ("m:1",), DeploymentConfig())

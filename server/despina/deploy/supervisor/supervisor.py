@@ -26,6 +26,9 @@ LOOK_SECONDS = 60.0
 
 REFUSAL_SECONDS = 1.0
 
+RESTORE_SECONDS = 10.0
+"""How soon it is tried again to put files right, where somebody has locked them or the disk is full."""
+
 SHOWN_LINES = 100
 """Enough for the tracebacks of a few workers that fail at once."""
 
@@ -146,24 +149,35 @@ class Supervisor:
             self._stop.set()
             return
         kept = self._current.spec.generation
-        self._restore(spec, self._current.spec)
+        self._restore(spec)
         error = f"generation {spec.generation} failed, generation {kept} still answers: {reason}"
         self._set(replace(self._state, state=State.RUNNING, generation=kept, error=error, log=lines))
 
-    def _restore(self, failed: ServiceSpec, kept: ServiceSpec) -> None:
+    def _restore(self, failed: ServiceSpec) -> None:
         """Makes the files say again what answers: a supervisor after this one, and every command, goes by them."""
         assert self._gate is not None
+        assert self._current is not None
+        kept = self._current.spec
         if failed.generation == kept.generation or not self._folder.exists:
             return
         try:
-            # Who has the lock is about to bring something newer.
-            with suppress(AlreadyExists, NotFound), self._folder.operation():
+            with suppress(NotFound), self._folder.operation():
                 if self._folder.read_spec().generation == failed.generation:
                     self._folder.write_spec(kept)
                     if self._gate.keys is not None:
                         self._folder.write_keys(self._gate.keys)
+        except AlreadyExists:  # who has the lock may bring something newer, or fail before
+            self._restore_later(failed)
         except OSError as error:
             log.error("generation %d still answers, and the files cannot say so: %s", kept.generation, error)
+            self._restore_later(failed)
+
+    def _restore_later(self, failed: ServiceSpec) -> None:
+        def again() -> None:
+            if self._state.state is not State.DEPLOYING:  # a deployment that fails restores by itself
+                self._restore(failed)
+
+        asyncio.get_running_loop().call_later(RESTORE_SECONDS, again)
 
     def _part_changed(self, generation: Generation, reason: str | None) -> None:
         if self._is_abandoned():  # most likely the part died of it, and so will its successors
