@@ -1,11 +1,12 @@
 import asyncio
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from despina.deploy.supervisor.control import ask, listen
-from despina.errors import Internal, NotFound
+from despina.deploy.supervisor.control import SOCKET, ask, listen
+from despina.errors import Internal, NotFound, Unavailable
 
 
 @pytest.mark.parametrize(
@@ -38,3 +39,15 @@ def test_a_request_may_be_long(tmp_path: Path) -> None:
             server.close()
 
     assert asyncio.run(scenario()) == {"length": 1_000_000}
+
+
+def test_supervisor_that_hangs_is_told_as_such_however_many_asked_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as hanging:
+        hanging.bind(SOCKET)
+        hanging.listen(1)
+        for _ in range(4):
+            with pytest.raises(Unavailable, match="has not answered"):
+                ask(tmp_path, {"command": "state"}, 0.01)

@@ -61,7 +61,7 @@ def ask(folder: Path, request: dict[str, Any], timeout: float | None = None) -> 
             one.sendall(json.dumps(request).encode() + b"\n")
             with one.makefile("rb") as answers:
                 line = answers.readline()
-    except TimeoutError:
+    except (TimeoutError, BlockingIOError):  # the latter where as many wait already as the kernel lets wait
         raise Unavailable(f"the supervisor of service {folder.name} has not answered for {timeout:g} s") from None
     except (FileNotFoundError, ConnectionError):
         return None
