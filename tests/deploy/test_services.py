@@ -182,6 +182,15 @@ def test_script_runs_with_its_model_and_goes_without_a_trace(bench: Bench) -> No
         bench.services.get("svc")
 
 
+def test_what_a_script_started_ends_with_its_service(bench: Bench) -> None:
+    start = "def init():\n    global process\n    process = subprocess.Popen(['sleep', '60'])\n"
+    bench.deploy(f"import subprocess\n{start}def run(data): return process.pid\n")
+    started = bench.ask()[1]
+    assert alive(started)
+    bench.services.delete("svc")
+    eventually(lambda: not alive(started), 5)
+
+
 def test_workers_as_many_as_said(bench: Bench) -> None:
     bench.deploy(PID, workers=2)
     seen: set[int] = set()

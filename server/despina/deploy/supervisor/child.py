@@ -37,8 +37,10 @@ class Child:
         return self._process.returncode is not None
 
     async def wait(self) -> int:
-        """Its exit status; below 0 the number of the signal that ended it."""
-        return await self._process.wait()
+        """Its exit status; below 0 the number of the signal that ended it. What it started has ended then, too."""
+        status = await self._process.wait()
+        self._kill_group()
+        return status
 
     async def stop(self, seconds: float) -> None:
         """Asks it to end, and makes it after that time."""
@@ -47,7 +49,7 @@ class Child:
         self._signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(seconds):
-                await self._process.wait()
+                await self.wait()
         except TimeoutError:
             self._kill_group()
             await self._process.wait()
@@ -57,7 +59,7 @@ class Child:
             self._process.send_signal(number)
 
     def _kill_group(self) -> None:
-        # It leads a group of its own (start_new_session), which holds its workers too.
+        # It leads a group of its own (start_new_session), which holds its workers too, and what scripts started.
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
