@@ -52,7 +52,7 @@ class Bench:
         (root / "model.txt").write_text("weights")
         self.registry.register(ModelDescription("m"), root / "model.txt")
 
-    def deploy(self, script: str, name: str = "svc", workers: int = 1, **fields: Any) -> ServiceState:
+    def deploy(self, script: str, name: str = "svc", workers: int | str = 1, **fields: Any) -> ServiceState:
         source = self.root / f"source-{len(list(self.root.iterdir()))}"
         source.mkdir()
         (source / "score.py").write_text(script)
@@ -261,6 +261,12 @@ def test_init_that_raises_fails_the_deployment_with_its_log(bench: Bench) -> Non
     assert any("RuntimeError: no weights" in line for line in state.log)
     eventually(lambda: guard_pid(bench.folder()) is None)
     assert bench.services.get("svc")[1] == state
+
+
+def test_variable_that_no_process_can_have_fails_the_deployment(bench: Bench) -> None:
+    state = bench.deploy(PID, workers="\ud800")
+    assert state.state is State.FAILED
+    assert (state.error or "").startswith("the score workers cannot be started: 'utf-8' codec can't encode")
 
 
 def test_service_that_failed_is_deployed_again_while_it_still_has_a_client(bench: Bench) -> None:

@@ -62,7 +62,7 @@ class Part:
     async def _start_once(self) -> None:
         try:
             self._child = child = await start_child(self._command, self._log_file)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # the latter for variables that are no text
             raise StartFailed(f"{self._command.label} cannot be started: {error}") from None
         log.info("started %s, process %d, port %d", self._command.label, child.pid, self.port)
         if not await answers(child, HOST, self.port, self._health):
