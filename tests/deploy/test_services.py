@@ -577,6 +577,7 @@ def test_labels_change_without_a_restart(bench: Bench) -> None:
     assert (spec.description, spec.tags, spec.properties) == ("new", {"a": "b"}, {"p": "1"})
     with pytest.raises(InvalidArgument, match="property p is set already"):
         bench.services.label("svc", LabelChange(add_properties={"p": "2"}))
+    assert bench.services.label("svc", LabelChange("")).description == ""
     assert bench.ask() == (200, pid)
 
 

@@ -11,6 +11,7 @@ import pytest
 from tests.support.workloads import KEYS, TARGET, workload
 
 from despina.deploy.kubernetes.cluster import Cluster, with_metric
+from despina.deploy.kubernetes.manifests import manifests
 from despina.deploy.kubernetes.state import Word
 from despina.deploy.kubernetes.target import ComputeTarget, Exposure, ScalingMetric
 from despina.errors import DespinaError, NotFound, Unsupported
@@ -91,6 +92,12 @@ def test_manifests_are_applied_at_the_server_in_one_list(tmp_path: Path) -> None
     assert said[1].startswith("applied ConfigMap, Secret, Service, Deployment")
 
 
+def test_context_of_the_usual_configuration_is_named(tmp_path: Path) -> None:
+    kubectl = Recorder(tmp_path)
+    kubectl.cluster(replace(TARGET, context="prod")).delete("triton-webservice")
+    assert kubectl.calls[0][:2] == ["--context=prod", "--namespace=ml"]
+
+
 def test_what_a_service_no_longer_has_is_deleted(tmp_path: Path) -> None:
     kubectl = Recorder(tmp_path)
     target = replace(TARGET, expose=Exposure.NONE)
@@ -124,6 +131,14 @@ def test_waiting_ends_when_a_container_does_not_stay_up(tmp_path: Path) -> None:
     state = kubectl.cluster().wait(workload().spec)
     assert (state.word, state.reason, state.container) == (Word.FAILED, "container score: CrashLoopBackOff", "score")
     assert all(call[1] != "delete" for call in kubectl.calls)
+
+
+def test_waiting_goes_on_while_no_node_has_room(tmp_path: Path) -> None:
+    full = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
+    pod = {"metadata": {"labels": {"despina/generation": "2"}}, "status": {"conditions": [full]}}
+    kubectl, said = Recorder(tmp_path, get_deployment=[found(), UP], get_pods=[ok({"items": [pod]})]), list[str]()
+    assert kubectl.cluster().wait(workload().spec, said.append).word is Word.HEALTHY
+    assert said[0] == "Unschedulable, 0 of 1 replicas ready. FailedScheduling: 0/3 nodes are available"
 
 
 def test_waiting_ends_when_the_deadline_of_the_rollout_has_passed(tmp_path: Path) -> None:
@@ -217,7 +232,8 @@ def test_deleting_waits_for_everything_of_the_service(tmp_path: Path) -> None:
     kubectl = Recorder(tmp_path)
     kubectl.cluster().delete("triton-webservice")
     assert kubectl.calls[0][1] == "delete"
-    assert set(kubectl.calls[0][2].split(",")) >= {"deployment", "service", "secret", "configmap", "ingress"}
+    kinds = {document["kind"].lower() for document in manifests(workload())}
+    assert set(kubectl.calls[0][2].split(",")) == kinds
     assert kubectl.calls[0][3:] == ["-l", LABELS, "--ignore-not-found", "--cascade=foreground"]
 
 

@@ -105,6 +105,14 @@ def test_service_is_applied_watched_and_deleted(bench: Bench) -> None:
     assert bench.services.names() == []
 
 
+def test_autoscaler_looks_at_requests_in_flight_where_the_cluster_serves_them(bench: Bench) -> None:
+    bench.kubectl(HEALTHY)  # and all else it is asked, with success
+    bench.services.deploy(bench.request())
+    (applied,) = [stdin for words, stdin in bench.calls() if " apply " in words]
+    (scaler,) = [one for one in json.loads(applied)["items"] if one["kind"] == "HorizontalPodAutoscaler"]
+    assert [metric["type"] for metric in scaler["spec"]["metrics"]] == ["Pods"]
+
+
 def test_keys_are_those_of_the_secret_and_change_there(bench: Bench) -> None:
     bench.kubectl(HEALTHY)
     bench.services.deploy(bench.request())
@@ -142,6 +150,7 @@ def test_failed_container_is_told_with_its_log(bench: Bench) -> None:
         "container score: CrashLoopBackOff",
         ("RuntimeError: no weights",),
     )
+    assert "--container=score" in next(words for words, _ in bench.calls() if " logs " in words)
     assert bench.shown()["scoringUri"] is None
     bench.kubectl({**answers, "get ingress": [0, "{}"], "logs": [1, "container score is not valid for pod svc-1"]})
     state = bench.services.wait("svc")
@@ -151,6 +160,11 @@ def test_failed_container_is_told_with_its_log(bench: Bench) -> None:
 def test_what_the_cluster_refuses_leaves_nothing_or_the_one_before(bench: Bench) -> None:
     bench.kubectl({"apply": [1, "error: forbidden"]})
     with pytest.raises(DespinaError, match="compute target cluster: kubectl apply failed: error: forbidden"):
+        bench.services.deploy(bench.request())
+    assert bench.services.names() == []
+    assert "delete deployment,service," in bench.calls()[-1][0]  # it may have taken a part
+    bench.kubectl({"apply": [1, "error: unreachable"], "delete": [1, "error: unreachable"]})
+    with pytest.raises(DespinaError, match="kubectl apply failed: error: unreachable"):
         bench.services.deploy(bench.request())
     assert bench.services.names() == []
     bench.kubectl(HEALTHY)
