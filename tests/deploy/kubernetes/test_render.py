@@ -2,6 +2,7 @@ import json
 import stat
 from pathlib import Path
 
+import pytest
 from tests.support.workloads import workload
 
 from despina.deploy.kubernetes.manifests import manifests
@@ -36,6 +37,17 @@ def test_what_a_service_no_longer_has_is_removed_and_other_files_stay(tmp_path: 
     write_manifests(manifests(workload()), tmp_path)
     paths = write_manifests(manifests(workload(authEnabled=False, numReplicas=1)), tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted([*paths, *others])
+
+
+def test_what_there_is_no_room_for_leaves_the_keys(tmp_path: Path) -> None:
+    secret = write_manifests(manifests(workload()), tmp_path)[1]
+    keys, before = secret.read_bytes(), sorted(tmp_path.iterdir())
+    documents = manifests(workload())
+    documents[0]["data"] = object()  # as a disk that is full, it ends the writing of this file
+    with pytest.raises(TypeError):
+        write_manifests(documents, tmp_path)
+    assert secret.read_bytes() == keys
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_list_holds_them_all() -> None:

@@ -1,24 +1,27 @@
 """Manifests as files. JSON is YAML too: `kubectl apply -f DIR` takes them, and so does every tool around it."""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from despina.deploy.json_file import write_json
 from despina.deploy.kubernetes.workload import INSTANCE_LABEL, Document
 
 
 def write_manifests(documents: Sequence[Document], directory: Path) -> list[Path]:
     """One file each, numbered in the order of applying. A Secret's is for its owner's eyes only.
 
-    What an earlier rendering of the same service left in the folder is removed.
+    What an earlier rendering of the same service left in the folder is removed last: on a full disk its keys stay.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     name = documents[0]["metadata"]["labels"][INSTANCE_LABEL]
-    for path in directory.glob(f"{name}-*.json"):
-        if _service_of(path) == name:
+    before = [path for path in directory.glob(f"{name}-*.json") if _service_of(path) == name]
+    paths = [directory / _file_name(name, place, document) for place, document in enumerate(documents)]
+    for path, document in zip(paths, documents, strict=True):
+        write_json(path, document, 0o600 if document["kind"] == "Secret" else 0o644)
+    for path in before:
+        if path not in paths:
             path.unlink()
-    return [_write(document, directory / _file_name(name, place, document)) for place, document in enumerate(documents)]
+    return paths
 
 
 def to_list(documents: Sequence[Document]) -> str:
@@ -36,11 +39,3 @@ def _service_of(path: Path) -> str | None:
 
 def _file_name(name: str, place: int, document: Document) -> str:
     return f"{name}-{place}-{document['kind'].lower()}.json"
-
-
-def _write(document: Document, path: Path) -> Path:
-    mode = 0o600 if document["kind"] == "Secret" else 0o644
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w") as file:
-        json.dump(document, file, indent=2)
-        file.write("\n")
-    return path
