@@ -60,8 +60,9 @@ class Generation:
         await asyncio.gather(*(part.stop() for part in parts))
 
     async def _start_server(self, seconds: float) -> Address:
-        # Only beside a script does anybody expect it at a known port.
-        port = free_port(PROMISED_PORT if self.spec.mode is Mode.MIDDLEWARE else None)
+        # Only beside a script does anybody expect it at a known port, unless that is to be the gate's.
+        expected = self.spec.mode is Mode.MIDDLEWARE and self.spec.port != PROMISED_PORT
+        port = free_port(PROMISED_PORT if expected else None)
         try:
             return await self._start_server_at(port, seconds)
         except StartFailed:
