@@ -35,10 +35,6 @@ class Part:
         self._child: Child | None = None
         self._keeper: asyncio.Task[None] | None = None
 
-    @property
-    def pid(self) -> int | None:
-        return None if self._child is None or self._child.ended else self._child.pid
-
     async def start(self, seconds: float) -> None:
         """Returns when it answers.
 
