@@ -489,6 +489,7 @@ def test_killed_guard_takes_everything_with_it_and_is_told(bench: Bench) -> None
     bench.services.restart("svc")
     assert bench.services.wait("svc").state is State.RUNNING
     assert bench.ask()[0] == 200
+    assert len(processes(bench)) == len(pids)
 
 
 def test_guard_that_is_about_to_end_does_not_keep_a_service_from_its_start(bench: Bench) -> None:
