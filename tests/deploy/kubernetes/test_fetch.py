@@ -110,22 +110,34 @@ def test_blobs_come_from_a_url_too(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "pod").iterdir()] == ["blobs"]
 
 
-def test_a_transfer_that_breaks_off_is_told_as_such_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("header", "value", "sent", "said"),
+    [
+        ("Content-Length", "7", b"wei", "/sha256/.*: the transfer ended 4 bytes early"),
+        ("Transfer-Encoding", "chunked", b"7\r\nwei", r"/sha256/.*: IncompleteRead"),
+    ],
+)
+def test_a_transfer_that_breaks_off_is_told_as_such_and_leaves_nothing(
+    tmp_path: Path, header: str, value: str, sent: bytes, said: str
+) -> None:
     _, contents = registered(tmp_path)
 
     class Short(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_GET(self) -> None:
             self.send_response(200)
-            self.send_header("Content-Length", "7")
+            self.send_header(header, value)
             self.end_headers()
-            self.wfile.write(b"wei")
+            self.wfile.write(sent)
+            self.close_connection = True
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
 
     (tmp_path / "pod").mkdir()
     blobs = Blobs(tmp_path / "pod" / "blobs")
-    with served(Short) as url, pytest.raises(Unavailable, match="the transfer ended 4 bytes early"):
+    with served(Short) as url, pytest.raises(Unavailable, match=said):
         fetch_blobs(contents, blobs, from_url(url, blobs, tmp_path / "pod"))
     assert list((tmp_path / "pod").iterdir()) == []
 

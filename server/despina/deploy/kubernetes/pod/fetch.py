@@ -4,6 +4,7 @@ Every byte is checked against the SHA-256 it was registered with. What has arriv
 again, so a broken transfer goes on where it was.
 """
 
+import http.client
 import sys
 import tempfile
 import urllib.error
@@ -98,7 +99,7 @@ def _download(address: str, target: Path) -> None:
     except urllib.error.HTTPError as error:
         with error:
             raise Unavailable(f"{address}: {error}") from None
-    except OSError as error:  # URLError is one
+    except (OSError, http.client.HTTPException) as error:  # URLError is one of the former, a broken chunk of the latter
         raise Unavailable(f"{address}: {error}") from None
 
 
