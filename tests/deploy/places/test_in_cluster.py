@@ -176,6 +176,18 @@ def test_what_the_cluster_refuses_leaves_nothing_or_the_one_before(bench: Bench)
     assert (spec.generation, spec.deployment.gpu_cores) == (2, 1)
 
 
+def test_configuration_of_what_runs_stays_when_later_ones_were_refused(bench: Bench) -> None:
+    bench.kubectl(HEALTHY)
+    bench.services.deploy(bench.request())
+    bench.kubectl({"apply": [1, "error: forbidden"], **HEALTHY})
+    for _ in range(2):
+        with pytest.raises(DespinaError, match="forbidden"):
+            bench.services.deploy(bench.request(gpu_cores=2))
+    assert bench.services.wait("svc").state is State.RUNNING
+    (forgotten,) = [words for words, _ in bench.calls() if "delete configmap" in words]
+    assert ",despina/generation notin (3,2,1) " in forgotten
+
+
 def test_without_kubectl_the_message_names_render(bench: Bench) -> None:
     with pytest.raises(Unsupported, match=r"needs kubectl, which is not installed; --render DIR writes"):
         bench.services.deploy(bench.request())

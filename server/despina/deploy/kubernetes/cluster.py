@@ -114,8 +114,10 @@ class Cluster:
         self._kubectl.delete(KINDS, ["-l", selector(labels_of(name))])
 
     def _forget_before(self, spec: ServiceSpec) -> None:
-        # The generation before stays, for `kubectl rollout undo`.
-        kept = ",".join(str(number) for number in (spec.generation, spec.generation - 1))
+        # The generation before stays, for `kubectl rollout undo`, and the one that runs: the cluster may have refused
+        # any number of later ones.
+        running = self._kubectl.get("deployment", spec.name)["spec"]["template"]["metadata"]["labels"][GENERATION_LABEL]
+        kept = ",".join(dict.fromkeys((str(spec.generation), str(spec.generation - 1), running)))
         wanted = f"{selector(labels_of(spec.name))},{GENERATION_LABEL} notin ({kept})"
         self._kubectl.delete("configmap", ["-l", wanted])
 
