@@ -191,6 +191,14 @@ def test_what_a_script_started_ends_with_its_service(bench: Bench) -> None:
     eventually(lambda: not alive(started), 5)
 
 
+def test_script_may_tidy_up_at_its_end(bench: Bench) -> None:
+    tidied = bench.root / "tidied"
+    tidy = f"def init(): atexit.register(pathlib.Path({str(tidied)!r}).touch)\n"
+    bench.deploy(f"import atexit, pathlib\n{tidy}def run(data): pass\n")
+    bench.services.delete("svc")
+    assert tidied.exists()
+
+
 def test_workers_as_many_as_said(bench: Bench) -> None:
     bench.deploy(PID, workers=2)
     seen: set[int] = set()
