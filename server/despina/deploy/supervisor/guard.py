@@ -37,26 +37,36 @@ def _guard(folder: Path, ready: int, lock: int) -> None:
     descriptors: tuple[int, ...] = (ready,)
     while True:
         started = time.monotonic()
-        words = [sys.executable, "-P", "-m", "despina.deploy.supervisor", str(folder), str(lock)]
-        words += map(str, descriptors)
-        process = subprocess.Popen(words, pass_fds=(lock, *descriptors), preexec_fn=die_with_parent(signal.SIGTERM))
-        for descriptor in descriptors:
-            os.close(descriptor)
-        descriptors = ()
         try:
-            status = process.wait()
-        except SystemExit:
-            process.terminate()
-            process.wait()
-            raise
+            status = _run_supervisor(folder, lock, descriptors)
+            how = f"ended with status {status}"
+        except OSError as error:  # there is no memory, or no process, to be had
+            status, how = -1, f"cannot be started ({error})"
+        descriptors = ()
         if status == 0 or not folder.exists():  # without its folder nobody can reach the service any more
             return
         if time.monotonic() - started > STEADY_SECONDS:
             delay = FIRST_DELAY_SECONDS
         with suppress(OSError):  # the disk may be full
-            sys.stderr.write(f"the supervisor ended with status {status}; starting it again in {delay:g} s\n")
+            sys.stderr.write(f"the supervisor {how}; starting it again in {delay:g} s\n")
         time.sleep(delay)
         delay = min(2 * delay, LONGEST_DELAY_SECONDS)
+
+
+def _run_supervisor(folder: Path, lock: int, descriptors: tuple[int, ...]) -> int:
+    """Returns its exit status. The descriptors are its own, also when it cannot be started."""
+    words = [sys.executable, "-P", "-m", "despina.deploy.supervisor", str(folder), str(lock), *map(str, descriptors)]
+    try:
+        process = subprocess.Popen(words, pass_fds=(lock, *descriptors), preexec_fn=die_with_parent(signal.SIGTERM))
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+    try:
+        return process.wait()
+    except SystemExit:
+        process.terminate()
+        process.wait()
+        raise
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
