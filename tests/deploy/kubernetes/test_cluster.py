@@ -110,11 +110,17 @@ def test_what_a_service_no_longer_has_is_deleted(tmp_path: Path) -> None:
     ]
 
 
+def configurations(*generations: int) -> Reply:
+    names = [(f"triton-webservice-{number}", {"despina/generation": str(number)}) for number in generations]
+    return ok({"items": [{"metadata": {"name": name, "labels": labels}} for name, labels in names]})
+
+
 def test_waiting_ends_when_the_rollout_is_complete_and_older_configurations_go(tmp_path: Path) -> None:
     late = (1, "", "error: timed out waiting for the condition")
     answers = {
         "get_deployment": [found(), found(), UP],
         "get_pods": [ok({"items": []})],
+        "get_configmap": [configurations(0, 1, 2)],
         "rollout": [late, (0, "", "")],
     }
     kubectl, said = Recorder(tmp_path, **answers), list[str]()
@@ -123,7 +129,15 @@ def test_waiting_ends_when_the_rollout_is_complete_and_older_configurations_go(t
     assert said == ["Transitioning, 0 of 1 replicas ready.", "Healthy, 1 of 1 replicas ready."]
     rollout = ["--namespace=ml", "rollout", "status", "deployment/triton-webservice", "--timeout=10s"]
     assert kubectl.calls[0] == rollout
-    assert kubectl.calls[-1][1:5] == ["delete", "configmap", "-l", f"{LABELS},despina/generation notin (2,1)"]
+    assert kubectl.calls[-1][1:4] == ["delete", "configmap", "triton-webservice-0"]
+
+
+@pytest.mark.parametrize("asked", [1, 2, 5])
+def test_configurations_of_what_runs_and_of_newer_generations_stay(tmp_path: Path, asked: int) -> None:
+    answers = {"get_deployment": [UP], "get_pods": [ok({"items": []})], "get_configmap": [configurations(1, 2, 3, 4)]}
+    kubectl = Recorder(tmp_path, **answers)
+    assert kubectl.cluster().wait(workload(generation=asked).spec).word is Word.HEALTHY
+    assert all(call[1] != "delete" for call in kubectl.calls)
 
 
 def test_waiting_ends_when_a_container_does_not_stay_up(tmp_path: Path) -> None:
@@ -136,7 +150,12 @@ def test_waiting_ends_when_a_container_does_not_stay_up(tmp_path: Path) -> None:
 def test_waiting_goes_on_while_no_node_has_room(tmp_path: Path) -> None:
     full = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
     pod = {"metadata": {"labels": {"despina/generation": "2"}}, "status": {"conditions": [full]}}
-    kubectl, said = Recorder(tmp_path, get_deployment=[found(), UP], get_pods=[ok({"items": [pod]})]), list[str]()
+    answers = {
+        "get_deployment": [found(), UP],
+        "get_pods": [ok({"items": [pod]})],
+        "get_configmap": [configurations(2)],
+    }
+    kubectl, said = Recorder(tmp_path, **answers), list[str]()
     assert kubectl.cluster().wait(workload().spec, said.append).word is Word.HEALTHY
     assert said[0] == "Unschedulable, 0 of 1 replicas ready. FailedScheduling: 0/3 nodes are available"
 

@@ -73,7 +73,7 @@ class Cluster:
                 told = (state.word, state.reason)
                 say(f"{state.word}, {state.ready} of {state.replicas} replicas ready. {state.reason or ''}".rstrip())
             if state.word is Word.HEALTHY:
-                self._forget_before(spec)
+                self._forget_before(spec.name)
             if state.word.final or state.word is Word.DELETING:
                 return state
 
@@ -113,18 +113,23 @@ class Cluster:
         """Returns when nothing of the service is left."""
         self._kubectl.delete(KINDS, ["-l", selector(labels_of(name))])
 
-    def _forget_before(self, spec: ServiceSpec) -> None:
-        # The generation before stays, for `kubectl rollout undo`, and the one that runs: the cluster may have refused
-        # any number of later ones.
-        running = self._kubectl.get("deployment", spec.name)["spec"]["template"]["metadata"]["labels"][GENERATION_LABEL]
-        kept = ",".join(dict.fromkeys((str(spec.generation), str(spec.generation - 1), running)))
-        wanted = f"{selector(labels_of(spec.name))},{GENERATION_LABEL} notin ({kept})"
-        self._kubectl.delete("configmap", ["-l", wanted])
+    def _forget_before(self, name: str) -> None:
+        # By what runs, not by what was asked for: the cluster may have refused that, or have something newer by now.
+        template = self._kubectl.get("deployment", name)["spec"]["template"]
+        # The generation before stays, for `kubectl rollout undo`.
+        kept = _generation(template) - 1
+        found = self._kubectl.get_all("configmap", labels_of(name))
+        if old := [one["metadata"]["name"] for one in found if _generation(one) < kept]:
+            self._kubectl.delete("configmap", old)
 
 
 def with_metric(load: Workload, metric: ScalingMetric) -> Workload:
     """For rendering without a cluster, `auto` is CPU: it works everywhere."""
     return replace(load, metric=ScalingMetric.CPU if metric is ScalingMetric.AUTO else metric)
+
+
+def _generation(document: Mapping[str, Any]) -> int:
+    return int(document["metadata"]["labels"][GENERATION_LABEL])
 
 
 def _published(document: Mapping[str, Any]) -> str | None:
