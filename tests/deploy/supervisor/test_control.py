@@ -1,5 +1,6 @@
 import asyncio
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +52,24 @@ def test_supervisor_that_hangs_is_told_as_such_however_many_asked_before(
         for _ in range(4):
             with pytest.raises(Unavailable, match="has not answered"):
                 ask(tmp_path, {"command": "state"}, 0.01)
+
+
+@pytest.mark.parametrize("said", [b"", b'{"state": "runn'])
+def test_supervisor_that_dies_over_its_answer_has_given_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as dying:
+        dying.bind(SOCKET)
+        dying.listen()
+
+        def die() -> None:
+            connection, _ = dying.accept()
+            with connection:
+                connection.recv(100)
+                connection.sendall(said)
+
+        thread = threading.Thread(target=die)
+        thread.start()
+        assert ask(tmp_path, {"command": "state"}, 10) is None
+        thread.join()

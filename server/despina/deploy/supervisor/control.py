@@ -65,7 +65,7 @@ def ask(folder: Path, request: dict[str, Any], timeout: float | None = None) -> 
         raise Unavailable(f"the supervisor of service {folder.name} has not answered for {timeout:g} s") from None
     except (FileNotFoundError, ConnectionError):
         return None
-    if not line:
+    if not line.endswith(b"\n"):  # it died over it
         return None
     answer: dict[str, Any] = json.loads(line)
     if FAILED in answer:
