@@ -28,14 +28,17 @@ def test_what_cannot_be_done_is_told_with_its_reason(tmp_path: Path, error: Exce
         asyncio.run(scenario())
 
 
-def test_a_request_may_be_long(tmp_path: Path) -> None:
+def test_a_request_may_be_long_and_so_may_the_path_of_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / (200 * "x")
+    folder.mkdir()
+
     async def count(request: dict[str, Any]) -> dict[str, Any]:
         return {"length": len(request["before"])}
 
     async def scenario() -> dict[str, Any] | None:
-        server = await listen(tmp_path, count)
+        server = await listen(folder, count)
         try:
-            return await asyncio.to_thread(ask, tmp_path, {"before": 1_000_000 * "x"}, 10)
+            return await asyncio.to_thread(ask, folder, {"before": 1_000_000 * "x"}, 10)
         finally:
             server.close()
 
