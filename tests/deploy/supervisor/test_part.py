@@ -1,31 +1,90 @@
 import asyncio
 import os
+import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from despina.deploy.supervisor.child import Command
-from despina.deploy.supervisor.commands import free_port
-from despina.deploy.supervisor.part import Part
+from despina.deploy.supervisor.commands import HOST, free_port
+from despina.deploy.supervisor.part import Part, StartFailed
 
-SERVER = (
-    "import http.server, sys\n"
-    "address = '127.0.0.1', int(sys.argv[1])\n"
-    "http.server.HTTPServer(address, http.server.SimpleHTTPRequestHandler).serve_forever()\n"
+LISTEN = (
+    "import http.server, sys, time\n"
+    f"server = http.server.HTTPServer(('{HOST}', int(sys.argv[1])), http.server.SimpleHTTPRequestHandler)\n"
 )
+SERVER = LISTEN + "server.serve_forever()\n"
+SHORT_LIVED = LISTEN + "server.handle_request()\ntime.sleep(0.4)\n"
+MUTE = LISTEN + "time.sleep(60)\n"
 
 
-def test_part_that_is_stopped_does_not_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("despina.deploy.supervisor.part.FIRST_DELAY_SECONDS", 0.01)
-    port, told = free_port(), list[str | None]()
-    command = Command("the server", [sys.executable, "-c", SERVER, str(port)], os.environ, tmp_path)
+    monkeypatch.setattr("despina.deploy.supervisor.part.LONGEST_DELAY_SECONDS", 0.03)
+
+
+def part(script: str, folder: Path, changed: Callable[[str | None], None], program: str = sys.executable) -> Part:
+    port = free_port()
+    command = Command("the server", [program, "-c", script, str(port)], os.environ, folder)
+    return Part(command, port, "/", folder / "log", changed)
+
+
+def test_part_that_is_stopped_does_not_come_back(tmp_path: Path) -> None:
+    told: list[str | None] = []
 
     async def scenario() -> None:
-        part = Part(command, port, "/", tmp_path / "log", told.append)
-        await part.start(30)
-        await part.stop()
+        one = part(SERVER, tmp_path, told.append)
+        await one.start(30)
+        await one.stop()
         await asyncio.sleep(0.1)
 
     asyncio.run(scenario())
     assert told == []
+
+
+@pytest.mark.parametrize(("steady", "delays"), [(60.0, ["0.01", "0.02", "0.03"]), (0.0, ["0.01", "0.01"])])
+def test_part_that_dies_is_started_again_and_again_but_not_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steady: float, delays: list[str]
+) -> None:
+    monkeypatch.setattr("despina.deploy.supervisor.part.STEADY_SECONDS", steady)
+    expected = [f"the server ended with status 0; it is started again in {delay} s" for delay in delays]
+    told: list[str | None] = []
+
+    async def scenario() -> None:
+        enough = asyncio.Event()
+
+        def changed(reason: str | None) -> None:
+            told.append(reason)
+            if told.count(None) == len(delays):
+                enough.set()
+
+        one = part(SHORT_LIVED, tmp_path, changed)
+        await one.start(30)
+        async with asyncio.timeout(30):
+            await enough.wait()
+        await one.stop()
+
+    asyncio.run(scenario())
+    assert told[: 2 * len(delays)] == [said for reason in expected for said in (reason, None)]
+
+
+def test_part_that_does_not_answer_in_time_leaves_its_port(tmp_path: Path) -> None:
+    async def scenario() -> int:
+        one = part(MUTE, tmp_path, lambda reason: None)
+        with pytest.raises(StartFailed, match="the server did not become ready in 1 s"):
+            await one.start(1)
+        return one.port
+
+    with socket.create_server((HOST, asyncio.run(scenario()))):
+        pass
+
+
+def test_part_that_cannot_be_started_is_told_with_the_reason(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        await part(SERVER, tmp_path, lambda reason: None, program=str(tmp_path / "absent")).start(30)
+
+    with pytest.raises(StartFailed, match=r"the server cannot be started: .*No such file"):
+        asyncio.run(scenario())
