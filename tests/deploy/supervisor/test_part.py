@@ -17,6 +17,10 @@ LISTEN = (
 )
 SERVER = LISTEN + "server.serve_forever()\n"
 SHORT_LIVED = LISTEN + "server.handle_request()\ntime.sleep(0.4)\n"
+FAILING_ONCE = (
+    "import pathlib, sys\ntries = pathlib.Path('tries')\nwith tries.open('a') as file: file.write('x')\n"
+    "if tries.stat().st_size == 2: sys.exit(3)\n" + SHORT_LIVED
+)
 MUTE = LISTEN + "time.sleep(60)\n"
 
 
@@ -69,6 +73,31 @@ def test_part_that_dies_is_started_again_and_again_but_not_at_once(
 
     asyncio.run(scenario())
     assert told[: 2 * len(delays)] == [said for reason in expected for said in (reason, None)]
+
+
+def test_part_that_fails_to_come_back_is_tried_again(tmp_path: Path) -> None:
+    told: list[str | None] = []
+
+    async def scenario() -> None:
+        back = asyncio.Event()
+
+        def changed(reason: str | None) -> None:
+            told.append(reason)
+            if reason is None:
+                back.set()
+
+        one = part(FAILING_ONCE, tmp_path, changed)
+        await one.start(30)
+        async with asyncio.timeout(30):
+            await back.wait()
+        await one.stop()
+
+    asyncio.run(scenario())
+    assert told[:3] == [
+        "the server ended with status 0; it is started again in 0.01 s",
+        "the server ended with status 3; it is started again in 0.02 s",
+        None,
+    ]
 
 
 def test_part_that_does_not_answer_in_time_leaves_its_port(tmp_path: Path) -> None:
