@@ -782,6 +782,15 @@ def test_a_source_directory_that_holds_the_home_is_refused(bench: Bench) -> None
     assert bench.services.names() == []
 
 
+def test_a_source_directory_may_hold_a_home_that_is_not_copied(bench: Bench) -> None:
+    services = Services(Home(bench.root / ".despina"), bench.registry)
+    (bench.root / "score.py").write_text(PID)
+    with pytest.raises(InvalidArgument, match="give --compute-target too"):  # what is looked at next
+        services.render(
+            DeployRequest("svc", ["m"], inference=InferenceSpec("score.py", bench.root)), bench.root / "out"
+        )
+
+
 def test_middleware_services_that_start_at_once_get_servers_of_their_own(bench: Bench, repository: Path) -> None:
     pytest.importorskip("tritonclient.http")
     bench.registry.register(ModelDescription("m", "Multi"), repository)
