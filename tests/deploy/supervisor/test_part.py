@@ -21,6 +21,7 @@ FAILING_ONCE = (
     "import pathlib, sys\ntries = pathlib.Path('tries')\nwith tries.open('a') as file: file.write('x')\n"
     "if tries.stat().st_size == 2: sys.exit(3)\n" + SHORT_LIVED
 )
+STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SERVER
 MUTE = LISTEN + "time.sleep(60)\n"
 
 
@@ -47,6 +48,16 @@ def test_part_that_is_stopped_does_not_come_back(tmp_path: Path) -> None:
 
     asyncio.run(scenario())
     assert told == []
+
+
+def test_part_that_does_not_end_when_asked_is_made_to(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        one = part(STUBBORN, tmp_path, lambda reason: None)
+        await one.start(30)
+        async with asyncio.timeout(10):
+            await one.stop(0.1)
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(("steady", "delays"), [(60.0, ["0.01", "0.02", "0.03"]), (0.0, ["0.01", "0.01"])])
