@@ -43,8 +43,9 @@ async def generate_stream(request: Request, server: Server) -> Response:
 
 async def _answer(request: Request, server: Server) -> tuple[int, bytes]:
     """Status and JSON of the one response that every model here gives."""
-    model = path_model(request, server)
+    path_model(request, server)  # raises at once where there is none
     body = await read_json_body(request, server)
+    model = path_model(request, server)  # while the body came, another one may have taken its place
     encoding = request.headers.get("content-encoding", "")
 
     def read() -> InferRequest:

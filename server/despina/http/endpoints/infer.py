@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 async def infer(request: Request, server: Server) -> Response:
     """Run a model. Tensors travel as JSON, as binary data behind the JSON, or in shared memory."""
-    model = path_model(request, server)
+    path_model(request, server)  # raises at once where there is none
     body = await request.body()
     encoding = request.headers.get("content-encoding", "")
     if encoding not in ("", "identity"):
@@ -53,7 +53,8 @@ async def infer(request: Request, server: Server) -> Response:
         if not answer.done():
             answer.set_result(reply)
 
-    exchange = InferExchange(server, model, replied, amend, request.client)
+    # Only now: while the body came, another model may have taken the place of the one that was there.
+    exchange = InferExchange(server, path_model(request, server), replied, amend, request.client)
     header_length = request.headers.get("inference-header-content-length")
     exchange.start(memoryview(body), header_length, carrier=trace_context(request))
     try:

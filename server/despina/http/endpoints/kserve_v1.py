@@ -32,9 +32,11 @@ async def model_ready(request: Request, server: Server) -> Response:
 async def predict(request: Request, server: Server) -> Response:
     """Infer in the v1 protocol: `instances` lists the inputs row by row, `inputs` gives them whole; `predictions` or
     `outputs` comes back."""
-    model = path_model(request, server)
+    path_model(request, server)  # raises at once where there is none
+    body = await read_json_body(request, server)
+    model = path_model(request, server)  # while the body came, another one may have taken its place
     batches = model.signature.max_batch_size > 0
-    v1_request = read_request(await read_json_body(request, server), model.name, describe_inputs(model), batches)
+    v1_request = read_request(body, model.name, describe_inputs(model), batches)
     pending = await submit(request, model, lambda: v1_request.infer)
     if pending.error is not None:
         raise pending.error
