@@ -22,8 +22,11 @@ def main(memory: int, runs: int, answers: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     recipe: Recipe = pickle.load(sys.stdin.buffer)
-    backend = resolve(recipe.backend)(recipe.options)
-    instance = backend.instance(recipe.device)
+    try:
+        backend = resolve(recipe.backend)(recipe.options)
+        instance = backend.instance(recipe.device)
+    except BackendError as error:  # no mistake of ours: files may have changed since the server loaded them
+        sys.exit(f"error: {error}")
     tensors = recipe.tensors
     places = tensors.views(mmap(memory, os.fstat(memory).st_size))
     gc.collect()

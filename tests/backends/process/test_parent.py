@@ -120,9 +120,12 @@ def test_a_signal_for_the_whole_group_does_not_end_it(start: Start) -> None:
     assert process.receive()[1] is not None
 
 
-def test_a_model_that_cannot_be_loaded_there_is_an_error() -> None:
+def test_a_model_that_cannot_be_loaded_there_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(BackendError, match="a process of its own for model 'm' did not start"):
         start_instance(recipe(backend="onnxruntime"))
+    (said,) = capfd.readouterr().err.splitlines()
+    assert said.startswith("error: ")
+    assert "nowhere" in said
 
 
 def run_instead(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
