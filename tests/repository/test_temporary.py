@@ -1,10 +1,14 @@
 import errno
 import fcntl
+import gc
 import os
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +23,19 @@ temporary = TemporaryDirectory("model")
 (temporary.path / "model.onnx").write_bytes(b"onnx")
 os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+@contextmanager
+def no_more_open_files() -> Iterator[None]:
+    """What is open stays open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.fixture(autouse=True)
@@ -98,3 +115,20 @@ def test_no_place_for_one_is_said(directory: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(Internal, match=r"temporary directory: No such file or directory\. Have TMPDIR"):
         TemporaryDirectory("model")
     remove_abandoned()
+
+
+def test_one_that_cannot_have_its_lock_leaves_nothing(directory: Path) -> None:
+    assert tempfile.gettempdir() == str(directory)  # which is found by writing there, once
+    with no_more_open_files(), pytest.raises(Internal, match="Too many open files"):
+        TemporaryDirectory("model")
+    gc.collect()  # a warning would be an error
+    assert list(directory.iterdir()) == []
+
+
+def test_what_cannot_be_removed_stays_for_the_next_server(directory: Path) -> None:
+    temporary = TemporaryDirectory("model")
+    with no_more_open_files():
+        temporary.cleanup()
+    assert len(list(directory.iterdir())) == 1
+    remove_abandoned()
+    assert list(directory.iterdir()) == []

@@ -25,8 +25,13 @@ class TemporaryDirectory:
 
     def __init__(self, purpose: str) -> None:
         try:
-            self._outer = tempfile.TemporaryDirectory(prefix=f"{PREFIX}{purpose}-")
-            self._lock = _lock(Path(self._outer.name))
+            self._outer = tempfile.TemporaryDirectory(prefix=f"{PREFIX}{purpose}-", ignore_cleanup_errors=True)
+            try:
+                self._lock = _lock(Path(self._outer.name))
+            except OSError:
+                os.rmdir(self._outer.name)  # without a lock nobody would remove it later; nothing is in it yet
+                self._outer.cleanup()
+                raise
             self.path = Path(self._outer.name) / purpose
             self.path.mkdir()
         except OSError as error:
@@ -36,7 +41,7 @@ class TemporaryDirectory:
             ) from error
 
     def cleanup(self) -> None:
-        """Remove it."""
+        """Remove it. What cannot be removed now stays for the next server that starts."""
         self._outer.cleanup()
         self._lock.close()
 
