@@ -3,7 +3,6 @@
 import gc
 import os
 import pickle
-import signal
 import sys
 import traceback
 from mmap import mmap
@@ -18,9 +17,6 @@ from despina_backends.registry import resolve
 
 def main(memory: int, runs: int, answers: int) -> None:
     """Serve on these inherited file descriptors; the recipe comes on the standard input."""
-    # It is the server who is asked to end, even where a signal goes to every process of a group.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
     recipe: Recipe = pickle.load(sys.stdin.buffer)
     try:
         backend = resolve(recipe.backend)(recipe.options)

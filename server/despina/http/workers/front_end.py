@@ -37,9 +37,6 @@ def main(channel: int, door: int, requests: int, results: int) -> None:
     input."""
     # A process that hangs does not notice that its owner is gone, and would keep the port.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # It is the owner who is asked to end, even where a signal goes to every process of a group.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
     settings: Settings
     log: LogSettings
     keep_freed_memory()
