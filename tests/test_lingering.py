@@ -1,7 +1,9 @@
 """Connections that are closed while the client still sends, on the loops of production and of the standard library."""
 
 import asyncio
+import gc
 import socket
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -105,3 +107,22 @@ def test_a_client_that_sends_on_and_on_is_cut_off(monkeypatch: pytest.MonkeyPatc
             await send_on_and_on(sock)
 
     run(scenario)
+
+
+def test_a_connection_that_the_client_ends_is_freed_without_the_collector() -> None:
+    async def scenario() -> None:
+        mine, theirs = socket.socketpair()
+        _, hasty = await asyncio.get_running_loop().connect_accepted_socket(Hasty, theirs)
+        mine.close()
+        await hasty.lost
+        gone = weakref.ref(hasty)
+        gc.disable()
+        try:
+            del hasty
+            await asyncio.sleep(0.01)
+            assert gone() is None
+        finally:
+            gc.enable()
+
+    uvloop.run(scenario())
+    asyncio.run(scenario())

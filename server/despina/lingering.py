@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from weakref import ref
 
 QUIET_S = 2.0
 """From a client that takes part, something comes sooner, its end at least."""
 
 LONGEST_S = 30.0
 MOST_BYTES = 256 << 20
-_PIECE = 64 * 1024
+
+_THROWN_AWAY = bytearray(64 * 1024)
+"""Where it goes: the same for all connections, since nobody looks at it."""
 
 
 def linger(
@@ -41,7 +44,6 @@ class _Lingering(asyncio.BufferedProtocol):
         self._connection: asyncio.Protocol | None = connection
         self._open_ones = open_ones
         self._loop = asyncio.get_running_loop()
-        self._room = bytearray(_PIECE)
         self._left = MOST_BYTES
         self._is_quiet = False
         self._timer: asyncio.TimerHandle | None = None
@@ -70,7 +72,7 @@ class _Lingering(asyncio.BufferedProtocol):
             self._loop.call_soon(self._tell, None)
 
     def get_buffer(self, sizehint: int) -> bytearray:
-        return self._room
+        return _THROWN_AWAY
 
     def buffer_updated(self, nbytes: int) -> None:
         self._is_quiet = False
@@ -110,7 +112,8 @@ class LingeringTransport:
         open_ones: set[asyncio.Transport] | None = None,
     ) -> None:
         self._transport = transport
-        self._connection = connection
+        # The transport holds it as long as it is open. Each with the other in hand, both would wait for the collector.
+        self._connection = ref(connection)
         self._open_ones = open_ones
         self._is_closing = False
         # As attributes, since a call in between would be one more for every answer.
@@ -124,6 +127,7 @@ class LingeringTransport:
         return self._is_closing or self._transport.is_closing()
 
     def close(self) -> None:
-        if not self._is_closing:
+        connection = self._connection()
+        if connection is not None and not self._is_closing:
             self._is_closing = True
-            linger(self._transport, self._connection, self._open_ones)
+            linger(self._transport, connection, self._open_ones)
