@@ -115,19 +115,16 @@ class LingeringTransport:
         # The transport holds it as long as it is open. Each with the other in hand, both would wait for the collector.
         self._connection = ref(connection)
         self._open_ones = open_ones
-        self._is_closing = False
         # As attributes, since a call in between would be one more for every answer.
         self.write = transport.write
         self.writelines = transport.writelines
+        self.is_closing = transport.is_closing
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
-    def is_closing(self) -> bool:
-        return self._is_closing or self._transport.is_closing()
-
     def close(self) -> None:
         connection = self._connection()
-        if connection is not None and not self._is_closing:
-            self._is_closing = True
+        if connection is not None and not self.is_closing():
+            self.is_closing = lambda: True
             linger(self._transport, connection, self._open_ones)
