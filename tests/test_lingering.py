@@ -5,6 +5,7 @@ import gc
 import socket
 import weakref
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -126,3 +127,18 @@ def test_a_connection_that_the_client_ends_is_freed_without_the_collector() -> N
 
     uvloop.run(scenario())
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("more", [b"", b"x" * 1000], ids=["nothing", "something"])
+def test_a_connection_on_which_all_was_read_does_not_linger(more: bytes) -> None:
+    async def scenario(sock: socket.socket, hasty: Hasty) -> None:
+        transport = hasty.transport
+        transport.pause_reading()
+        sock.send(more)
+        transport.write(b"answer")
+        transport.close_clean()
+        assert await read_all(sock) == b"answer"
+        with pytest.raises(BrokenPipeError) if not more else nullcontext():
+            sock.send(b"late")
+
+    run(scenario)

@@ -23,7 +23,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -104,8 +104,8 @@ class ApplicationConnection(HttpToolsProtocol):
         self._cycle_under_way: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        lingering: Any = LingeringTransport(transport, self)
-        super().connection_made(lingering)
+        self._lingering = LingeringTransport(transport, self)
+        super().connection_made(cast(asyncio.Transport, self._lingering))
         self.flow = PipelineFlow(transport, self.pipeline)
 
     def connection_lost(self, exc: Exception | None) -> None:

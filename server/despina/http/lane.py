@@ -227,7 +227,10 @@ class InferLane(CollectingConnection):
             head = reply_head(reply, self._connection)
             self.transport.writelines([head, *(memoryview(buffer).cast("B") for buffer in reply.buffers)])
         if self._connection == "close":
-            self.transport.close()
+            if self._backlog or reply.status != 200:
+                self.transport.close()
+            else:
+                self._lingering.close_clean()
         elif self._backlog:
             self.loop.call_soon(self._go_on)
 
