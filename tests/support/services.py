@@ -1,0 +1,111 @@
+"""A home with one model, services in it, and the processes of a service."""
+
+import http.client
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from despina.deploy.deploy_request import DeployRequest
+from despina.deploy.deployment_config import DeploymentConfig
+from despina.deploy.entry_script import InferenceSpec
+from despina.deploy.environment import EnvironmentSpec
+from despina.deploy.folder import ServiceFolder
+from despina.deploy.home import Home
+from despina.deploy.record import ModelDescription
+from despina.deploy.registry import Registry
+from despina.deploy.running import guard_pid
+from despina.deploy.service import ServiceState
+from despina.deploy.services import Services
+
+ANSWER = "import os\ndef init(): pass\ndef run(data): return {answer!r}\n"
+
+PID = "import os\ndef init(): pass\ndef run(data): return os.getpid()\n"
+
+
+class Bench:
+    """A home with one model, and what the tests do over and over."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.home = Home(root / "home")
+        self.home.directory.mkdir()
+        self.registry = Registry(self.home)
+        self.services = Services(self.home, self.registry)
+        (root / "model.txt").write_text("weights")
+        self.registry.register(ModelDescription("m"), root / "model.txt")
+
+    def deploy(self, script: str, name: str = "svc", workers: int = 1, **fields: Any) -> ServiceState:
+        source = self.root / f"source-{len(list(self.root.iterdir()))}"
+        source.mkdir()
+        (source / "score.py").write_text(script)
+        environment = EnvironmentSpec("e", variables={"WORKER_COUNT": str(workers)})
+        request = DeployRequest(
+            name, ["m"], DeploymentConfig(**fields), InferenceSpec("score.py", source, environment), overwrite=True
+        )
+        self.services.deploy(request)
+        return self.services.wait(name)
+
+    def folder(self, name: str = "svc") -> ServiceFolder:
+        return ServiceFolder(self.home.services / name)
+
+    def ask(self, path: str = "/score", body: str | None = "", name: str = "svc", key: str = "") -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.services.get(name)[0].port, timeout=30)
+        try:
+            headers = {"Authorization": f"Bearer {key}"} if key else {}
+            connection.request("GET" if body is None else "POST", path, body, headers)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+        finally:
+            connection.close()
+        try:
+            return answer.status, json.loads(text)
+        except ValueError:
+            return answer.status, text
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    """For what the kernel and other processes do in their own time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.02)
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def tree(pid: int) -> list[int]:
+    return [pid, *(one for child in children(pid) for one in tree(child))]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def processes(bench: Bench) -> list[int]:
+    pid = guard_pid(bench.folder())
+    assert pid is not None
+    return tree(pid)
+
+
+def gone(pids: list[int]) -> None:
+    """For services that no command can end any more; the first process is the guard, which takes the others along."""
+    try:
+        eventually(lambda: not any(alive(pid) for pid in pids))
+    finally:
+        if alive(pids[0]):
+            os.kill(pids[0], signal.SIGKILL)
+
+
+WAITING = (
+    "import pathlib, time\ndef init():\n    while not pathlib.Path('go').exists(): time.sleep(0.01)\n"
+    "def run(data): return 'late'\n"
+)
