@@ -1,57 +1,47 @@
 """A load that brings a configuration, or files, of its own."""
 
-import asyncio
 import json
 
 import pytest
 from tests.support.lifecycle import Bench, put, settled
 
 
-def test_a_configuration_override_lasts_until_the_model_is_unloaded(tmp_path):
-    async def run():
-        put(tmp_path, "m", "max_batch_size: 4")
-        models = Bench(tmp_path).models
-        await models.start()
-        await models.load("m", {"config": json.dumps({"backend": "identity", "max_batch_size": 2})})
-        await models.load("m", {})
-        assert models.get("m", None).config.max_batch_size == 2
-        await models.unload("m", False)
-        await models.load("m", {})
-        assert models.get("m", None).config.max_batch_size == 4
-
-    asyncio.run(run())
+async def test_a_configuration_override_lasts_until_the_model_is_unloaded(tmp_path):
+    put(tmp_path, "m", "max_batch_size: 4")
+    models = Bench(tmp_path).models
+    await models.start()
+    await models.load("m", {"config": json.dumps({"backend": "identity", "max_batch_size": 2})})
+    await models.load("m", {})
+    assert models.get("m", None).config.max_batch_size == 2
+    await models.unload("m", False)
+    await models.load("m", {})
+    assert models.get("m", None).config.max_batch_size == 4
 
 
-def test_overridden_files_are_the_whole_model_until_the_next_plain_load(tmp_path):
-    async def run():
-        put(tmp_path, "m")
-        bench = Bench(tmp_path)
-        await bench.models.start()
-        await bench.models.load("m", {"config": '{"backend":"identity"}', "file:5/model.bin": b"x"})
-        assert bench.models.versions("m") == [5]
-        directory = bench.models._states["m"].serving.directory
-        assert (directory / "5" / "model.bin").read_bytes() == b"x"
-        await bench.models.load("m", {})
-        await settled(bench.models)
-        assert bench.models.versions("m") == [1]
-        assert not directory.exists()
-
-    asyncio.run(run())
+async def test_overridden_files_are_the_whole_model_until_the_next_plain_load(tmp_path):
+    put(tmp_path, "m")
+    bench = Bench(tmp_path)
+    await bench.models.start()
+    await bench.models.load("m", {"config": '{"backend":"identity"}', "file:5/model.bin": b"x"})
+    assert bench.models.versions("m") == [5]
+    directory = bench.models._states["m"].serving.directory
+    assert (directory / "5" / "model.bin").read_bytes() == b"x"
+    await bench.models.load("m", {})
+    await settled(bench.models)
+    assert bench.models.versions("m") == [1]
+    assert not directory.exists()
 
 
-def test_overridden_files_may_have_a_name_of_their_own(tmp_path):
-    async def run():
-        bench = Bench(tmp_path)
-        await bench.models.start()
-        await bench.models.load("new", {"config": '{"backend":"identity"}', "file:1/model.bin": b"x"})
-        assert bench.models.versions("new") == [1]
-        assert await bench.models.index(False) == []
-        directory = bench.models._states["new"].serving.directory
-        await bench.models.unload("new", False)
-        await settled(bench.models)
-        assert not directory.exists()
-
-    asyncio.run(run())
+async def test_overridden_files_may_have_a_name_of_their_own(tmp_path):
+    bench = Bench(tmp_path)
+    await bench.models.start()
+    await bench.models.load("new", {"config": '{"backend":"identity"}', "file:1/model.bin": b"x"})
+    assert bench.models.versions("new") == [1]
+    assert await bench.models.index(False) == []
+    directory = bench.models._states["new"].serving.directory
+    await bench.models.unload("new", False)
+    await settled(bench.models)
+    assert not directory.exists()
 
 
 @pytest.mark.parametrize(
@@ -63,15 +53,12 @@ def test_overridden_files_may_have_a_name_of_their_own(tmp_path):
         {"config": '{"backend":"identity"}', "file:../evil": b"x"},
     ],
 )
-def test_an_override_that_cannot_be_read_leaves_the_old_one_serving(tmp_path, parameters):
-    async def run():
-        put(tmp_path, "m")
-        models = Bench(tmp_path).models
-        await models.start()
-        await models.load("m", {})
-        first = models.get("m", None)
-        with pytest.raises(Exception, match="failed to load 'm', failed to poll from model repository"):
-            await models.load("m", parameters)
-        assert models.get("m", None) is first
-
-    asyncio.run(run())
+async def test_an_override_that_cannot_be_read_leaves_the_old_one_serving(tmp_path, parameters):
+    put(tmp_path, "m")
+    models = Bench(tmp_path).models
+    await models.start()
+    await models.load("m", {})
+    first = models.get("m", None)
+    with pytest.raises(Exception, match="failed to load 'm', failed to poll from model repository"):
+        await models.load("m", parameters)
+    assert models.get("m", None) is first
