@@ -1,11 +1,12 @@
 """A gate between a client and an upstream that the test writes down byte by byte."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httptools
+import pytest
 import uvloop
 
 from despina.deploy.gate.gate import Gate
@@ -15,11 +16,10 @@ from despina.deploy.gate.upstreams import Address, Upstreams
 
 BASE = "/api/v1/service/svc"
 
-
-def run(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """On the loop of production and on the standard library's: their transports differ in small ways."""
-    uvloop.run(scenario())
-    asyncio.run(scenario())
+ON_BOTH_LOOPS = pytest.mark.parametrize(
+    "loop_factory", [uvloop.new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"]
+)
+"""That of production and the standard library's: their transports differ in small ways."""
 
 
 class Upstream:

@@ -5,25 +5,24 @@ import socket
 from contextlib import suppress
 
 import pytest
-from tests.support.gates import Upstream, answers, ask, gate_before, get, post, read_response, run
+from tests.support.gates import ON_BOTH_LOOPS, Upstream, answers, ask, gate_before, get, post, read_response
 
 from despina.deploy.gate.keys import Keys
 from despina.deploy.gate.limits import GateLimits
 
-
-def test_body_that_nobody_wants_is_not_asked_for() -> None:
-    async def scenario() -> None:
-        async with gate_before(Upstream(), Keys("first", "second")) as (_, port):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(post("/v2/x", bytes(10), "Expect: 100-continue")[:-10])
-            answer = await reader.readuntil(b"\r\n\r\n")
-            writer.close()
-        assert answer.startswith(b"HTTP/1.1 401 ")
-
-    run(scenario)
+pytestmark = ON_BOTH_LOOPS
 
 
-def test_body_of_a_request_that_waited_too_long_is_read_all_the_same() -> None:
+async def test_body_that_nobody_wants_is_not_asked_for() -> None:
+    async with gate_before(Upstream(), Keys("first", "second")) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(post("/v2/x", bytes(10), "Expect: 100-continue")[:-10])
+        answer = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 401 ")
+
+
+async def test_body_of_a_request_that_waited_too_long_is_read_all_the_same() -> None:
     """Who sends all of it before looking for an answer must find one."""
 
     def send_then_look(port: int) -> bytes:
@@ -31,123 +30,95 @@ def test_body_of_a_request_that_waited_too_long_is_read_all_the_same() -> None:
             client.sendall(post("/v2/m/infer", bytes(8_000_000)))
             return client.recv(1 << 16)
 
-    async def scenario() -> None:
-        upstream = Upstream()
-        upstream.hold = asyncio.Event()
-        async with gate_before(upstream, limits=GateLimits(concurrent=1, queue_seconds=0.2)) as (_, port):
-            first = asyncio.create_task(ask(port, post("/v2/m/infer", b"1")))
-            await upstream.arrived.wait()
-            assert (await asyncio.to_thread(send_then_look, port)).startswith(b"HTTP/1.1 503 ")
-            upstream.hold.set()
-            await first
-
-    run(scenario)
+    upstream = Upstream()
+    upstream.hold = asyncio.Event()
+    async with gate_before(upstream, limits=GateLimits(concurrent=1, queue_seconds=0.2)) as (_, port):
+        first = asyncio.create_task(ask(port, post("/v2/m/infer", b"1")))
+        await upstream.arrived.wait()
+        assert (await asyncio.to_thread(send_then_look, port)).startswith(b"HTTP/1.1 503 ")
+        upstream.hold.set()
+        await first
 
 
-def test_connection_whose_large_refused_body_stops_is_closed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connection_whose_large_refused_body_stops_is_closed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("despina.deploy.gate.exchange.LINGER_SECONDS", 0.05)
-
-    async def scenario() -> None:
-        async with gate_before(Upstream(), Keys("first", "second")) as (_, port):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(post("/v2/x", bytes(100_000))[:-50_000])
-            status, headers, _ = await read_response(reader)
-            assert (status, headers[b"connection"]) == (401, b"close")
-            assert await asyncio.wait_for(reader.read(), 5) == b""
-            writer.close()
-
-    run(scenario)
+    async with gate_before(Upstream(), Keys("first", "second")) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(post("/v2/x", bytes(100_000))[:-50_000])
+        status, headers, _ = await read_response(reader)
+        assert (status, headers[b"connection"]) == (401, b"close")
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
 
 
-def test_body_over_the_limit_is_refused_and_the_answer_arrives() -> None:
-    async def scenario() -> None:
-        upstream = Upstream()
-        async with gate_before(upstream, limits=GateLimits(body_bytes=1000)) as (_, port):
-            status, headers, _ = await ask(port, post("/v2/x", bytes(5_000_000)))
-            assert (status, headers[b"connection"]) == (413, b"close")
-        assert upstream.requests == []
-
-    run(scenario)
+async def test_body_over_the_limit_is_refused_and_the_answer_arrives() -> None:
+    upstream = Upstream()
+    async with gate_before(upstream, limits=GateLimits(body_bytes=1000)) as (_, port):
+        status, headers, _ = await ask(port, post("/v2/x", bytes(5_000_000)))
+        assert (status, headers[b"connection"]) == (413, b"close")
+    assert upstream.requests == []
 
 
-def test_body_of_the_largest_size_passes() -> None:
-    async def scenario() -> None:
-        async with gate_before(Upstream(), limits=GateLimits(body_bytes=1000)) as (_, port):
-            assert (await ask(port, post("/v2/x", bytes(1000))))[2] == bytes(1000)
-            assert (await ask(port, post("/v2/x", bytes(1001))))[0] == 413
-
-    run(scenario)
+async def test_body_of_the_largest_size_passes() -> None:
+    async with gate_before(Upstream(), limits=GateLimits(body_bytes=1000)) as (_, port):
+        assert (await ask(port, post("/v2/x", bytes(1000))))[2] == bytes(1000)
+        assert (await ask(port, post("/v2/x", bytes(1001))))[0] == 413
 
 
-def test_body_over_the_limit_that_came_while_its_request_waited_is_refused() -> None:
-    async def scenario() -> None:
-        upstream = Upstream()
-        upstream.hold = asyncio.Event()
-        chunked = get("/v2/x", "Transfer-Encoding: chunked") + b"65\r\n" + bytes(0x65) + b"\r\n0\r\n\r\n"
-        async with gate_before(upstream, None, GateLimits(body_bytes=100)) as (_, port):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(get("/v2/x") + chunked + get("/v2/y", "Connection: close"))
-            await upstream.arrived.wait()
-            upstream.hold.set()
-            found = await asyncio.wait_for(answers(reader), 5)
-            writer.close()
-        assert [status for status, _ in found] == [b"200", b"413", b"200"]
-        assert len(upstream.requests) == 2
-
-    run(scenario)
+async def test_body_over_the_limit_that_came_while_its_request_waited_is_refused() -> None:
+    upstream = Upstream()
+    upstream.hold = asyncio.Event()
+    chunked = get("/v2/x", "Transfer-Encoding: chunked") + b"65\r\n" + bytes(0x65) + b"\r\n0\r\n\r\n"
+    async with gate_before(upstream, None, GateLimits(body_bytes=100)) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(get("/v2/x") + chunked + get("/v2/y", "Connection: close"))
+        await upstream.arrived.wait()
+        upstream.hold.set()
+        found = await asyncio.wait_for(answers(reader), 5)
+        writer.close()
+    assert [status for status, _ in found] == [b"200", b"413", b"200"]
+    assert len(upstream.requests) == 2
 
 
-def test_body_that_grows_too_large_when_the_answer_has_begun_ends_the_connection() -> None:
+async def test_body_that_grows_too_large_when_the_answer_has_begun_ends_the_connection() -> None:
     async def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc")
         await reader.read()
         writer.close()
 
-    async def scenario() -> None:
-        upstream = Upstream()
-        upstream.serve = begin  # type: ignore[method-assign]
-        async with gate_before(upstream, None, GateLimits(body_bytes=100)) as (_, port):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(get("/v2/x", "Transfer-Encoding: chunked"))
-            answer = await reader.readuntil(b"abc")
-            writer.write(b"65\r\n" + bytes(0x65) + b"\r\n")
-            with suppress(ConnectionError):
-                answer += await asyncio.wait_for(reader.read(), 5)
-            writer.close()
-        assert answer.endswith(b"\r\n\r\nabc")
-
-    run(scenario)
+    upstream = Upstream()
+    upstream.serve = begin  # type: ignore[method-assign]
+    async with gate_before(upstream, None, GateLimits(body_bytes=100)) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(get("/v2/x", "Transfer-Encoding: chunked"))
+        answer = await reader.readuntil(b"abc")
+        writer.write(b"65\r\n" + bytes(0x65) + b"\r\n")
+        with suppress(ConnectionError):
+            answer += await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+    assert answer.endswith(b"\r\n\r\nabc")
 
 
-def test_id_of_the_largest_length_passes() -> None:
-    async def scenario() -> None:
-        async with gate_before(Upstream()) as (_, port):
-            for length, status in ((100, 200), (101, 431)):
-                assert (await ask(port, get("/v2/x", f"X-Request-Id: {'a' * length}")))[0] == status
-
-    run(scenario)
+async def test_id_of_the_largest_length_passes() -> None:
+    async with gate_before(Upstream()) as (_, port):
+        for length, status in ((100, 200), (101, 431)):
+            assert (await ask(port, get("/v2/x", f"X-Request-Id: {'a' * length}")))[0] == status
 
 
-def test_connection_whose_refused_body_never_comes_is_closed() -> None:
-    async def scenario() -> None:
-        async with gate_before(Upstream(), Keys("first", "second"), GateLimits(idle_seconds=0.1)) as (_, port):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(post("/v2/x", bytes(10))[:-10])
-            assert (await read_response(reader))[0] == 401
-            assert await asyncio.wait_for(reader.read(), 5) == b""
-            writer.close()
-
-    run(scenario)
+async def test_connection_whose_refused_body_never_comes_is_closed() -> None:
+    async with gate_before(Upstream(), Keys("first", "second"), GateLimits(idle_seconds=0.1)) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(post("/v2/x", bytes(10))[:-10])
+        assert (await read_response(reader))[0] == 401
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
 
 
-def test_chunked_body_over_the_limit_is_refused() -> None:
-    async def scenario() -> None:
-        upstream = Upstream()
-        chunked = get("/v2/x", "Transfer-Encoding: chunked") + b"65\r\n" + bytes(0x65) + b"\r\n0\r\n\r\n"
-        async with gate_before(upstream, None, GateLimits(body_bytes=100)) as (_, port):
-            assert (await ask(port, chunked))[0] == 413
-            assert (await ask(port, chunked.replace(b"65\r\n", b"64\r\n").replace(bytes(0x65), bytes(0x64))))[0] == 200
-        assert [len(body) for _, body in upstream.requests] == [100]
-
-    run(scenario)
+async def test_chunked_body_over_the_limit_is_refused() -> None:
+    upstream = Upstream()
+    chunked = get("/v2/x", "Transfer-Encoding: chunked") + b"65\r\n" + bytes(0x65) + b"\r\n0\r\n\r\n"
+    async with gate_before(upstream, None, GateLimits(body_bytes=100)) as (_, port):
+        assert (await ask(port, chunked))[0] == 413
+        assert (await ask(port, chunked.replace(b"65\r\n", b"64\r\n").replace(bytes(0x65), bytes(0x64))))[0] == 200
+    assert [len(body) for _, body in upstream.requests] == [100]
