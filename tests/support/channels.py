@@ -2,7 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -90,22 +91,20 @@ class Pair:
         return model.submit(request, self.answered.append)
 
 
-def with_pair(scenario: Callable[[Pair, FakeModel], Any], group_rows: int = 0) -> None:
-    async def run() -> None:
-        model = FakeModel(group_rows=group_rows)
-        with arena() as requests, arena() as results:
-            pair = Pair(model, requests, results)
-            ends = socket.socketpair()
-            loop = asyncio.get_running_loop()
-            transport, _ = await loop.create_unix_connection(lambda: pair.owner, sock=ends[0])
-            other, _ = await loop.create_unix_connection(lambda: pair.front, sock=ends[1])
-            await scenario(pair, model)
-            pair.front.connection_lost = lambda exc: None  # type: ignore[method-assign]  # it would end this process
-            other.close()
-            transport.close()
-            await pair.turn()
-
-    asyncio.run(run())
+@asynccontextmanager
+async def paired(group_rows: int = 0) -> AsyncIterator[tuple[Pair, FakeModel]]:
+    model = FakeModel(group_rows=group_rows)
+    with arena() as requests, arena() as results:
+        pair = Pair(model, requests, results)
+        ends = socket.socketpair()
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_unix_connection(lambda: pair.owner, sock=ends[0])
+        other, _ = await loop.create_unix_connection(lambda: pair.front, sock=ends[1])
+        yield pair, model
+        pair.front.connection_lost = lambda exc: None  # type: ignore[method-assign]  # it would end this process
+        other.close()
+        transport.close()
+        await pair.turn()
 
 
 def raising(error: Exception) -> Callable[[Any], Any]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.support.channels import FakeModel, Pair, config, raising, with_pair
+from tests.support.channels import config, paired, raising
 
 from despina.errors import Internal, NotFound, Unavailable
 from despina.http.workers.arena import CAPACITY
@@ -11,8 +11,8 @@ from despina.models.signature import Signature
 from despina.protocol.messages import InferInput, InferRequest, RequestedOutput
 
 
-def test_a_request_crosses_and_its_results_come_back() -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_a_request_crosses_and_its_results_come_back() -> None:
+    async with paired() as (pair, model):
         remote = await pair.model()
         sent = await pair.send(remote, [1, 2], id="é", priority=3, timeout_us=9)
         (arrived,) = model.scheduled
@@ -27,21 +27,17 @@ def test_a_request_crosses_and_its_results_come_back() -> None:
         assert sent.response_parameters == {"p": 1}
         assert pair.requests.taken == pair.results.taken == 0
 
-    with_pair(scenario)
 
-
-def test_an_array_that_lies_behind_the_arena_is_not_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_an_array_that_lies_behind_the_arena_is_not_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with paired() as (pair, _):
         for offset, found in ((-1, None), (0, 0), (CAPACITY - 1, CAPACITY - 1), (CAPACITY, None)):
             monkeypatch.setattr(pair.requests, "find", lambda array, offset=offset: offset)
             assert pair.front.find(np.zeros(1)) == found
 
-    with_pair(scenario)
-
 
 @pytest.mark.parametrize("group_rows", [0, 4])
-def test_requests_that_differ_in_more_than_data_stay_apart(group_rows: int) -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_requests_that_differ_in_more_than_data_stay_apart(group_rows: int) -> None:
+    async with paired(group_rows) as (pair, model):
         remote = await pair.model()
         for more in ({}, {"outputs": [RequestedOutput("OUT")]}, {"priority": 2}, {"timeout_us": 9}, {}):
             await pair.send(remote, [1, 2], **more)
@@ -53,12 +49,10 @@ def test_requests_that_differ_in_more_than_data_stay_apart(group_rows: int) -> N
             (None, 0, 0),
         ]
 
-    with_pair(scenario, group_rows)
-
 
 @pytest.mark.parametrize("group_rows", [0, 4])
-def test_an_input_that_may_be_left_out_crosses_when_it_is_there(group_rows: int) -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_an_input_that_may_be_left_out_crosses_when_it_is_there(group_rows: int) -> None:
+    async with paired(group_rows) as (pair, model):
         model.config = config()
         model.config.input.add(name="MORE", data_type="TYPE_FP32", dims=[2], optional=True)
         model.signature = Signature(model.config)
@@ -70,12 +64,10 @@ def test_an_input_that_may_be_left_out_crosses_when_it_is_there(group_rows: int)
             await pair.turn()
         assert [list(each.inputs) for each in model.scheduled] == [["IN"], ["IN", "MORE"], ["IN"]]
 
-    with_pair(scenario, group_rows)
-
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_large_tensors_are_found_wherever_they_lie(shared: bool) -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_large_tensors_are_found_wherever_they_lie(shared: bool) -> None:
+    async with paired() as (pair, model):
         model.config = config(dims=[20_000])
         model.config.input.add(name="IN2", data_type="TYPE_FP32", dims=[20_000])
         model.signature = Signature(model.config)
@@ -94,11 +86,9 @@ def test_large_tensors_are_found_wherever_they_lie(shared: bool) -> None:
             arrived = {name: set(array.ravel().tolist()) for name, array in model.scheduled[-1].inputs.items()}
             assert arrived == {"IN": {1 + gap}, "IN2": {2 + gap}}
 
-    with_pair(scenario)
 
-
-def test_results_that_there_is_no_room_for_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_results_that_there_is_no_room_for_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with paired() as (pair, model):
         sent = await pair.send(await pair.model(), [1, 2])
         monkeypatch.setattr(pair.results, "take", raising(Unavailable("no room")))
         model.scheduled[0].succeed({"OUT": np.zeros((1, 2), "<f4")})
@@ -106,11 +96,9 @@ def test_results_that_there_is_no_room_for_are_an_error(monkeypatch: pytest.Monk
         assert isinstance(sent.error, Unavailable)
         assert pair.requests.taken == 0
 
-    with_pair(scenario)
 
-
-def test_large_results_keep_their_slot_while_somebody_looks_at_them() -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_large_results_keep_their_slot_while_somebody_looks_at_them() -> None:
+    async with paired() as (pair, model):
         sent = await pair.send(await pair.model(), [1, 2])
         model.scheduled[0].succeed({"OUT": np.ones((4, 50_000), "<f4")})
         await pair.turn()
@@ -124,11 +112,9 @@ def test_large_results_keep_their_slot_while_somebody_looks_at_them() -> None:
         await pair.turn()
         assert pair.results.taken == 0
 
-    with_pair(scenario)
 
-
-def test_a_body_that_was_received_in_shared_memory_is_not_copied() -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_a_body_that_was_received_in_shared_memory_is_not_copied() -> None:
+    async with paired() as (pair, model):
         model.signature = Signature(config(dims=[50_000]))
         model.config = config(dims=[50_000])
         remote = await pair.model()
@@ -148,11 +134,9 @@ def test_a_body_that_was_received_in_shared_memory_is_not_copied() -> None:
         sent.inputs = {}
         assert pair.requests.taken == 0
 
-    with_pair(scenario)
 
-
-def test_errors_cross_with_their_status_and_retry_after() -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_errors_cross_with_their_status_and_retry_after() -> None:
+    async with paired() as (pair, model):
         remote = await pair.model()
         await pair.send(remote, [1, 2])
         model.scheduled[0].fail(Unavailable("full", retry_after=2.5))
@@ -169,12 +153,10 @@ def test_errors_cross_with_their_status_and_retry_after() -> None:
         pair.owner.connection_lost(None)
         assert not model.gone  # all of them have been answered
 
-    with_pair(scenario)
-
 
 @pytest.mark.parametrize("early", [False, True])
-def test_inputs_are_copied_for_those_who_read_them_after_the_answer(early: bool) -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_inputs_are_copied_for_those_who_read_them_after_the_answer(early: bool) -> None:
+    async with paired() as (pair, model):
         model.answers_early = early
         await pair.send(await pair.model(), [1, 2])
         (pending,) = model.scheduled
@@ -182,31 +164,25 @@ def test_inputs_are_copied_for_those_who_read_them_after_the_answer(early: bool)
         assert shared is not early
         assert pending.inputs["IN"].tolist() == [[1, 2]]
 
-    with_pair(scenario)
 
-
-def test_a_front_end_answers_its_owner() -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_a_front_end_answers_its_owner() -> None:
+    async with paired() as (pair, _):
         for _ in range(3 * BEATS_AT_START):
             assert pair.owner.ping(0)
             await pair.turn()
 
-    with_pair(scenario)
 
-
-def test_what_nobody_expected_is_an_internal_error(caplog: pytest.LogCaptureFixture) -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_what_nobody_expected_is_an_internal_error(caplog: pytest.LogCaptureFixture) -> None:
+    async with paired() as (pair, model):
         model.schedule = raising(KeyError("oops"))
         sent = await pair.send(await pair.model(), [1, 2])
         assert isinstance(sent.error, Internal)
         assert sent.error.message == "unexpected failure: 'oops'"
-
-    with_pair(scenario)
     assert "unexpected failure" in caplog.text
 
 
-def test_a_client_that_hangs_up_is_told_to_the_model() -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_a_client_that_hangs_up_is_told_to_the_model() -> None:
+    async with paired() as (pair, model):
         remote = await pair.model()
         sent = await pair.send(remote, [1, 2])
         remote.request_gone(sent)
@@ -217,15 +193,11 @@ def test_a_client_that_hangs_up_is_told_to_the_model() -> None:
         await pair.turn()
         assert pair.requests.taken == 0
 
-    with_pair(scenario)
 
-
-def test_requests_of_a_front_end_that_is_gone_are_given_up() -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_requests_of_a_front_end_that_is_gone_are_given_up() -> None:
+    async with paired() as (pair, model):
         await pair.send(await pair.model(), [1, 2])
         pair.owner.connection_lost(None)
         assert model.gone == model.scheduled
         model.scheduled[0].succeed({"OUT": np.zeros((1, 2), "<f4")})
         assert pair.results.taken == 0
-
-    with_pair(scenario)

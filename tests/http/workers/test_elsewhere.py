@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.support.channels import FakeModel, Pair, config, with_pair
+from tests.support.channels import FakeModel, config, paired
 
 from despina.errors import InvalidArgument
 from despina.http.infer_exchange import InferReply
@@ -16,8 +16,8 @@ from despina.protocol.decode import Limits
 from despina.protocol.messages import InferInput, InferRequest, RequestedOutput
 
 
-def test_a_model_is_asked_for_once_until_there_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_a_model_is_asked_for_once_until_there_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with paired() as (pair, model):
         asked: list[object] = []
         write = pair.front._write
         monkeypatch.setattr(pair.front, "_write", lambda *args, **more: (asked.append(args), write(*args, **more)))
@@ -30,11 +30,9 @@ def test_a_model_is_asked_for_once_until_there_is_an_answer(monkeypatch: pytest.
         await pair.model()
         assert asked == [(ASK,), (ASK,)]
 
-    with_pair(scenario)
 
-
-def test_what_comes_late_of_an_old_model_does_not_make_the_new_one_forgotten() -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_what_comes_late_of_an_old_model_does_not_make_the_new_one_forgotten() -> None:
+    async with paired() as (pair, _):
         old = await pair.model()
         pair.serving = FakeModel()
         await pair.send(old, [1, 2])
@@ -43,11 +41,9 @@ def test_what_comes_late_of_an_old_model_does_not_make_the_new_one_forgotten() -
         assert [type(pending.error) for pending in pair.answered] == [Elsewhere, Elsewhere]
         assert pair.front.model("m", None) is new
 
-    with_pair(scenario)
 
-
-def test_a_request_without_rows_goes_elsewhere() -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_a_request_without_rows_goes_elsewhere() -> None:
+    async with paired() as (pair, model):
         model.config = config(dims=[-1])
         model.signature = Signature(model.config)
         remote = await pair.model()
@@ -55,15 +51,13 @@ def test_a_request_without_rows_goes_elsewhere() -> None:
         with pytest.raises(Elsewhere):
             remote.submit(request, pair.answered.append)
 
-    with_pair(scenario)
-
 
 @pytest.mark.parametrize(
     "change",
     ["reloaded", "unloaded", "another version is the latest", "another is the latest and this one stays", "traced"],
 )
-def test_a_request_for_what_the_model_was_is_not_run(change: str) -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_a_request_for_what_the_model_was_is_not_run(change: str) -> None:
+    async with paired() as (pair, model):
         remote = await pair.model()
         await pair.send(remote, [1, 2])
         if change == "reloaded":
@@ -84,26 +78,20 @@ def test_a_request_for_what_the_model_was_is_not_run(change: str) -> None:
         known_again = pair.front.model("m", None) is not None
         assert known_again == (change not in ("unloaded", "traced"))
 
-    with_pair(scenario)
 
-
-def test_a_version_that_was_named_is_run_though_another_is_the_latest() -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_a_version_that_was_named_is_run_though_another_is_the_latest() -> None:
+    async with paired() as (pair, model):
         remote = await pair.model(1)
         pair.serving, pair.older = FakeModel(version=2), model
         await pair.send(remote, [1, 2])
         assert len(model.scheduled) == 1
 
-    with_pair(scenario)
 
-
-def test_a_kind_made_for_a_model_that_is_no_more_is_not_run() -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_a_kind_made_for_a_model_that_is_no_more_is_not_run() -> None:
+    async with paired() as (pair, _):
         remote = await pair.model()
         pair.owner._epochs.clear()  # what the weak references of a freed model come to
         assert isinstance((await pair.send(remote, [1, 2])).error, Elsewhere)
-
-    with_pair(scenario)
 
 
 @pytest.mark.parametrize(
@@ -116,12 +104,10 @@ def test_a_kind_made_for_a_model_that_is_no_more_is_not_run() -> None:
         {"outputs": [RequestedOutput("OUT", classification=1)]},
     ],
 )
-def test_requests_with_more_than_tensors_go_elsewhere(more: dict[str, Any]) -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_requests_with_more_than_tensors_go_elsewhere(more: dict[str, Any]) -> None:
+    async with paired() as (pair, _):
         with pytest.raises(Elsewhere):
             await pair.send(await pair.model(), [1, 2], **more)
-
-    with_pair(scenario)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.support.channels import FakeModel, Pair, raising, with_pair
+from tests.support.channels import FakeModel, paired, raising
 
 from despina.config.proto import ModelConfig
 from despina.errors import Unavailable, Unsupported
@@ -16,8 +16,8 @@ from despina.scheduling.pending import Pending
 from despina.scheduling.request_queue import queue_full
 
 
-def test_requests_of_one_moment_cross_together_and_get_what_is_theirs() -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_requests_of_one_moment_cross_together_and_get_what_is_theirs() -> None:
+    async with paired(4) as (pair, model):
         remote = await pair.model()
         sent = [pair.submit(remote, [number, 2 * number]) for number in range(1, 4)]
         assert not model.scheduled
@@ -35,11 +35,9 @@ def test_requests_of_one_moment_cross_together_and_get_what_is_theirs() -> None:
         ]
         assert pair.requests.taken == pair.results.taken == 0
 
-    with_pair(scenario, group_rows=4)
 
-
-def test_a_group_has_no_more_rows_than_a_batch_and_requests_of_one_kind_only() -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_a_group_has_no_more_rows_than_a_batch_and_requests_of_one_kind_only() -> None:
+    async with paired(4) as (pair, model):
         remote = await pair.model()
         for _ in range(5):
             pair.submit(remote, [0, 1])
@@ -55,12 +53,10 @@ def test_a_group_has_no_more_rows_than_a_batch_and_requests_of_one_kind_only() -
             (1, 1, ("OUT",)),
         ]
 
-    with_pair(scenario, group_rows=4)
-
 
 @pytest.mark.parametrize("group_rows", [0, 4])
-def test_each_request_is_told_its_own_id_when_the_group_fails(group_rows: int) -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_each_request_is_told_its_own_id_when_the_group_fails(group_rows: int) -> None:
+    async with paired(group_rows) as (pair, model):
         remote = await pair.model()
         for name in ("a", "b", ""):
             pair.submit(remote, [1, 2], id=name)
@@ -71,11 +67,9 @@ def test_each_request_is_told_its_own_id_when_the_group_fails(group_rows: int) -
         said = [pending.error.message for pending in pair.answered if isinstance(pending.error, Unavailable)]
         assert said == [f"[request id: {name}] Exceeds maximum queue size" for name in ("a", "b", "<id_unknown>")]
 
-    with_pair(scenario, group_rows)
 
-
-def test_who_gets_no_rows_of_an_output_that_is_too_short_is_told_so() -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_who_gets_no_rows_of_an_output_that_is_too_short_is_told_so() -> None:
+    async with paired(4) as (pair, model):
         remote = await pair.model()
         for _ in range(2):
             pair.submit(remote, [1, 2])
@@ -87,11 +81,9 @@ def test_who_gets_no_rows_of_an_output_that_is_too_short_is_told_so() -> None:
         assert isinstance(second.error, Unsupported)
         assert "expected batch size of at least 2 in model output, got 1" in second.error.message
 
-    with_pair(scenario, group_rows=4)
 
-
-def test_a_group_is_given_up_when_all_of_its_clients_have_gone() -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_a_group_is_given_up_when_all_of_its_clients_have_gone() -> None:
+    async with paired(4) as (pair, model):
         remote = await pair.model()
         first, second = [pair.submit(remote, [1, 2]) for _ in range(2)]
         await pair.turn()
@@ -102,10 +94,8 @@ def test_a_group_is_given_up_when_all_of_its_clients_have_gone() -> None:
         await pair.turn()
         assert model.gone == model.scheduled
 
-    with_pair(scenario, group_rows=4)
 
-
-def test_clients_that_hang_up_at_once_are_looked_for_once() -> None:
+async def test_clients_that_hang_up_at_once_are_looked_for_once() -> None:
     looked_at = 0
 
     class Counted(tuple[Pending, ...]):
@@ -119,7 +109,7 @@ def test_clients_that_hang_up_at_once_are_looked_for_once() -> None:
             looked_at += 1
             return super().__contains__(pending)
 
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+    async with paired(4) as (pair, model):
         remote = await pair.model()
         for _ in range(10):
             for _ in range(4):
@@ -136,11 +126,9 @@ def test_clients_that_hang_up_at_once_are_looked_for_once() -> None:
         assert model.gone == model.scheduled[1::2]
         assert looked_at - before <= 2 * len(groups)
 
-    with_pair(scenario, group_rows=4)
 
-
-def test_a_group_for_what_the_model_was_goes_elsewhere() -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_a_group_for_what_the_model_was_goes_elsewhere() -> None:
+    async with paired(4) as (pair, model):
         remote = await pair.model()
         pair.serving = FakeModel()
         for _ in range(2):
@@ -150,14 +138,12 @@ def test_a_group_for_what_the_model_was_goes_elsewhere() -> None:
         assert not model.scheduled
         assert pair.requests.taken == 0
 
-    with_pair(scenario, group_rows=4)
-
 
 @pytest.mark.parametrize(("error", "wanted"), [(Unavailable("no room"), Elsewhere), (KeyError("oops"), KeyError)])
-def test_requests_that_cannot_be_gathered_are_answered_all_the_same(
+async def test_requests_that_cannot_be_gathered_are_answered_all_the_same(
     error: Exception, wanted: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+    async with paired(4) as (pair, _):
         remote = await pair.model()
         monkeypatch.setattr(pair.requests, "take", raising(error))
         for _ in range(2):
@@ -165,12 +151,10 @@ def test_requests_that_cannot_be_gathered_are_answered_all_the_same(
         await pair.turn()
         assert [type(pending.error) for pending in pair.answered] == [wanted] * 2
 
-    with_pair(scenario, group_rows=4)
-
 
 @pytest.mark.parametrize(("datatype", "elements"), [("TYPE_FP32", 20_000), ("TYPE_STRING", 2)])
-def test_texts_and_large_bodies_go_alone(datatype: str, elements: int) -> None:
-    async def scenario(pair: Pair, model: FakeModel) -> None:
+async def test_texts_and_large_bodies_go_alone(datatype: str, elements: int) -> None:
+    async with paired(4) as (pair, model):
         model.config = ModelConfig(name="m", max_batch_size=4)
         model.config.input.add(name="IN", data_type=datatype, dims=[elements])
         model.signature = Signature(model.config)
@@ -180,5 +164,3 @@ def test_texts_and_large_bodies_go_alone(datatype: str, elements: int) -> None:
         sent = [remote.submit(request, pair.answered.append) for _ in range(2)]
         await pair.turn()
         assert [(each.count, each.byte_size) for each in model.scheduled] == [(1, each.byte_size) for each in sent]
-
-    with_pair(scenario, group_rows=4)
