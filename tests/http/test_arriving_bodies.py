@@ -6,7 +6,7 @@ import json
 import re
 import socket
 import tracemalloc
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -70,13 +70,9 @@ async def listening(budget: BodyBudget) -> AsyncIterator[int]:
             connection.transport.abort()
 
 
-def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    async def in_time() -> None:
-        async with asyncio.timeout(15):
-            await scenario()
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(in_time())
+@pytest.fixture
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    return uvloop.new_event_loop
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -128,210 +124,179 @@ class Connection:
 
 
 @pytest.mark.parametrize("path", [INFER, "/length"])
-def test_a_body_without_room_is_read_when_there_is_some(path: str) -> None:
+async def test_a_body_without_room_is_read_when_there_is_some(path: str) -> None:
     budget = BodyBudget(3 * MB, HandClock())
-
-    async def scenario() -> None:
-        async with listening(budget) as port:
-            first, second = [await Connection.open(port) for _ in range(2)]
-            first.announce(2 * MB, path)
-            first.send(MB)
-            await until(lambda: budget.held == 2 * MB)
-            second.announce(2 * MB, path)
-            second.send(2 * MB)
-            await until(lambda: budget.waiting == 1)
-            # Time enough to read it all, if somebody did.
-            await asyncio.sleep(0.05)
-            assert (budget.waiting, budget.held) == (1, 2 * MB)
-            first.send(MB)
-            status = 404 if path == INFER else 200
-            assert (await first.answer())[0] == status
-            assert (await second.answer())[0] == status
-            await until(lambda: budget.held == 0)
-            # And once more on the same connections.
-            for connection in (first, second):
-                connection.announce(MB, path)
-                connection.send(MB)
-                assert (await connection.answer())[0] == status
-                await connection.close()
-
-    run(scenario)
+    async with listening(budget) as port:
+        first, second = [await Connection.open(port) for _ in range(2)]
+        first.announce(2 * MB, path)
+        first.send(MB)
+        await until(lambda: budget.held == 2 * MB)
+        second.announce(2 * MB, path)
+        second.send(2 * MB)
+        await until(lambda: budget.waiting == 1)
+        # Time enough to read it all, if somebody did.
+        await asyncio.sleep(0.05)
+        assert (budget.waiting, budget.held) == (1, 2 * MB)
+        first.send(MB)
+        status = 404 if path == INFER else 200
+        assert (await first.answer())[0] == status
+        assert (await second.answer())[0] == status
+        await until(lambda: budget.held == 0)
+        # And once more on the same connections.
+        for connection in (first, second):
+            connection.announce(MB, path)
+            connection.send(MB)
+            assert (await connection.answer())[0] == status
+            await connection.close()
     assert (budget.held, budget.waiting) == (0, 0)
 
 
-def test_a_body_that_there_is_no_memory_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_there_is_no_memory_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     budget = BodyBudget(MB, HandClock())
 
     def no_memory(connection: InferLane, size: int) -> memoryview:
         raise MemoryError
 
-    async def scenario() -> None:
-        async with listening(budget) as port:
-            first, waiting, last = [await Connection.open(port) for _ in range(3)]
-            first.announce(MB)
-            await until(lambda: budget.held == MB)
-            for connection in (waiting, last):
-                connection.announce(2 * MB)
-            await until(lambda: budget.waiting == 2)
-            monkeypatch.setattr(InferLane, "_room", no_memory)
-            first.send(MB)
-            assert (await first.answer())[0] == 404
-            for connection in (waiting, last):
-                text = b'{"error":"no memory for a request body of 2000000 bytes. Send less, or try again later."}'
-                assert await connection.answer() == (503, text)
-                assert await connection.is_hung_up()
-                await connection.close()
-            await first.close()
-
-    run(scenario)
+    async with listening(budget) as port:
+        first, waiting, last = [await Connection.open(port) for _ in range(3)]
+        first.announce(MB)
+        await until(lambda: budget.held == MB)
+        for connection in (waiting, last):
+            connection.announce(2 * MB)
+        await until(lambda: budget.waiting == 2)
+        monkeypatch.setattr(InferLane, "_room", no_memory)
+        first.send(MB)
+        assert (await first.answer())[0] == 404
+        for connection in (waiting, last):
+            text = b'{"error":"no memory for a request body of 2000000 bytes. Send less, or try again later."}'
+            assert await connection.answer() == (503, text)
+            assert await connection.is_hung_up()
+            await connection.close()
+        await first.close()
     assert (budget.held, budget.waiting) == (0, 0)
 
 
 @pytest.mark.parametrize("size", [1, 1000, SMALLEST_CLAIM - 1])
-def test_small_bodies_claim_nothing(size: int) -> None:
+async def test_small_bodies_claim_nothing(size: int) -> None:
     budget = BodyBudget(1, HandClock())
-
-    async def scenario() -> None:
-        async with listening(budget) as port:
-            holder, connection = [await Connection.open(port) for _ in range(2)]
-            holder.announce(MB)
-            holder.send(1)
-            await until(lambda: budget.held == MB)
-            for path in (INFER, "/length"):
-                connection.announce(size, path)
-                await asyncio.sleep(0.01)
-                connection.send(size)
-                await connection.answer()
-            assert budget.waiting == 0
-            await holder.close()
-            await connection.close()
-
-    run(scenario)
+    async with listening(budget) as port:
+        holder, connection = [await Connection.open(port) for _ in range(2)]
+        holder.announce(MB)
+        holder.send(1)
+        await until(lambda: budget.held == MB)
+        for path in (INFER, "/length"):
+            connection.announce(size, path)
+            await asyncio.sleep(0.01)
+            connection.send(size)
+            await connection.answer()
+        assert budget.waiting == 0
+        await holder.close()
+        await connection.close()
 
 
 @pytest.mark.parametrize("path", [INFER, "/length"])
-def test_a_sender_that_stalls_gets_408_when_somebody_waits(path: str) -> None:
+async def test_a_sender_that_stalls_gets_408_when_somebody_waits(path: str) -> None:
     clock = HandClock()
     budget = BodyBudget(MB, clock)
-
-    async def scenario() -> None:
-        async with listening(budget) as port:
-            stalled, patient = [await Connection.open(port) for _ in range(2)]
-            stalled.announce(MB, path)
-            stalled.send(300_000)
-            await until(lambda: budget.held == MB)
-            clock.advance(10)  # nobody waits
-            patient.announce(MB, path)
-            patient.send(MB)
-            await until(lambda: budget.waiting == 1)
-            answer = asyncio.ensure_future(stalled.answer())
-            while not answer.done():
-                # More than once, because what was sent may still be arriving.
-                clock.advance(1.01)
-                await asyncio.sleep(0)
-            status, body = answer.result()
-            assert status == 408
-            text = json.loads(body)["error"]
-            assert "expected a body of 1000000 bytes" in text
-            assert re.search(r"got [1-9][0-9]* bytes", text)
-            assert "--http-max-arriving-bytes" in text
-            assert await stalled.is_hung_up()
-            assert (await patient.answer())[0] == (404 if path == INFER else 200)
-            await stalled.close()
-            await patient.close()
-
-    run(scenario)
+    async with listening(budget) as port:
+        stalled, patient = [await Connection.open(port) for _ in range(2)]
+        stalled.announce(MB, path)
+        stalled.send(300_000)
+        await until(lambda: budget.held == MB)
+        clock.advance(10)  # nobody waits
+        patient.announce(MB, path)
+        patient.send(MB)
+        await until(lambda: budget.waiting == 1)
+        answer = asyncio.ensure_future(stalled.answer())
+        while not answer.done():
+            # More than once, because what was sent may still be arriving.
+            clock.advance(1.01)
+            await asyncio.sleep(0)
+        status, body = answer.result()
+        assert status == 408
+        text = json.loads(body)["error"]
+        assert "expected a body of 1000000 bytes" in text
+        assert re.search(r"got [1-9][0-9]* bytes", text)
+        assert "--http-max-arriving-bytes" in text
+        assert await stalled.is_hung_up()
+        assert (await patient.answer())[0] == (404 if path == INFER else 200)
+        await stalled.close()
+        await patient.close()
     assert budget.held == 0
 
 
 @pytest.mark.parametrize("path", [INFER, "/length"])
-def test_connections_that_are_lost_give_their_room_back(path: str) -> None:
+async def test_connections_that_are_lost_give_their_room_back(path: str) -> None:
     budget = BodyBudget(MB, HandClock())
-
-    async def scenario() -> None:
-        async with listening(budget) as port:
-            holder, waiting, last = [await Connection.open(port) for _ in range(3)]
-            for number, connection in enumerate((holder, waiting, last)):
-                connection.announce(MB, path)
-                connection.send(100_000)
-                await until(lambda number=number: budget.held == MB and budget.waiting == number)  # type: ignore[misc]  # the default binds it
-            await waiting.close()
-            await holder.close()
-            last.send(MB - 100_000)
-            assert (await last.answer())[0] == (404 if path == INFER else 200)
-            await last.close()
-
-    run(scenario)
+    async with listening(budget) as port:
+        holder, waiting, last = [await Connection.open(port) for _ in range(3)]
+        for number, connection in enumerate((holder, waiting, last)):
+            connection.announce(MB, path)
+            connection.send(100_000)
+            await until(lambda number=number: budget.held == MB and budget.waiting == number)  # type: ignore[misc]  # the default binds it
+        await waiting.close()
+        await holder.close()
+        last.send(MB - 100_000)
+        assert (await last.answer())[0] == (404 if path == INFER else 200)
+        await last.close()
     assert (budget.held, budget.waiting) == (0, 0)
 
 
-def test_a_chunked_body_claims_what_comes() -> None:
+async def test_a_chunked_body_claims_what_comes() -> None:
     budget = BodyBudget(MB, HandClock())
-
-    async def scenario() -> None:
-        async with listening(budget) as port:
-            chunked, announced = [await Connection.open(port) for _ in range(2)]
-            chunked.write(b"POST /length HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    async with listening(budget) as port:
+        chunked, announced = [await Connection.open(port) for _ in range(2)]
+        chunked.write(b"POST /length HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        chunked.chunk(500_000)
+        await until(lambda: budget.held >= 500_000)
+        announced.announce(MB)
+        announced.send(MB)
+        await until(lambda: budget.waiting == 1)
+        for _ in range(3):
             chunked.chunk(500_000)
-            await until(lambda: budget.held >= 500_000)
-            announced.announce(MB)
-            announced.send(MB)
-            await until(lambda: budget.waiting == 1)
-            for _ in range(3):
-                chunked.chunk(500_000)
-            await until(lambda: budget.held >= 2 * MB)
-            chunked.write(b"0\r\n\r\n")
-            assert await chunked.answer() == (200, b"2000000")
-            assert (await announced.answer())[0] == 404
-            await chunked.close()
-            await announced.close()
-
-    run(scenario)
+        await until(lambda: budget.held >= 2 * MB)
+        chunked.write(b"0\r\n\r\n")
+        assert await chunked.answer() == (200, b"2000000")
+        assert (await announced.answer())[0] == 404
+        await chunked.close()
+        await announced.close()
     assert budget.held == 0
 
 
-def test_a_body_that_announces_more_than_the_protocol_allows_is_refused_before_it_is_read() -> None:
+async def test_a_body_that_announces_more_than_the_protocol_allows_is_refused_before_it_is_read() -> None:
     budget = BodyBudget(MB, HandClock())
-
-    async def scenario() -> None:
-        async with listening(budget) as port:
-            connection = await Connection.open(port)
-            connection.announce(1 << 31, "/length")
-            connection.send(MB)
-            status, body = await connection.answer()
-            assert status == 400
-            assert b"Content-Length, value is out of range" in body
-            await connection.close()
-
-    run(scenario)
+    async with listening(budget) as port:
+        connection = await Connection.open(port)
+        connection.announce(1 << 31, "/length")
+        connection.send(MB)
+        status, body = await connection.answer()
+        assert status == 400
+        assert b"Content-Length, value is out of range" in body
+        await connection.close()
     assert budget.held == 0
 
 
-def test_memory_of_many_large_bodies_is_bounded() -> None:
+async def test_memory_of_many_large_bodies_is_bounded() -> None:
     connections, size = 60, 8 * MB
     budget = BodyBudget(2 * size, HandClock())
     body = bytes(size - 1)  # so nobody is ever done
-
-    async def scenario() -> None:
-        async with listening(budget) as port:
-            tracemalloc.start()
-            clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections)]
-            for client in clients:
-                client.sendall(b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (INFER.encode(), size))
-                client.setblocking(False)
-            rest = {client: memoryview(body) for client in clients}
-            while budget.waiting < connections - 2 or any(len(rest[client]) for client in clients[:2]):
-                for client, view in rest.items():
-                    with suppress(BlockingIOError):
-                        rest[client] = view[client.send(view[: 1 << 16]) :] if view else view
-                await asyncio.sleep(0)
-            used = tracemalloc.get_traced_memory()[1]
-            tracemalloc.stop()
-            assert used < 2 * size + connections * (512 << 10)
-            for client in clients:
-                client.close()
-
-    run(scenario)
+    async with listening(budget) as port:
+        tracemalloc.start()
+        clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections)]
+        for client in clients:
+            client.sendall(b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (INFER.encode(), size))
+            client.setblocking(False)
+        rest = {client: memoryview(body) for client in clients}
+        while budget.waiting < connections - 2 or any(len(rest[client]) for client in clients[:2]):
+            for client, view in rest.items():
+                with suppress(BlockingIOError):
+                    rest[client] = view[client.send(view[: 1 << 16]) :] if view else view
+            await asyncio.sleep(0)
+        used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert used < 2 * size + connections * (512 << 10)
+        for client in clients:
+            client.close()
     assert (budget.held, budget.waiting) == (0, 0)
 
 

@@ -28,7 +28,7 @@ def test_service_with_its_folder_goes_on(tmp_path: Path) -> None:
     assert not asyncio.run(_look(ServiceFolder(tmp_path / "svc")))
 
 
-def test_what_cannot_be_written_is_told_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_cannot_be_written_is_told_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
@@ -36,36 +36,28 @@ def test_what_cannot_be_written_is_told_all_the_same(tmp_path: Path, monkeypatch
         monkeypatch.setattr(ServiceFolder, change, fail)
     folder = ServiceFolder(tmp_path)
     folder.write_spec(ServiceSpec("svc", 1, Mode.DIRECT, ("m:1",), DeploymentConfig()))
-
-    async def scenario() -> None:
-        one = Supervisor(folder)
-        one._look_after_folder()
-        one._deploy()
-        async with asyncio.timeout(10):  # there is no repository, so it fails at once
-            assert (await one._answer({"command": "wait"}))["state"] == "failed"
-        await one._shut_down()
-
-    asyncio.run(scenario())
+    one = Supervisor(folder)
+    one._look_after_folder()
+    one._deploy()
+    async with asyncio.timeout(10):  # there is no repository, so it fails at once
+        assert (await one._answer({"command": "wait"}))["state"] == "failed"
+    await one._shut_down()
 
 
-def test_part_of_a_generation_that_was_replaced_says_nothing_about_the_service(tmp_path: Path) -> None:
+async def test_part_of_a_generation_that_was_replaced_says_nothing_about_the_service(tmp_path: Path) -> None:
     folder = ServiceFolder(tmp_path)
     spec = ServiceSpec("svc", 2, Mode.DIRECT, ("m:1",), DeploymentConfig())
     folder.write_spec(spec)
-
-    async def scenario() -> None:
-        one = Supervisor(folder)
-        before, current = (Generation(spec, folder, lambda reason: None) for _ in range(2))
-        one._current = current
-        one._set(ServiceState(State.RUNNING, 2))
-        one._part_changed(before, "it died")
-        assert one._state.state is State.RUNNING
-        one._part_changed(current, "it died")
-        assert (one._state.state, one._state.error) == (State.UNKNOWN, "it died")
-        one._part_changed(current, None)
-        assert (one._state.state, one._state.error) == (State.RUNNING, None)
-
-    asyncio.run(scenario())
+    one = Supervisor(folder)
+    before, current = (Generation(spec, folder, lambda reason: None) for _ in range(2))
+    one._current = current
+    one._set(ServiceState(State.RUNNING, 2))
+    one._part_changed(before, "it died")
+    assert one._state.state is State.RUNNING
+    one._part_changed(current, "it died")
+    assert (one._state.state, one._state.error) == (State.UNKNOWN, "it died")
+    one._part_changed(current, None)
+    assert (one._state.state, one._state.error) == (State.RUNNING, None)
 
 
 def test_key_that_is_replaced_while_the_port_changes_opens_no_more(
