@@ -4,7 +4,6 @@ import http.client
 import json
 import shutil
 import threading
-import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.asking import ask_json
 
 from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import DeploymentConfig
@@ -82,8 +82,7 @@ def deploy(services: Services, model: str, script: str | None = None, workers: i
 def executions(services: Services) -> dict[int, int]:
     """Executions of the model so far by batch size."""
     port = services.get("svc")[0].port
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/models/digits/stats") as answer:
-        (statistics,) = json.load(answer)["model_stats"]
+    (statistics,) = ask_json(port, "GET", "/v2/models/digits/stats")[1]["model_stats"]
     return {one["batch_size"]: one["compute_infer"]["count"] for one in statistics["batch_stats"]}
 
 

@@ -1,8 +1,6 @@
 """Ensembles, the response cache, ragged batches and shape buckets of a server that runs, on small ONNX models."""
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.shared_memory import SharedMemory
@@ -12,6 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto as T
 from onnx import helper as h
+from tests.support.asking import ask_json
 from tests.support.serving import serving
 
 ADD = 'input { name: "X" data_type: TYPE_FP32 dims: 1 } output { name: "Y" data_type: TYPE_FP32 dims: 1 }'
@@ -123,14 +122,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 def post(port: int, path: str, body: object) -> Any:
     """The answer; {"error": ...} for one that is an error."""
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/v2/{path}", json.dumps(body).encode())
-    try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            content = answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            content = error.read()
-    return json.loads(content) if content else {}
+    return ask_json(port, "POST", f"/v2/{path}", body)[1] or {}
 
 
 def infer(
@@ -147,8 +139,7 @@ def values(answer: Any) -> dict[str, Any]:
 
 def statistics(port: int, model: str) -> tuple[int, int, int, int]:
     """Successes, executions, cache hits and cache misses."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/models/{model}/stats", timeout=20) as answer:
-        stats = json.loads(answer.read())["model_stats"][0]
+    (stats,) = ask_json(port, "GET", f"/v2/models/{model}/stats")[1]["model_stats"]
     counts = {name: value["count"] for name, value in stats["inference_stats"].items()}
     return counts["success"], stats["execution_count"], counts["cache_hit"], counts["cache_miss"]
 

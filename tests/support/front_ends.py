@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.support.asking import ask
 from tests.support.serving import free_port, wait_until_live
 
 LOADED = ("identity_fp32", "identity_bytes", "identity_fp32_nb", "add_sub_int32", "digits")
@@ -35,13 +36,8 @@ class Serving:
 
     def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         """One request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        try:
-            connection.request(method, path, body)
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
+        status, _, answer = ask(self.port, method, path, body)
+        return status, answer
 
     def connections_to_both(self) -> tuple[http.client.HTTPConnection, ...]:
         """A connection to each front end, told apart by the sockets that the processes hold."""

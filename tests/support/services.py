@@ -1,6 +1,5 @@
 """A home with one model, services in it, and the processes of a service."""
 
-import http.client
 import json
 import os
 import signal
@@ -8,6 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from tests.support.asking import ask
 
 from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import DeploymentConfig
@@ -53,18 +54,13 @@ class Bench:
         return ServiceFolder(self.home.services / name)
 
     def ask(self, path: str = "/score", body: str | None = "", name: str = "svc", key: str = "") -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.services.get(name)[0].port, timeout=30)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        port = self.services.get(name)[0].port
+        status, _, answer = ask(port, "GET" if body is None else "POST", path, body, headers)
         try:
-            headers = {"Authorization": f"Bearer {key}"} if key else {}
-            connection.request("GET" if body is None else "POST", path, body, headers)
-            answer = connection.getresponse()
-            text = answer.read().decode()
-        finally:
-            connection.close()
-        try:
-            return answer.status, json.loads(text)
+            return status, json.loads(answer)
         except ValueError:
-            return answer.status, text
+            return status, answer.decode()
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> None:
