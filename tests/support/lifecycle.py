@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 
 from despina.errors import InvalidArgument
@@ -66,8 +67,27 @@ class Bench:
         if not self.fits(config_of):
             raise InvalidArgument("it does not fit")
 
+    def hold(self, name):
+        """Loads of the model wait until this is set."""
+        self.gates[name] = threading.Event()
+        return self.gates[name]
+
+    async def attempted(self, count):
+        while len(self.attempts) < count:
+            await asyncio.sleep(0.001)
+
     def index_of(self, rows, name):
         return [(row.get("version"), row.get("state"), row.get("reason")) for row in rows if row["name"] == name]
+
+
+async def started(repository, mode="explicit", **settings) -> Bench:
+    bench = Bench(repository, mode, **settings)
+    await bench.models.start()
+    return bench
+
+
+def ready(models) -> list[str]:
+    return [model.name for model in models.ready_models()]
 
 
 def put(repository: Path, name: str, config: str = "", versions=(1,)) -> Path:

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tests.support.lifecycle import Bench, put, put_ensemble, settled, touch
+from tests.support.lifecycle import Bench, put, put_ensemble, ready, settled, started, touch
 
 from despina.errors import InvalidArgument, NotFound
 from despina.models.failures import NotInRepository
@@ -14,24 +14,22 @@ async def test_an_ensemble_brings_its_steps_and_takes_those_nobody_else_needs(tm
         put(tmp_path, name)
     put_ensemble(tmp_path, "first", "a", "b", "c")
     put_ensemble(tmp_path, "second", "c")
-    bench = Bench(tmp_path)
-    await bench.models.start()
+    bench = await started(tmp_path)
     await bench.models.load("b", {})
     await bench.models.load("first", {})
     await bench.models.load("second", {})
-    assert [m.name for m in bench.models.ready_models()] == ["a", "b", "c", "first", "second"]
+    assert ready(bench.models) == ["a", "b", "c", "first", "second"]
     assert len(bench.attempts) == 5
     await bench.models.unload("first", True)
-    assert [m.name for m in bench.models.ready_models()] == ["b", "c", "second"]
+    assert ready(bench.models) == ["b", "c", "second"]
     await bench.models.unload("second", False)
-    assert [m.name for m in bench.models.ready_models()] == ["b", "c"]
+    assert ready(bench.models) == ["b", "c"]
 
 
 async def test_steps_stay_until_the_ensemble_has_answered(tmp_path):
     put(tmp_path, "a")
     put_ensemble(tmp_path, "e", "a")
-    bench = Bench(tmp_path)
-    await bench.models.start()
+    bench = await started(tmp_path)
     await bench.models.load("e", {})
     ensemble = bench.models.get("e", None)
     ensemble.idle.clear()
@@ -68,9 +66,8 @@ async def test_an_ensemble_that_cannot_run_does_not_load(tmp_path, steps, text):
     put(tmp_path, "bad")
     for name, used in steps.items():
         put_ensemble(tmp_path, name, *used)
-    bench = Bench(tmp_path)
+    bench = await started(tmp_path)
     bench.broken = {("bad", 1)}
-    await bench.models.start()
     with pytest.raises(InvalidArgument) as error:
         await asyncio.wait_for(bench.models.load("e", {}), 10)
     assert error.value.message == f"load failed for model 'e': {text}\n"
@@ -92,8 +89,7 @@ async def test_an_ensemble_without_versions_brings_its_steps_before_it_fails(tmp
     put(tmp_path, "a")
     put_ensemble(tmp_path, "e", "a")
     (tmp_path / "e" / "1").rmdir()
-    models = Bench(tmp_path).models
-    await models.start()
+    models = (await started(tmp_path)).models
     with pytest.raises(InvalidArgument, match="at least one version must be available"):
         await models.load("e", {})
     assert models.versions("a") == [1]
@@ -104,8 +100,7 @@ async def test_loading_an_ensemble_again_loads_what_changed_of_its_steps(tmp_pat
     put(tmp_path, "a")
     put_ensemble(tmp_path, "inner", "a")
     put_ensemble(tmp_path, "outer", "inner")
-    bench = Bench(tmp_path)
-    await bench.models.start()
+    bench = await started(tmp_path)
     await bench.models.load("outer", {})
     await bench.models.load("outer", {})
     assert len(bench.attempts) == 3
@@ -119,15 +114,14 @@ async def test_loading_an_ensemble_again_loads_what_changed_of_its_steps(tmp_pat
     for name in ("outer", "inner", "a"):
         with pytest.raises(NotInRepository, match=f"failed to load '{name}', failed to poll from model"):
             await bench.models.load(name, {})
-    assert [m.name for m in bench.models.ready_models()] == ["a", "inner", "outer"]
+    assert ready(bench.models) == ["a", "inner", "outer"]
 
 
 async def test_an_ensemble_that_no_longer_fits_what_changed_of_its_steps_is_said_to_fail(tmp_path):
     put(tmp_path, "a")
     put_ensemble(tmp_path, "inner", "a")
     put_ensemble(tmp_path, "outer", "inner")
-    bench = Bench(tmp_path)
-    await bench.models.start()
+    bench = await started(tmp_path)
     await bench.models.load("outer", {})
     bench.fits = lambda config_of: not config_of("a", None).max_batch_size
     put(tmp_path, "a", "max_batch_size: 1")
@@ -135,16 +129,15 @@ async def test_an_ensemble_that_no_longer_fits_what_changed_of_its_steps_is_said
     text = "ensemble 'outer' depends on 'inner' which is not valid. Model 'inner' failed with error: it does not fit"
     with pytest.raises(InvalidArgument, match=text):
         await bench.models.load("outer", {})
-    assert [m.name for m in bench.models.ready_models()] == ["a"]
+    assert ready(bench.models) == ["a"]
 
 
 async def test_an_ensemble_that_failed_to_change_its_steps_goes_with_those_it_has(tmp_path):
     put(tmp_path, "a")
     put(tmp_path, "bad")
     put_ensemble(tmp_path, "e", "a")
-    bench = Bench(tmp_path)
+    bench = await started(tmp_path)
     bench.broken = {("bad", 1)}
-    await bench.models.start()
     await bench.models.load("e", {})
     put_ensemble(tmp_path, "e", "bad")
     touch(tmp_path / "e" / "config.pbtxt", 1)
@@ -158,11 +151,10 @@ async def test_an_ensemble_that_failed_to_change_its_steps_goes_with_those_it_ha
 async def test_an_ensemble_loads_over_a_step_whose_change_failed_but_that_serves_as_before(tmp_path):
     directory = put(tmp_path, "a")
     put_ensemble(tmp_path, "e", "a")
-    bench = Bench(tmp_path)
-    await bench.models.start()
+    bench = await started(tmp_path)
     await bench.models.load("a", {})
     bench.broken = {("a", 1)}
     touch(directory / "1" / "model.bin", 10)
     await bench.models.load("e", {})
-    assert [model.name for model in bench.models.ready_models()] == ["a", "e"]
+    assert ready(bench.models) == ["a", "e"]
     assert bench.attempts.count(("a", 1)) == 2

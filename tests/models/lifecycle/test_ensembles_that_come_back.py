@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 from google.protobuf.json_format import MessageToJson
-from tests.support.lifecycle import Bench, put, put_ensemble, settled, touch
+from tests.support.lifecycle import put, put_ensemble, ready, settled, started, touch
 
 from despina.errors import InvalidArgument
 from despina.models.source import Source
@@ -16,25 +16,23 @@ async def test_what_was_unloaded_does_not_come_back_with_an_ensemble_that_ran_it
         put(tmp_path, name)
     put_ensemble(tmp_path, "inner", "a", "b")
     put_ensemble(tmp_path, "outer", "inner", "c")
-    models = Bench(tmp_path).models
-    await models.start()
+    models = (await started(tmp_path)).models
     await models.load("outer", {})
     await models.unload("a", False)
     for name in ("b", "c"):  # steps of the ensembles that wait for it
         touch(tmp_path / name / "config.pbtxt", 1)
         await models.load(name, {})
-        assert [m.name for m in models.ready_models()] == ["b", "c"]
+        assert ready(models) == ["b", "c"]
     await models.load("a", {})
-    assert [m.name for m in models.ready_models()] == ["a", "b", "c", "inner", "outer"]
+    assert ready(models) == ["a", "b", "c", "inner", "outer"]
 
 
 async def test_a_step_that_failed_is_not_tried_again_with_another_step(tmp_path):
     put(tmp_path, "a")
     put(tmp_path, "b")
     put_ensemble(tmp_path, "e", "a", "b")
-    bench = Bench(tmp_path)
+    bench = await started(tmp_path)
     bench.broken = {("a", 1)}
-    await bench.models.start()
     with pytest.raises(InvalidArgument):
         await bench.models.load("e", {})
     bench.attempts.clear()
@@ -43,15 +41,14 @@ async def test_a_step_that_failed_is_not_tried_again_with_another_step(tmp_path)
     assert bench.attempts == [("b", 1)]
     bench.broken.clear()
     await bench.models.load("a", {})
-    assert [m.name for m in bench.models.ready_models()] == ["a", "b", "e"]
+    assert ready(bench.models) == ["a", "b", "e"]
 
 
 async def test_an_ensemble_that_comes_back_takes_its_other_steps_as_they_are(tmp_path):
     for name in ("a", "b"):
         put(tmp_path, name)
     put_ensemble(tmp_path, "e", "a", "b")
-    models = Bench(tmp_path).models
-    await models.start()
+    models = (await started(tmp_path)).models
     await models.load("e", {})
     await models.load("a", {"config": '{"backend":"identity"}', "file:2/model.bin": b"x"})
     await models.unload("b", False)
@@ -64,8 +61,7 @@ async def test_an_ensemble_comes_back_as_it_was(tmp_path):
     for name in ("a", "b"):
         put(tmp_path, name)
     put_ensemble(tmp_path, "e", "a", "b")
-    models = Bench(tmp_path).models
-    await models.start()
+    models = (await started(tmp_path)).models
     only_a = Source(Settings(model_repository=(tmp_path,))).candidate("e").config
     del only_a.ensemble_scheduling.step[1:]
     del only_a.output[1:]
@@ -73,25 +69,24 @@ async def test_an_ensemble_comes_back_as_it_was(tmp_path):
     await models.unload("a", False)
     put_ensemble(tmp_path, "e", "b")
     await models.load("a", {})
-    assert [m.name for m in models.ready_models()] == ["a", "e"]
+    assert ready(models) == ["a", "e"]
     only_a.ensemble_scheduling.step[0].model_name = "nope"
     with pytest.raises(InvalidArgument, match="not available or ambiguous: nope"):
         await models.load("e", {"config": MessageToJson(only_a)})
     await models.unload("a", False)
     await models.load("a", {})
-    assert [m.name for m in models.ready_models()] == ["a", "e"]
+    assert ready(models) == ["a", "e"]
     await models.unload("a", False)
     shutil.rmtree(tmp_path / "e")
     await models.load("a", {})
-    assert [m.name for m in models.ready_models()] == ["a"]
+    assert ready(models) == ["a"]
 
 
 async def test_an_ensemble_comes_back_with_the_files_that_had_come_for_it(tmp_path):
     put(tmp_path, "a")
     put_ensemble(tmp_path, "e", "a")
-    bench = Bench(tmp_path)
+    bench = await started(tmp_path)
     models = bench.models
-    await models.start()
     config = MessageToJson(Source(Settings(model_repository=(tmp_path,))).candidate("e").config)
     directories = []
     for load_again in (False, True):
@@ -118,10 +113,9 @@ async def test_an_ensemble_goes_and_comes_back_with_its_step(tmp_path):
     put(tmp_path, "a")
     put_ensemble(tmp_path, "inner", "a")
     put_ensemble(tmp_path, "outer", "inner")
-    models = Bench(tmp_path).models
-    await models.start()
+    models = (await started(tmp_path)).models
     await models.load("outer", {})
     await models.unload("a", False)
-    assert models.ready_models() == []
+    assert ready(models) == []
     await models.load("a", {})
-    assert [m.name for m in models.ready_models()] == ["a", "inner", "outer"]
+    assert ready(models) == ["a", "inner", "outer"]

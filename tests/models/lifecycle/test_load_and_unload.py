@@ -1,11 +1,10 @@
 import asyncio
 import errno
 import gc
-import threading
 import weakref
 
 import pytest
-from tests.support.lifecycle import POLICY_ALL, Bench, put, put_ensemble, settled
+from tests.support.lifecycle import POLICY_ALL, Bench, put, put_ensemble, ready, settled, started
 
 from despina.errors import DespinaError, Internal, InvalidArgument, NotFound, Unavailable
 from despina.models.source import Source
@@ -13,9 +12,8 @@ from despina.models.source import Source
 
 async def test_load_and_unload_take_a_model_through_its_states(tmp_path):
     put(tmp_path, "m")
-    bench = Bench(tmp_path)
+    bench = await started(tmp_path)
     models = bench.models
-    await models.start()
     assert await models.index(False) == [{"name": "m"}]
     with pytest.raises(NotFound, match="'m' is not found"):
         models.get("m", None)
@@ -38,8 +36,7 @@ async def test_load_and_unload_take_a_model_through_its_states(tmp_path):
 
 async def test_a_load_while_the_old_one_drains_is_not_undone_by_its_end(tmp_path):
     put(tmp_path, "m")
-    bench = Bench(tmp_path)
-    await bench.models.start()
+    bench = await started(tmp_path)
     await bench.models.load("m", {})
     old = bench.models.get("m", 1)
     old.idle.clear()
@@ -66,8 +63,7 @@ async def test_an_unloaded_model_is_freed(tmp_path):
 
 async def test_one_bad_version_takes_the_good_ones_of_the_same_load_with_it(tmp_path):
     put(tmp_path, "m", POLICY_ALL, versions=(1, 2, 3))
-    bench = Bench(tmp_path)
-    await bench.models.start()
+    bench = await started(tmp_path)
     bench.broken = {("m", 2)}
     with pytest.raises(InvalidArgument, match="version 2 is at UNAVAILABLE state"):
         await bench.models.load("m", {})
@@ -82,8 +78,7 @@ async def test_one_bad_version_takes_the_good_ones_of_the_same_load_with_it(tmp_
 
 async def test_a_model_without_versions_fails_with_a_text_of_its_own(tmp_path):
     put(tmp_path, "m", "version_policy { specific { versions: [ 7 ] } }")
-    bench = Bench(tmp_path)
-    await bench.models.start()
+    bench = await started(tmp_path)
     with pytest.raises(InvalidArgument) as error:
         await bench.models.load("m", {})
     assert error.value.message == (
@@ -95,8 +90,7 @@ async def test_a_model_without_versions_fails_with_a_text_of_its_own(tmp_path):
 
 @pytest.mark.parametrize("mode", ["none", "poll"])
 async def test_load_and_unload_need_explicit_mode(tmp_path, mode):
-    models = Bench(tmp_path, mode).models
-    await models.start()
+    models = (await started(tmp_path, mode)).models
     for request in (models.load("m", {}), models.unload("m", True)):
         with pytest.raises(Unavailable, match="not allowed if polling is enabled"):
             await request
@@ -112,8 +106,7 @@ async def test_load_and_unload_need_explicit_mode(tmp_path, mode):
     ],
 )
 async def test_names_that_cannot_be_loaded(tmp_path, name, kind, text):
-    models = Bench(tmp_path).models
-    await models.start()
+    models = (await started(tmp_path)).models
     with pytest.raises(Internal.__mro__[1]) as error:
         await models.load(name, {})
     assert (error.value.status, error.value.message) == (kind.status, text)
@@ -125,8 +118,7 @@ async def test_a_directory_that_may_not_be_read_is_a_failed_poll(tmp_path, monke
         raise PermissionError(errno.EACCES, "Permission denied", "m/1")
 
     monkeypatch.setattr(Source, "candidate", candidate)
-    models = Bench(tmp_path).models
-    await models.start()
+    models = (await started(tmp_path)).models
     with pytest.raises(DespinaError, match="failed to load 'm', failed to poll from model repository"):
         await models.load("m", {})
     assert caplog.messages == ["Poll failed for model directory 'm': m/1: Permission denied"]
@@ -135,50 +127,44 @@ async def test_a_directory_that_may_not_be_read_is_a_failed_poll(tmp_path, monke
 async def test_changes_of_one_model_wait_for_each_other_and_of_two_do_not(tmp_path):
     for name in ("slow", "quick"):
         put(tmp_path, name)
-    bench = Bench(tmp_path)
-    await bench.models.start()
-    bench.gates["slow"] = threading.Event()
+    bench = await started(tmp_path)
+    go = bench.hold("slow")
     loading = asyncio.create_task(bench.models.load("slow", {}))
-    while not bench.attempts:
-        await asyncio.sleep(0.001)
+    await bench.attempted(1)
     unloading = asyncio.create_task(bench.models.unload("slow", False))
     await bench.models.load("quick", {})
     assert not loading.done()
     assert not unloading.done()
-    bench.gates["slow"].set()
+    go.set()
     await loading
     await unloading
     await settled(bench.models)
-    assert [model.name for model in bench.models.ready_models()] == ["quick"]
+    assert ready(bench.models) == ["quick"]
 
 
 async def test_a_step_is_not_unloaded_while_its_ensemble_is_brought_up(tmp_path):
     put(tmp_path, "a")
     put_ensemble(tmp_path, "e", "a")
-    bench = Bench(tmp_path)
-    await bench.models.start()
-    bench.gates["a"] = threading.Event()
+    bench = await started(tmp_path)
+    go = bench.hold("a")
     loading = asyncio.create_task(bench.models.load("e", {}))
-    while not bench.attempts:
-        await asyncio.sleep(0.001)
+    await bench.attempted(1)
     unloading = asyncio.create_task(bench.models.unload("a", False))
     await asyncio.sleep(0)
-    bench.gates["a"].set()
+    go.set()
     await loading
     await unloading
     await settled(bench.models)
-    assert list(bench.models.ready_models()) == []
+    assert ready(bench.models) == []
 
 
 async def test_a_caller_that_goes_away_does_not_cancel_the_load(tmp_path):
     put(tmp_path, "m")
-    bench = Bench(tmp_path)
-    await bench.models.start()
-    bench.gates["m"] = threading.Event()
+    bench = await started(tmp_path)
+    go = bench.hold("m")
     loading = asyncio.create_task(bench.models.load("m", {}))
-    while not bench.attempts:
-        await asyncio.sleep(0.001)
+    await bench.attempted(1)
     loading.cancel()
-    bench.gates["m"].set()
+    go.set()
     await settled(bench.models)
     assert bench.models.versions("m") == [1]

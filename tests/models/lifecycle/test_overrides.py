@@ -3,13 +3,12 @@
 import json
 
 import pytest
-from tests.support.lifecycle import Bench, put, settled
+from tests.support.lifecycle import put, settled, started
 
 
 async def test_a_configuration_override_lasts_until_the_model_is_unloaded(tmp_path):
     put(tmp_path, "m", "max_batch_size: 4")
-    models = Bench(tmp_path).models
-    await models.start()
+    models = (await started(tmp_path)).models
     await models.load("m", {"config": json.dumps({"backend": "identity", "max_batch_size": 2})})
     await models.load("m", {})
     assert models.get("m", None).config.max_batch_size == 2
@@ -20,8 +19,7 @@ async def test_a_configuration_override_lasts_until_the_model_is_unloaded(tmp_pa
 
 async def test_overridden_files_are_the_whole_model_until_the_next_plain_load(tmp_path):
     put(tmp_path, "m")
-    bench = Bench(tmp_path)
-    await bench.models.start()
+    bench = await started(tmp_path)
     await bench.models.load("m", {"config": '{"backend":"identity"}', "file:5/model.bin": b"x"})
     assert bench.models.versions("m") == [5]
     directory = bench.models._states["m"].serving.directory
@@ -33,8 +31,7 @@ async def test_overridden_files_are_the_whole_model_until_the_next_plain_load(tm
 
 
 async def test_overridden_files_may_have_a_name_of_their_own(tmp_path):
-    bench = Bench(tmp_path)
-    await bench.models.start()
+    bench = await started(tmp_path)
     await bench.models.load("new", {"config": '{"backend":"identity"}', "file:1/model.bin": b"x"})
     assert bench.models.versions("new") == [1]
     assert await bench.models.index(False) == []
@@ -55,8 +52,7 @@ async def test_overridden_files_may_have_a_name_of_their_own(tmp_path):
 )
 async def test_an_override_that_cannot_be_read_leaves_the_old_one_serving(tmp_path, parameters):
     put(tmp_path, "m")
-    models = Bench(tmp_path).models
-    await models.start()
+    models = (await started(tmp_path)).models
     await models.load("m", {})
     first = models.get("m", None)
     with pytest.raises(Exception, match="failed to load 'm', failed to poll from model repository"):

@@ -1,14 +1,13 @@
 import asyncio
 import shutil
 
-from tests.support.lifecycle import Bench, put, touch
+from tests.support.lifecycle import Bench, put, started, touch
 
 
 async def test_the_loop_comes_round_while_many_models_go(tmp_path):
     for number in range(30):
         put(tmp_path, f"m{number}")
-    bench = Bench(tmp_path, "poll", repository_poll_secs=0)
-    await bench.models.start()
+    bench = await started(tmp_path, "poll", repository_poll_secs=0)
     for number in range(30):
         shutil.rmtree(tmp_path / f"m{number}")
     bench.now = 10
@@ -26,9 +25,8 @@ async def test_the_loop_comes_round_while_many_models_go(tmp_path):
 
 async def test_polling_follows_what_appears_changes_and_vanishes(tmp_path):
     directory = put(tmp_path, "m")
-    bench = Bench(tmp_path, "poll")
+    bench = await started(tmp_path, "poll")
     models = bench.models
-    await models.start()
     first = models.get("m", None)
     bench.now = first_change = (directory / "config.pbtxt").stat().st_ctime + 10
     touch(directory / "1" / "model.bin", 10)
@@ -53,8 +51,7 @@ async def test_polling_follows_what_appears_changes_and_vanishes(tmp_path):
 async def test_polling_unloads_a_name_that_comes_up_twice_until_one_of_them_goes(tmp_path):
     first = put(tmp_path / "one", "m")
     (tmp_path / "two").mkdir()
-    bench = Bench(tmp_path, "poll", model_repository=(tmp_path / "one", tmp_path / "two"))
-    await bench.models.start()
+    bench = await started(tmp_path, "poll", model_repository=(tmp_path / "one", tmp_path / "two"))
     put(tmp_path / "two", "m")
     bench.now = 1e12
     await bench.models.poll()

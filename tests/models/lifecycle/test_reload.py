@@ -1,16 +1,14 @@
 import asyncio
-import threading
 
 import pytest
-from tests.support.lifecycle import POLICY_ALL, Bench, put, settled, touch
+from tests.support.lifecycle import POLICY_ALL, put, settled, started, touch
 
 from despina.errors import InvalidArgument
 
 
 async def test_loading_an_unchanged_model_does_nothing_and_a_changed_one_is_swapped(tmp_path):
     directory = put(tmp_path, "m")
-    bench = Bench(tmp_path)
-    await bench.models.start()
+    bench = await started(tmp_path)
     await bench.models.load("m", {})
     first = bench.models.get("m", 1)
     await bench.models.load("m", {})
@@ -24,26 +22,23 @@ async def test_loading_an_unchanged_model_does_nothing_and_a_changed_one_is_swap
 
 async def test_the_old_version_serves_until_the_new_one_is_ready(tmp_path):
     directory = put(tmp_path, "m")
-    bench = Bench(tmp_path)
-    await bench.models.start()
+    bench = await started(tmp_path)
     await bench.models.load("m", {})
     first = bench.models.get("m", None)
-    bench.gates["m"] = threading.Event()
+    go = bench.hold("m")
     touch(directory / "1" / "model.bin", 10)
     loading = asyncio.create_task(bench.models.load("m", {}))
-    while len(bench.attempts) < 2:
-        await asyncio.sleep(0.001)
+    await bench.attempted(2)
     assert bench.models.get("m", None) is first
     assert bench.models.is_ready(strict=True)
-    bench.gates["m"].set()
+    go.set()
     await loading
     assert bench.models.get("m", None) is not first
 
 
 async def test_a_failed_reload_changes_nothing_and_is_tried_again(tmp_path):
     directory = put(tmp_path, "m")
-    bench = Bench(tmp_path)
-    await bench.models.start()
+    bench = await started(tmp_path)
     await bench.models.load("m", {})
     first = bench.models.get("m", None)
     bench.broken = {("m", 1)}
@@ -61,8 +56,7 @@ async def test_a_failed_reload_changes_nothing_and_is_tried_again(tmp_path):
 
 async def test_a_change_of_the_version_policy_keeps_the_versions_that_stay(tmp_path):
     directory = put(tmp_path, "m", POLICY_ALL, versions=(1, 2))
-    bench = Bench(tmp_path)
-    await bench.models.start()
+    bench = await started(tmp_path)
     await bench.models.load("m", {})
     second = bench.models.get("m", 2)
     put(tmp_path, "m", "version_policy { specific { versions: [ 2, 3 ] } }", versions=(3,))

@@ -1,7 +1,7 @@
 import asyncio
 
 import pytest
-from tests.support.lifecycle import Bench, put, put_ensemble
+from tests.support.lifecycle import Bench, put, put_ensemble, ready
 
 from despina.errors import InvalidArgument
 
@@ -23,7 +23,7 @@ async def test_the_mode_decides_what_is_loaded_at_start(tmp_path, mode, names, e
     report = await bench.models.start()
     assert report.succeeded
     assert [row.name for row in report.rows] == expected
-    assert [model.name for model in bench.models.ready_models()] == expected
+    assert ready(bench.models) == expected
     assert bench.models.is_ready(strict=True)
     assert await bench.models.stop(5)
 

@@ -1,8 +1,7 @@
 import asyncio
-import threading
 
 import pytest
-from tests.support.lifecycle import Bench, put, put_ensemble
+from tests.support.lifecycle import put, put_ensemble, started
 
 from despina.errors import Unavailable
 
@@ -10,8 +9,7 @@ from despina.errors import Unavailable
 async def test_stopping_answers_what_was_accepted_ensembles_first(tmp_path):
     put(tmp_path, "a")
     put_ensemble(tmp_path, "e", "a")
-    bench = Bench(tmp_path, load_model=("e",))
-    await bench.models.start()
+    bench = await started(tmp_path, load_model=("e",))
     ensemble = bench.models.get("e", None)
     ensemble.idle.clear()
     stopping = asyncio.create_task(bench.models.stop(10))
@@ -28,8 +26,7 @@ async def test_stopping_answers_what_was_accepted_ensembles_first(tmp_path):
 
 async def test_stopping_gives_up_after_its_time(tmp_path):
     put(tmp_path, "m")
-    bench = Bench(tmp_path, load_model=("m",))
-    await bench.models.start()
+    bench = await started(tmp_path, load_model=("m",))
     bench.models.get("m", None).idle.clear()
     assert not await bench.models.stop(0.01)
 
@@ -37,16 +34,14 @@ async def test_stopping_gives_up_after_its_time(tmp_path):
 async def test_stopping_begins_no_load_that_still_waits_for_a_thread(tmp_path):
     put(tmp_path, "slow")
     put(tmp_path, "next")
-    bench = Bench(tmp_path, model_load_thread_count=1)
-    await bench.models.start()
-    bench.gates["slow"] = threading.Event()
+    bench = await started(tmp_path, model_load_thread_count=1)
+    go = bench.hold("slow")
     slow = asyncio.create_task(bench.models.load("slow", {}))
-    while not bench.attempts:
-        await asyncio.sleep(0.001)
+    await bench.attempted(1)
     waiting = asyncio.create_task(bench.models.load("next", {}))
     while bench.index_of(await bench.models.index(False), "next") != [("1", "LOADING", None)]:
         await asyncio.sleep(0.001)
     assert not await bench.models.stop(0)
-    bench.gates["slow"].set()
+    go.set()
     await asyncio.gather(slow, waiting, return_exceptions=True)
     assert bench.attempts == [("slow", 1)]
