@@ -23,13 +23,16 @@ ON_BOTH_LOOPS = pytest.mark.parametrize(
 
 
 class Upstream:
-    """Answers each request with what `respond` makes of it; remembers heads, bodies and connections."""
+    """Answers each request with what `respond` makes of it, as long as it is not held; remembers heads, bodies and
+    connections."""
 
-    def __init__(self, respond: Callable[[bytes, bytes], bytes] | None = None) -> None:
+    def __init__(self, respond: Callable[[bytes, bytes], bytes] | None = None, *, held: bool = False) -> None:
         self.respond = respond or (lambda head, body: ok(body))
         self.requests: list[tuple[bytes, bytes]] = []
         self.connections = 0
-        self.hold: asyncio.Event | None = None
+        self.go_on = asyncio.Event()
+        if not held:
+            self.go_on.set()
         self.arrived = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -40,8 +43,7 @@ class Upstream:
                 body = await read_body(reader, head)
                 self.requests.append((head, body))
                 self.arrived.set()
-                if self.hold is not None:
-                    await self.hold.wait()
+                await self.go_on.wait()
                 response = self.respond(head, body)
                 writer.write(response)
                 await writer.drain()
@@ -51,6 +53,16 @@ class Upstream:
             pass
         finally:
             writer.close()
+
+
+class BegunUpstream(Upstream):
+    """Begins its answers with "abc", and says no more."""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc")
+        await reader.read()
+        writer.close()
 
 
 def ok(body: bytes, *headers: bytes) -> bytes:
@@ -92,6 +104,15 @@ async def ask(port: int, request: bytes, *, head: bool = False) -> tuple[int, di
         return await read_response(reader, head=head)
     finally:
         writer.close()
+
+
+async def at_work(
+    upstream: Upstream, port: int, request: bytes | None = None
+) -> asyncio.Task[tuple[int, dict[bytes, bytes], bytes]]:
+    """The answer to a request that an upstream has, and holds."""
+    asked = asyncio.create_task(ask(port, request or post("/v2/m/infer", b"1")))
+    await upstream.arrived.wait()
+    return asked
 
 
 async def read_response(reader: asyncio.StreamReader, *, head: bool = False) -> tuple[int, dict[bytes, bytes], bytes]:

@@ -5,7 +5,7 @@ import gc
 from typing import Any
 
 import pytest
-from tests.support.gates import BASE, ON_BOTH_LOOPS, Upstream, ask, gate_before, get, ok, post, read_response
+from tests.support.gates import BASE, ON_BOTH_LOOPS, Upstream, ask, at_work, gate_before, get, ok, post, read_response
 
 from despina.deploy.gate.exchange import Exchange
 from despina.deploy.gate.keys import Keys
@@ -163,18 +163,17 @@ async def test_what_a_request_held_is_freed_when_it_is_over() -> None:
 
 async def test_switch_sends_new_requests_elsewhere_and_lets_old_ones_end() -> None:
     old, new = Upstream(lambda head, body: ok(b"old")), Upstream(lambda head, body: ok(b"new"))
-    old.hold = asyncio.Event()
+    old.go_on.clear()
     other = await asyncio.start_server(new.serve, "127.0.0.1", 0)
     async with gate_before(old) as (gate, port):
-        first = asyncio.create_task(ask(port, post("/v2/m/infer", b"1")))
-        await old.arrived.wait()
+        first = await at_work(old, port)
         before = gate.switch(Upstreams(Address("127.0.0.1", other.sockets[0].getsockname()[1]), None))
         assert before is not None
         assert (await ask(port, post("/v2/m/infer", b"2")))[2] == b"new"
         quiet = asyncio.create_task(before.quiet())
         await asyncio.sleep(0)
         assert not quiet.done()
-        old.hold.set()
+        old.go_on.set()
         assert (await first)[2] == b"old"
         await quiet
     other.close()

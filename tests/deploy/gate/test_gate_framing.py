@@ -275,8 +275,7 @@ async def test_upstream_that_speaks_no_http_is_let_go() -> None:
 @pytest.mark.parametrize("keyed", [True, False])
 @pytest.mark.parametrize("count", [20, 3000])
 async def test_pipelined_requests_beyond_the_limit_wait_unread(count: int, keyed: bool) -> None:
-    upstream = Upstream()
-    upstream.hold = asyncio.Event()
+    upstream = Upstream(held=True)
     async with gate_before(upstream, Keys("first", "second") if keyed else None) as (gate, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(get("/v2/x", "Authorization: Bearer first"))
@@ -286,7 +285,7 @@ async def test_pipelined_requests_beyond_the_limit_wait_unread(count: int, keyed
         await asyncio.sleep(0.05)
         (client,) = gate.clients
         assert len(client._exchanges) < 400  # a piece of the shortest requests
-        upstream.hold.set()
+        upstream.go_on.set()
         found = await asyncio.wait_for(answers(reader), 20)
         writer.close()
     bodies = [b"", *(b"%d" % number for number in range(count)), b""]

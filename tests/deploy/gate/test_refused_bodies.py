@@ -5,7 +5,18 @@ import socket
 from contextlib import suppress
 
 import pytest
-from tests.support.gates import ON_BOTH_LOOPS, Upstream, answers, ask, gate_before, get, post, read_response
+from tests.support.gates import (
+    ON_BOTH_LOOPS,
+    BegunUpstream,
+    Upstream,
+    answers,
+    ask,
+    at_work,
+    gate_before,
+    get,
+    post,
+    read_response,
+)
 
 from despina.deploy.gate.keys import Keys
 from despina.deploy.gate.limits import GateLimits
@@ -30,13 +41,11 @@ async def test_body_of_a_request_that_waited_too_long_is_read_all_the_same() -> 
             client.sendall(post("/v2/m/infer", bytes(8_000_000)))
             return client.recv(1 << 16)
 
-    upstream = Upstream()
-    upstream.hold = asyncio.Event()
+    upstream = Upstream(held=True)
     async with gate_before(upstream, limits=GateLimits(concurrent=1, queue_seconds=0.2)) as (_, port):
-        first = asyncio.create_task(ask(port, post("/v2/m/infer", b"1")))
-        await upstream.arrived.wait()
+        first = await at_work(upstream, port)
         assert (await asyncio.to_thread(send_then_look, port)).startswith(b"HTTP/1.1 503 ")
-        upstream.hold.set()
+        upstream.go_on.set()
         await first
 
 
@@ -66,14 +75,13 @@ async def test_body_of_the_largest_size_passes() -> None:
 
 
 async def test_body_over_the_limit_that_came_while_its_request_waited_is_refused() -> None:
-    upstream = Upstream()
-    upstream.hold = asyncio.Event()
+    upstream = Upstream(held=True)
     chunked = get("/v2/x", "Transfer-Encoding: chunked") + b"65\r\n" + bytes(0x65) + b"\r\n0\r\n\r\n"
     async with gate_before(upstream, None, GateLimits(body_bytes=100)) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(get("/v2/x") + chunked + get("/v2/y", "Connection: close"))
         await upstream.arrived.wait()
-        upstream.hold.set()
+        upstream.go_on.set()
         found = await asyncio.wait_for(answers(reader), 5)
         writer.close()
     assert [status for status, _ in found] == [b"200", b"413", b"200"]
@@ -81,15 +89,7 @@ async def test_body_over_the_limit_that_came_while_its_request_waited_is_refused
 
 
 async def test_body_that_grows_too_large_when_the_answer_has_begun_ends_the_connection() -> None:
-    async def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc")
-        await reader.read()
-        writer.close()
-
-    upstream = Upstream()
-    upstream.serve = begin  # type: ignore[method-assign]
-    async with gate_before(upstream, None, GateLimits(body_bytes=100)) as (_, port):
+    async with gate_before(BegunUpstream(), None, GateLimits(body_bytes=100)) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(get("/v2/x", "Transfer-Encoding: chunked"))
         answer = await reader.readuntil(b"abc")

@@ -4,7 +4,18 @@ import asyncio
 import socket
 from contextlib import suppress
 
-from tests.support.gates import BASE, ON_BOTH_LOOPS, Upstream, ask, gate_before, get, ok, post, read_response
+from tests.support.gates import (
+    BASE,
+    ON_BOTH_LOOPS,
+    BegunUpstream,
+    Upstream,
+    ask,
+    gate_before,
+    get,
+    ok,
+    post,
+    read_response,
+)
 
 from despina.deploy.gate.gate import Gate
 from despina.deploy.gate.limits import GateLimits
@@ -48,8 +59,7 @@ async def test_slow_reader_stops_the_upstream() -> None:
 
 
 async def test_slow_answer_gives_504() -> None:
-    upstream = Upstream()
-    upstream.hold = asyncio.Event()
+    upstream = Upstream(held=True)
     async with gate_before(upstream, limits=GateLimits(answer_seconds=0.05)) as (gate, port):
         status, _, body = await ask(port, post("/v2/m/infer", b"1"))
         assert status == 504
@@ -59,15 +69,7 @@ async def test_slow_answer_gives_504() -> None:
 
 
 async def test_answer_that_takes_too_long_when_it_has_begun_ends_the_connection() -> None:
-    async def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc")
-        await reader.read()
-        writer.close()
-
-    upstream = Upstream()
-    upstream.serve = begin  # type: ignore[method-assign]
-    async with gate_before(upstream, limits=GateLimits(answer_seconds=0.05)) as (_, port):
+    async with gate_before(BegunUpstream(), limits=GateLimits(answer_seconds=0.05)) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(get("/v2/x"))
         answer = await reader.readuntil(b"abc")

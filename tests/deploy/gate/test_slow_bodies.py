@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tests.support.gates import ON_BOTH_LOOPS, Upstream, ask, gate_before, post, read_response
+from tests.support.gates import ON_BOTH_LOOPS, BegunUpstream, Upstream, ask, at_work, gate_before, post, read_response
 
 from despina.deploy.gate.limits import GateLimits
 
@@ -29,15 +29,7 @@ async def test_body_that_stops_gives_408_and_frees_its_place(framing: str, came:
 
 
 async def test_body_that_stops_when_the_answer_has_begun_ends_the_connection() -> None:
-    async def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc")
-        await reader.read()
-        writer.close()
-
-    upstream = Upstream()
-    upstream.serve = begin  # type: ignore[method-assign]
-    async with gate_before(upstream, None, GateLimits(concurrent=1, idle_seconds=0.1)) as (gate, port):
+    async with gate_before(BegunUpstream(), None, GateLimits(concurrent=1, idle_seconds=0.1)) as (gate, port):
         with pytest.raises(ConnectionError):
             await asyncio.wait_for(ask(port, post("/v2/m/infer", bytes(10))[:-10]), 5)
         assert gate.concurrency.at_work == 0
@@ -55,16 +47,12 @@ async def test_slow_body_that_keeps_coming_is_waited_for() -> None:
 
 
 async def test_body_that_is_not_read_is_not_held_against_the_client() -> None:
-    upstream = Upstream()
-    upstream.hold = asyncio.Event()
+    upstream = Upstream(held=True)
     body = bytes(8_000_000)
-    async with gate_before(upstream, None, GateLimits(concurrent=1, queue_seconds=10, idle_seconds=0.1)) as (
-        _,
-        port,
-    ):
-        first = asyncio.create_task(ask(port, post("/v2/m/infer", b"1")))
-        await upstream.arrived.wait()
+    limits = GateLimits(concurrent=1, queue_seconds=10, idle_seconds=0.1)
+    async with gate_before(upstream, None, limits) as (_, port):
+        first = await at_work(upstream, port)
         second = asyncio.create_task(ask(port, post("/v2/m/infer", body)))
         await asyncio.sleep(0.3)
-        upstream.hold.set()
+        upstream.go_on.set()
         assert [(await first)[2], (await second)[2]] == [b"1", body]
