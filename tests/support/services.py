@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +41,18 @@ class Bench:
         self.registry.register(ModelDescription("m"), root / "model.txt")
 
     def deploy(self, script: str, name: str = "svc", workers: int = 1, **fields: Any) -> ServiceState:
+        inference = replace(
+            self.script(script), environment=EnvironmentSpec("e", variables={"WORKER_COUNT": str(workers)})
+        )
+        self.services.deploy(DeployRequest(name, ["m"], DeploymentConfig(**fields), inference, overwrite=True))
+        return self.services.wait(name)
+
+    def script(self, text: str) -> InferenceSpec:
+        """An entry script in a source directory of its own."""
         source = self.root / f"source-{len(list(self.root.iterdir()))}"
         source.mkdir()
-        (source / "score.py").write_text(script)
-        environment = EnvironmentSpec("e", variables={"WORKER_COUNT": str(workers)})
-        request = DeployRequest(
-            name, ["m"], DeploymentConfig(**fields), InferenceSpec("score.py", source, environment), overwrite=True
-        )
-        self.services.deploy(request)
-        return self.services.wait(name)
+        (source / "score.py").write_text(text)
+        return InferenceSpec("score.py", source)
 
     def folder(self, name: str = "svc") -> ServiceFolder:
         return ServiceFolder(self.home.services / name)
@@ -101,6 +105,7 @@ def gone(pids: list[int]) -> None:
             os.kill(pids[0], signal.SIGKILL)
 
 
+SLEEPING = "import time\ndef init(): time.sleep(60)\ndef run(data): pass\n"
 WAITING = (
     "import pathlib, time\ndef init():\n    while not pathlib.Path('go').exists(): time.sleep(0.01)\n"
     "def run(data): return 'late'\n"

@@ -4,19 +4,15 @@ import signal
 import threading
 from typing import Any
 
-from tests.support.services import PID, Bench, alive, eventually, gone, processes
+from tests.support.services import PID, SLEEPING, Bench, alive, eventually, gone, processes
 
 from despina.deploy.deploy_request import DeployRequest
-from despina.deploy.entry_script import InferenceSpec
 from despina.deploy.running import current_state, stop, wait_until_settled
 from despina.deploy.service import ServiceState, State
 
 
 def test_who_waits_for_a_service_is_told_that_it_was_deleted(bench: Bench) -> None:
-    source = bench.root / "source"
-    source.mkdir()
-    (source / "score.py").write_text("import time\ndef init(): time.sleep(60)\ndef run(data): pass\n")
-    bench.services.deploy(DeployRequest("svc", ["m"], inference=InferenceSpec("score.py", source)))
+    bench.services.deploy(DeployRequest("svc", ["m"], inference=bench.script(SLEEPING)))
     states: list[ServiceState] = []
     waiting = threading.Thread(target=lambda: states.append(wait_until_settled(bench.folder())))
     waiting.start()

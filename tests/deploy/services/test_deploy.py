@@ -22,10 +22,7 @@ def test_what_a_configuration_says_in_vain_is_told(bench: Bench) -> None:
     said: list[str] = []
     size = {"cpu_cores": 1.0, "gpu_cores": 1, "num_replicas": 3, "period_seconds": 3}
     config = DeploymentConfig("local", primary_key="mine", **size)  # type: ignore[arg-type]
-    source = bench.root / "alone"
-    source.mkdir()
-    (source / "score.py").write_text(PID)
-    bench.services.deploy(DeployRequest("svc", ["m"], config, InferenceSpec("score.py", source)), said.append)
+    bench.services.deploy(DeployRequest("svc", ["m"], config, bench.script(PID)), said.append)
     bench.services.wait("svc")
     assert said[:-1] == [
         "warning: containerResourceRequirements, gpuCores, livenessProbeRequirements, numReplicas: ignored on this "
@@ -38,11 +35,8 @@ def test_a_script_that_gets_no_server_for_its_repository_is_told(bench: Bench, t
     (tmp_path / "models" / "triton" / "densenet" / "1").mkdir(parents=True)
     (tmp_path / "models" / "triton" / "densenet" / "1" / "model.onnx").write_bytes(b"weights")
     bench.registry.register(ModelDescription("densenet"), tmp_path / "models")
-    source = bench.root / "asking"
-    source.mkdir()
-    (source / "score.py").write_text(PID)
     said: list[str] = []
-    request = DeployRequest("svc", ["m", "densenet"], DeploymentConfig(), InferenceSpec("score.py", source))
+    request = DeployRequest("svc", ["m", "densenet"], DeploymentConfig(), bench.script(PID))
     bench.services.deploy(request, said.append)
     bench.services.wait("svc")
     assert said[0] == (
@@ -94,13 +88,11 @@ def test_init_that_raises_fails_the_deployment_with_its_log(bench: Bench) -> Non
 
 
 def test_service_that_failed_is_deployed_again_while_it_still_has_a_client(bench: Bench) -> None:
-    source = bench.root / "source"
-    source.mkdir()
     failing = (
         "import pathlib, time\ndef init():\n    while not pathlib.Path('go').exists(): time.sleep(0.01)\n    1 / 0\n"
     )
-    (source / "score.py").write_text(failing + "def run(data): pass\n")
-    bench.services.deploy(DeployRequest("svc", ["m"], inference=InferenceSpec("score.py", source)))
+    script = bench.script(failing + "def run(data): pass\n")
+    bench.services.deploy(DeployRequest("svc", ["m"], inference=script))
     eventually(lambda: len(processes(bench)) > 2)  # the gate is open then
     with socket.create_connection(("127.0.0.1", bench.services.spec("svc").port)) as client:
         client.sendall(b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")

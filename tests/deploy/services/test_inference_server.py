@@ -9,7 +9,6 @@ from tests.support.services import Bench, alive, eventually, processes
 
 from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import DeploymentConfig
-from despina.deploy.entry_script import InferenceSpec
 from despina.deploy.record import ModelDescription
 from despina.deploy.service import State
 
@@ -89,12 +88,10 @@ def test_model_that_cannot_be_loaded_fails_the_deployment(bench: Bench, reposito
 def test_middleware_services_that_start_at_once_get_servers_of_their_own(bench: Bench, repository: Path) -> None:
     pytest.importorskip("tritonclient.http")
     bench.registry.register(ModelDescription("m", "Multi"), repository)
-    source = bench.root / "source"
-    source.mkdir()
-    (source / "score.py").write_text(MIDDLEWARE)
+    script = bench.script(MIDDLEWARE)
     names = ("svc", "other", "third")
     for name in names:
-        bench.services.deploy(DeployRequest(name, ["m"], inference=InferenceSpec("score.py", source)))
+        bench.services.deploy(DeployRequest(name, ["m"], inference=script))
     states = {name: bench.services.wait(name) for name in names}
     assert {state.state for state in states.values()} == {State.RUNNING}
     assert len({state.server_url for state in states.values()}) == len(names)

@@ -1,9 +1,8 @@
 import os
 import signal
-from dataclasses import replace
 
 import pytest
-from tests.support.services import ANSWER, PID, Bench, eventually
+from tests.support.services import ANSWER, PID, SLEEPING, Bench, eventually
 
 from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import DeploymentConfig
@@ -27,11 +26,8 @@ def test_keys_open_and_are_rotated_without_a_restart(bench: Bench) -> None:
 
 def test_new_key_of_what_is_to_come_does_not_shut_what_answers_without(bench: Bench) -> None:
     bench.deploy(ANSWER.format(answer=1))
-    source = bench.root / "source"
-    source.mkdir()
-    (source / "score.py").write_text("import time\ndef init(): time.sleep(60)\ndef run(data): pass\n")
-    request = DeployRequest("svc", ["m"], DeploymentConfig(auth_enabled=True), InferenceSpec("score.py", source))
-    bench.services.deploy(replace(request, overwrite=True))
+    config = DeploymentConfig(auth_enabled=True)
+    bench.services.deploy(DeployRequest("svc", ["m"], config, bench.script(SLEEPING), overwrite=True))
     bench.services.regenerate_key("svc", "Primary")
     assert bench.ask() == (200, 1)
 

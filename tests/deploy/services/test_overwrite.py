@@ -8,7 +8,6 @@ from tests.support.services import ANSWER, WAITING, Bench, eventually, processes
 
 from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import DeploymentConfig
-from despina.deploy.entry_script import InferenceSpec
 from despina.deploy.label_change import LabelChange
 from despina.deploy.service import State
 from despina.deploy.supervisor.commands import free_port
@@ -87,11 +86,8 @@ def test_overwrite_may_move_the_service_to_another_port(bench: Bench) -> None:
 
 def test_overwrite_whose_port_was_taken_meanwhile_leaves_no_process(bench: Bench) -> None:
     bench.deploy(ANSWER.format(answer=1))
-    source = bench.root / "source"
-    source.mkdir()
-    (source / "score.py").write_text(WAITING)
     config = DeploymentConfig(port=free_port())
-    bench.services.deploy(DeployRequest("svc", ["m"], config, InferenceSpec("score.py", source), overwrite=True))
+    bench.services.deploy(DeployRequest("svc", ["m"], config, bench.script(WAITING), overwrite=True))
     with socket.create_server(("127.0.0.1", config.port or 0)):
         (bench.folder().generation(2) / "go").touch()
         error = bench.services.wait("svc").error or ""
@@ -103,10 +99,7 @@ def test_overwrite_whose_port_was_taken_meanwhile_leaves_no_process(bench: Bench
 
 def test_of_two_deployments_under_way_the_newer_counts(bench: Bench) -> None:
     bench.deploy(ANSWER.format(answer=1))
-    source = bench.root / "source"
-    source.mkdir()
-    (source / "score.py").write_text(WAITING)
-    bench.services.deploy(DeployRequest("svc", ["m"], inference=InferenceSpec("score.py", source), overwrite=True))
+    bench.services.deploy(DeployRequest("svc", ["m"], inference=bench.script(WAITING), overwrite=True))
     assert bench.deploy(ANSWER.format(answer=3)).generation == 3
     eventually(lambda: len(processes(bench)) == 4)
     assert bench.ask() == (200, 3)
