@@ -16,8 +16,8 @@ from tests.support.serving import free_port, wait_until_live
 LOADED = ("identity_fp32", "identity_bytes", "identity_fp32_nb", "add_sub_int32", "digits")
 """What the fixture `served` has loaded."""
 
-IMPATIENT = "import despina.http.workers.front_process as p; p.BEAT_S /= 5; import despina.cli.main as m; m.main()"
-"""A server whose patience with silent front ends is a fifth of what it is."""
+IMPATIENT = "import despina.http.workers.front_process as p; p.BEAT_S /= 10; import despina.cli.main as m; m.main()"
+"""A server whose patience with silent front ends is a tenth of what it is."""
 
 
 class Serving:
@@ -112,6 +112,10 @@ def as_json(tensors: Mapping[str, tuple[str, list[int], Sequence[object]]], **mo
         for name, (datatype, shape, data) in tensors.items()
     ]
     return json.dumps({"inputs": described, **more}).encode()
+
+
+TWO_NUMBERS = as_json({"INPUT0": ("FP32", [1, 2], [1.0, 2.0])})
+"""A request to `quick` and `slow`."""
 
 
 def as_binary(tensors: dict[str, tuple[str, list[int], bytes]]) -> tuple[bytes, int]:

@@ -11,7 +11,7 @@ backend: "identity"
 max_batch_size: 8
 input [ { name: "INPUT0" data_type: TYPE_FP32 dims: [ -1 ] } ]
 output [ { name: "OUTPUT0" data_type: TYPE_FP32 dims: [ -1 ] } ]
-instance_group [ { kind: KIND_CPU count: 1 } ]
+instance_group [ { kind: KIND_CPU count: 2 } ]
 parameters { key: "execute_delay_ms" value: { string_value: "%d" } }
 """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.support.front_ends import LOADED, Serving, as_binary, as_json, post, server
+from tests.support.front_ends import LOADED, TWO_NUMBERS, Serving, as_binary, as_json, post, server
 
 from despina.protocol import bytes_tensor
 
@@ -145,11 +145,10 @@ def test_front_ends_do_without_onnxruntime(served: Serving) -> None:
 
 
 def test_every_front_end_asks_for_the_key(repository: Path) -> None:
-    body = as_json({"INPUT0": ("FP32", [1, 2], [1.0, 2.0])})
     with server(repository, ["--api-key=sesame"]) as serving:
         for connection in serving.connections_to_both():
             for key, status in [("sesame", 200), ("sesame", 200), ("sesam", 401), ("", 401), ("sesame", 200)] * 2:
-                connection.request("POST", "/v2/models/quick/infer", body, {"X-API-Key": key})
+                connection.request("POST", "/v2/models/quick/infer", TWO_NUMBERS, {"X-API-Key": key})
                 response = connection.getresponse()
                 response.read()
                 assert response.status == status

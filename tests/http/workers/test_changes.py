@@ -7,7 +7,7 @@ import signal
 import threading
 from pathlib import Path
 
-from tests.support.front_ends import Serving, as_json, post, server, until
+from tests.support.front_ends import TWO_NUMBERS, Serving, as_json, post, server, until
 
 
 def test_an_unloaded_model_is_unknown_to_both_at_once(served: Serving) -> None:
@@ -31,7 +31,6 @@ def test_an_unloaded_model_is_unknown_to_both_at_once(served: Serving) -> None:
 
 def test_a_reload_disturbs_no_request(repository: Path) -> None:
     flags = ["--model-control-mode=explicit", "--load-model=quick"]
-    body = as_json({"INPUT0": ("FP32", [1, 2], [1.0, 2.0])})
     with server(repository, flags) as serving:
         stop = threading.Event()
         failures: list[BaseException] = []
@@ -40,7 +39,7 @@ def test_a_reload_disturbs_no_request(repository: Path) -> None:
         def run(index: int, connection: http.client.HTTPConnection) -> None:
             try:
                 while not stop.is_set():
-                    assert json.loads(post(connection, "quick", body))["outputs"][0]["data"] == [1.0, 2.0]
+                    assert json.loads(post(connection, "quick", TWO_NUMBERS))["outputs"][0]["data"] == [1.0, 2.0]
                     counts[index] += 1
             except BaseException as failure:
                 failures.append(failure)
@@ -64,7 +63,6 @@ def test_a_reload_disturbs_no_request(repository: Path) -> None:
 
 def test_what_is_logged_changes_in_every_front_end_also_in_later_ones(repository: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    body = as_json({"INPUT0": ("FP32", [1, 2], [1.0, 2.0])})
 
     def logged(pid: int) -> int:
         """Requests of the lane in the log, by front end."""
@@ -75,9 +73,9 @@ def test_what_is_logged_changes_in_every_front_end_also_in_later_ones(repository
             assert serving.ask("POST", "/v2/logging", b'{"log_verbose_level":%d}' % level)[0] == 200
             connections = serving.connections_to_both()
             for pid, connection in zip(serving.front_ends(), connections, strict=True):
-                post(connection, "quick", body)  # relayed, if the front end does not know the model yet
+                post(connection, "quick", TWO_NUMBERS)  # relayed, if the front end does not know the model yet
                 before = logged(pid)
-                post(connection, "quick", body)
+                post(connection, "quick", TWO_NUMBERS)
                 assert logged(pid) - before == expected
                 connection.close()
         pid = serving.front_ends_that_listen()[0]
@@ -85,8 +83,8 @@ def test_what_is_logged_changes_in_every_front_end_also_in_later_ones(repository
         until(lambda: serving.has_replaced(pid))
         connections = serving.connections_to_both()
         for pid, connection in zip(serving.front_ends(), connections, strict=True):
-            post(connection, "quick", body)
-            post(connection, "quick", body)
+            post(connection, "quick", TWO_NUMBERS)
+            post(connection, "quick", TWO_NUMBERS)
             assert logged(pid)
             connection.close()
 
@@ -94,13 +92,12 @@ def test_what_is_logged_changes_in_every_front_end_also_in_later_ones(repository
 def test_tracing_starts_and_ends_for_requests_of_every_front_end_also_of_later_ones(
     repository: Path, tmp_path: Path
 ) -> None:
-    body = as_json({"INPUT0": ("FP32", [1, 2], [1.0, 2.0])})
     trace = tmp_path / "trace"
 
     def ask_both(serving: Serving) -> None:
         for connection in serving.connections_to_both():
             for _ in range(3):
-                post(connection, "quick", body)
+                post(connection, "quick", TWO_NUMBERS)
             connection.close()
 
     with server(repository, [f"--trace-config=triton,file={trace}"]) as serving:

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.support.front_ends import IMPATIENT, as_json, post, server, until
+from tests.support.front_ends import IMPATIENT, TWO_NUMBERS, post, server, until
 from tests.support.serving import free_port
 
 from despina.http.workers.front_process import start_process
@@ -31,23 +31,22 @@ def shared_memory_of(pid: int) -> int:
 
 
 def test_a_killed_front_end_is_replaced_and_the_other_goes_on(repository: Path) -> None:
-    body = as_json({"INPUT0": ("FP32", [1, 2], [1.0, 2.0])})
     with server(repository, []) as serving:
         connections = serving.connections_to_both()
         for connection in connections * 2:
-            post(connection, "quick", body)
+            post(connection, "quick", TWO_NUMBERS)
         before = serving.front_ends()
-        connections[0].request("POST", "/v2/models/slow/infer", body)  # under way when its front end dies
+        connections[0].request("POST", "/v2/models/slow/infer", TWO_NUMBERS)  # under way when its front end dies
         os.kill(before[0], signal.SIGKILL)
         with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
             connections[0].getresponse()
-        post(connections[1], "quick", body)
+        post(connections[1], "quick", TWO_NUMBERS)
         until(lambda: serving.has_replaced(before[0]))
         until(lambda: shared_memory_of(serving.process.pid) == 4)
         replaced = serving.connections_to_both()
         for connection in replaced * 2:
-            post(connection, "quick", body)
-            post(connections[1], "quick", body)
+            post(connection, "quick", TWO_NUMBERS)
+            post(connections[1], "quick", TWO_NUMBERS)
         assert serving.process.poll() is None
         for connection in (*connections, *replaced):
             connection.close()
@@ -67,20 +66,19 @@ def test_front_ends_end_with_their_owner_even_those_that_hang(repository: Path) 
 
 
 def test_a_front_end_that_hangs_is_replaced_and_one_that_pauses_is_not(repository: Path) -> None:
-    body = as_json({"INPUT0": ("FP32", [1, 2], [1.0, 2.0])})
     with server(repository, [], program=("-c", IMPATIENT)) as serving:
         connections = serving.connections_to_both()
         hanging, pausing = serving.front_ends()
         for pid in (hanging, pausing):
             os.kill(pid, signal.SIGSTOP)
-        time.sleep(1)  # several beats
+        time.sleep(0.5)  # several beats
         os.kill(pausing, signal.SIGCONT)
         until(lambda: serving.has_replaced(hanging))
         assert pausing in serving.front_ends()
-        post(connections[1], "quick", body)
+        post(connections[1], "quick", TWO_NUMBERS)
         replaced = serving.connections_to_both()
         for connection in replaced:
-            post(connection, "quick", body)
+            post(connection, "quick", TWO_NUMBERS)
         for connection in (*connections, *replaced):
             connection.close()
 

@@ -4,18 +4,20 @@ import json
 import time
 from pathlib import Path
 
-from tests.support.front_ends import as_binary, as_json, post, server
+from tests.support.front_ends import TWO_NUMBERS, as_binary, post, server
 
 
 def test_a_request_in_flight_is_answered_before_the_server_exits(repository: Path) -> None:
-    body = as_json({"INPUT0": ("FP32", [1, 2], [1.0, 2.0])})
     with server(repository, []) as serving:
         connections = serving.connections_to_both()
         pids = serving.front_ends()
+        for _ in range(2):  # relayed at first; then the front ends know the model
+            for connection in connections:
+                connection.request("POST", "/v2/models/slow/infer", TWO_NUMBERS)
+            for connection in connections:
+                connection.getresponse().read()
         for connection in connections:
-            post(connection, "slow", body)  # relayed
-            post(connection, "slow", body)  # the front end knows the model now
-            connection.request("POST", "/v2/models/slow/infer", body)
+            connection.request("POST", "/v2/models/slow/infer", TWO_NUMBERS)
         time.sleep(0.2)  # the requests must have arrived
         serving.process.terminate()
         for connection in connections:

@@ -47,7 +47,7 @@ def test_a_silent_process_that_works_is_not_killed(program: str, killed: bool, m
         process = await asyncio.create_subprocess_exec(sys.executable, "-S", "-c", program)
         silent: Any = Silent()
         watching = asyncio.ensure_future(kill_when_silent(process, silent))
-        await asyncio.wait([watching], timeout=15 if killed else 3 * BEATS * 0.05)
+        await asyncio.wait([watching], timeout=15 if killed else 2 * BEATS * 0.05)
         was_killed = watching.done()
         if not was_killed:
             watching.cancel()
