@@ -4,6 +4,7 @@ import signal
 import threading
 from typing import Any
 
+import pytest
 from tests.support.services import PID, SLEEPING, Bench, alive, eventually, gone, processes
 
 from despina.deploy.deploy_request import DeployRequest
@@ -60,18 +61,11 @@ def test_service_whose_guard_was_killed_is_deleted_when_its_last_request_is_answ
     assert answers == [(200, 1)]
 
 
-def test_service_ends_when_its_folder_was_removed_and_a_part_dies(bench: Bench) -> None:
+@pytest.mark.parametrize("dies", ["supervisor", "part"])
+def test_service_ends_when_its_folder_was_removed_and_one_of_its_processes_dies(bench: Bench, dies: str) -> None:
     bench.deploy(PID)
     pids = processes(bench)
     shutil.rmtree(bench.home.services)
-    os.kill(pids[2], signal.SIGKILL)
+    os.kill(pids[{"supervisor": 1, "part": 2}[dies]], signal.SIGKILL)
     gone(pids)
     assert not bench.home.services.exists()
-
-
-def test_supervisor_whose_folder_was_removed_is_not_started_again(bench: Bench) -> None:
-    bench.deploy(PID)
-    pids = processes(bench)
-    shutil.rmtree(bench.home.services)
-    os.kill(pids[1], signal.SIGKILL)
-    gone(pids)
