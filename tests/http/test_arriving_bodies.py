@@ -20,19 +20,20 @@ import uvloop
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
-from tests.support.clocks import HandClock
+from tests.support.clocks import MS, VirtualClock
 from tests.support.serving import serving
 from uvicorn.server import ServerState
 
 from despina.errors import NotFound
 from despina.http.app import make_app
-from despina.http.body_budget import SMALLEST_CLAIM, BodyBudget
+from despina.http.body_budget import PATIENCE_NS, SMALLEST_CLAIM, BodyBudget
 from despina.http.body_gate import BodyGate
 from despina.http.endpoint import Endpoint
 from despina.http.lane import InferLane, Lane
 from despina.http.request_head import LaneRules, RequestHeads
 from despina.settings import Settings
 
+PATIENCE_MS = PATIENCE_NS / MS
 REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
 
 MB = 1_000_000
@@ -125,7 +126,7 @@ class Connection:
 
 @pytest.mark.parametrize("path", [INFER, "/length"])
 async def test_a_body_without_room_is_read_when_there_is_some(path: str) -> None:
-    budget = BodyBudget(3 * MB, HandClock())
+    budget = BodyBudget(3 * MB, VirtualClock())
     async with listening(budget) as port:
         first, second = [await Connection.open(port) for _ in range(2)]
         first.announce(2 * MB, path)
@@ -152,7 +153,7 @@ async def test_a_body_without_room_is_read_when_there_is_some(path: str) -> None
 
 
 async def test_a_body_that_there_is_no_memory_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    budget = BodyBudget(MB, HandClock())
+    budget = BodyBudget(MB, VirtualClock())
 
     def no_memory(connection: InferLane, size: int) -> memoryview:
         raise MemoryError
@@ -178,7 +179,7 @@ async def test_a_body_that_there_is_no_memory_for_is_refused(monkeypatch: pytest
 
 @pytest.mark.parametrize("size", [1, 1000, SMALLEST_CLAIM - 1])
 async def test_small_bodies_claim_nothing(size: int) -> None:
-    budget = BodyBudget(1, HandClock())
+    budget = BodyBudget(1, VirtualClock())
     async with listening(budget) as port:
         holder, connection = [await Connection.open(port) for _ in range(2)]
         holder.announce(MB)
@@ -196,21 +197,21 @@ async def test_small_bodies_claim_nothing(size: int) -> None:
 
 @pytest.mark.parametrize("path", [INFER, "/length"])
 async def test_a_sender_that_stalls_gets_408_when_somebody_waits(path: str) -> None:
-    clock = HandClock()
+    clock = VirtualClock()
     budget = BodyBudget(MB, clock)
     async with listening(budget) as port:
         stalled, patient = [await Connection.open(port) for _ in range(2)]
         stalled.announce(MB, path)
         stalled.send(300_000)
         await until(lambda: budget.held == MB)
-        clock.advance(10)  # nobody waits
+        clock.advance(10 * PATIENCE_MS)  # nobody waits
         patient.announce(MB, path)
         patient.send(MB)
         await until(lambda: budget.waiting == 1)
         answer = asyncio.ensure_future(stalled.answer())
         while not answer.done():
             # More than once, because what was sent may still be arriving.
-            clock.advance(1.01)
+            clock.advance(1.01 * PATIENCE_MS)
             await asyncio.sleep(0)
         status, body = answer.result()
         assert status == 408
@@ -227,7 +228,7 @@ async def test_a_sender_that_stalls_gets_408_when_somebody_waits(path: str) -> N
 
 @pytest.mark.parametrize("path", [INFER, "/length"])
 async def test_connections_that_are_lost_give_their_room_back(path: str) -> None:
-    budget = BodyBudget(MB, HandClock())
+    budget = BodyBudget(MB, VirtualClock())
     async with listening(budget) as port:
         holder, waiting, last = [await Connection.open(port) for _ in range(3)]
         for number, connection in enumerate((holder, waiting, last)):
@@ -243,7 +244,7 @@ async def test_connections_that_are_lost_give_their_room_back(path: str) -> None
 
 
 async def test_a_chunked_body_claims_what_comes() -> None:
-    budget = BodyBudget(MB, HandClock())
+    budget = BodyBudget(MB, VirtualClock())
     async with listening(budget) as port:
         chunked, announced = [await Connection.open(port) for _ in range(2)]
         chunked.write(b"POST /length HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -264,7 +265,7 @@ async def test_a_chunked_body_claims_what_comes() -> None:
 
 
 async def test_a_body_that_announces_more_than_the_protocol_allows_is_refused_before_it_is_read() -> None:
-    budget = BodyBudget(MB, HandClock())
+    budget = BodyBudget(MB, VirtualClock())
     async with listening(budget) as port:
         connection = await Connection.open(port)
         connection.announce(1 << 31, "/length")
@@ -278,7 +279,7 @@ async def test_a_body_that_announces_more_than_the_protocol_allows_is_refused_be
 
 async def test_memory_of_many_large_bodies_is_bounded() -> None:
     connections, size = 60, 8 * MB
-    budget = BodyBudget(2 * size, HandClock())
+    budget = BodyBudget(2 * size, VirtualClock())
     body = bytes(size - 1)  # so nobody is ever done
     async with listening(budget) as port:
         tracemalloc.start()

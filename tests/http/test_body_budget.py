@@ -4,10 +4,12 @@ import asyncio
 import random
 
 import pytest
-from tests.support.clocks import HandClock
+from tests.support.clocks import MS, VirtualClock
 
-from despina.http.body_budget import TURNS, BodyBudget, Claim, body_budget
+from despina.http.body_budget import PATIENCE_NS, TURNS, BodyBudget, Claim, body_budget
 from despina.settings import Settings
+
+PATIENCE_MS = PATIENCE_NS / MS
 
 
 class Client:
@@ -32,7 +34,7 @@ class Client:
 
 
 def test_what_fits_does_not_wait() -> None:
-    budget = BodyBudget(10, HandClock())
+    budget = BodyBudget(10, VirtualClock())
     first, second = Client(budget, 4), Client(budget, 6)
     assert not first.claim.waiting
     assert not second.claim.waiting
@@ -43,7 +45,7 @@ def test_what_fits_does_not_wait() -> None:
 
 
 def test_turns_are_given_in_order_and_nobody_overtakes() -> None:
-    budget = BodyBudget(10, HandClock())
+    budget = BodyBudget(10, VirtualClock())
     holder = Client(budget, 8)
     large, small, last = Client(budget, 9), Client(budget, 1), Client(budget, 1)
     assert [client.granted for client in (large, small, last)] == [0, 0, 0]
@@ -54,7 +56,7 @@ def test_turns_are_given_in_order_and_nobody_overtakes() -> None:
 
 
 def test_who_leaves_the_line_holds_up_nobody() -> None:
-    budget = BodyBudget(10, HandClock())
+    budget = BodyBudget(10, VirtualClock())
     holder = Client(budget, 8)
     large, small = Client(budget, 9), Client(budget, 2)
     large.done()
@@ -66,7 +68,7 @@ def test_who_leaves_the_line_holds_up_nobody() -> None:
 
 
 def test_a_body_larger_than_the_budget_goes_alone() -> None:
-    budget = BodyBudget(10, HandClock())
+    budget = BodyBudget(10, VirtualClock())
     holder = Client(budget, 1)
     huge, small = Client(budget, 100), Client(budget, 1)
     assert (huge.granted, small.granted) == (0, 0)
@@ -77,7 +79,7 @@ def test_a_body_larger_than_the_budget_goes_alone() -> None:
 
 
 def test_of_two_bodies_that_wait_for_each_other_the_older_one_goes_beyond_the_limit() -> None:
-    budget = BodyBudget(10, HandClock())
+    budget = BodyBudget(10, VirtualClock())
     older, younger = Client(budget, 5), Client(budget, 5)
     budget.grow(younger.claim, 6)
     assert younger.claim.waiting
@@ -90,7 +92,7 @@ def test_of_two_bodies_that_wait_for_each_other_the_older_one_goes_beyond_the_li
 
 
 def test_a_body_that_grows_is_served_before_those_that_hold_nothing() -> None:
-    budget = BodyBudget(10, HandClock())
+    budget = BodyBudget(10, VirtualClock())
     growing, other = Client(budget, 4), Client(budget, 6)
     newcomer = Client(budget, 4)
     budget.grow(growing.claim, 8)
@@ -108,52 +110,52 @@ def test_a_body_that_grows_is_served_before_those_that_hold_nothing() -> None:
 def test_a_sender_without_pace_loses_its_room_when_somebody_waits(
     arrives: int, somebody_waits: bool, revoked: int
 ) -> None:
-    clock = HandClock()
+    clock = VirtualClock()
     budget = BodyBudget(1000, clock)
     slow = Client(budget, 1000)
-    clock.advance(100)
+    clock.advance(100 * PATIENCE_MS)
     waiting = Client(budget, 1000) if somebody_waits else None
-    clock.advance(0.9)
+    clock.advance(0.9 * PATIENCE_MS)
     slow.arrived += arrives
     assert slow.revoked == 0
-    clock.advance(0.2)
+    clock.advance(0.2 * PATIENCE_MS)
     assert slow.revoked == revoked
     assert waiting is None or waiting.granted == revoked
-    clock.advance(0 if revoked or waiting is None else 1)
+    clock.advance((0 if revoked or waiting is None else 1) * PATIENCE_MS)
     assert slow.revoked == int(somebody_waits)
 
 
 def test_no_more_rooms_are_revoked_than_those_who_wait_need() -> None:
-    clock = HandClock()
+    clock = VirtualClock()
     budget = BodyBudget(10, clock)
     first, second = Client(budget, 5), Client(budget, 5)
     waiting = Client(budget, 5)
-    clock.advance(3)
+    clock.advance(3 * PATIENCE_MS)
     assert (first.revoked, second.revoked, waiting.granted) == (1, 0, 1)
 
 
 def test_whoever_got_room_late_has_the_full_time() -> None:
-    clock = HandClock()
+    clock = VirtualClock()
     budget = BodyBudget(10, clock)
     first = Client(budget, 10)
     second, third = Client(budget, 10), Client(budget, 10)
-    clock.advance(0.9)
+    clock.advance(0.9 * PATIENCE_MS)
     first.done()
-    clock.advance(0.9)
+    clock.advance(0.9 * PATIENCE_MS)
     assert second.revoked == 0
-    clock.advance(0.2)
+    clock.advance(0.2 * PATIENCE_MS)
     assert (second.revoked, third.granted) == (1, 1)
 
 
 def test_a_watch_that_nobody_needs_ends() -> None:
-    clock = HandClock()
+    clock = VirtualClock()
     budget = BodyBudget(10, clock)
     holder, waiting = Client(budget, 10), Client(budget, 10)
     waiting.done()
-    clock.advance(2)
+    clock.advance(2 * PATIENCE_MS)
     assert clock.timers == []
     late = Client(budget, 1)
-    clock.advance(0.5)
+    clock.advance(0.5 * PATIENCE_MS)
     holder.done()
     assert late.granted == 1
 
@@ -161,7 +163,7 @@ def test_a_watch_that_nobody_needs_ends() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_happens_the_budget_holds_and_everybody_gets_a_turn(seed: int) -> None:
     dice = random.Random(seed)
-    budget = BodyBudget(100, HandClock())
+    budget = BodyBudget(100, VirtualClock())
     clients: list[Client] = []
     for _ in range(2000):
         moving = [client for client in clients if not client.claim.waiting]

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from tests.support.clocks import MS
 
 from despina.errors import DespinaError
 from despina.scheduling.batch_policy import BatchPolicy
@@ -22,8 +23,6 @@ from despina.scheduling.sequence_plan import (
 from despina.scheduling.sequence_scheduler import SequenceScheduler
 from despina.telemetry.statistics import ModelStatistics
 from despina_backends.base import Batch, Execution
-
-MS = 1_000_000
 
 
 def flag(kind: str, shape: tuple[int, ...] = (1, 1)) -> FlagControl:
