@@ -9,7 +9,6 @@ import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -21,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 from tests.support.clocks import MS, VirtualClock
-from tests.support.serving import serving
+from tests.support.serving import REPOSITORY, serving
 from uvicorn.server import ServerState
 
 from despina.errors import NotFound
@@ -34,8 +33,6 @@ from despina.http.request_head import LaneRules, RequestHeads
 from despina.settings import Settings
 
 PATIENCE_MS = PATIENCE_NS / MS
-REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
-
 MB = 1_000_000
 
 

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 from tests.support.asking import ask
-from tests.support.serving import serving
+from tests.support.serving import REPOSITORY, serving
 
-REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
 TEXT_GEN = "/v2/models/text_gen"
 
 

@@ -8,9 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tests.support.asking import ask_json
-from tests.support.serving import serving
-
-REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
+from tests.support.serving import REPOSITORY, serving
 
 
 def write_model(path: Path) -> Path:

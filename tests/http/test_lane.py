@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.support.asking import ask
-from tests.support.serving import serving
+from tests.support.serving import REPOSITORY, serving
 
-REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
 INFER = "/v2/models/identity_fp32/infer"
 
 

@@ -1,11 +1,8 @@
 """`/metrics` on the HTTP port: only when asked for."""
 
-from pathlib import Path
-
 from tests.support.asking import ask
-from tests.support.serving import serving
+from tests.support.serving import REPOSITORY, serving
 
-REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
 FLAGS = ["--model-control-mode=explicit", "--load-model=identity_fp32"]
 
 

@@ -12,6 +12,7 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.serving import REPOSITORY
 
 from despina.http.fixed_text import holds_the_inputs, spans_like, split_at_data
 from despina.http.infer_exchange import InferExchange, InferReply
@@ -22,7 +23,6 @@ from despina.server import Server, load_models
 from despina.settings import Settings
 
 DIGITS = Path(__file__).parents[2] / "model_repository" / "digits"
-CONFORMANCE = Path(__file__).parents[1] / "conformance" / "repo_main"
 IDENTITY = """
 backend: "identity"
 max_batch_size: 4
@@ -95,7 +95,7 @@ def exchanges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchanges]:
     for name in ("reshape_io", "identity_fp32"):
         (repository / f"onnx_{name}").mkdir()
         for entry in ("1", "config.pbtxt"):
-            source = CONFORMANCE / name / entry
+            source = REPOSITORY / name / entry
             target = repository / f"onnx_{name}" / entry
             if entry == "1":
                 target.symlink_to(source)

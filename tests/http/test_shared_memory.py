@@ -3,15 +3,13 @@
 import os
 from collections.abc import Iterator
 from multiprocessing.shared_memory import SharedMemory
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.support.asking import ask_json
-from tests.support.serving import serving
+from tests.support.serving import REPOSITORY, serving
 
-REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
 FLAGS = ["--model-control-mode=explicit", "--load-model=identity_fp32_nb", "--load-model=identity_bytes"]
 SYSTEM = "/v2/systemsharedmemory"
 PAGE = os.sysconf("SC_PAGE_SIZE")

@@ -3,8 +3,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.front_ends import LOADED, Serving, server
-
-MODELS = Path(__file__).parents[2] / "conformance" / "repo_main"
+from tests.support.serving import REPOSITORY
 
 SLOW = """
 backend: "identity"
@@ -19,7 +18,7 @@ parameters { key: "execute_delay_ms" value: { string_value: "%d" } }
 @pytest.fixture(scope="module")
 def served() -> Iterator[Serving]:
     flags = ["--model-control-mode=explicit", *(f"--load-model={name}" for name in LOADED)]
-    with server(MODELS, flags) as serving:
+    with server(REPOSITORY, flags) as serving:
         yield serving
 
 
