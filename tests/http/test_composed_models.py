@@ -205,18 +205,20 @@ def test_the_cache_honours_the_requested_outputs_and_a_reload(port: int) -> None
 
 
 def test_a_ragged_batch_comes_apart_in_the_shapes_it_was_sent_in(port: int) -> None:
+    successes, executions, *_ = statistics(port, "scattered")
     answers = together(port, "scattered", [[1, 2, 3], [4], [5, 6]])
     assert [values(answer) for answer in answers] == [{"Y": [2, 4, 6]}, {"Y": [8]}, {"Y": [10, 12]}]
     assert [answer["outputs"][0]["shape"] for answer in answers] == [[1, 3], [1, 1], [1, 2]]
-    assert statistics(port, "scattered")[:2] == (3, 1)
+    assert statistics(port, "scattered")[:2] == (successes + 3, executions + 1)
 
 
 def test_a_bucket_is_padded_run_at_once_and_cut_back(port: int) -> None:
+    successes, executions, *_ = statistics(port, "bucketed")
     answers = [values(answer) for answer in together(port, "bucketed", [[1, 2, 3], [4], [5, 6, 7, 8]])]
     assert [answer["Y"] for answer in answers] == [[2, 4, 6], [8], [10, 12, 14, 16]]
     assert [answer["SUM"] for answer in answers] == [[6], [4], [26]]
     assert [answer["WIDTH"] for answer in answers] == [[4], [4], [4]]
-    assert statistics(port, "bucketed")[:2] == (3, 1)
+    assert statistics(port, "bucketed")[:2] == (successes + 3, executions + 1)
 
 
 def test_unloading_a_step_takes_the_ensemble_along_and_loading_brings_it_back(port: int) -> None:
