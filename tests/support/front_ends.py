@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from tests.support.asking import ask
@@ -23,9 +23,10 @@ IMPATIENT = "import despina.http.workers.front_process as p; p.BEAT_S /= 10; imp
 class Serving:
     """A server of the test's own."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, connections: ExitStack) -> None:
         self.process = process
         self.port = port
+        self._connections = connections
 
     def front_ends(self) -> list[int]:
         """Process ids, ascending."""
@@ -40,7 +41,8 @@ class Serving:
         return status, answer
 
     def connections_to_both(self) -> tuple[http.client.HTTPConnection, ...]:
-        """A connection to each front end, told apart by the sockets that the processes hold."""
+        """A connection to each front end, told apart by the sockets that the processes hold. They are closed with the
+        server."""
         found: dict[int, http.client.HTTPConnection] = {}
         end = time.monotonic() + 20
         while time.monotonic() < end:
@@ -53,7 +55,7 @@ class Serving:
             else:
                 found[owner] = connection
             if len(found) == 2:
-                return tuple(found[pid] for pid in sorted(found))
+                return tuple(self._connections.enter_context(closing(found[pid])) for pid in sorted(found))
         raise AssertionError("all connections went to one front end")
 
     def has_replaced(self, pid: int) -> bool:
@@ -63,8 +65,7 @@ class Serving:
 
     def front_ends_that_listen(self) -> list[int]:
         """As `front_ends`, when both have started."""
-        for connection in self.connections_to_both():
-            connection.close()
+        self.connections_to_both()
         return self.front_ends()
 
     def accepted_by(self, connection: http.client.HTTPConnection) -> int:
@@ -91,7 +92,8 @@ def server(
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         wait_until_live(process, port)
-        yield Serving(process, port)
+        with ExitStack() as connections:
+            yield Serving(process, port, connections)
     finally:
         process.terminate()
         process.communicate(timeout=30)

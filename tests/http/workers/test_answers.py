@@ -29,7 +29,6 @@ def test_each_front_end_answers_with_the_bytes_it_was_sent(served: Serving, coun
         for number in range(4):
             row = (np.arange(count, dtype="<f4") + number).tobytes()
             assert post(connection, "identity_fp32", *as_binary({"INPUT0": ("FP32", [1, count], row)})) == row
-        connection.close()
 
 
 def test_inputs_and_outputs_are_not_mixed_up(served: Serving) -> None:
@@ -44,7 +43,6 @@ def test_inputs_and_outputs_are_not_mixed_up(served: Serving) -> None:
             ]
             wanted = json.loads(post(connection, "add_sub_int32", as_json(rows, outputs=[{"name": "OUTPUT1"}])))
             assert [output["name"] for output in wanted["outputs"]] == ["OUTPUT1"]
-        connection.close()
 
 
 def test_bytes_tensors_keep_their_elements(served: Serving) -> None:
@@ -54,7 +52,6 @@ def test_bytes_tensors_keep_their_elements(served: Serving) -> None:
             wanted = [*elements, b"x" * number]
             data = bytes_tensor.encode(np.array(wanted, object))
             assert post(connection, "identity_bytes", *as_binary({"INPUT0": ("BYTES", [1, 5], data)})) == data
-        connection.close()
 
 
 def test_tensors_without_elements_cross(served: Serving) -> None:
@@ -62,7 +59,6 @@ def test_tensors_without_elements_cross(served: Serving) -> None:
         for _ in range(3):
             answer = json.loads(post(connection, "identity_fp32_nb", as_json({"INPUT0": ("FP32", [0], [])})))
             assert answer["outputs"][0]["shape"] == [0]
-        connection.close()
 
 
 def test_digits_are_recognised_alike_by_both(served: Serving) -> None:
@@ -74,7 +70,6 @@ def test_digits_are_recognised_alike_by_both(served: Serving) -> None:
     answers = set()
     for connection in served.connections_to_both():
         answers |= {post(connection, "digits", as_json({item["name"]: ("FP32", shape, image)})) for _ in range(3)}
-        connection.close()
     assert len(answers) == 1
 
 
@@ -95,7 +90,6 @@ def test_metadata_errors_and_repository_requests_reach_the_owner(served: Serving
         connection.getresponse().read()
         connection.request("GET", "/v2/health/ready")
         assert connection.getresponse().status == 200
-        connection.close()
 
 
 def test_what_front_ends_answer_counts_in_the_owner(served: Serving) -> None:
@@ -108,7 +102,6 @@ def test_what_front_ends_answer_counts_in_the_owner(served: Serving) -> None:
     for connection in served.connections_to_both():
         for _ in range(5):
             post(connection, "add_sub_int32", as_json(rows))
-        connection.close()
     assert counted() == before + 10
 
 
@@ -152,4 +145,3 @@ def test_every_front_end_asks_for_the_key(repository: Path) -> None:
                 response = connection.getresponse()
                 response.read()
                 assert response.status == status
-            connection.close()

@@ -25,8 +25,6 @@ def test_an_unloaded_model_is_unknown_to_both_at_once(served: Serving) -> None:
             assert b"Request for unknown model: 'identity_fp32'" in response.read()
             assert response.status == 404
     assert served.ask("POST", "/v2/repository/models/identity_fp32/load", b"{}")[0] == 200
-    for connection in connections:
-        connection.close()
 
 
 def test_a_reload_disturbs_no_request(repository: Path) -> None:
@@ -56,8 +54,6 @@ def test_a_reload_disturbs_no_request(repository: Path) -> None:
         stop.set()
         for thread in threads:
             thread.join()
-        for connection in connections:
-            connection.close()
         assert not failures
 
 
@@ -77,7 +73,6 @@ def test_what_is_logged_changes_in_every_front_end_also_in_later_ones(repository
                 before = logged(pid)
                 post(connection, "quick", TWO_NUMBERS)
                 assert logged(pid) - before == expected
-                connection.close()
         pid = serving.front_ends_that_listen()[0]
         os.kill(pid, signal.SIGKILL)
         until(lambda: serving.has_replaced(pid))
@@ -86,7 +81,6 @@ def test_what_is_logged_changes_in_every_front_end_also_in_later_ones(repository
             post(connection, "quick", TWO_NUMBERS)
             post(connection, "quick", TWO_NUMBERS)
             assert logged(pid)
-            connection.close()
 
 
 def test_tracing_starts_and_ends_for_requests_of_every_front_end_also_of_later_ones(
@@ -98,7 +92,6 @@ def test_tracing_starts_and_ends_for_requests_of_every_front_end_also_of_later_o
         for connection in serving.connections_to_both():
             for _ in range(3):
                 post(connection, "quick", TWO_NUMBERS)
-            connection.close()
 
     with server(repository, [f"--trace-config=triton,file={trace}"]) as serving:
         ask_both(serving)

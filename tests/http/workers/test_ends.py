@@ -48,8 +48,6 @@ def test_a_killed_front_end_is_replaced_and_the_other_goes_on(repository: Path) 
             post(connection, "quick", TWO_NUMBERS)
             post(connections[1], "quick", TWO_NUMBERS)
         assert serving.process.poll() is None
-        for connection in (*connections, *replaced):
-            connection.close()
 
 
 def test_front_ends_end_with_their_owner_even_those_that_hang(repository: Path) -> None:
@@ -79,8 +77,6 @@ def test_a_front_end_that_hangs_is_replaced_and_one_that_pauses_is_not(repositor
         replaced = serving.connections_to_both()
         for connection in replaced:
             post(connection, "quick", TWO_NUMBERS)
-        for connection in (*connections, *replaced):
-            connection.close()
 
 
 def test_a_front_end_that_hangs_does_not_keep_the_server_from_exiting(repository: Path) -> None:
@@ -130,8 +126,7 @@ def test_a_front_end_that_cannot_be_started_is_tried_again(repository: Path) -> 
         until(lambda: b"could not be started (Too many open files)" in arrived(serving.process, log))
         resource.prlimit(serving.process.pid, resource.RLIMIT_NOFILE, (soft, hard))
         until(lambda: len(serving.front_ends()) == 2)
-        for connection in serving.connections_to_both():
-            connection.close()
+        serving.front_ends_that_listen()
         until(lambda: shared_memory_of(serving.process.pid) == 4)
         serving.process.terminate()
         assert serving.process.wait(timeout=20) == 0

@@ -24,7 +24,6 @@ def test_a_request_in_flight_is_answered_before_the_server_exits(repository: Pat
             response = connection.getresponse()
             assert response.status == 200
             assert json.loads(response.read())["outputs"][0]["data"] == [1.0, 2.0]
-            connection.close()
         assert serving.process.wait(timeout=20) == 0
         assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
@@ -55,5 +54,4 @@ def test_a_request_that_is_relayed_is_answered_before_the_server_exits(repositor
         for connection in connections:
             response = connection.getresponse()
             assert (response.status, json.loads(response.read())["OUTPUT0"]) == (200, 1.5)
-            connection.close()
         assert serving.process.wait(timeout=20) == 0

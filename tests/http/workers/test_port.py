@@ -43,10 +43,8 @@ def test_of_two_servers_that_start_together_one_gets_the_port(repository: Path, 
 
 def test_a_port_is_free_at_once_when_its_server_is_killed(repository: Path) -> None:
     with server(repository, []) as serving:
-        connections = serving.connections_to_both()
+        serving.connections_to_both()
         serving.process.kill()
         serving.process.wait()
         with server(repository, [], serving.port) as again:
             assert again.ask("GET", "/v2/health/ready")[0] == 200
-        for connection in connections:
-            connection.close()
