@@ -2,11 +2,13 @@
 
 import asyncio
 import inspect
+import os
 from collections.abc import Callable
 
 import pytest
 
 LONGEST_S = 60
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # ONNX Runtime is told before it is imported, here or in a new process
 
 
 @pytest.fixture(autouse=True)

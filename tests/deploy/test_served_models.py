@@ -10,6 +10,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
+import onnxruntime as ort
 import pytest
 from tests.support.asking import ask_json
 
@@ -22,12 +25,6 @@ from despina.deploy.record import ModelDescription
 from despina.deploy.registry import Registry
 from despina.deploy.service import State
 from despina.deploy.services import Services
-
-pytest.importorskip("gunicorn")
-pytest.importorskip("tritonclient.http")
-np = pytest.importorskip("numpy")
-onnx = pytest.importorskip("onnx")
-ort = pytest.importorskip("onnxruntime")
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "examples" / "scripts"
@@ -61,7 +58,7 @@ def digits(tmp_path: Path, services: Services) -> str:
 @pytest.fixture(scope="module")
 def held_out() -> tuple[Any, Any]:
     """Images [450, 64] that the model was not trained on, and their labels [450]."""
-    datasets = pytest.importorskip("sklearn.datasets")
+    from sklearn import datasets
     from sklearn.model_selection import train_test_split
 
     images, labels = datasets.load_digits(return_X_y=True)

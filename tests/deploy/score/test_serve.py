@@ -16,8 +16,6 @@ import pytest
 from tests.support import asking
 from tests.support.serving import free_port
 
-pytest.importorskip("gunicorn")
-
 COMMAND = [sys.executable, "-c", "from despina.cli.score import score; score()", "--entry-script", "score.py"]
 PIDS = "import os\ndef init(): pass\ndef run(data): return os.getpid()\n"
 

@@ -48,7 +48,6 @@ def test_authors_own_swagger_wins(start: Start, tmp_path: Path) -> None:
     ],
 )
 def test_schemas_make_arguments(start: Start, body: bytes, content_type: str, status: int, message: str | None) -> None:
-    pytest.importorskip("inference_schema")
     answer = ask(start(SCHEMA), body=body, content_type=content_type)
     assert answer.status == status
     if message is None:
@@ -58,7 +57,6 @@ def test_schemas_make_arguments(start: Start, body: bytes, content_type: str, st
 
 
 def test_schemas_take_arguments_from_the_query_and_describe_themselves(start: Start) -> None:
-    pytest.importorskip("inference_schema")
     app = start(SCHEMA)
     assert json.loads(ask(app, "GET", "/score?data=[[1,2]]&scale=10").body) == [30.0]
     document = json.loads(ask(app, "GET", "/swagger.json").body)

@@ -1,13 +1,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnx
 import pytest
+from onnx import TensorProto, helper
 from tests.support.services import Bench
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    pytest.importorskip("gunicorn")
     made = Bench(tmp_path)
     yield made
     for name in made.services.names():
@@ -17,10 +18,6 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """The page's folder shape with a model that doubles its input."""
-    pytest.importorskip("onnxruntime")
-    onnx = pytest.importorskip("onnx")
-    from onnx import TensorProto, helper
-
     tensor = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4]) for name in ("x", "y")]
     graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "double", tensor[:1], tensor[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)

@@ -4,7 +4,8 @@ import os
 import signal
 from pathlib import Path
 
-import pytest
+import numpy
+import tritonclient.http as client
 from tests.support.services import Bench, alive, eventually, processes
 
 from despina.deploy.deploy_request import DeployRequest
@@ -14,8 +15,6 @@ from despina.deploy.service import State
 
 
 def test_direct_service_speaks_the_protocol_below_its_base_path(bench: Bench, repository: Path) -> None:
-    client = pytest.importorskip("tritonclient.http")
-    numpy = pytest.importorskip("numpy")
     bench.registry.register(ModelDescription("my_triton_model", "Multi"), repository)
     bench.services.deploy(DeployRequest("svc", ["my_triton_model:1"], DeploymentConfig(auth_enabled=True)))
     assert bench.services.wait("svc").state is State.RUNNING
@@ -53,7 +52,6 @@ def run(data):
 
 
 def test_middleware_service_calls_the_server_beside_it(bench: Bench, repository: Path) -> None:
-    pytest.importorskip("tritonclient.http")
     bench.registry.register(ModelDescription("m", "Multi"), repository)
     state = bench.deploy(MIDDLEWARE, workers=2)
     assert state.state is State.RUNNING
@@ -86,7 +84,6 @@ def test_model_that_cannot_be_loaded_fails_the_deployment(bench: Bench, reposito
 
 
 def test_middleware_services_that_start_at_once_get_servers_of_their_own(bench: Bench, repository: Path) -> None:
-    pytest.importorskip("tritonclient.http")
     bench.registry.register(ModelDescription("m", "Multi"), repository)
     script = bench.script(MIDDLEWARE)
     names = ("svc", "other", "third")
