@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 from tests.support.serving import serving
 
-pytest.importorskip("onnxruntime")
-
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "backend"
 

@@ -18,8 +18,6 @@ from despina.deploy.home import find_home
 from despina.deploy.service import Mode, ServiceSpec
 from despina.deploy.services import Services
 
-pytest.importorskip("gunicorn")
-
 SCORE = "import os\ndef init(): pass\ndef run(data): return [os.getpid(), data, os.environ['COLOUR']]\n"
 
 
@@ -239,7 +237,6 @@ def test_one_request_at_a_time_in_front_of_a_batching_server_is_worth_a_warning(
 
 
 def test_server_that_cannot_have_port_8000_is_said_at_deployment(repository: Path) -> None:
-    pytest.importorskip("onnxruntime")
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with suppress(OSError):  # somebody else has it: as good

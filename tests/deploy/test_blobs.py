@@ -34,9 +34,7 @@ def test_damaged_content_is_not_handed_out(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"weights")
     blobs = Blobs(tmp_path / "blobs")
     blob = blobs.put(tmp_path / "a")
-    stored = blobs.path(blob.sha256)
-    stored.chmod(0o644)
-    stored.write_bytes(b"weighty")
+    damage(blobs.path(blob.sha256), b"weighty")
     with pytest.raises(Internal, match="is damaged"):
         blobs.copy(blob.sha256, tmp_path / "out", mode=0o644)
     assert not (tmp_path / "out").exists()

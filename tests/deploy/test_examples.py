@@ -10,10 +10,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("gunicorn")
-pytest.importorskip("onnxruntime")
-pytest.importorskip("tritonclient.http")
-
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 SAID = """\

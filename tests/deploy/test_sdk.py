@@ -344,7 +344,6 @@ def test_a_workspace_that_is_no_hidden_folder_has_its_own_name(tmp_path: Path) -
 
 
 def test_a_service_as_the_page_deploys_it(workspace: Workspace, tmp_path: Path) -> None:
-    pytest.importorskip("gunicorn")
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts" / "score.py").write_text(
         "import json, os\ndef init(): pass\ndef run(data): return [os.getpid(), json.loads(data)]\n"

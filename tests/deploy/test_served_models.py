@@ -4,14 +4,17 @@ import http.client
 import json
 import shutil
 import threading
-import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
+import onnxruntime as ort
 import pytest
+from tests.support.asking import ask_json
 
 from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import DeploymentConfig
@@ -22,12 +25,6 @@ from despina.deploy.record import ModelDescription
 from despina.deploy.registry import Registry
 from despina.deploy.service import State
 from despina.deploy.services import Services
-
-pytest.importorskip("gunicorn")
-pytest.importorskip("tritonclient.http")
-np = pytest.importorskip("numpy")
-onnx = pytest.importorskip("onnx")
-ort = pytest.importorskip("onnxruntime")
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "examples" / "scripts"
@@ -61,7 +58,7 @@ def digits(tmp_path: Path, services: Services) -> str:
 @pytest.fixture(scope="module")
 def held_out() -> tuple[Any, Any]:
     """Images [450, 64] that the model was not trained on, and their labels [450]."""
-    datasets = pytest.importorskip("sklearn.datasets")
+    from sklearn import datasets
     from sklearn.model_selection import train_test_split
 
     images, labels = datasets.load_digits(return_X_y=True)
@@ -82,8 +79,7 @@ def deploy(services: Services, model: str, script: str | None = None, workers: i
 def executions(services: Services) -> dict[int, int]:
     """Executions of the model so far by batch size."""
     port = services.get("svc")[0].port
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/models/digits/stats") as answer:
-        (statistics,) = json.load(answer)["model_stats"]
+    (statistics,) = ask_json(port, "GET", "/v2/models/digits/stats")[1]["model_stats"]
     return {one["batch_size"]: one["compute_infer"]["count"] for one in statistics["batch_stats"]}
 
 

@@ -6,18 +6,16 @@ import socket
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import uvicorn
-from tests.support.serving import serving
+from tests.support.serving import REPOSITORY, serving
 from uvicorn.server import ServerState
 
 from despina.http.application_connection import MAX_HEAD, ApplicationConnection, PipelineFlow
 
-REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
 HEAD = b"POST /v2/models/identity_fp32/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
 BODY = b'{"inputs":[{"name":"INPUT0","datatype":"FP32","shape":[1,1],"data":[7]}]}'
 

@@ -1,8 +1,6 @@
-import asyncio
-
 import pytest
 from starlette.responses import PlainTextResponse
-from starlette.types import Message
+from tests.support.asking import Answer, ask_app
 
 from despina.http.auth import ApiKeys, KeyGate
 from despina.http.request_head import LaneRules, parse
@@ -27,28 +25,19 @@ def test_nothing_but_an_empty_key_opens_for_nobody() -> None:
     assert not keys.admit({b"x-api-key": b""})
 
 
-def ask(path: str, header: tuple[bytes, bytes]) -> tuple[int, dict[bytes, bytes], bytes]:
-    """Status, headers and body from an application behind the gate."""
+async def ask(path: str, header: tuple[bytes, bytes]) -> Answer:
+    """What an application behind the gate answers."""
     gate = KeyGate(PlainTextResponse("in"), ApiKeys(["one", "two"]))
-    sent: list[Message] = []
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    asyncio.run(gate({"type": "http", "method": "GET", "path": path, "headers": [header]}, receive, send))
-    return sent[0]["status"], dict(sent[0]["headers"]), b"".join(message.get("body", b"") for message in sent[1:])
+    return await ask_app(gate, "GET", path, headers=(header,))
 
 
 @pytest.mark.parametrize(("header", "admitted"), HEADERS)
-def test_a_request_needs_one_of_the_keys(header: tuple[bytes, bytes], admitted: bool) -> None:
-    status, headers, body = ask("/v2/models/m/infer", header)
+async def test_a_request_needs_one_of_the_keys(header: tuple[bytes, bytes], admitted: bool) -> None:
+    status, headers, body = await ask("/v2/models/m/infer", header)
     if admitted:
         assert (status, body) == (200, b"in")
     else:
-        assert (status, headers[b"www-authenticate"]) == (401, b"Bearer")
+        assert (status, headers["www-authenticate"]) == (401, "Bearer")
         assert body.startswith(b'{"error":"a valid API key is required')
 
 
@@ -64,8 +53,8 @@ def test_a_request_needs_one_of_the_keys(header: tuple[bytes, bytes], admitted: 
         ("/v2/models/m/ready", 401),
     ],
 )
-def test_probes_and_scrapers_need_none(path: str, status: int) -> None:
-    assert ask(path, (b"accept", b"*/*"))[0] == status
+async def test_probes_and_scrapers_need_none(path: str, status: int) -> None:
+    assert (await ask(path, (b"accept", b"*/*"))).status == status
 
 
 @pytest.mark.parametrize(("header", "admitted"), HEADERS)

@@ -1,17 +1,17 @@
 """Ensembles, the response cache, ragged batches and shape buckets of a server that runs, on small ONNX models."""
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.shared_memory import SharedMemory
+from operator import sub
 from typing import Any
 
 import onnx
 import pytest
 from onnx import TensorProto as T
 from onnx import helper as h
+from tests.support.asking import ask_json
 from tests.support.serving import serving
 
 ADD = 'input { name: "X" data_type: TYPE_FP32 dims: 1 } output { name: "Y" data_type: TYPE_FP32 dims: 1 }'
@@ -123,14 +123,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 def post(port: int, path: str, body: object) -> Any:
     """The answer; {"error": ...} for one that is an error."""
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/v2/{path}", json.dumps(body).encode())
-    try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            content = answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            content = error.read()
-    return json.loads(content) if content else {}
+    return ask_json(port, "POST", f"/v2/{path}", body)[1] or {}
 
 
 def infer(
@@ -145,12 +138,12 @@ def values(answer: Any) -> dict[str, Any]:
     return {output["name"]: output["data"] for output in answer["outputs"]}
 
 
-def statistics(port: int, model: str) -> tuple[int, int, int, int]:
-    """Successes, executions, cache hits and cache misses."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/models/{model}/stats", timeout=20) as answer:
-        stats = json.loads(answer.read())["model_stats"][0]
+def statistics(port: int, model: str, since: tuple[int, ...] = (0, 0, 0, 0)) -> tuple[int, ...]:
+    """Successes, executions, cache hits and cache misses, beyond those that were counted before."""
+    (stats,) = ask_json(port, "GET", f"/v2/models/{model}/stats")[1]["model_stats"]
     counts = {name: value["count"] for name, value in stats["inference_stats"].items()}
-    return counts["success"], stats["execution_count"], counts["cache_hit"], counts["cache_miss"]
+    now = counts["success"], stats["execution_count"], counts["cache_hit"], counts["cache_miss"]
+    return tuple(map(sub, now, since))
 
 
 def together(port: int, model: str, requests: list[list[float]]) -> list[Any]:
@@ -195,12 +188,12 @@ def test_shared_memory_that_is_too_small_is_the_ensembles_error(port: int) -> No
 
 
 def test_a_cached_ensemble_runs_its_steps_once(port: int) -> None:
-    before = statistics(port, "add")[1]
+    before, of_step = statistics(port, "cached_twice"), statistics(port, "add")
     answers = [infer(port, "cached_twice", [70], parameters={"sequence_id": number}) for number in (1, 2)]
     assert [values(answer) for answer in answers] == [{"Y": [72]}] * 2
     assert [answer["parameters"]["sequence_id"] for answer in answers] == [1, 2]
-    assert statistics(port, "cached_twice") == (2, 1, 1, 1)
-    assert statistics(port, "add")[1] == before + 2
+    assert statistics(port, "cached_twice", before) == (2, 1, 1, 1)
+    assert statistics(port, "add", of_step)[1] == 2
 
 
 def test_the_cache_honours_the_requested_outputs_and_a_reload(port: int) -> None:
@@ -216,18 +209,20 @@ def test_the_cache_honours_the_requested_outputs_and_a_reload(port: int) -> None
 
 
 def test_a_ragged_batch_comes_apart_in_the_shapes_it_was_sent_in(port: int) -> None:
+    before = statistics(port, "scattered")
     answers = together(port, "scattered", [[1, 2, 3], [4], [5, 6]])
     assert [values(answer) for answer in answers] == [{"Y": [2, 4, 6]}, {"Y": [8]}, {"Y": [10, 12]}]
     assert [answer["outputs"][0]["shape"] for answer in answers] == [[1, 3], [1, 1], [1, 2]]
-    assert statistics(port, "scattered")[:2] == (3, 1)
+    assert statistics(port, "scattered", before)[:2] == (3, 1)
 
 
 def test_a_bucket_is_padded_run_at_once_and_cut_back(port: int) -> None:
+    before = statistics(port, "bucketed")
     answers = [values(answer) for answer in together(port, "bucketed", [[1, 2, 3], [4], [5, 6, 7, 8]])]
     assert [answer["Y"] for answer in answers] == [[2, 4, 6], [8], [10, 12, 14, 16]]
     assert [answer["SUM"] for answer in answers] == [[6], [4], [26]]
     assert [answer["WIDTH"] for answer in answers] == [[4], [4], [4]]
-    assert statistics(port, "bucketed")[:2] == (3, 1)
+    assert statistics(port, "bucketed", before)[:2] == (3, 1)
 
 
 def test_unloading_a_step_takes_the_ensemble_along_and_loading_brings_it_back(port: int) -> None:
@@ -267,7 +262,7 @@ def test_no_rows_have_no_classes(port: int) -> None:
 
 def test_a_cached_ensemble_forgets_what_other_versions_of_its_steps_answered(port: int) -> None:
     assert values(infer(port, "cached_twice", [80])) == {"Y": [82]}
-    executions = statistics(port, "cached_twice")[1]
+    before = statistics(port, "cached_twice")
     post(port, "repository/models/add/load", {"parameters": {"config": json.dumps(RELOADED)}})
     assert values(infer(port, "cached_twice", [80])) == {"Y": [82]}
-    assert statistics(port, "cached_twice")[1] == executions + 1
+    assert statistics(port, "cached_twice", before)[1] == 1

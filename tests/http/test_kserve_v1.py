@@ -1,27 +1,14 @@
 """A server as KServe starts it: a bare model, the v1 protocol, and v2 with a slash at the end."""
 
-import http.client
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tests.support.serving import serving
-
-REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
-
-
-def ask(port: int, method: str, path: str, document: Any = None) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request(method, path, None if document is None else json.dumps(document))
-    response = connection.getresponse()
-    body = response.read()
-    connection.close()
-    return response.status, json.loads(body) if body else None
+from tests.support.asking import ask_json
+from tests.support.serving import REPOSITORY, serving
 
 
 def write_model(path: Path) -> Path:
@@ -53,36 +40,36 @@ def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_the_model_is_there_and_ready(port: int) -> None:
-    assert ask(port, "GET", "/v1/models") == (200, {"models": ["adder"]})
-    assert ask(port, "GET", "/v1/models/adder") == (200, {"name": "adder", "ready": True})
-    assert ask(port, "GET", "/v2/models/adder/ready") == (200, None)
+    assert ask_json(port, "GET", "/v1/models") == (200, {"models": ["adder"]})
+    assert ask_json(port, "GET", "/v1/models/adder") == (200, {"name": "adder", "ready": True})
+    assert ask_json(port, "GET", "/v2/models/adder/ready") == (200, None)
 
 
 def test_rows_give_a_prediction_each(port: int) -> None:
-    answer = ask(port, "POST", "/v1/models/adder:predict", {"instances": [[1, 2], [3, 4]]})
+    answer = ask_json(port, "POST", "/v1/models/adder:predict", {"instances": [[1, 2], [3, 4]]})
     assert answer == (200, {"predictions": [[2.0, 4.0], [4.0, 6.0]]})
 
 
 def test_columns_are_answered_as_columns(port: int) -> None:
-    answer = ask(port, "POST", "/v1/models/adder/versions/1:predict", {"inputs": {"x": [[1, 2]]}})
+    answer = ask_json(port, "POST", "/v1/models/adder/versions/1:predict", {"inputs": {"x": [[1, 2]]}})
     assert answer == (200, {"predictions": [[2.0, 4.0]]})
 
 
 def test_errors_are_objects_with_one_member(port: int) -> None:
     unknown = {"error": "Request for unknown model: 'nope' is not found"}
-    assert ask(port, "GET", "/v1/models/nope") == (404, unknown)
-    assert ask(port, "POST", "/v1/models/nope:predict", {}) == (404, unknown)
-    assert ask(port, "GET", "/v1/models/adder:predict") == (405, {"error": "Method Not Allowed"})
-    assert ask(port, "POST", "/v1/models/adder:predict", {})[0] == 400
-    status, answer = ask(port, "POST", "/v1/models/adder:predict", {"instances": [[1, 2, 3]]})
+    assert ask_json(port, "GET", "/v1/models/nope") == (404, unknown)
+    assert ask_json(port, "POST", "/v1/models/nope:predict", {}) == (404, unknown)
+    assert ask_json(port, "GET", "/v1/models/adder:predict") == (405, {"error": "Method Not Allowed"})
+    assert ask_json(port, "POST", "/v1/models/adder:predict", {})[0] == 400
+    status, answer = ask_json(port, "POST", "/v1/models/adder:predict", {"instances": [[1, 2, 3]]})
     assert (status, list(answer)) == (400, ["error"])
 
 
 def test_metadata_may_be_asked_for_with_a_slash(port: int) -> None:
-    assert ask(port, "GET", "/v2/") == ask(port, "GET", "/v2")
+    assert ask_json(port, "GET", "/v2/") == ask_json(port, "GET", "/v2")
 
 
 def test_a_repository_is_served_as_tritonserver_does() -> None:
     flags = ["--model-control-mode=explicit", "--load-model=identity_fp32_nb"]
     with serving(REPOSITORY, flags) as port:
-        assert ask(port, "GET", "/v2/") == (404, {"error": "Not Found"})
+        assert ask_json(port, "GET", "/v2/") == (404, {"error": "Not Found"})

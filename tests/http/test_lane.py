@@ -1,7 +1,6 @@
 """The infer lane over real sockets: framing, pipelining, switching between lane and application, hang-ups."""
 
 import gzip
-import http.client
 import json
 import socket
 import zlib
@@ -10,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.support.serving import serving
+from tests.support.asking import ask
+from tests.support.serving import REPOSITORY, serving
 
-REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
 INFER = "/v2/models/identity_fp32/infer"
 
 
@@ -99,10 +98,7 @@ def test_a_connection_outlives_the_model_it_asked(connection: socket.socket, por
     reader = Reader(connection)
 
     def ask_for(action: str) -> None:
-        answer = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        answer.request("POST", f"/v2/repository/models/identity_fp32/{action}")
-        assert answer.getresponse().status == 200
-        answer.close()
+        assert ask(port, "POST", f"/v2/repository/models/identity_fp32/{action}").status == 200
 
     for number in range(3):
         connection.sendall(request([number]))

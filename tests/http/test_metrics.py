@@ -1,4 +1,3 @@
-import asyncio
 import threading
 from dataclasses import replace
 from types import SimpleNamespace
@@ -6,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from starlette.types import Message
+from tests.support.asking import Answer, ask_app
 
 from despina.config.proto import ModelConfig
 from despina.config.read import parse_text
@@ -18,39 +17,29 @@ from despina.telemetry.metrics import Metrics, MetricsOptions, Sources
 from despina.telemetry.statistics import ModelStatistics
 
 
-def ask(method: str, path: str) -> tuple[int, dict[bytes, bytes], bytes]:
-    """Status, headers and body of one request to the app of a server with one model."""
+async def ask(method: str, path: str) -> Answer:
+    """What the app of a server with one model answers."""
     app = metrics_app(Metrics(Sources(models=lambda: [MeasuredModel("m", 1, ModelStatistics())])))
-    sent: list[Message] = []
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    scope = {"type": "http", "method": method, "path": path, "headers": [], "query_string": b"", "root_path": ""}
-    asyncio.run(app(scope, receive, send))
-    return sent[0]["status"], dict(sent[0]["headers"]), b"".join(message.get("body", b"") for message in sent[1:])
+    return await ask_app(app, method, path)
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/metrics/"])
-def test_both_paths_answer_the_text(path: str) -> None:
-    status, headers, body = ask("GET", path)
+async def test_both_paths_answer_the_text(path: str) -> None:
+    status, headers, body = await ask("GET", path)
     assert status == 200
-    assert headers[b"content-type"] == b"text/plain; charset=utf-8"
+    assert headers["content-type"] == "text/plain; charset=utf-8"
     assert b'nv_inference_count{model="m",version="1"} 0\n' in body
 
 
 @pytest.mark.parametrize("path", ["/", "/metric", "/metrics/x", "/v2/health/ready"])
-def test_other_paths_are_empty_and_fine(path: str) -> None:
-    status, _, body = ask("GET", path)
+async def test_other_paths_are_empty_and_fine(path: str) -> None:
+    status, _, body = await ask("GET", path)
     assert (status, body) == (200, b"")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "HEAD", "DELETE"])
-def test_only_get_is_allowed(method: str) -> None:
-    status, _, body = ask(method, "/metrics")
+async def test_only_get_is_allowed(method: str) -> None:
+    status, _, body = await ask(method, "/metrics")
     assert (status, body) == (405, b'{"error":"Method Not Allowed"}')
 
 
@@ -101,7 +90,7 @@ def test_the_models_of_a_server_are_listed_when_scraped() -> None:
     assert "nv_cpu" not in metrics.text(metrics.sources.models())
 
 
-def test_models_are_looked_at_by_another_thread_than_that_of_the_event_loop() -> None:
+async def test_models_are_looked_at_by_another_thread_than_that_of_the_event_loop() -> None:
     looked: list[int] = []
 
     class Loaded(SimpleNamespace):
@@ -117,7 +106,7 @@ def test_models_are_looked_at_by_another_thread_than_that_of_the_event_loop() ->
             statistics_of=lambda *_: [Loaded(name="m", version=1, statistics=ModelStatistics(), load_seconds=0.5)]
         ),
     )
-    assert b'model="m"' in asyncio.run(metrics_response(open_metrics(server))).body
+    assert b'model="m"' in (await metrics_response(open_metrics(server))).body
     assert looked
     assert threading.get_ident() not in looked
 

@@ -1,6 +1,5 @@
 """The document about the server: everything that is answered is in it, and what it says about a model is true."""
 
-import http.client
 import inspect
 import json
 import re
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 from google.protobuf import text_format
+from tests.support.asking import ask
 from tests.support.serving import serving
 
 from despina.config.proto import ModelConfig
@@ -30,20 +30,9 @@ def port() -> Iterator[int]:
         yield port
 
 
-def ask(port: int, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, str, bytes]:
-    """Status, content type and body."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        return answer.status, answer.headers.get("content-type", ""), answer.read()
-    finally:
-        connection.close()
-
-
 def described(port: int) -> dict[str, Any]:
-    status, content_type, body = ask(port, "GET", "/openapi.json")
-    assert (status, content_type) == (200, "application/json")
+    status, headers, body = ask(port, "GET", "/openapi.json")
+    assert (status, headers["content-type"]) == (200, "application/json")
     found: dict[str, Any] = json.loads(body)
     return found
 
@@ -168,9 +157,9 @@ def test_the_examples_are_taken_by_the_models(port: int) -> None:
 
 
 def test_the_page_needs_nothing_from_elsewhere(port: int) -> None:
-    status, content_type, body = ask(port, "GET", "/docs")
+    status, headers, body = ask(port, "GET", "/docs")
     assert status == 200
-    assert content_type.startswith("text/html")
+    assert headers["content-type"].startswith("text/html")
     assert b"Despina" in body
     assert not re.search(rb"""https?://|//cdn|src\s*=|@import""", body)
 
@@ -185,5 +174,5 @@ def test_whoever_may_not_see_metadata_does_not_see_it_here(path: str) -> None:
     flags = ["--http-restricted-api=metadata:key=value", "--api-key=secret"]
     with serving(REPOSITORY, ["--model-control-mode=explicit", *flags]) as port:
         assert ask(port, "GET", path)[0] == 401
-        assert ask(port, "GET", path, authorization="Bearer secret")[0] == 403
-        assert ask(port, "GET", path, authorization="Bearer secret", key="value")[0] == 200
+        assert ask(port, "GET", path, headers={"Authorization": "Bearer secret"})[0] == 403
+        assert ask(port, "GET", path, headers={"Authorization": "Bearer secret", "key": "value"})[0] == 200

@@ -12,17 +12,16 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.serving import REPOSITORY
 
-from despina.http.fixed_text import holds_the_inputs, spans_like, split_at_data
 from despina.http.infer_exchange import InferExchange, InferReply
-from despina.http.reply_frame import filled, frame_around
 from despina.http.request_templates import MAX_FIXED_BYTES, KnownRequest, RequestTemplate, Templates
 from despina.scheduling.clock import LoopClock
 from despina.server import Server, load_models
 from despina.settings import Settings
 
 DIGITS = Path(__file__).parents[2] / "model_repository" / "digits"
-CONFORMANCE = Path(__file__).parents[1] / "conformance" / "repo_main"
+
 IDENTITY = """
 backend: "identity"
 max_batch_size: 4
@@ -32,6 +31,7 @@ parameters {{ key: "datatype" value {{ string_value: "{datatype}" }} }}
 """
 
 Body = tuple[bytes, str | None]
+
 Answer = tuple[int, bytes, int]
 
 
@@ -95,7 +95,7 @@ def exchanges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchanges]:
     for name in ("reshape_io", "identity_fp32"):
         (repository / f"onnx_{name}").mkdir()
         for entry in ("1", "config.pbtxt"):
-            source = CONFORMANCE / name / entry
+            source = REPOSITORY / name / entry
             target = repository / f"onnx_{name}" / entry
             if entry == "1":
                 target.symlink_to(source)
@@ -122,7 +122,9 @@ MODELS = {
     "identity_bytes": ("BYTES", (("A", 2), ("B", 3)), ("X", "Y")),
     "identity_fp16": ("FP16", (("A", 2), ("B", 3)), ("X", "Y")),
 }
+
 IDS = ['"7"', '"7"', '"number eight"', '""', '"\u00e9"', '"a\\"b"', '"\\n"', '"\t"', '"/"', "7", "null"]
+
 NUMBERS = {"FP32": "<f4", "INT32": "<i4", "FP16": "<f2"}
 
 
@@ -309,7 +311,9 @@ def test_what_only_looks_like_a_request_that_was_seen(exchanges: Exchanges, firs
 
 
 CLASSES = '"outputs":[{"name":"X","parameters":{"classification":1}},{"name":"Y"}],'
+
 MIXED = '"outputs":[{"name":"X","parameters":{"binary_data":true}},{"name":"Y"}],'
+
 NOTHING = b'{"inputs":[{"name":"INPUT0","shape":[0,0],"datatype":"FP32",%b}]}'
 
 
@@ -418,23 +422,6 @@ def test_only_so_many_kinds_are_kept(exchanges: Exchanges, monkeypatch: pytest.M
     assert [exchanges.is_known("identity_int32", body) for body in bodies] == [False, False, True]
 
 
-@pytest.mark.parametrize(
-    "array", [np.float32(1).reshape(()), np.empty((0, 2), "<f4"), np.ones((2, 3), "<f4").T, np.ones((9, 999), "<f4").T]
-)
-def test_outputs_that_do_not_lie_as_usual_have_no_frame(array: np.ndarray) -> None:
-    model: Any = SimpleNamespace(name="m", version=1)
-    assert frame_around(model, [("X", "FP32")], [True], [array]) is None
-
-
-def test_a_frame_is_not_filled_with_what_does_not_lie_as_usual() -> None:
-    model: Any = SimpleNamespace(name="m", version=1)
-    array = np.arange(9_999, dtype="<f4").reshape(9, 1_111)
-    frame = frame_around(model, [("X", "FP32")], [True], [array])
-    assert frame is not None
-    assert filled(frame, [array], "") is not None
-    assert filled(frame, [array.reshape(1_111, 9).T], "") is None
-
-
 @pytest.mark.parametrize("depth", [100, 480, *range(900, 1010, 10), 1400])
 def test_a_deep_member_that_nobody_asked_for_does_not_matter(exchanges: Exchanges, depth: int) -> None:
     deep = "[" * depth + "]" * depth
@@ -442,53 +429,3 @@ def test_a_deep_member_that_nobody_asked_for_does_not_matter(exchanges: Exchange
     (first, second) = exchanges.answers("identity_int32", [(body, None), (body, None)], keep=True)
     assert first[0] == 200, first
     assert first == second
-
-
-@pytest.mark.parametrize(
-    ("text", "holds"),
-    [
-        (b'{"inputs":[{"data":[1]}]}', True),
-        (b'{"inputs":[{"data": [[1],[2]]},{"data":[3]}]}', True),
-        (b'{"inputs":[{"data" :[1]}],"x":{"data":[1]}}', False),
-        (b'{"inputs":[{"data":[1],"data":[2]}]}', False),
-        (b'{"inputs":[{"data":[[1,[2]],3]}]}', False),
-        (b'{"inputs":[{"\\"data":[1]}]}', False),
-        (b'{"inputs":[{"name":"a","name":"b","data":[1]}]}', False),
-        (b'{"inputs":{"data":[1]}}', False),
-        (b'[{"data":[1]}]', False),
-    ],
-)
-def test_only_the_data_of_the_inputs_is_cut_out(text: bytes, holds: bool) -> None:
-    parts = split_at_data(text)
-    assert parts is not None
-    assert holds_the_inputs(parts) is holds
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        b'{"inputs":[{"data":[1]},{"data": [2]}],"x":1}',
-        b'{"inputs":[{"data":[[1],[2]]},{"data": [[3]]}],"x":1}',
-    ],
-)
-def test_a_text_like_one_that_was_cut_is_cut_the_same_way(text: bytes) -> None:
-    last, this = split_at_data(b'{"inputs":[{"data":[5,6]},{"data": [7]}],"x":1}'), split_at_data(text)
-    assert last is not None
-    assert this is not None
-    assert tuple(spans_like(text, len(last.fixed[0]), last.fixed)) == this.spans
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        b'{"inputs":[{"data":[1]},{"data": [2]}],"x":2}',
-        b'{"inputs":[{"data":[1]},{"date": [2]}],"x":1}',
-        b'{"inputs":[{"data":},{"data": }],"x":',
-        b'{"inputs":[{"data":[1]},{"data": ],"x":1}',
-        b"",
-    ],
-)
-def test_a_text_with_other_pieces_is_not_cut_like_this(text: bytes) -> None:
-    parts = split_at_data(b'{"inputs":[{"data":[5,6]},{"data": [7]}],"x":1}')
-    assert parts is not None
-    assert not spans_like(text, len(parts.fixed[0]), parts.fixed)

@@ -1,18 +1,15 @@
 """Shared memory over HTTP, with segments of this process."""
 
-import http.client
-import json
 import os
 from collections.abc import Iterator
 from multiprocessing.shared_memory import SharedMemory
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.serving import serving
+from tests.support.asking import ask_json
+from tests.support.serving import REPOSITORY, serving
 
-REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
 FLAGS = ["--model-control-mode=explicit", "--load-model=identity_fp32_nb", "--load-model=identity_bytes"]
 SYSTEM = "/v2/systemsharedmemory"
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -32,19 +29,10 @@ def segment() -> Iterator[SharedMemory]:
     made.unlink()
 
 
-def ask(port: int, method: str, path: str, document: Any = None) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    connection.request(method, path, None if document is None else json.dumps(document))
-    response = connection.getresponse()
-    body = response.read()
-    connection.close()
-    return response.status, json.loads(body) if body else None
-
-
 def register(port: int, segment: SharedMemory, name: str, offset: int = 0, byte_size: int = 4 * PAGE) -> None:
-    ask(port, "POST", f"{SYSTEM}/unregister")
+    ask_json(port, "POST", f"{SYSTEM}/unregister")
     key = {"key": f"/{segment.name}", "offset": offset, "byte_size": byte_size}
-    assert ask(port, "POST", f"{SYSTEM}/region/{name}/register", key) == (200, None)
+    assert ask_json(port, "POST", f"{SYSTEM}/region/{name}/register", key) == (200, None)
 
 
 def place(region: str, offset: int, byte_size: int) -> dict[str, Any]:
@@ -60,7 +48,7 @@ def infer(port: int, source: dict[str, Any], target: dict[str, Any], count: int)
         "inputs": [{"name": "INPUT0", "shape": [count], "datatype": "FP32", "parameters": source}],
         "outputs": [{"name": "OUTPUT0", "parameters": target}],
     }
-    return ask(port, "POST", "/v2/models/identity_fp32_nb/infer", document)
+    return ask_json(port, "POST", "/v2/models/identity_fp32_nb/infer", document)
 
 
 def test_a_tensor_goes_from_memory_to_memory(port: int, segment: SharedMemory) -> None:
@@ -82,7 +70,7 @@ def test_outputs_of_repeated_requests_go_to_memory_each_time(port: int, segment:
     for number in range(3):
         tensor = {"name": "INPUT0", "shape": [3], "datatype": "FP32", "data": [number, 2, 3]}
         document = {"inputs": [tensor], "outputs": [{"name": "OUTPUT0", "parameters": place("r", 0, 12)}]}
-        status, answer = ask(port, "POST", "/v2/models/identity_fp32_nb/infer", document)
+        status, answer = ask_json(port, "POST", "/v2/models/identity_fp32_nb/infer", document)
         assert (status, answer["outputs"]) == (200, [{"name": "OUTPUT0", "datatype": "FP32", "shape": [3]}])
         assert values.tolist() == [number, 2, 3]
     del values
@@ -97,7 +85,7 @@ def test_a_tensor_may_take_all_of_a_region(port: int, segment: SharedMemory) -> 
 
 def test_an_answer_without_room_counts_as_failed_inference(port: int, segment: SharedMemory) -> None:
     def counts() -> tuple[int, ...]:
-        (model,) = ask(port, "GET", "/v2/models/identity_fp32_nb/stats")[1]["model_stats"]
+        (model,) = ask_json(port, "GET", "/v2/models/identity_fp32_nb/stats")[1]["model_stats"]
         times = model["inference_stats"]
         counted = [times[name]["count"] for name in ("success", "fail", "queue", "compute_infer")]
         return model["inference_count"], model["execution_count"], *counted
@@ -124,16 +112,16 @@ def test_strings_are_read_in_their_binary_form(port: int, segment: SharedMemory)
     segment.buf[:7] = b"\3\0\0\0abc"
     register(port, segment, "r")
     document = {"inputs": [{"name": "INPUT0", "shape": [1, 1], "datatype": "BYTES", "parameters": place("r", 0, 7)}]}
-    _, metadata = ask(port, "GET", "/v2/models/identity_bytes")
+    _, metadata = ask_json(port, "GET", "/v2/models/identity_bytes")
     document["inputs"][0]["shape"] = [1] * len(metadata["inputs"][0]["shape"])
-    status, answer = ask(port, "POST", "/v2/models/identity_bytes/infer", document)
+    status, answer = ask_json(port, "POST", "/v2/models/identity_bytes/infer", document)
     assert (status, answer["outputs"][0]["data"]) == (200, ["abc"])
 
 
 def test_an_unregistered_region_is_gone_for_the_next_request(port: int, segment: SharedMemory) -> None:
     register(port, segment, "r")
     assert infer(port, place("r", 0, 12), place("r", 0, 12), 3)[0] == 200
-    assert ask(port, "POST", f"{SYSTEM}/region/r/unregister") == (200, None)
+    assert ask_json(port, "POST", f"{SYSTEM}/region/r/unregister") == (200, None)
     answer = (404, {"error": "Unable to find shared memory region: 'r'"})
     assert infer(port, place("r", 0, 12), place("r", 0, 12), 3) == answer
 
@@ -182,14 +170,14 @@ def test_an_unregistered_region_is_gone_for_the_next_request(port: int, segment:
     ],
 )
 def test_registrations_are_checked_in_order(port: int, path: str, document: Any, status: int, text: str) -> None:
-    assert ask(port, "POST", path, document) == (status, {"error": text})
+    assert ask_json(port, "POST", path, document) == (status, {"error": text})
 
 
 def test_without_the_flag_clients_cannot_register() -> None:
     disabled = {"error": "Client shared memory is disabled. Start the server with '--allow-client-shm=true' to enable."}
     with serving(REPOSITORY, FLAGS) as port:
         for family in ("systemsharedmemory", "cudasharedmemory"):
-            assert ask(port, "POST", f"/v2/{family}/register", {}) == (501, disabled)
-            assert ask(port, "POST", f"/v2/{family}/region/r/register", {}) == (501, disabled)
-            assert ask(port, "POST", f"/v2/{family}/unregister") == (501, disabled)
-            assert ask(port, "GET", f"/v2/{family}/status") == (200, [])
+            assert ask_json(port, "POST", f"/v2/{family}/register", {}) == (501, disabled)
+            assert ask_json(port, "POST", f"/v2/{family}/region/r/register", {}) == (501, disabled)
+            assert ask_json(port, "POST", f"/v2/{family}/unregister") == (501, disabled)
+            assert ask_json(port, "GET", f"/v2/{family}/status") == (200, [])

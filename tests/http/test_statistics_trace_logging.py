@@ -1,11 +1,10 @@
-import asyncio
 import json
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from starlette.types import Message
+from tests.support.asking import ask_app
 
 from despina.errors import InvalidArgument
 from despina.http.app import make_app
@@ -53,21 +52,12 @@ def fake_server() -> Any:
     )
 
 
-def ask(server: Any, method: str, path: str, body: bytes = b"") -> tuple[int, Any]:
+async def ask(server: Any, method: str, path: str, body: bytes = b"") -> tuple[int, Any]:
     """Status and parsed body; every answer is JSON."""
     app = make_app(server, (*statistics.ENDPOINTS, *trace.ENDPOINTS, *logging.ENDPOINTS))
-    sent: list[Message] = []
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    scope = {"type": "http", "method": method, "path": path, "headers": [], "query_string": b"", "root_path": ""}
-    asyncio.run(app(scope, receive, send))
-    assert dict(sent[0]["headers"])[b"content-type"] == b"application/json"
-    return sent[0]["status"], json.loads(b"".join(message.get("body", b"") for message in sent[1:]))
+    status, headers, answer = await ask_app(app, method, path, body)
+    assert headers["content-type"] == "application/json"
+    return status, json.loads(answer)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +68,8 @@ def ask(server: Any, method: str, path: str, body: bytes = b"") -> tuple[int, An
         ("/v2/models/digits/versions/4/stats", ("digits", "4")),
     ],
 )
-def test_statistics_are_asked_for_one_version_a_model_or_all(path: str, found: tuple[str, str]) -> None:
-    status, body = ask(fake_server(), "GET", path)
+async def test_statistics_are_asked_for_one_version_a_model_or_all(path: str, found: tuple[str, str]) -> None:
+    status, body = await ask(fake_server(), "GET", path)
     (entry,) = body["model_stats"]
     assert (status, (entry["name"], entry["version"])) == (200, found)
 
@@ -132,31 +122,31 @@ MODEL_TRACE = "/v2/models/digits/trace/setting"
         ("DELETE", "/v2/logging", b"", 405, "Method Not Allowed"),
     ],
 )
-def test_wrong_requests_change_nothing(method: str, path: str, body: bytes, status: int, error: str) -> None:
+async def test_wrong_requests_change_nothing(method: str, path: str, body: bytes, status: int, error: str) -> None:
     server = fake_server()
-    assert ask(server, method, path, body) == (status, {"error": error})
+    assert await ask(server, method, path, body) == (status, {"error": error})
     assert server.trace.render() == TraceSettings().render()
     assert {key: getattr(server.logging, key) for key in LOGGING} == LOGGING
 
 
-def test_trace_settings_are_answered_after_the_change() -> None:
+async def test_trace_settings_are_answered_after_the_change() -> None:
     server = fake_server()
-    assert ask(server, "POST", MODEL_TRACE, b'{"trace_rate":"-1","trace_count":"3"}') == (
+    assert await ask(server, "POST", MODEL_TRACE, b'{"trace_rate":"-1","trace_count":"3"}') == (
         200,
         {**TraceSettings().render(), "trace_rate": "4294967295", "trace_count": "3"},
     )
-    assert ask(server, "GET", TRACE) == (200, TraceSettings().render())
-    assert ask(server, "POST", MODEL_TRACE, b'{"trace_rate":null,"trace_count":null}') == (
+    assert await ask(server, "GET", TRACE) == (200, TraceSettings().render())
+    assert await ask(server, "POST", MODEL_TRACE, b'{"trace_rate":null,"trace_count":null}') == (
         200,
         TraceSettings().render(),
     )
 
 
 @pytest.mark.parametrize("body", [b"[]", b"false", b"{}", b'{"other":1}'])
-def test_a_body_without_settings_changes_none(body: bytes) -> None:
+async def test_a_body_without_settings_changes_none(body: bytes) -> None:
     server = fake_server()
-    assert ask(server, "POST", TRACE, body) == (200, TraceSettings().render())
-    assert ask(server, "POST", "/v2/logging", body) == (200, LOGGING)
+    assert await ask(server, "POST", TRACE, body) == (200, TraceSettings().render())
+    assert await ask(server, "POST", "/v2/logging", body) == (200, LOGGING)
 
 
 @pytest.mark.parametrize("levels", [[], ["nope"]])
@@ -165,38 +155,38 @@ def test_levels_none_of_which_is_known_change_nothing(levels: list[str]) -> None
     assert trace.read_changes({"trace_level": ["OFF"]}) == {"levels": ()}
 
 
-def test_of_a_setting_that_comes_twice_the_first_counts() -> None:
+async def test_of_a_setting_that_comes_twice_the_first_counts() -> None:
     server = fake_server()
-    _, changed = ask(server, "POST", TRACE, b'{"trace_rate":"7","trace_rate":5}')
+    _, changed = await ask(server, "POST", TRACE, b'{"trace_rate":"7","trace_rate":5}')
     assert changed["trace_rate"] == "7"
-    _, changed = ask(server, "POST", "/v2/logging", b'{"log_info":false,"log_info":null}')
+    _, changed = await ask(server, "POST", "/v2/logging", b'{"log_info":false,"log_info":null}')
     assert changed["log_info"] is False
 
 
 @pytest.mark.parametrize(("given", "level"), [((1 << 31) - 1, (1 << 31) - 1), (1 << 31, 0), (1 << 32, 0)])
-def test_a_log_level_has_32_bits(given: int, level: int) -> None:
-    _, changed = ask(fake_server(), "POST", "/v2/logging", b'{"log_verbose_level":%d}' % given)
+async def test_a_log_level_has_32_bits(given: int, level: int) -> None:
+    _, changed = await ask(fake_server(), "POST", "/v2/logging", b'{"log_verbose_level":%d}' % given)
     assert changed["log_verbose_level"] == level
 
 
-def test_texts_end_at_a_nul() -> None:
+async def test_texts_end_at_a_nul() -> None:
     server = fake_server()
-    status, answer = ask(server, "POST", TRACE, b'{"trace_rate":"many\\u0000x"}')
+    status, answer = await ask(server, "POST", TRACE, b'{"trace_rate":"many\\u0000x"}')
     assert (status, answer["error"]) == (400, "Unable to parse 'trace_rate', got: many")
-    assert ask(server, "POST", "/v2/logging", b'{"log_format":"ISO8601\\u0000"}')[0] == 200
+    assert (await ask(server, "POST", "/v2/logging", b'{"log_format":"ISO8601\\u0000"}'))[0] == 200
 
 
-def test_log_settings_change_and_null_leaves_them() -> None:
+async def test_log_settings_change_and_null_leaves_them() -> None:
     server = fake_server()
     body = b'{"log_warning":false,"log_info":null,"log_file":null,"log_verbose_level":2,"log_format":"ISO8601"}'
     changed = {**LOGGING, "log_warning": False, "log_verbose_level": 2, "log_format": "ISO8601"}
-    assert ask(server, "POST", "/v2/logging", body) == (200, changed)
-    assert ask(server, "GET", "/v2/logging") == (200, changed)
+    assert await ask(server, "POST", "/v2/logging", body) == (200, changed)
+    assert await ask(server, "GET", "/v2/logging") == (200, changed)
     assert server.logging.applied == changed
 
 
-def test_an_error_leaves_the_log_settings_before_it_changed_and_applied() -> None:
+async def test_an_error_leaves_the_log_settings_before_it_changed_and_applied() -> None:
     server = fake_server()
-    status, _ = ask(server, "POST", "/v2/logging", b'{"log_format":"iso","log_error":false}')
+    status, _ = await ask(server, "POST", "/v2/logging", b'{"log_format":"iso","log_error":false}')
     assert status == 503
     assert server.logging.applied == {**LOGGING, "log_error": False}

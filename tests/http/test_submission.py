@@ -46,52 +46,40 @@ def submitted(model: Any, receive: Callable[[], Any]) -> asyncio.Task[Pending]:
     return asyncio.ensure_future(submit(request, model, InferRequest))
 
 
-def test_the_answer_comes_back() -> None:
-    async def scenario() -> None:
-        model = SlowModel()
-        task = submitted(model, forever)
-        await asyncio.sleep(0)
-        model.taken[0].succeed({})
-        assert await task is model.taken[0]
-        assert model.taken[0].client == ("::1", 5)
-        assert model.gone == []
-
-    asyncio.run(scenario())
+async def test_the_answer_comes_back() -> None:
+    model = SlowModel()
+    task = submitted(model, forever)
+    await asyncio.sleep(0)
+    model.taken[0].succeed({})
+    assert await task is model.taken[0]
+    assert model.taken[0].client == ("::1", 5)
+    assert model.gone == []
 
 
-def test_a_request_whose_client_hung_up_is_given_up() -> None:
-    async def scenario() -> None:
-        model = SlowModel()
-        with pytest.raises(ClientDisconnect):
-            await submitted(model, hung_up)
-        assert model.gone == model.taken
-        model.taken[0].succeed({})
-
-    asyncio.run(scenario())
+async def test_a_request_whose_client_hung_up_is_given_up() -> None:
+    model = SlowModel()
+    with pytest.raises(ClientDisconnect):
+        await submitted(model, hung_up)
+    assert model.gone == model.taken
+    model.taken[0].succeed({})
 
 
-def test_so_is_one_whose_task_is_cancelled() -> None:
-    async def scenario() -> None:
-        model = SlowModel()
-        task = submitted(model, forever)
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert model.gone == model.taken
-
-    asyncio.run(scenario())
+async def test_so_is_one_whose_task_is_cancelled() -> None:
+    model = SlowModel()
+    task = submitted(model, forever)
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert model.gone == model.taken
 
 
-def test_a_request_the_model_does_not_take_is_refused() -> None:
+async def test_a_request_the_model_does_not_take_is_refused() -> None:
     class Full(SlowModel):
         def submit(
             self, request: InferRequest, on_done: Callable[[Pending], None], trace: object, client: object
         ) -> Pending:
             raise Unavailable("full")
 
-    async def scenario() -> None:
-        with pytest.raises(Unavailable):
-            await submitted(Full(), forever)
-
-    asyncio.run(scenario())
+    with pytest.raises(Unavailable):
+        await submitted(Full(), forever)

@@ -14,14 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.support.serving import free_port
+from tests.support.serving import REPOSITORY, free_port
 
 from despina.cli.image_health import is_live
 from despina.errors import InvalidArgument
 from despina.http.tls import check_tls, tls_options
 from despina.settings import Settings
-
-REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
 
 
 @pytest.fixture(scope="module")

@@ -96,7 +96,7 @@ def test_processes_leave_cores_to_the_loop_and_to_front_ends(
 
 
 @pytest.mark.parametrize(("cores", "asked", "threads"), [(2, [(2, 1)], 1), (0, [], 2)])
-def test_short_batches_run_on_the_loop_if_the_cores_allow(
+async def test_short_batches_run_on_the_loop_if_the_cores_allow(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     cores: int,
@@ -110,23 +110,20 @@ def test_short_batches_run_on_the_loop_if_the_cores_allow(
         questions.append((cores, instances))
         return 1_000_000_000
 
-    async def scenario() -> None:
-        loaded = load(tmp_path)
-        instance = loaded.instances[0].instance
-        execute = instance.execute
-
-        def watched(batch: Batch) -> Execution:
-            ran_on.append(get_ident())
-            return execute(batch)
-
-        monkeypatch.setattr(instance, "execute", watched)
-        model = make_model(loaded, cores=cores, processes=None)
-        await Load(model).run(400)
-        await model.drain()
-        await asyncio.to_thread(model.close)
-
     monkeypatch.setattr("despina.models.model.inline_limit_ns", limit_ns)
-    asyncio.run(scenario())
+    loaded = load(tmp_path)
+    instance = loaded.instances[0].instance
+    execute = instance.execute
+
+    def watched(batch: Batch) -> Execution:
+        ran_on.append(get_ident())
+        return execute(batch)
+
+    monkeypatch.setattr(instance, "execute", watched)
+    model = make_model(loaded, cores=cores, processes=None)
+    await Load(model).run(400)
+    await model.drain()
+    await asyncio.to_thread(model.close)
     assert questions == asked
     assert len({get_ident(), *ran_on[-8:]}) == threads
 
@@ -165,71 +162,60 @@ async def until_process(load: Load, caplog: pytest.LogCaptureFixture) -> int:
     raise AssertionError(caplog.messages)
 
 
-def test_a_busy_model_gets_a_process_and_loses_no_request_when_that_is_killed(
+async def test_a_busy_model_gets_a_process_and_loses_no_request_when_that_is_killed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-
-    async def scenario() -> None:
-        model = make_model(load(tmp_path))
-        work = Load(model)
-        pid = await until_process(work, caplog)
-        before = work.answered
-        running = asyncio.create_task(work.run(400))
-        while work.answered < before + 100:
-            await asyncio.sleep(0)
-        os.kill(pid, signal.SIGKILL)
-        await running
-        assert work.answered == before + 400
-        assert "the process of instance 'm_0_0' is gone; a thread runs its batches again" in caplog.messages
-        await model.drain()
-        await asyncio.to_thread(model.close)
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
-
-    asyncio.run(scenario())
+    model = make_model(load(tmp_path))
+    work = Load(model)
+    pid = await until_process(work, caplog)
+    before = work.answered
+    running = asyncio.create_task(work.run(400))
+    while work.answered < before + 100:
+        await asyncio.sleep(0)
+    os.kill(pid, signal.SIGKILL)
+    await running
+    assert work.answered == before + 400
+    assert "the process of instance 'm_0_0' is gone; a thread runs its batches again" in caplog.messages
+    await model.drain()
+    await asyncio.to_thread(model.close)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
-def test_a_process_that_is_stopped_is_given_up_and_no_request_is_lost(
+async def test_a_process_that_is_stopped_is_given_up_and_no_request_is_lost(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level("INFO")
     monkeypatch.setattr("despina.scheduling.process_runs.BEAT_NS", 10_000_000)
 
-    async def scenario() -> None:
-        model = make_model(load(tmp_path))
-        work = Load(model)
-        pid = await until_process(work, caplog)
-        before = work.answered
-        os.kill(pid, signal.SIGSTOP)
-        await asyncio.wait_for(work.run(20), 60)
-        assert work.answered == before + 20
-        assert f"process {pid} has batches to run and stands still: it will be ended" in caplog.messages
-        await model.drain()
-        await asyncio.to_thread(model.close)
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
-
-    asyncio.run(scenario())
+    model = make_model(load(tmp_path))
+    work = Load(model)
+    pid = await until_process(work, caplog)
+    before = work.answered
+    os.kill(pid, signal.SIGSTOP)
+    await asyncio.wait_for(work.run(20), 60)
+    assert work.answered == before + 20
+    assert f"process {pid} has batches to run and stands still: it will be ended" in caplog.messages
+    await model.drain()
+    await asyncio.to_thread(model.close)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
-def test_a_closed_model_leaves_no_process_and_room_for_the_next(
+async def test_a_closed_model_leaves_no_process_and_room_for_the_next(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-
-    async def scenario() -> None:
-        room = Semaphore(1)
-        model = make_model(load(tmp_path), processes=room)
-        pid = await until_process(Load(model), caplog)
-        assert not room.acquire(blocking=False)
-        await model.drain()
-        await asyncio.to_thread(model.close)
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
-        assert room.acquire(blocking=False)
-
-    asyncio.run(scenario())
+    room = Semaphore(1)
+    model = make_model(load(tmp_path), processes=room)
+    pid = await until_process(Load(model), caplog)
+    assert not room.acquire(blocking=False)
+    await model.drain()
+    await asyncio.to_thread(model.close)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert room.acquire(blocking=False)
 
 
 def test_files_that_changed_since_the_load_get_no_process(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

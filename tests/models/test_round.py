@@ -1,9 +1,7 @@
-import asyncio
-
 from despina.models.round import Round
 
 
-def test_a_model_is_changed_once_however_many_ask():
+async def test_a_model_is_changed_once_however_many_ask():
     changed = []
 
     async def change(name, round_):
@@ -11,26 +9,20 @@ def test_a_model_is_changed_once_however_many_ask():
             await round_.outcomes(["a", "b"])
         changed.append(name)
 
-    async def run():
-        round_ = Round(change)
-        outcomes = await round_.outcomes(["a", "ensemble"])
-        assert outcomes == {"a": None, "ensemble": None}
-        assert sorted(round_.names) == ["a", "b", "ensemble"]
-
-    asyncio.run(run())
+    round_ = Round(change)
+    outcomes = await round_.outcomes(["a", "ensemble"])
+    assert outcomes == {"a": None, "ensemble": None}
+    assert sorted(round_.names) == ["a", "b", "ensemble"]
     assert sorted(changed) == ["a", "b", "ensemble"]
     assert changed[-1] == "ensemble"
 
 
-def test_everybody_who_asks_gets_the_failure():
+async def test_everybody_who_asks_gets_the_failure():
     async def change(name, round_):
         raise ValueError(name)
 
-    async def run():
-        round_ = Round(change)
-        first, second = await round_.outcome("a"), await round_.outcome("a")
-        assert first is second
-        assert isinstance(first, ValueError)
-        assert first.__traceback__ is None
-
-    asyncio.run(run())
+    round_ = Round(change)
+    first, second = await round_.outcome("a"), await round_.outcome("a")
+    assert first is second
+    assert isinstance(first, ValueError)
+    assert first.__traceback__ is None

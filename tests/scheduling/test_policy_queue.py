@@ -218,6 +218,8 @@ def test_only_rows_of_the_same_or_a_better_level_are_ahead() -> None:
     queue = PolicyQueue(rules, QueueLimits(), lambda rows: rows * 600 * US)
     queue.push(request(priority=2))
     queue.push(request(priority=1))
+    with pytest.raises(TooLate):
+        queue.push(request(priority=1))
 
 
 def test_delayed_or_endless_requests_are_never_too_late() -> None:

@@ -152,21 +152,15 @@ def test_a_short_model_runs_on_the_loop_once_its_time_is_known(make_driver) -> N
     assert driver.ran_here
 
 
-def test_a_model_whose_time_depends_on_values_never_runs_on_the_loop(make_driver) -> None:
-    driver = make_driver(steady=False)
-    driver.run(times=3 * LEARN_RUNS)
-    assert HERE() not in driver.instance.threads
-
-
-def test_a_long_model_never_runs_on_the_loop(make_driver) -> None:
-    driver = make_driver()
-    driver.instance.time_us = BatchPlacement.TRIED * 200 + 1
-    driver.run(times=3 * LEARN_RUNS)
-    assert HERE() not in driver.instance.threads
-
-
-def test_with_a_limit_of_0_nothing_runs_on_the_loop(make_driver) -> None:
-    driver = make_driver(limit_us=0)
+@pytest.mark.parametrize(
+    ("driver", "time_us"),
+    [({"steady": False}, None), ({}, BatchPlacement.TRIED * 200 + 1), ({"limit_us": 0}, None)],
+    ids=["whose time depends on values", "that is long", "with a limit of 0"],
+)
+def test_a_model_never_runs_on_the_loop(make_driver, driver, time_us) -> None:
+    driver = make_driver(**driver)
+    if time_us:
+        driver.instance.time_us = time_us
     driver.run(times=3 * LEARN_RUNS)
     assert HERE() not in driver.instance.threads
 

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from tests.support.sequences import SequenceStage, direct, flag
 
 from despina.errors import Internal
@@ -141,26 +142,20 @@ def test_the_wait_counts_from_the_arrival_of_the_request_at_the_front(clock) -> 
     assert stage.ran == [[1], [1]]
 
 
-def test_different_shapes_run_apart_in_their_own_rows_and_the_longest_wait_goes_first(clock) -> None:
+@pytest.mark.parametrize(
+    ("order", "ran"),
+    [([2, 1, 3], [[0, 2, 3], [1]]), ([1, 2, 3], [[1, 0, 0], [0, 2, 3]])],
+    ids=["the longest wait goes first", "rows go up to the highest with a request of whatever shape"],
+)
+def test_different_shapes_run_apart_in_their_own_rows(clock, order, ran) -> None:
     stage = SequenceStage(clock)
     fill(stage, 4)
     stage.submit(4)
-    for sequence, key in ((2, "wide"), (1, "narrow"), (3, "wide")):
+    for sequence in order:
         clock.advance(1)
-        stage.submit(sequence, shape_key=key)
+        stage.submit(sequence, shape_key="narrow" if sequence == 1 else "wide")
     stage.finish_all()
-    assert stage.ran == [[0, 0, 0, 4], [0, 2, 3], [1]]
-
-
-def test_rows_go_up_to_the_highest_with_a_request_of_whatever_shape(clock) -> None:
-    stage = SequenceStage(clock)
-    fill(stage, 4)
-    stage.submit(4)
-    for sequence, key in ((1, "narrow"), (2, "wide"), (3, "wide")):
-        clock.advance(1)
-        stage.submit(sequence, shape_key=key)
-    stage.finish_all()
-    assert stage.ran == [[0, 0, 0, 4], [1, 0, 0], [0, 2, 3]]
+    assert stage.ran == [[0, 0, 0, 4], *ran]
 
 
 def test_a_model_without_a_batch_dimension_runs_one_request_at_a_time(clock) -> None:

@@ -1,13 +1,11 @@
 """A gate between a client and an upstream that the test writes down byte by byte."""
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httptools
-import uvloop
 
 from despina.deploy.gate.gate import Gate
 from despina.deploy.gate.keys import Keys
@@ -17,26 +15,17 @@ from despina.deploy.gate.upstreams import Address, Upstreams
 BASE = "/api/v1/service/svc"
 
 
-LETS_WRITERS_GO_ON = (3, 12) <= sys.version_info < (3, 12, 9) or (3, 13) <= sys.version_info < (3, 13, 2)
-"""The standard library's transports do not tell whoever calls `writelines` that the other side does not read."""
-
-
-def run(scenario: Callable[[], Coroutine[Any, Any, None]], *, stops_writing: bool = False) -> None:
-    """On the loop of production and on the standard library's: their transports differ in small ways. `stops_writing`:
-    the scenario is about one side that does not read."""
-    uvloop.run(scenario())
-    if not (stops_writing and LETS_WRITERS_GO_ON):
-        asyncio.run(scenario())
-
-
 class Upstream:
-    """Answers each request with what `respond` makes of it; remembers heads, bodies and connections."""
+    """Answers each request with what `respond` makes of it, as long as it is not held; remembers heads, bodies and
+    connections."""
 
-    def __init__(self, respond: Callable[[bytes, bytes], bytes] | None = None) -> None:
+    def __init__(self, respond: Callable[[bytes, bytes], bytes] | None = None, *, held: bool = False) -> None:
         self.respond = respond or (lambda head, body: ok(body))
         self.requests: list[tuple[bytes, bytes]] = []
         self.connections = 0
-        self.hold: asyncio.Event | None = None
+        self.go_on = asyncio.Event()
+        if not held:
+            self.go_on.set()
         self.arrived = asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -47,8 +36,7 @@ class Upstream:
                 body = await read_body(reader, head)
                 self.requests.append((head, body))
                 self.arrived.set()
-                if self.hold is not None:
-                    await self.hold.wait()
+                await self.go_on.wait()
                 response = self.respond(head, body)
                 writer.write(response)
                 await writer.drain()
@@ -60,6 +48,16 @@ class Upstream:
             writer.close()
 
 
+class BegunUpstream(Upstream):
+    """Begins its answers with "abc", and says no more."""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc")
+        await reader.read()
+        writer.close()
+
+
 def ok(body: bytes, *headers: bytes) -> bytes:
     lines = [b"HTTP/1.1 200 OK", b"content-length: %d" % len(body), *headers]
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
@@ -69,7 +67,7 @@ async def read_body(reader: asyncio.StreamReader, head: bytes) -> bytes:
     fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:] if line)
     if fields.get(b"transfer-encoding") == b"chunked":
         body = b""
-        while size := int(await reader.readline(), 16):
+        while size := int(await reader.readuntil(b"\n"), 16):
             body += (await reader.readexactly(size + 2))[:-2]
         await reader.readline()
         return body
@@ -99,6 +97,15 @@ async def ask(port: int, request: bytes, *, head: bool = False) -> tuple[int, di
         return await read_response(reader, head=head)
     finally:
         writer.close()
+
+
+async def at_work(
+    upstream: Upstream, port: int, request: bytes | None = None
+) -> asyncio.Task[tuple[int, dict[bytes, bytes], bytes]]:
+    """The answer to a request that an upstream has, and holds."""
+    asked = asyncio.create_task(ask(port, request or post("/v2/m/infer", b"1")))
+    await upstream.arrived.wait()
+    return asked
 
 
 async def read_response(reader: asyncio.StreamReader, *, head: bool = False) -> tuple[int, dict[bytes, bytes], bytes]:

@@ -5,6 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
+from tests.support.clocks import MS
 
 from despina.errors import DespinaError
 from despina.scheduling.batch_policy import BatchPolicy
@@ -22,8 +24,6 @@ from despina.scheduling.sequence_plan import (
 from despina.scheduling.sequence_scheduler import SequenceScheduler
 from despina.telemetry.statistics import ModelStatistics
 from despina_backends.base import Batch, Execution
-
-MS = 1_000_000
 
 
 def flag(kind: str, shape: tuple[int, ...] = (1, 1)) -> FlagControl:
@@ -46,6 +46,10 @@ def direct(max_batch_size: int = 4, delay_ms: int = 0, utilization: float = 0.0)
 
 def oldest(candidates: int = 4, preferred: tuple[int, ...] = (), delay_ms: int = 0) -> SequencePlan:
     return replace(PLAN, strategy=OldestStrategy(candidates, BatchPolicy(4, preferred, delay_ms * MS)))
+
+
+BOTH = pytest.mark.parametrize("plan", [direct(), oldest()], ids=["direct", "oldest"])
+ONE_SLOT = pytest.mark.parametrize("plan", [direct(1), oldest(1)], ids=["direct", "oldest"])
 
 
 class Run:

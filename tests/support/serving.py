@@ -13,6 +13,8 @@ from pathlib import Path
 from benchmarks.server_process import free_port
 
 START_TIMEOUT_S = 60
+REPOSITORY = Path(__file__).parents[1] / "conformance" / "repo_main"
+"""Models of many kinds, those that a real tritonserver served for `tests/conformance`."""
 
 
 @contextmanager

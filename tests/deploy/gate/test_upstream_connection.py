@@ -1,5 +1,3 @@
-import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -36,14 +34,12 @@ class Exchange:
         self.heard.append("lost")
 
 
-def connected(scenario: Callable[[UpstreamConnection, Any, Any], None]) -> None:
-    async def run() -> None:
-        connection, transport, exchange = UpstreamConnection(), Transport(), Exchange()
-        made: Any = transport
-        connection.connection_made(made)
-        scenario(connection, transport, exchange)
-
-    asyncio.run(run())
+def connected() -> tuple[UpstreamConnection, Transport, Any]:
+    """A connection, its transport, and an exchange for it."""
+    connection, transport = UpstreamConnection(), Transport()
+    made: Any = transport
+    connection.connection_made(made)
+    return connection, transport, Exchange()
 
 
 @pytest.mark.parametrize(
@@ -60,34 +56,28 @@ def connected(scenario: Callable[[UpstreamConnection, Any, Any], None]) -> None:
         (b"nonsense\r\n", ["lost"]),
     ],
 )
-def test_response_is_told_part_by_part(response: bytes, heard: list[object]) -> None:
-    def scenario(connection: UpstreamConnection, transport: Transport, exchange: Any) -> None:
-        connection.begin(exchange)
-        connection.data_received(response)
-        assert exchange.heard == heard
-
-    connected(scenario)
+async def test_response_is_told_part_by_part(response: bytes, heard: list[object]) -> None:
+    connection, _, exchange = connected()
+    connection.begin(exchange)
+    connection.data_received(response)
+    assert exchange.heard == heard
 
 
-def test_connection_is_used_again_unless_it_is_old_or_closing() -> None:
-    def scenario(connection: UpstreamConnection, transport: Transport, exchange: Any) -> None:
-        assert connection.fresh
-        connection.begin(exchange)
-        connection.finish(10)
-        assert not connection.fresh
-        assert (connection.usable(9), connection.usable(10)) == (True, False)
-        transport.closing = True
-        assert not connection.usable(9)
-
-    connected(scenario)
+async def test_connection_is_used_again_unless_it_is_old_or_closing() -> None:
+    connection, transport, exchange = connected()
+    assert connection.fresh
+    connection.begin(exchange)
+    connection.finish(10)
+    assert not connection.fresh
+    assert (connection.usable(9), connection.usable(10)) == (True, False)
+    transport.closing = True
+    assert not connection.usable(9)
 
 
-def test_bytes_that_nobody_asked_for_end_the_connection() -> None:
-    def scenario(connection: UpstreamConnection, transport: Transport, exchange: Any) -> None:
-        connection.begin(exchange)
-        connection.finish(10)
-        connection.data_received(b"HTTP/1.1 200 OK\r\n\r\n")
-        assert transport.closing
-        assert exchange.heard == []
-
-    connected(scenario)
+async def test_bytes_that_nobody_asked_for_end_the_connection() -> None:
+    connection, transport, exchange = connected()
+    connection.begin(exchange)
+    connection.finish(10)
+    connection.data_received(b"HTTP/1.1 200 OK\r\n\r\n")
+    assert transport.closing
+    assert exchange.heard == []

@@ -26,40 +26,31 @@ def upstreams(*idle: Any) -> Upstreams:
     return made
 
 
-def test_connection_that_may_have_been_closed_is_not_taken() -> None:
-    async def scenario() -> None:
-        old, lost, good = Idle(100), Idle(100 + REUSE_SECONDS, is_open=False), Idle(100.1)
-        made = upstreams(good, old, lost)
-        taken: Any = made.take_idle(Destination.SERVER, 100 + REUSE_SECONDS)
-        assert taken is good
-        assert not old.open
-        assert made.take_idle(Destination.SERVER, 100 + REUSE_SECONDS) is None
-
-    asyncio.run(scenario())
+async def test_connection_that_may_have_been_closed_is_not_taken() -> None:
+    old, lost, good = Idle(100), Idle(100 + REUSE_SECONDS, is_open=False), Idle(100.1)
+    made = upstreams(good, old, lost)
+    taken: Any = made.take_idle(Destination.SERVER, 100 + REUSE_SECONDS)
+    assert taken is good
+    assert not old.open
+    assert made.take_idle(Destination.SERVER, 100 + REUSE_SECONDS) is None
 
 
-def test_end_closes_what_idles() -> None:
-    async def scenario() -> None:
-        idle = [Idle(1), Idle(2)]
-        made = upstreams(*idle)
-        made.close()
-        assert not any(each.open for each in idle)
-        assert made.take_idle(Destination.SERVER, 1) is None
-
-    asyncio.run(scenario())
+async def test_end_closes_what_idles() -> None:
+    idle = [Idle(1), Idle(2)]
+    made = upstreams(*idle)
+    made.close()
+    assert not any(each.open for each in idle)
+    assert made.take_idle(Destination.SERVER, 1) is None
 
 
-def test_it_is_quiet_while_nobody_is_in() -> None:
-    async def scenario() -> None:
-        made = upstreams()
-        await asyncio.wait_for(made.quiet(), 1)
-        made.enter()
-        made.enter()
-        made.leave()
-        quiet = asyncio.ensure_future(made.quiet())
-        await asyncio.sleep(0)
-        assert not quiet.done()
-        made.leave()
-        await asyncio.wait_for(quiet, 1)
-
-    asyncio.run(scenario())
+async def test_it_is_quiet_while_nobody_is_in() -> None:
+    made = upstreams()
+    await asyncio.wait_for(made.quiet(), 1)
+    made.enter()
+    made.enter()
+    made.leave()
+    quiet = asyncio.ensure_future(made.quiet())
+    await asyncio.sleep(0)
+    assert not quiet.done()
+    made.leave()
+    await asyncio.wait_for(quiet, 1)

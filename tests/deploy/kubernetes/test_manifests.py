@@ -3,6 +3,7 @@
 import copy
 import json
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import kubernetes_validate
@@ -70,7 +71,13 @@ def containers(documents: list[Document]) -> dict[str, Document]:
 def check(load: Workload, version: str) -> None:
     for metric in (ScalingMetric.CPU, ScalingMetric.IN_FLIGHT):
         for document in manifests(replace(load, metric=metric)):
-            kubernetes_validate.validate(document, version, strict=True)
+            validate(json.dumps(document), version)
+
+
+@cache
+def validate(document: str, version: str) -> None:
+    """Once, though the same document is part of many services: it takes a while."""
+    kubernetes_validate.validate(json.loads(document), version, strict=True)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -121,48 +121,39 @@ def behind(port: int) -> Upstreams:
     return Upstreams(None, Address(HOST, port))
 
 
-def test_an_autoscaler_sees_requests_at_work_and_those_that_wait(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        hold = asyncio.Event()
-        spec = scripted(replica_max_concurrent_requests=1, max_request_wait_time=60_000)
-        async with (
-            upstream(hold) as port,
-            gate(spec, tmp_path, behind(port)) as (front, probes, _),
-        ):
-            requests = [asyncio.create_task(ask(front, "/score", b"{}")) for _ in range(3)]
-            wanted = b'despina_gate_requests_in_flight{service="svc"} 3\n'
-            while wanted not in (metrics := (await ask(probes, "/metrics"))[1]):
-                await asyncio.sleep(0.01)
-            assert b'despina_gate_requests_waiting{service="svc"} 2\n' in metrics
-            hold.set()
-            assert [status for status, _ in await asyncio.gather(*requests)] == [200, 200, 200]
-
-    asyncio.run(asyncio.wait_for(scenario(), 30))
-
-
-def test_busy_score_workers_are_ready_and_absent_ones_are_not(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with upstream(asyncio.Event()) as port, gate(scripted(), tmp_path, behind(port)) as (_, probes, _):
-            assert (await ask(probes, "/ready"))[0] == 200
-        async with gate(scripted(), tmp_path, behind(free_port())) as (_, probes, _):
-            assert (await ask(probes, "/ready"))[0] == 503
-            assert (await ask(probes, "/live"))[0] == 200
-
-    asyncio.run(asyncio.wait_for(scenario(), 30))
-
-
-def test_an_ending_pod_is_not_ready_and_still_answers(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        hold = asyncio.Event()
+async def test_an_autoscaler_sees_requests_at_work_and_those_that_wait(tmp_path: Path) -> None:
+    hold = asyncio.Event()
+    spec = scripted(replica_max_concurrent_requests=1, max_request_wait_time=60_000)
+    async with (
+        upstream(hold) as port,
+        gate(spec, tmp_path, behind(port)) as (front, probes, _),
+    ):
+        requests = [asyncio.create_task(ask(front, "/score", b"{}")) for _ in range(3)]
+        wanted = b'despina_gate_requests_in_flight{service="svc"} 3\n'
+        while wanted not in (metrics := (await ask(probes, "/metrics"))[1]):
+            await asyncio.sleep(0.01)
+        assert b'despina_gate_requests_waiting{service="svc"} 2\n' in metrics
         hold.set()
-        async with upstream(hold) as port, gate(scripted(), tmp_path, behind(port)) as parts:
-            front, probes, stop = parts
-            stop.set()
-            while (await ask(probes, "/ready"))[0] != 503:
-                await asyncio.sleep(0.01)
-            assert await ask(front, "/score", b"{}") == (200, b"ok")
+        assert [status for status, _ in await asyncio.gather(*requests)] == [200, 200, 200]
 
-    asyncio.run(asyncio.wait_for(scenario(), 30))
+
+async def test_busy_score_workers_are_ready_and_absent_ones_are_not(tmp_path: Path) -> None:
+    async with upstream(asyncio.Event()) as port, gate(scripted(), tmp_path, behind(port)) as (_, probes, _):
+        assert (await ask(probes, "/ready"))[0] == 200
+    async with gate(scripted(), tmp_path, behind(free_port())) as (_, probes, _):
+        assert (await ask(probes, "/ready"))[0] == 503
+        assert (await ask(probes, "/live"))[0] == 200
+
+
+async def test_an_ending_pod_is_not_ready_and_still_answers(tmp_path: Path) -> None:
+    hold = asyncio.Event()
+    hold.set()
+    async with upstream(hold) as port, gate(scripted(), tmp_path, behind(port)) as parts:
+        front, probes, stop = parts
+        stop.set()
+        while (await ask(probes, "/ready"))[0] != 503:
+            await asyncio.sleep(0.01)
+        assert await ask(front, "/score", b"{}") == (200, b"ok")
 
 
 def test_limits_have_a_clusters_defaults() -> None:
@@ -179,34 +170,27 @@ def test_the_mode_says_who_is_behind_the_gate() -> None:
         assert [address.port for address in neighbours(spec).addresses.values()] == ports
 
 
-def test_probe_program(tmp_path: Path) -> None:
+async def test_probe_program(tmp_path: Path) -> None:
     async def exit_status(port: int) -> int:
         words = [sys.executable, "-m", "despina.deploy.kubernetes.pod.probe", str(port), "/v2/health/ready"]
         process = await asyncio.create_subprocess_exec(*words, stderr=subprocess.DEVNULL)
         return await process.wait()
 
-    async def scenario() -> None:
-        hold = asyncio.Event()
-        hold.set()
-        async with upstream(hold) as port:
-            assert await exit_status(port) == 0
-        assert await exit_status(free_port()) == 1
-
-    asyncio.run(asyncio.wait_for(scenario(), 30))
+    hold = asyncio.Event()
+    hold.set()
+    async with upstream(hold) as port:
+        assert await exit_status(port) == 0
+    assert await exit_status(free_port()) == 1
 
 
-def test_new_keys_of_the_secret_open_and_the_old_ones_no_longer(tmp_path: Path) -> None:
+async def test_new_keys_of_the_secret_open_and_the_old_ones_no_longer(tmp_path: Path) -> None:
     keys = write_keys(tmp_path / "keys", Keys("first", "second"))
     spec = ServiceSpec("svc", 1, Mode.DEFAULT, (), DeploymentConfig("aks"), ScriptSpec("score.py"))
-
-    async def scenario() -> None:
-        hold = asyncio.Event()
-        hold.set()
-        async with upstream(hold) as port, gate(spec, keys, behind(port)) as (front, _, _):
-            assert (await ask(front, "/score", b"{}", "first"))[0] == 200
-            write_keys(keys, Keys("third", "second"))
-            while (await ask(front, "/score", b"{}", "third"))[0] != 200:
-                await asyncio.sleep(0.01)
-            assert (await ask(front, "/score", b"{}", "first"))[0] == 401
-
-    asyncio.run(asyncio.wait_for(scenario(), 30))
+    hold = asyncio.Event()
+    hold.set()
+    async with upstream(hold) as port, gate(spec, keys, behind(port)) as (front, _, _):
+        assert (await ask(front, "/score", b"{}", "first"))[0] == 200
+        write_keys(keys, Keys("third", "second"))
+        while (await ask(front, "/score", b"{}", "third"))[0] != 200:
+            await asyncio.sleep(0.01)
+        assert (await ask(front, "/score", b"{}", "first"))[0] == 401

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.score_app import SCHEMA
 
 pytest.importorskip("azureml_inference_server_http")
 pytest.importorskip("gunicorn")
@@ -67,19 +68,6 @@ def run(request):
 ASYNC = "async def run(data): return {'got': data}\ndef init(): pass\n"
 
 HEADER_ARGUMENT = "def init(): pass\ndef run(request_headers, data): return request_headers.get('X-A')\n"
-
-SCHEMA = """
-import numpy as np
-from inference_schema.schema_decorators import input_schema, output_schema
-from inference_schema.parameter_types.numpy_parameter_type import NumpyParameterType
-from inference_schema.parameter_types.standard_py_parameter_type import StandardPythonParameterType
-def init(): pass
-@input_schema("data", NumpyParameterType(np.array([[1.0, 2.0]])))
-@input_schema("scale", StandardPythonParameterType(2))
-@output_schema(StandardPythonParameterType([1.0]))
-def run(data, scale=2):
-    return (data * scale).sum(axis=1).tolist()
-"""
 
 SCRIPTS = {"plain": PLAIN, "raw": RAW, "async": ASYNC, "headers": HEADER_ARGUMENT, "schema": SCHEMA}
 

@@ -60,7 +60,6 @@ def test_main_that_lacks_a_module_is_not_taken_for_one_that_is_not_there(
 
 
 def test_raw_and_schema_together_are_refused(tmp_path: Path) -> None:
-    pytest.importorskip("inference_schema")
     install_shims()
     (tmp_path / "score.py").write_text(
         "from azureml.contrib.services.aml_request import rawhttp\n"
@@ -99,7 +98,6 @@ def test_dataclasses_and_pickle_find_the_script_as_a_module(tmp_path: Path) -> N
 
 
 def test_tritonhttpclient_is_importable_as_the_page_prints_it() -> None:
-    pytest.importorskip("tritonclient.http")
     with pytest.warns(DeprecationWarning, match="tritonhttpclient"):
         import tritonhttpclient  # type: ignore[import-untyped]
 

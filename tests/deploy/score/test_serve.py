@@ -13,28 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("gunicorn")
+from tests.support import asking
+from tests.support.serving import free_port
 
 COMMAND = [sys.executable, "-c", "from despina.cli.score import score; score()", "--entry-script", "score.py"]
 PIDS = "import os\ndef init(): pass\ndef run(data): return os.getpid()\n"
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
-
-
 def ask(port: int, path: str = "/score", body: bytes | None = b"") -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    try:
-        connection.request("GET" if body is None else "POST", path, body)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()
+    status, _, answer = asking.ask(port, "GET" if body is None else "POST", path, body)
+    return status, answer
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def test_service_with_its_folder_goes_on(tmp_path: Path) -> None:
     assert not asyncio.run(_look(ServiceFolder(tmp_path / "svc")))
 
 
-def test_what_cannot_be_written_is_told_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_cannot_be_written_is_told_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
@@ -36,19 +36,17 @@ def test_what_cannot_be_written_is_told_all_the_same(tmp_path: Path, monkeypatch
         monkeypatch.setattr(ServiceFolder, change, fail)
     folder = ServiceFolder(tmp_path)
     folder.write_spec(ServiceSpec("svc", 1, Mode.DIRECT, ("m:1",), DeploymentConfig()))
-
-    async def scenario() -> None:
-        one = Supervisor(folder)
-        one._look_after_folder()
-        one._deploy()
-        async with asyncio.timeout(10):  # there is no repository, so it fails at once
-            assert (await one._answer({"command": "wait"}))["state"] == "failed"
-        await one._shut_down()
-
-    asyncio.run(scenario())
+    one = Supervisor(folder)
+    one._look_after_folder()
+    one._deploy()
+    async with asyncio.timeout(10):  # there is no repository, so it fails at once
+        assert (await one._answer({"command": "wait"}))["state"] == "failed"
+    await one._shut_down()
 
 
-def test_files_say_what_answers_as_soon_as_they_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_files_say_what_answers_as_soon_as_they_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("despina.deploy.supervisor.supervisor.RESTORE_SECONDS", 0.01)
     folder, write, tries = ServiceFolder(tmp_path), ServiceFolder.write_spec, [1, 2, 3]
     failed, kept = (ServiceSpec("svc", number, Mode.DIRECT, ("m:1",), DeploymentConfig()) for number in (2, 1))
@@ -60,55 +58,48 @@ def test_files_say_what_answers_as_soon_as_they_can_be_written(tmp_path: Path, m
             raise OSError(28, "No space left on device")
         write(folder, spec)
 
-    async def scenario() -> None:
-        one = Supervisor(folder)
-        one._gate, one._current = Gate("/", None, GateLimits()), Generation(kept, folder, lambda reason: None)
-        monkeypatch.setattr(ServiceFolder, "write_spec", write_to_full_disk)
-        with folder.operation():
-            await one._failed(failed, "no weights", 0)
-        async with asyncio.timeout(10):
-            while folder.read_spec() != kept:
-                await asyncio.sleep(0.01)
-
-    asyncio.run(scenario())
+    one = Supervisor(folder)
+    one._gate, one._current = Gate("/", None, GateLimits()), Generation(kept, folder, lambda reason: None)
+    monkeypatch.setattr(ServiceFolder, "write_spec", write_to_full_disk)
+    with folder.operation():
+        await one._failed(failed, "no weights", 0)
+    async with asyncio.timeout(10):
+        while folder.read_spec() != kept:
+            await asyncio.sleep(0.01)
 
 
-def test_files_stay_while_what_they_say_is_tried_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_files_stay_while_what_they_say_is_tried_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("despina.deploy.supervisor.supervisor.RESTORE_SECONDS", 0)
     folder = ServiceFolder(tmp_path)
     failed, kept = (ServiceSpec("svc", number, Mode.DIRECT, ("m:1",), DeploymentConfig()) for number in (2, 1))
     folder.write_spec(failed)
 
-    async def scenario() -> None:
-        one = Supervisor(folder)
-        one._gate, one._current = Gate("/", None, GateLimits()), Generation(kept, folder, lambda reason: None)
-        with folder.operation():
-            await one._failed(failed, "no weights", 0)
-        one._set(ServiceState(State.DEPLOYING))
-        await asyncio.sleep(0.05)
+    one = Supervisor(folder)
+    one._gate, one._current = Gate("/", None, GateLimits()), Generation(kept, folder, lambda reason: None)
+    with folder.operation():
+        await one._failed(failed, "no weights", 0)
+    one._set(ServiceState(State.DEPLOYING))
+    await asyncio.sleep(0.05)
 
-    asyncio.run(scenario())
     assert folder.read_spec() == failed
 
 
-def test_part_of_a_generation_that_was_replaced_says_nothing_about_the_service(tmp_path: Path) -> None:
+async def test_part_of_a_generation_that_was_replaced_says_nothing_about_the_service(tmp_path: Path) -> None:
     folder = ServiceFolder(tmp_path)
     spec = ServiceSpec("svc", 2, Mode.DIRECT, ("m:1",), DeploymentConfig())
     folder.write_spec(spec)
-
-    async def scenario() -> None:
-        one = Supervisor(folder)
-        before, current = (Generation(spec, folder, lambda reason: None) for _ in range(2))
-        one._current = current
-        one._set(ServiceState(State.RUNNING, 2))
-        one._part_changed(before, "it died")
-        assert one._state.state is State.RUNNING
-        one._part_changed(current, "it died")
-        assert (one._state.state, one._state.error) == (State.UNKNOWN, "it died")
-        one._part_changed(current, None)
-        assert (one._state.state, one._state.error) == (State.RUNNING, None)
-
-    asyncio.run(scenario())
+    one = Supervisor(folder)
+    before, current = (Generation(spec, folder, lambda reason: None) for _ in range(2))
+    one._current = current
+    one._set(ServiceState(State.RUNNING, 2))
+    one._part_changed(before, "it died")
+    assert one._state.state is State.RUNNING
+    one._part_changed(current, "it died")
+    assert (one._state.state, one._state.error) == (State.UNKNOWN, "it died")
+    one._part_changed(current, None)
+    assert (one._state.state, one._state.error) == (State.RUNNING, None)
 
 
 def test_key_that_is_replaced_while_the_port_changes_opens_no_more(

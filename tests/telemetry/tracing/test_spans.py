@@ -9,8 +9,6 @@ from despina.errors import InvalidArgument
 from despina.telemetry.tracing.spans import SpanExporter, open_exporter
 from despina.telemetry.tracing.trace import Trace
 
-pytest.importorskip("opentelemetry.sdk")
-
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
 
 
