@@ -23,8 +23,9 @@ from benchmarks.requests import v2_answer, v2_body
 from benchmarks.workload import Workload
 from despina.http.infer_exchange import InferExchange, InferReply
 from despina.models.model import Model
+from despina.run import SWITCH_INTERVAL_S
 from despina.scheduling.clock import LoopClock
-from despina.server import SWITCH_INTERVAL_S, Server
+from despina.server import Server
 from despina.settings import Settings
 
 WARM_UP_S = 0.3

@@ -49,7 +49,7 @@ ALLOWED = {
     },
     "despina_backends": set[str](),
 }
-"""`despina.cli` and `despina.server`, which put everything together, may import anything."""
+"""`despina.cli`, `despina.run` and `despina.server`, which put everything together, may import anything."""
 
 SANS_IO = ("despina.protocol", "despina.scheduling", "despina.config", "despina.repository")
 

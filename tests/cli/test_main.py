@@ -14,14 +14,14 @@ from despina.settings import Settings
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """Settings that servers were started with; their exit status is 7."""
     seen: list[Settings] = []
-    server = ModuleType("despina.server")
+    server = ModuleType("despina.run")
 
     def run(settings: Settings) -> int:
         seen.append(settings)
         return 7
 
     server.run = run  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "despina.server", server)
+    monkeypatch.setitem(sys.modules, "despina.run", server)
     return seen
 
 

@@ -21,8 +21,9 @@ from tests.fuzz.mutation import HEAVY, mutate_bytes, mutate_json, to_bytes
 from despina.http.infer_exchange import InferExchange, InferReply
 from despina.http.request_templates import Templates
 from despina.models.model import Model
+from despina.run import load_models
 from despina.scheduling.clock import LoopClock
-from despina.server import Server, load_models
+from despina.server import Server
 from despina.settings import Settings
 
 DEADLINE_S = 5.0

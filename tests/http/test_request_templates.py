@@ -16,8 +16,9 @@ from tests.support.serving import REPOSITORY
 
 from despina.http.infer_exchange import InferExchange, InferReply
 from despina.http.request_templates import MAX_FIXED_BYTES, KnownRequest, RequestTemplate, Templates
+from despina.run import load_models
 from despina.scheduling.clock import LoopClock
-from despina.server import Server, load_models
+from despina.server import Server
 from despina.settings import Settings
 
 DIGITS = Path(__file__).parents[2] / "model_repository" / "digits"

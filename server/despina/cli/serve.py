@@ -20,6 +20,6 @@ def serve(words: tuple[str, ...]) -> None:
     line = read_command_line(words)
     for warning in line.warnings:
         click.echo(warning, err=True)
-    from despina.server import run  # late: a wrong flag is answered before the server's imports cost their time
+    from despina.run import run  # late: a wrong flag is answered before the server's imports cost their time
 
     raise SystemExit(run(line.settings))

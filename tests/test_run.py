@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 from tests.support.serving import free_port
 
-from despina import server
-from despina.server import serve, served_settings, shut_down
+from despina.run import serve, served_settings, shut_down
 from despina.settings import Settings
 
 REPOSITORY = Path(__file__).parent.parent / "model_repository"
@@ -70,8 +69,8 @@ def test_the_exit_does_not_wait_for_a_collector_of_traces_that_does_not_answer(
     monkeypatch: pytest.MonkeyPatch, requests_end: bool, status: int
 ) -> None:
     answers = threading.Event()
-    monkeypatch.setattr(server, "LEAST_FOR_TRACES_S", 0.05)
-    monkeypatch.setattr(server, "leave", sys.exit)
+    monkeypatch.setattr("despina.run.LEAST_FOR_TRACES_S", 0.05)
+    monkeypatch.setattr("despina.run.leave", sys.exit)
 
     async def stop(timeout_s: float) -> bool:
         return requests_end
