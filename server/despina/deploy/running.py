@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -16,6 +17,7 @@ from despina.deploy.supervisor.guard import LOCK
 from despina.errors import Unavailable
 
 ASK_SECONDS = 5.0
+PAUSE_SECONDS = 0.05
 
 
 def current_state(folder: ServiceFolder) -> ServiceState:
@@ -76,6 +78,7 @@ def start(folder: ServiceFolder) -> None:
 def _start_guard(folder: ServiceFolder, ready: int) -> subprocess.Popen[bytes]:
     # It inherits the lock: at no time between may the service seem to have no processes.
     with _locked(folder) as lock, folder.log.open("ab") as log:
+        os.truncate(lock, 0)  # the pid of the guard before may be somebody else's by now
         folder.write_state(ServiceState(State.DEPLOYING))
         words = [sys.executable, "-P", "-m", "despina.deploy.supervisor.guard", str(folder.path), str(lock), str(ready)]
         return subprocess.Popen(
@@ -99,7 +102,9 @@ def stop(folder: ServiceFolder) -> None:
 
 
 def _end_guard(folder: ServiceFolder) -> None:
-    if (pid := guard_pid(folder)) is not None:
+    while (pid := guard_pid(folder)) is None and _runs(folder):
+        time.sleep(PAUSE_SECONDS)  # whoever started it has been killed before it could say who it is; it is about to
+    if pid is not None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
 

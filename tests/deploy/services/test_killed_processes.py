@@ -2,12 +2,15 @@
 
 import os
 import signal
+import subprocess
 import threading
 
 import pytest
 from tests.support.services import PID, Bench, alive, eventually, processes
 
+from despina.deploy.running import _start_guard
 from despina.deploy.service import State
+from despina.deploy.supervisor.guard import LOCK
 from despina.errors import Unavailable
 
 
@@ -55,6 +58,27 @@ def test_killed_guard_takes_everything_with_it_and_is_told(bench: Bench) -> None
     assert bench.services.wait("svc").state is State.RUNNING
     assert bench.ask()[0] == 200
     assert len(processes(bench)) == len(pids)
+
+
+def test_starter_that_is_killed_before_its_guard_has_said_who_it_is_keeps_nobody_from_a_restart(bench: Bench) -> None:
+    bench.deploy(PID)
+    pids = processes(bench)
+    os.kill(pids[0], signal.SIGKILL)
+    eventually(lambda: not any(alive(pid) for pid in pids))
+    with subprocess.Popen(["sleep", "60"]) as other:  # has the pid of the guard that has gone
+        (bench.folder().path / LOCK).write_text(str(other.pid))
+        reading, writing = os.pipe()
+        guard = _start_guard(bench.folder(), writing)
+        restart = threading.Thread(target=bench.services.restart, args=("svc",), daemon=True)
+        restart.start()
+        restart.join(30)
+        assert not restart.is_alive()
+        assert other.poll() is None
+        other.kill()
+    guard.wait()
+    os.close(reading)
+    os.close(writing)
+    assert bench.services.wait("svc").state is State.RUNNING
 
 
 def test_guard_that_is_about_to_end_does_not_keep_a_service_from_its_start(bench: Bench) -> None:

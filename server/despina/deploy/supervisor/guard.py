@@ -26,7 +26,6 @@ def main() -> None:
     folder, lock, ready = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     if os.fork():
         os._exit(0)  # so that whoever deploys need not wait for us, now or ever
-    os.truncate(lock, 0)
     os.write(lock, str(os.getpid()).encode())
     _guard(folder, ready, lock)
 
