@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from despina.deploy.supervisor.child import Command
+from despina.deploy.supervisor.child import Command, start_child
 from despina.deploy.supervisor.commands import HOST, free_port
 from despina.deploy.supervisor.part import Part, StartFailed
 
@@ -128,3 +128,11 @@ def test_part_that_cannot_be_started_is_told_with_the_reason(tmp_path: Path) -> 
 
     with pytest.raises(StartFailed, match=r"the server cannot be started: .*No such file"):
         asyncio.run(scenario())
+
+
+async def test_group_of_a_child_that_has_ended_is_killed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[int] = []
+    monkeypatch.setattr("os.killpg", lambda group, number: killed.append(group))
+    child = await start_child(Command("it", ["true"], os.environ, tmp_path), tmp_path / "log")
+    assert [await child.wait(), await child.wait()] == [0, 0]  # as who cannot start it again does
+    assert killed == [child.pid]

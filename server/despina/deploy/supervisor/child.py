@@ -27,6 +27,7 @@ class Child:
     def __init__(self, command: Command, process: asyncio.subprocess.Process) -> None:
         self.command = command
         self._process = process
+        self._group_ended = False
 
     @property
     def pid(self) -> int:
@@ -39,7 +40,9 @@ class Child:
     async def wait(self) -> int:
         """Its exit status; below 0 the number of the signal that ended it. What it started has ended then, too."""
         status = await self._process.wait()
-        self._kill_group()
+        if not self._group_ended:  # only once: the number may be somebody else's later
+            self._group_ended = True
+            self._kill_group()
         return status
 
     async def stop(self, seconds: float) -> None:
@@ -52,7 +55,7 @@ class Child:
                 await self.wait()
         except TimeoutError:
             self._kill_group()
-            await self._process.wait()
+            await self.wait()
 
     def _signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
