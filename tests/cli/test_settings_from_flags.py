@@ -191,6 +191,19 @@ def test_of_a_number_that_something_follows_the_number_counts_as_in_tritonserver
     assert f"Warning: '{word}' is read as {value}: what follows the number has no effect" in warnings(word)
 
 
+@pytest.mark.parametrize(
+    ("word", "field", "value"),
+    [
+        ("--trace-config=rate=10x", "trace_config", {"": {"rate": ("10",)}}),
+        ("--trace-config=triton,log-frequency=10s", "trace_config", {"triton": {"log-frequency": ("10",)}}),
+        ("--cache-config=local,size=10M", "cache_config", {"local": {"size": "10"}}),
+    ],
+)
+def test_so_does_that_of_a_setting(word: str, field: str, value: object) -> None:
+    assert getattr(settings(word), field) == value
+    assert warnings(word) == (f"Warning: '{word}' is read as 10: what follows the number has no effect",)
+
+
 def test_a_number_of_our_own_flags_is_a_number() -> None:
     assert "Got 1G; expected an integer" in refusal("--http-max-arriving-bytes=1G")
 

@@ -1,19 +1,13 @@
 """Words of the command line → flags with their values, the way getopt_long reads them."""
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from despina.cli.flag import Flag
 from despina.cli.flags import FLAGS
-from despina.cli.values import CommandLineError
-
-_NUMBERS = {
-    "<integer>": re.compile(r"[+-]?[0-9]+"),
-    "<float>": re.compile(r"[+-]?[0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?", re.I),
-}
+from despina.cli.values import CommandLineError, leading_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +43,9 @@ def _read(words: Sequence[str]) -> Iterator[Given]:
             following = words[position : position + 1]
             text = _following_value(flag, following)
             position += bool(following) and text is following[0]
-        number = _number(flag, text)
+        # Where a flag is our own nobody has a command line that relies on it.
+        number = text if flag.own else leading_number(text, flag.metavar)
         yield Given(flag, _value(flag, number, bool(equals)), unread=text if number != text else "")
-
-
-def _number(flag: Flag, text: str) -> str:
-    """The number at the beginning of the text, as tritonserver reads it: `5s` is 5, and `256M` is 256. Where a flag is
-    our own nobody has a command line like that."""
-    pattern = _NUMBERS.get(flag.metavar)
-    found = pattern.match(text) if pattern is not None and not flag.own else None
-    return found[0] if found is not None else text
 
 
 def _following_value(flag: Flag, following: Sequence[str]) -> str:

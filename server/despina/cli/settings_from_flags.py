@@ -16,8 +16,9 @@ from despina.cli.structured import (
     scoped_settings,
     trace_settings,
     unknown_settings,
+    unread_numbers,
 )
-from despina.cli.values import CommandLineError
+from despina.cli.values import CommandLineError, unread
 from despina.settings import Settings
 
 _POLL_SECS = next(flag.default for flag in FLAGS if flag.name == "repository-poll-secs")
@@ -50,8 +51,10 @@ def _without_effect(given: Sequence[Given]) -> Iterator[str]:
         if one.flag.inert and one.value != one.flag.default:
             yield f"Warning: '--{name}' has no effect: {one.flag.inert}"
         if one.unread:
-            yield f"Warning: '--{name}={one.unread}' is read as {one.value}: what follows the number has no effect"
-    yield from unknown_settings((one.flag.name, one.value) for one in given)
+            yield unread(f"{name}={one.unread}", one.value)
+    settings = [(one.flag.name, one.value) for one in given]
+    yield from unread_numbers(settings)
+    yield from unknown_settings(settings)
 
 
 def _fold(given: Sequence[Given]) -> dict[str, Any]:

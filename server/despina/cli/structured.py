@@ -48,15 +48,17 @@ def cache_settings(given: Sequence[tuple[str, str, str]]) -> dict[str, dict[str,
             )
         if "size" not in settings:
             raise CommandLineError(f"Error: the local cache needs its size; got {', '.join(settings)}")
-        _named("cache-config=local,size", v.natural, settings["size"])
-        caches[cache] = {"size": settings["size"]}
+        size = v.leading_number(settings["size"])
+        _named("cache-config=local,size", v.natural, size)
+        caches[cache] = {"size": size}
     return caches
 
 
 def trace_settings(given: Sequence[tuple[str, str, str]]) -> dict[str, dict[str, tuple[str, ...]]]:
     """Mode → setting → values, checked as far as this server reads them (modes other than its own: passed on)."""
     modes: dict[str, dict[str, tuple[str, ...]]] = {}
-    for mode, key, value in given:
+    for mode, key, text in given:
+        value = v.leading_number(text) if key in _TRACE_INTEGERS else text
         _check_trace_setting(mode, key, value)
         if not _is_trace_setting(mode, key):
             continue
@@ -78,6 +80,17 @@ def unknown_settings(given: Iterable[tuple[str, Any]]) -> Iterator[str]:
         else:
             continue
         yield f"Warning: '--{flag}' setting '{value[-2]}' has no effect: it is unknown; known are {', '.join(known)}"
+
+
+def unread_numbers(given: Iterable[tuple[str, Any]]) -> Iterator[str]:
+    """A warning for each number that something follows, of flags with their values."""
+    for flag, value in given:
+        of_trace = flag == "trace-config" and value[1] in _TRACE_INTEGERS
+        if not of_trace and not (flag == "cache-config" and value[1] == "size"):
+            continue
+        scope, key, text = value
+        if (number := v.leading_number(text)) != text:
+            yield v.unread(f"{flag}={scope}{',' if scope else ''}{key}={text}", number)
 
 
 def _is_trace_setting(mode: str, key: str) -> bool:

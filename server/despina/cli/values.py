@@ -21,6 +21,11 @@ RESTRICTED_APIS = (
     "logging",
 )
 
+_LEADING = {
+    "<integer>": re.compile(r"[+-]?[0-9]+"),
+    "<float>": re.compile(r"[+-]?[0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?", re.I),
+}
+
 
 class CommandLineError(click.ClickException):
     """A command line that cannot be followed; the process exits with 1."""
@@ -46,6 +51,19 @@ def integer(text: str) -> int:
     if not re.fullmatch(r"[+-]?[0-9]{1,19}", text):
         raise _expected("an integer", text)
     return int(text)
+
+
+def leading_number(text: str, kind: str = "<integer>") -> str:
+    """The number at the beginning of the text, as tritonserver reads it: `5s` is 5, and `256M` is 256. All of the text
+    where it begins with none, or is of another kind."""
+    pattern = _LEADING.get(kind)
+    found = None if pattern is None else pattern.match(text)
+    return text if found is None else found[0]
+
+
+def unread(flag: str, number: object) -> str:
+    """The warning about a flag of which only the number at the beginning is read."""
+    return f"Warning: '--{flag}' is read as {number}: what follows the number has no effect"
 
 
 def natural(text: str) -> int:
