@@ -45,3 +45,9 @@ def test_noise_gaps_and_short_batches_are_told() -> None:
     assert told[1].startswith("1 of 3 points were measured once only")
     assert "rounds differ by 40%" in told[2]
     assert "the front end will be the limit" in told[3]
+
+
+def test_where_the_fewest_cores_win_that_is_told() -> None:
+    (told,) = doubts(Measured((timing(ONE, 64, 0.001),)))
+    assert told.startswith("from 50000 rows/s on the fewest cores that compute so many win")
+    assert "Where requests have many rows, or with --http-workers, look for the most rows/s yourself" in told

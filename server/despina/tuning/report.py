@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from despina.tuning.choose import Choice
+from despina.tuning.choose import SERVED_PER_S, Choice
 from despina.tuning.curve import Line
 from despina.tuning.measure import Arrangement, Measured, Point, Timing
 
@@ -69,6 +69,11 @@ def doubts(measured: Measured) -> list[str]:
         found.append(
             f"batches of less than {SHORT_S * 1e3:g} ms: serving a request costs more than running it, so the front "
             "end will be the limit: where a request has one row, more instances or threads than chosen help little"
+        )
+    if any(timing.throughput >= SERVED_PER_S for timing in measured.timings):
+        found.append(
+            f"from {SERVED_PER_S} rows/s on the fewest cores that compute so many win: one HTTP process answers no "
+            "more requests. Where requests have many rows, or with --http-workers, look for the most rows/s yourself"
         )
     return found
 
