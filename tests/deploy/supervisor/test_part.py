@@ -136,3 +136,14 @@ async def test_group_of_a_child_that_has_ended_is_killed_once(tmp_path: Path, mo
     child = await start_child(Command("it", ["true"], os.environ, tmp_path), tmp_path / "log")
     assert [await child.wait(), await child.wait()] == [0, 0]  # as who cannot start it again does
     assert killed == [child.pid]
+
+
+async def test_child_ends_also_where_what_it_started_may_not_be_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killpg(group: int, number: int) -> None:  # as for a program that sudo started
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.killpg", killpg)
+    child = await start_child(Command("it", ["true"], os.environ, tmp_path), tmp_path / "log")
+    assert await child.wait() == 0

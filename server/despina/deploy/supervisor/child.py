@@ -63,7 +63,7 @@ class Child:
 
     def _kill_group(self) -> None:
         # It leads a group of its own (start_new_session), which holds its workers too, and what scripts started.
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # the latter where all that is left runs as somebody else
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
