@@ -17,14 +17,20 @@ def command(*words: str) -> bytes:
 
 @pytest.mark.parametrize("before", [("despina",), ("/opt/despina/bin/python", "/opt/despina/bin/despina")])
 @pytest.mark.parametrize("init", [(), ("/sbin/docker-init", "--")])
-def test_flags_of_the_first_process_count(before: tuple[str, ...], init: tuple[str, ...]) -> None:
-    flags = ("serve", "--model-repository=/models", "--http-port", "8080", "--http-address=127.0.0.2")
-    settings = settings_of(command(*init, *before, *flags))
+@pytest.mark.parametrize("name", [("serve",), ()])
+def test_flags_of_the_first_process_count(
+    before: tuple[str, ...], init: tuple[str, ...], name: tuple[str, ...]
+) -> None:
+    flags = ("--model-repository=/models", "--http-port", "8080", "--http-address=127.0.0.2")
+    settings = settings_of(command(*init, *before, *name, *flags))
     assert (settings.http_port, settings.http_address) == (8080, "127.0.0.2")
 
 
-def test_of_another_first_process_the_server_is_where_it_usually_is() -> None:
-    assert settings_of(command("sh", "-c", "despina serve --http-port=1")) == Settings()
+@pytest.mark.parametrize(
+    "words", [("sh", "-c", "despina serve --http-port=1"), ("despina",), ("despina", "score", "serve"), ("serve", "-x")]
+)
+def test_of_another_first_process_the_server_is_where_it_usually_is(words: tuple[str, ...]) -> None:
+    assert settings_of(command(*words)) == Settings()
 
 
 def test_a_server_is_live_when_it_answers() -> None:

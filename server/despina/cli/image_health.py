@@ -8,6 +8,7 @@ import ssl
 import sys
 from pathlib import Path
 
+from despina.cli.main import is_for_serve
 from despina.cli.settings_from_flags import read_command_line
 from despina.settings import Settings
 
@@ -20,10 +21,14 @@ _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def settings_of(command: bytes) -> Settings:
-    """Those of `despina serve` in a command line, as /proc has it; the usual ones of anything else, such as a shell.
-    Raises CommandLineError, which the server has done before."""
+    """Those of `despina serve`, or of `despina` with its flags, in a command line, as /proc has it; the usual ones of
+    anything else, such as a shell. Raises CommandLineError, which the server has done before."""
     words = command.decode(errors="surrogateescape").split("\0")[:-1]
-    return read_command_line(words[words.index("serve") + 1 :]).settings if "serve" in words else Settings()
+    names = [Path(word).name for word in words]
+    given = words[names.index("despina") + 1 :] if "despina" in names else []
+    if given and is_for_serve(given[0]):
+        return read_command_line(given).settings
+    return read_command_line(given[1:]).settings if given[:1] == ["serve"] else Settings()
 
 
 def is_live(settings: Settings) -> bool:

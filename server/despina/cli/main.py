@@ -33,12 +33,12 @@ class LateCommands(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and _is_for_serve(args[0]):
+        if args and is_for_serve(args[0]):
             args = ["serve", *args]
         return super().parse_args(ctx, args)
 
 
-def _is_for_serve(word: str) -> bool:
+def is_for_serve(word: str) -> bool:
     """A path is none of its flags, but `serve` says which flag takes it."""
     if word.startswith("-"):
         return word not in ("--help", "--version")
