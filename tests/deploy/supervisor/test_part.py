@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.support.services import alive
 
 from despina.deploy.supervisor.child import Command, start_child
 from despina.deploy.supervisor.commands import HOST, free_port
@@ -136,6 +137,18 @@ async def test_group_of_a_child_that_has_ended_is_killed_once(tmp_path: Path, mo
     child = await start_child(Command("it", ["true"], os.environ, tmp_path), tmp_path / "log")
     assert [await child.wait(), await child.wait()] == [0, 0]  # as who cannot start it again does
     assert killed == [child.pid]
+
+
+async def test_what_a_child_started_ends_with_it_though_nobody_waited_for_its_end(tmp_path: Path) -> None:
+    command = Command("it", ["sh", "-c", "sleep 60 & echo $!"], os.environ, tmp_path)
+    child = await start_child(command, tmp_path / "log")
+    while not child.ended:
+        await asyncio.sleep(0.01)
+    started = int((tmp_path / "log").read_text())
+    assert alive(started)
+    await child.stop(1)
+    while alive(started):
+        await asyncio.sleep(0.01)
 
 
 async def test_child_ends_also_where_what_it_started_may_not_be_killed(

@@ -46,9 +46,7 @@ class Child:
         return status
 
     async def stop(self, seconds: float) -> None:
-        """Asks it to end, and makes it after that time."""
-        if self.ended:
-            return
+        """Asks it to end, and makes it after that time. One that has ended may have left something."""
         self._signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(seconds):
