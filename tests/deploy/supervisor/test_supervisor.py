@@ -86,6 +86,16 @@ async def test_files_stay_while_what_they_say_is_tried_once_more(
     assert folder.read_spec() == failed
 
 
+async def test_a_deployment_fails_also_where_the_file_of_the_service_was_damaged_meanwhile(tmp_path: Path) -> None:
+    folder = ServiceFolder(tmp_path)
+    failed, kept = (ServiceSpec("svc", number, Mode.DIRECT, ("m:1",), DeploymentConfig()) for number in (2, 1))
+    (tmp_path / "spec.json").write_text("{")
+    one = Supervisor(folder)
+    one._gate, one._current = Gate("/", None, GateLimits()), Generation(kept, folder, lambda reason: None)
+    await one._failed(failed, "no weights", 0)
+    assert one._state.error == "generation 2 failed, generation 1 still answers: no weights"
+
+
 async def test_part_of_a_generation_that_was_replaced_says_nothing_about_the_service(tmp_path: Path) -> None:
     folder = ServiceFolder(tmp_path)
     spec = ServiceSpec("svc", 2, Mode.DIRECT, ("m:1",), DeploymentConfig())

@@ -17,7 +17,7 @@ from despina.deploy.supervisor.commands import HOST
 from despina.deploy.supervisor.control import listen
 from despina.deploy.supervisor.generation import DRAIN_SECONDS, Generation
 from despina.deploy.supervisor.part import StartFailed
-from despina.errors import AlreadyExists, DespinaError, NotFound
+from despina.errors import AlreadyExists, DespinaError, Internal, NotFound
 
 log = logging.getLogger("despina.service")
 
@@ -168,7 +168,7 @@ class Supervisor:
                         self._folder.write_keys(self._gate.keys)
         except AlreadyExists:  # who has the lock may bring something newer, or fail before
             self._restore_later(failed)
-        except OSError as error:
+        except (OSError, Internal) as error:  # the latter where the file is damaged
             log.error("generation %d still answers, and the files cannot say so: %s", kept.generation, error)
             self._restore_later(failed)
 
