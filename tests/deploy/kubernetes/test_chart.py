@@ -164,6 +164,21 @@ def test_a_list_gives_a_flag_several_times(tmp_path: Path) -> None:
     assert container["args"][-3:] == ["--load-model=digits", "--load-model=simple", "--model-control-mode=explicit"]
 
 
+def test_numbers_arrive_as_they_were_written(tmp_path: Path) -> None:
+    """Helm reads them as floating point."""
+    flags = {"backend-config": ["default,a=b", 12345678], "http-max-input-size": 67108864, "strict-readiness": False}
+    (container,) = documents(tmp_path, {"image.tag": 1234567, "flags": flags})["Deployment"]["spec"]["template"][
+        "spec"
+    ]["containers"]
+    assert container["image"] == "despina:1234567"
+    assert container["args"][-4:] == [
+        "--backend-config=default,a=b",
+        "--backend-config=12345678",
+        "--http-max-input-size=67108864",
+        "--strict-readiness=false",
+    ]
+
+
 @pytest.mark.parametrize(
     ("flags", "scheme"), [({}, "HTTP"), (None, "HTTP"), ({"http-tls-cert": "/tls/tls.crt"}, "HTTPS")]
 )
