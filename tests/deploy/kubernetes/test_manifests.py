@@ -149,6 +149,13 @@ def test_the_script_gets_the_environment_of_one_machine_and_its_own_wins() -> No
     assert variables["SCORING_TIMEOUT_MS"] == "30000"
 
 
+def test_a_variable_with_dollars_arrives_as_it_is() -> None:
+    """`$$` is Kubernetes' way to write `$`, without which `$(NAME)` is replaced and `$$` halved."""
+    load = workload(Mode.DEFAULT, variables={"PASSWORD": "a$$b$(SERVICE_NAME)$"})
+    variables = {one["name"]: one["value"] for one in containers(manifests(load))["score"]["env"]}
+    assert variables["PASSWORD"] == "a$$$$b$$(SERVICE_NAME)$$"
+
+
 def test_keys_are_in_the_secret_and_nowhere_else() -> None:
     documents = manifests(workload(keys={"primaryKey": "first-key", "secondaryKey": "second-key"}))
     assert of_kind(documents, "Secret")["data"] == {"primaryKey": "Zmlyc3Qta2V5", "secondaryKey": "c2Vjb25kLWtleQ=="}

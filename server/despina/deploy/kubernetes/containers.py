@@ -91,7 +91,7 @@ def _score(load: Workload) -> Document:
         load,
         SCORE_NAME,
         ["python", "-m", "despina.deploy.score", f"{LOOPBACK}:{SCORE_PORT}"],
-        env=[{"name": name, "value": value} for name, value in _score_environment(load).items()],
+        env=[{"name": name, "value": _literal(value)} for name, value in _score_environment(load).items()],
         workingDir=str(APP_ROOT),
         resources=score_resources(load.spec),
         securityContext=RESTRICTED,
@@ -118,6 +118,11 @@ def _score_environment(load: Workload) -> Mapping[str, str]:
     if spec.mode is Mode.MIDDLEWARE:
         variables["TRITON_HTTP_URL"] = f"localhost:{SERVER_PORT}"
     return {**variables, **script.variables}
+
+
+def _literal(value: str) -> str:
+    """Kubernetes puts the value of another variable for `$(NAME)`, and one `$` for two."""
+    return value.replace("$", "$$")
 
 
 def _container(load: Workload, name: str, words: Sequence[str], **more: object) -> Document:
