@@ -74,6 +74,18 @@ def test_cpu_is_the_fallback_and_is_said() -> None:
     assert list(scaling_remarks(workload(numReplicas=3))) == []
 
 
+@pytest.mark.parametrize("metric", [ScalingMetric.CPU, ScalingMetric.IN_FLIGHT])
+def test_a_target_below_what_a_cluster_can_say_is_the_smallest_it_can(metric: ScalingMetric) -> None:
+    config = {"autoScaler": {"autoscaleEnabled": True, "targetUtilization": 0.04}, "maxConcurrentRequestsPerContainer": 1}
+    document = autoscaler(replace(workload(**config), metric=metric))
+    assert document is not None
+    target = document["spec"]["metrics"][0]
+    if metric is ScalingMetric.CPU:
+        assert target["resource"]["target"]["averageUtilization"] == 1
+    else:
+        assert target["pods"]["target"]["averageValue"] == "1m"
+
+
 def test_a_refresh_period_is_ignored_with_a_word() -> None:
     load = workload(autoScaler={"autoscaleEnabled": True, "refreshPeriodInSeconds": 1})
     assert any("refreshPeriodInSeconds is ignored" in remark for remark in scaling_remarks(load))

@@ -89,7 +89,7 @@ def _in_flight(load: Workload) -> Document:
 
 
 def _cpu(load: Workload) -> Document:
-    target = {"type": "Utilization", "averageUtilization": round(_utilization(load))}
+    target = {"type": "Utilization", "averageUtilization": max(1, round(_utilization(load)))}
     return {"type": "Resource", "resource": {"name": "cpu", "target": target}}
 
 
