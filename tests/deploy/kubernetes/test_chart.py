@@ -188,6 +188,13 @@ def test_probes_speak_as_the_server_does(tmp_path: Path, flags: Values | None, s
     assert {container[probe]["httpGet"]["scheme"] for probe in probes} == {scheme}
 
 
+@pytest.mark.parametrize(("seconds", "probes"), [(600, 121), (3, 2)])
+def test_models_have_their_time_to_load(tmp_path: Path, seconds: int, probes: int) -> None:
+    changes = {"probes.startupSeconds": seconds}
+    (container,) = documents(tmp_path, changes)["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert container["startupProbe"]["failureThreshold"] == probes
+
+
 def test_an_autoscaler_without_a_metric_is_refused(tmp_path: Path) -> None:
     changes = {"autoscaling.enabled": True, "autoscaling.cpuUtilization": 0}
     with pytest.raises(ValueError, match="set cpuUtilization or pendingRequests above 0"):

@@ -213,10 +213,28 @@ def test_without_a_request_none_is_above_the_limit() -> None:
     assert found == {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"cpu": "50m", "memory": "256Mi"}}
 
 
-def test_the_initial_delay_is_the_time_to_start_in() -> None:
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ({"initialDelaySeconds": 100, "periodSeconds": 7, "failureThreshold": 4}, 128),
+        ({"initialDelaySeconds": 1}, 31),
+        ({"initialDelaySeconds": 1, "periodSeconds": 1, "failureThreshold": 1}, 2),
+        ({}, 340),
+    ],
+)
+def test_a_container_may_start_until_the_probes_of_the_original_would_have_failed(
+    said: dict[str, int], seconds: int
+) -> None:
+    documents = manifests(workload(Mode.MIDDLEWARE, livenessProbeRequirements=said))
+    for name in ("server", "score"):
+        startup = containers(documents)[name]["startupProbe"]
+        assert 0 <= startup["periodSeconds"] * (startup["failureThreshold"] - 1) - seconds < startup["periodSeconds"]
+    # Containers start one after the other, when the models are there.
+    assert of_kind(documents, "Deployment")["spec"]["progressDeadlineSeconds"] == 300 + 2 * seconds
+
+
+def test_probes_are_as_the_configuration_says() -> None:
     found = containers(manifests(workload(**FULL)))
-    startup = found["server"]["startupProbe"]
-    assert startup["periodSeconds"] * startup["failureThreshold"] == 100
     assert found["server"]["livenessProbe"]["periodSeconds"] == 7
     assert found["gate"]["livenessProbe"]["failureThreshold"] == 4
     assert found["gate"]["livenessProbe"]["timeoutSeconds"] == 3

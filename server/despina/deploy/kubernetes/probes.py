@@ -1,7 +1,8 @@
 """When a container counts as started, ready, alive.
 
-`livenessProbeRequirements` is all that a deployment configuration can say. Its initial delay is the time a model may
-take to load; a startup probe waits that long, and no longer than needed.
+`livenessProbeRequirements` is all that a deployment configuration can say. In the original a container that does not
+start is ended when so many liveness probes as it says have failed, the first of them after the initial delay. Here a
+startup probe waits as long as that, and no longer than needed.
 """
 
 from collections.abc import Sequence
@@ -50,7 +51,8 @@ def gate_probes(config: DeploymentConfig) -> Document:
 
 def startup_seconds(config: DeploymentConfig) -> int:
     """How long one container may take until it is ready."""
-    return config.initial_delay_seconds or START_SECONDS
+    failing = (config.period_seconds or PERIOD_SECONDS) * (config.failure_threshold or FAILURES)
+    return (config.initial_delay_seconds or START_SECONDS) + failing
 
 
 def _startup(config: DeploymentConfig, port: int, path: str) -> Document:
@@ -59,7 +61,8 @@ def _startup(config: DeploymentConfig, port: int, path: str) -> Document:
         "exec": {"command": list(words)},
         "periodSeconds": STARTUP_PERIOD,
         "timeoutSeconds": PROBE_SECONDS,
-        "failureThreshold": ceil(startup_seconds(config) / STARTUP_PERIOD),
+        # The first is made at once.
+        "failureThreshold": ceil(startup_seconds(config) / STARTUP_PERIOD) + 1,
     }
 
 
