@@ -12,9 +12,11 @@ from tests.support.workloads import TARGET, workload
 
 from despina.deploy.gate.keys import Keys
 from despina.deploy.kubernetes.manifests import manifests
+from despina.deploy.kubernetes.pod.gate import UNLISTED_SECONDS
 from despina.deploy.kubernetes.target import ComputeTarget, Exposure, ScalingMetric
 from despina.deploy.kubernetes.workload import Document, Workload
 from despina.deploy.service import Mode
+from despina.settings import Settings
 
 VERSIONS = ("1.29", "1.33", "1.37")
 """The oldest with sidecars, one between, and the newest that the schemas know."""
@@ -262,6 +264,16 @@ def test_a_new_generation_rolls_out_because_its_configuration_has_another_name()
 def test_a_new_key_rolls_nothing_out() -> None:
     before, after = workload(), replace(workload(), keys=Keys("another", "second-key"))
     assert of_kind(manifests(before), "Deployment") == of_kind(manifests(after), "Deployment")
+
+
+@pytest.mark.parametrize(
+    ("said", "request_seconds"),
+    [({}, 60), ({"scoringTimeoutMs": 1}, 30), ({"scoringTimeoutMs": 300_000, "maxQueueWaitMs": 2_000}, 302)],
+)
+def test_a_pod_has_the_time_to_end_its_requests_and_then_its_server(said: dict[str, int], request_seconds: int) -> None:
+    pod = of_kind(manifests(workload(**said)), "Deployment")["spec"]["template"]["spec"]
+    spare = pod["terminationGracePeriodSeconds"] - (UNLISTED_SECONDS + request_seconds + Settings().exit_timeout_secs)
+    assert 5 <= spare <= 6
 
 
 def test_ingress_publishes_the_base_path() -> None:

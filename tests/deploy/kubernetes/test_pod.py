@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from tests.support.serving import free_port, serving
 
 from despina.deploy.blobs import Blobs
@@ -154,6 +155,25 @@ async def test_an_ending_pod_is_not_ready_and_still_answers(tmp_path: Path) -> N
         while (await ask(probes, "/ready"))[0] != 503:
             await asyncio.sleep(0.01)
         assert await ask(front, "/score", b"{}") == (200, b"ok")
+
+
+async def test_an_ending_pod_waits_for_a_request_as_long_as_it_may_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("despina.deploy.kubernetes.pod.gate.DRAIN_SECONDS", 0.0)
+    hold = asyncio.Event()
+    spec = scripted(scoring_timeout_ms=20_000, max_request_wait_time=1)
+    async with upstream(hold) as port, gate(spec, tmp_path, behind(port)) as (front, probes, stop):
+        request = asyncio.create_task(ask(front, "/score", b"{}"))
+        while b'despina_gate_requests_in_flight{service="svc"} 1\n' not in (await ask(probes, "/metrics"))[1]:
+            await asyncio.sleep(0.01)
+        stop.set()
+        with pytest.raises(ConnectionRefusedError):  # it has listened on for a while, and ends now
+            while True:
+                (await asyncio.open_connection(HOST, front))[1].close()
+                await asyncio.sleep(0.01)
+        hold.set()
+        assert await request == (200, b"ok")
 
 
 def test_limits_have_a_clusters_defaults() -> None:

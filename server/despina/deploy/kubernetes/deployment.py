@@ -1,7 +1,9 @@
 """The Deployment, and the PodDisruptionBudget that goes with it."""
 
+from math import ceil
+
 from despina.deploy.kubernetes.containers import fetch_container, gate_container, sidecars
-from despina.deploy.kubernetes.pod.gate import DRAIN_SECONDS, UNLISTED_SECONDS
+from despina.deploy.kubernetes.pod.gate import UNLISTED_SECONDS, drain_seconds, gate_limits
 from despina.deploy.kubernetes.pod.places import PROBE_PORT
 from despina.deploy.kubernetes.probes import startup_seconds
 from despina.deploy.kubernetes.resources import GPU
@@ -65,11 +67,12 @@ def disruption_budget(load: Workload) -> Document:
 
 def _pod(load: Workload) -> Document:
     secrets = {} if load.target.pull_secret is None else {"imagePullSecrets": [{"name": load.target.pull_secret}]}
+    gate_ends = ceil(UNLISTED_SECONDS + drain_seconds(gate_limits(load.spec)))
     return {
         "initContainers": [fetch_container(load), *sidecars(load)],
         "containers": [gate_container(load)],
         "volumes": _volumes(load),
-        "terminationGracePeriodSeconds": int(UNLISTED_SECONDS + DRAIN_SECONDS) + SIDECARS_END_SECONDS,
+        "terminationGracePeriodSeconds": gate_ends + SIDECARS_END_SECONDS,
         # Variables of neighbouring Services could be taken for settings.
         "enableServiceLinks": False,
         "automountServiceAccountToken": False,

@@ -38,6 +38,8 @@ UNLISTED_SECONDS = 5.0
 """How long an ending pod answers on, until no router sends it anything."""
 
 DRAIN_SECONDS = 30.0
+"""How long an ending pod waits for its requests at least: for answers on their way to slow clients."""
+
 SCORING_MS = 60_000
 QUEUE_MS = 500
 
@@ -61,6 +63,11 @@ def gate_limits(spec: ServiceSpec) -> GateLimits:
         queue_seconds=(said.max_request_wait_time or QUEUE_MS) / 1000,
         answer_seconds=(said.scoring_timeout_ms or SCORING_MS) / 1000,
     )
+
+
+def drain_seconds(limits: GateLimits) -> float:
+    """How long requests in flight may take to end: as long as any may take."""
+    return max(DRAIN_SECONDS, limits.queue_seconds + (limits.answer_seconds or 0))
 
 
 def read_keys(folder: Path) -> Keys:
@@ -94,7 +101,8 @@ async def run_gate(
 ) -> None:
     """Serves until `stop`; then answers on for a while, and lets requests in flight end."""
     keys = read_keys(keys_folder) if spec.deployment.keyed else None
-    gate = Gate(spec.base_path, keys, gate_limits(spec))
+    limits = gate_limits(spec)
+    gate = Gate(spec.base_path, keys, limits)
     gate.switch(upstreams)
     health = Health(gate, spec.name, lambda: answering(upstreams))
     await gate.listen(settings.host, settings.gate_port)
@@ -104,7 +112,7 @@ async def run_gate(
     await stop.wait()
     health.ending = True
     await asyncio.sleep(settings.unlisted_seconds)
-    await gate.close(DRAIN_SECONDS)
+    await gate.close(drain_seconds(limits))
     if watcher is not None:
         watcher.cancel()
     probes.close()
