@@ -1,4 +1,4 @@
-"""Manifests as files. JSON is YAML too: `kubectl apply -f DIR` takes them, and so does every tool around it."""
+"""Manifests as files. JSON is YAML too: `kubectl apply --server-side -f DIR` takes them, and so does every tool around."""
 
 import json
 from collections.abc import Sequence
