@@ -14,6 +14,8 @@ from despina.deploy.kubernetes.cluster import Cluster, with_metric
 from despina.deploy.kubernetes.manifests import manifests
 from despina.deploy.kubernetes.state import Word
 from despina.deploy.kubernetes.target import ComputeTarget, Exposure, ScalingMetric
+from despina.deploy.kubernetes.workload import Workload
+from despina.deploy.service import ServiceSpec
 from despina.errors import DespinaError, NotFound, Unsupported
 
 PROGRAM = f"""#!{sys.executable}
@@ -108,6 +110,43 @@ def test_what_a_service_no_longer_has_is_deleted(tmp_path: Path) -> None:
         ["delete", "ingress", "triton-webservice"],
         ["delete", "secret", "triton-webservice-keys"],
     ]
+
+
+def test_pods_stay_as_many_as_they_are_until_the_autoscaler_has_looked(tmp_path: Path) -> None:
+    """A number that only our manifests said would become one with the first manifest that does not say it."""
+    kubectl = Recorder(tmp_path, get_deployment=[found()])
+    fixed, scaled = workload(numReplicas=1), workload(generation=3)
+    kubectl.cluster().deploy(scaled, before=fixed.spec)
+    applied = [(call, text) for call, text in zip(kubectl.calls, kubectl.inputs, strict=True) if "apply" in call]
+    (keeping, part), (_, whole) = applied
+    assert keeping[2:5] == ["--server-side", "--field-manager=despina-replicas", "--force-conflicts"]
+    assert json.loads(part)["metadata"] == {"name": "triton-webservice", "namespace": "ml"}
+    assert json.loads(part)["spec"] == {"replicas": 1}
+    assert "Deployment" in {one["kind"] for one in json.loads(whole)["items"]}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, workload()),
+        (workload().spec, workload()),
+        (workload(numReplicas=1).spec, workload(numReplicas=2)),
+        (workload().spec, workload(numReplicas=2)),
+    ],
+    ids=["nothing", "scaled", "fixed", "fixed now"],
+)
+def test_a_number_of_replicas_that_stays_with_its_owner_is_left_alone(
+    tmp_path: Path, before: ServiceSpec | None, after: Workload
+) -> None:
+    kubectl = Recorder(tmp_path)
+    kubectl.cluster().deploy(after, before=before)
+    assert [call[1] for call in kubectl.calls if call[1] != "delete"] == ["apply"]
+
+
+def test_a_deployment_that_somebody_deleted_has_no_number_to_keep(tmp_path: Path) -> None:
+    kubectl = Recorder(tmp_path, get_deployment=[(1, "", "Error from server (NotFound): it is gone")])
+    kubectl.cluster().deploy(workload(), before=workload(numReplicas=3).spec)
+    assert kubectl.calls[-1][1] == "apply"
 
 
 def configurations(*generations: int) -> Reply:

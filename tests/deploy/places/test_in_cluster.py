@@ -111,6 +111,14 @@ def test_service_is_applied_watched_and_deleted(bench: Bench) -> None:
     assert bench.services.names() == []
 
 
+def test_a_service_that_scales_by_itself_from_now_on_keeps_its_pods_meanwhile(bench: Bench) -> None:
+    bench.kubectl(HEALTHY)
+    bench.services.deploy(bench.request(num_replicas=1))
+    bench.services.deploy(bench.request())
+    applied = [words for words, _ in bench.calls() if " apply " in words]
+    assert ["despina-replicas" in words for words in applied] == [False, True, False]
+
+
 def test_autoscaler_looks_at_requests_in_flight_where_the_cluster_serves_them(bench: Bench) -> None:
     bench.kubectl(HEALTHY)  # and all else it is asked, with success
     bench.services.deploy(bench.request())

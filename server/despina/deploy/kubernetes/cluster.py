@@ -1,6 +1,7 @@
 """Services in one cluster: brought there, watched, asked, removed."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -9,11 +10,12 @@ from despina.deploy.kubernetes.configuration import keys_secret
 from despina.deploy.kubernetes.kubectl import Kubectl, selector
 from despina.deploy.kubernetes.manifests import manifests
 from despina.deploy.kubernetes.render import to_list
-from despina.deploy.kubernetes.scaling import scaling_remarks
+from despina.deploy.kubernetes.scaling import autoscaled, scaling_remarks
 from despina.deploy.kubernetes.state import ClusterState, Word, state_of
 from despina.deploy.kubernetes.target import ComputeTarget, Exposure, ScalingMetric
 from despina.deploy.kubernetes.workload import GENERATION_LABEL, Workload, keys_name, labels_of
 from despina.deploy.service import ServiceSpec
+from despina.errors import NotFound
 
 KINDS = "deployment,service,horizontalpodautoscaler,poddisruptionbudget,ingress,secret,configmap"
 LOOK_SECONDS = 10
@@ -43,8 +45,9 @@ class Cluster:
             return self.target.scaling_metric
         return ScalingMetric.IN_FLIGHT if self._kubectl.serves(CUSTOM_METRICS) else ScalingMetric.CPU
 
-    def deploy(self, load: Workload, say: Say = _quiet) -> None:
-        """Applies the manifests and removes what an earlier generation had beside; returns before pods are ready.
+    def deploy(self, load: Workload, say: Say = _quiet, before: ServiceSpec | None = None) -> None:
+        """Applies the manifests and removes what an earlier generation, `before`, had beside; returns before pods are
+        ready.
 
         Raises:
             DespinaError: the cluster refuses, or is not to be reached.
@@ -52,6 +55,9 @@ class Cluster:
         documents = manifests(load)
         for remark in scaling_remarks(load):
             say(f"warning: {remark}")
+        if before is not None and not autoscaled(before) and autoscaled(load.spec):
+            with suppress(NotFound):  # somebody has deleted it
+                self._kubectl.keep_replicas(load.name)
         self._kubectl.apply(to_list(documents))
         say(f"applied {', '.join(document['kind'] for document in documents)} {load.name} in {self.namespace}")
         rendered = {document["kind"] for document in documents}

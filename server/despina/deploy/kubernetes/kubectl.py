@@ -9,6 +9,8 @@ from despina.deploy.kubernetes.target import ComputeTarget
 from despina.errors import DespinaError, NotFound, Unsupported
 
 FIELD_MANAGER = "despina"
+REPLICAS_MANAGER = "despina-replicas"
+"""Who has said how many replicas there are, until an autoscaler says so."""
 
 NOT_YET = ("timed out", "progress deadline")
 """What `kubectl rollout status` says of a rollout that is not complete, in contrast to one it cannot look at."""
@@ -24,8 +26,19 @@ class Kubectl:
 
     def apply(self, documents: str) -> None:
         """Server side, so that fields others own (an autoscaler's replicas) stay theirs."""
-        words = ["apply", "--server-side", f"--field-manager={FIELD_MANAGER}", "--force-conflicts", "-f", "-"]
-        self.run(words, documents)
+        self.run([*_apply_words(FIELD_MANAGER), "-f", "-"], documents)
+
+    def keep_replicas(self, deployment: str) -> None:
+        """Makes a number of replicas that our manifests have said stay when they say it no more. Else it would be one.
+
+        Raises:
+            NotFound: there is no such deployment.
+        """
+        replicas = self.get("deployment", deployment)["spec"]["replicas"]
+        metadata = {"name": deployment, "namespace": self._namespace}
+        document = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"replicas": replicas}}
+        # No valid deployment, only a part of one.
+        self.run([*_apply_words(REPLICAS_MANAGER), "--validate=false", "-f", "-"], json.dumps(document))
 
     def rolled_out(self, deployment: str, seconds: int) -> bool:
         """Returns at once when a rollout is complete, and after that time when it is not.
@@ -100,6 +113,10 @@ class Kubectl:
         words = [] if target.kubeconfig is None else [f"--kubeconfig={target.kubeconfig}"]
         words += [] if target.context is None else [f"--context={target.context}"]
         return [*words, f"--namespace={self._namespace}"]
+
+
+def _apply_words(manager: str) -> list[str]:
+    return ["apply", "--server-side", f"--field-manager={manager}", "--force-conflicts"]
 
 
 def selector(labels: Mapping[str, str]) -> str:

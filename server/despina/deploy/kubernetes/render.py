@@ -1,4 +1,4 @@
-"""Manifests as files. JSON is YAML too: `kubectl apply --server-side -f DIR` takes them, and so does every tool around."""
+"""Manifests as files. JSON is YAML too: `kubectl apply --server-side -f DIR` takes them, and so do other tools."""
 
 import json
 from collections.abc import Sequence

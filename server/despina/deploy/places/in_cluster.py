@@ -50,7 +50,7 @@ class InCluster:
             self._folder.write_keys(new.keys)
         self._folder.write_spec(new.spec)
         try:
-            self._cluster.deploy(load, say)
+            self._cluster.deploy(load, say, before)
         except DespinaError:
             if before is None:
                 self._forget()
