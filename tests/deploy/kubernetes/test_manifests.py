@@ -13,9 +13,11 @@ from tests.support.workloads import TARGET, workload
 from despina.deploy.gate.keys import Keys
 from despina.deploy.kubernetes.manifests import manifests
 from despina.deploy.kubernetes.pod.gate import UNLISTED_SECONDS
+from despina.deploy.kubernetes.pod.probe import SECONDS
 from despina.deploy.kubernetes.target import ComputeTarget, Exposure, ScalingMetric
 from despina.deploy.kubernetes.workload import Document, Workload
 from despina.deploy.service import Mode
+from despina.errors import InvalidArgument
 from despina.settings import Settings
 
 VERSIONS = ("1.29", "1.33", "1.37")
@@ -102,6 +104,17 @@ def test_the_schemas_refuse_what_they_do_not_know() -> None:
         kubernetes_validate.validate(wrong, "1.33", strict=True)
 
 
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize("mode", Mode)
+def test_what_is_mounted_is_there_and_what_is_there_is_mounted(
+    mode: Mode, config: dict[str, Any], target: ComputeTarget
+) -> None:
+    documents = manifests(workload(mode, target, **config))
+    volumes = {one["name"] for one in of_kind(documents, "Deployment")["spec"]["template"]["spec"]["volumes"]}
+    assert {mount["name"] for one in containers(documents).values() for mount in one["volumeMounts"]} == volumes
+
+
 def test_everything_is_named_and_labelled_after_the_service() -> None:
     for document in manifests(workload()):
         metadata = document["metadata"]
@@ -149,6 +162,8 @@ def test_the_script_gets_the_environment_of_one_machine_and_its_own_wins() -> No
     assert variables["AZUREML_ENTRY_SCRIPT"] == "source/score.py"
     assert variables["TRITON_HTTP_URL"] == "localhost:8000"
     assert variables["SCORING_TIMEOUT_MS"] == "30000"
+    assert variables["SERVICE_PATH_PREFIX"] == load.spec.base_path
+    assert containers(manifests(load))["score"]["workingDir"] == variables["AML_APP_ROOT"]
 
 
 def test_a_variable_with_dollars_arrives_as_it_is() -> None:
@@ -242,6 +257,7 @@ def test_probes_are_as_the_configuration_says() -> None:
     assert found["gate"]["livenessProbe"]["timeoutSeconds"] == 3
     assert found["gate"]["readinessProbe"]["failureThreshold"] == 4
     assert found["gate"]["readinessProbe"]["successThreshold"] == 2
+    assert found["gate"]["readinessProbe"]["timeoutSeconds"] >= 2 * SECONDS  # it asks two neighbours
     assert "successThreshold" not in found["gate"]["livenessProbe"]
 
 
@@ -259,6 +275,49 @@ def test_a_new_generation_rolls_out_because_its_configuration_has_another_name()
     assert of_kind(after, "ConfigMap")["metadata"]["name"] == "triton-webservice-3"
     assert of_kind(after, "ConfigMap")["immutable"] is True
     assert of_kind(before, "Deployment")["spec"]["template"] != of_kind(after, "Deployment")["spec"]["template"]
+
+
+def test_what_is_of_one_generation_says_so() -> None:
+    documents = manifests(workload(generation=3))
+    template = of_kind(documents, "Deployment")["spec"]["template"]
+    for document in (template, of_kind(documents, "ConfigMap")):
+        assert document["metadata"]["labels"]["despina/generation"] == "3"
+    assert "despina/generation" not in of_kind(documents, "Service")["spec"]["selector"]
+
+
+def test_a_script_and_a_list_of_files_that_are_too_large_together_are_refused() -> None:
+    load = workload(Mode.DEFAULT)
+    room = (1 << 20) - len(load.contents.to_text())
+    assert manifests(replace(load, source=bytes(room)))
+    with pytest.raises(InvalidArgument, match="are 1048577 bytes, and a cluster takes 1048576"):
+        manifests(replace(load, source=bytes(room + 1)))
+
+
+def test_pods_are_replaced_and_drained_one_at_a_time() -> None:
+    documents = manifests(workload())
+    strategy = of_kind(documents, "Deployment")["spec"]["strategy"]
+    assert strategy["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    budget = of_kind(documents, "PodDisruptionBudget")["spec"]
+    # Of one replica too, which a minimum would keep on its node for ever.
+    assert budget["maxUnavailable"] == 1
+    assert "minAvailable" not in budget
+
+
+def test_prometheus_is_led_to_ports_that_are_open() -> None:
+    documents = manifests(workload())
+    annotations = of_kind(documents, "Deployment")["spec"]["template"]["metadata"]["annotations"]
+    found = containers(documents)
+    assert annotations["prometheus.io/port"] in {str(port["containerPort"]) for port in found["gate"]["ports"]}
+    assert annotations["prometheus.io/port"] == str(found["gate"]["livenessProbe"]["httpGet"]["port"])
+    assert "--metrics-address=0.0.0.0" in found["server"]["command"]
+    (metrics,) = found["server"]["ports"]
+    assert f"--metrics-port={metrics['containerPort']}" in found["server"]["command"]
+
+
+def test_an_image_may_need_a_secret() -> None:
+    for target, expected in ((TARGET, None), (TARGETS["load balancer"], [{"name": "registry"}])):
+        pod = of_kind(manifests(workload(target=target)), "Deployment")["spec"]["template"]["spec"]
+        assert pod.get("imagePullSecrets") == expected
 
 
 def test_a_new_key_rolls_nothing_out() -> None:
@@ -286,6 +345,14 @@ def test_ingress_publishes_the_base_path() -> None:
     assert spec["tls"] == [{"secretName": "certificate", "hosts": ["ml.example"]}]
 
 
+@pytest.mark.parametrize(("said", "seconds"), [({}, 60.5), ({"scoringTimeoutMs": 90_000, "maxQueueWaitMs": 4_000}, 94)])
+def test_the_ingress_leaves_limits_to_the_gate(said: dict[str, int], seconds: float) -> None:
+    annotations = of_kind(manifests(workload(**said)), "Ingress")["metadata"]["annotations"]
+    assert annotations["nginx.ingress.kubernetes.io/proxy-body-size"] == "0"
+    for direction in ("read", "send"):
+        assert int(annotations[f"nginx.ingress.kubernetes.io/proxy-{direction}-timeout"]) >= seconds + 4
+
+
 @pytest.mark.parametrize("target", ["load balancer", "inside only"])
 def test_other_exposures_have_no_ingress(target: str) -> None:
     documents = manifests(workload(target=TARGETS[target]))
@@ -308,3 +375,16 @@ def test_pods_meet_the_restricted_pod_security_standard() -> None:
     for container in containers(documents).values():
         assert container["securityContext"]["allowPrivilegeEscalation"] is False
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_pods_hold_no_more_than_they_need() -> None:
+    documents = manifests(workload(Mode.MIDDLEWARE))
+    pod = of_kind(documents, "Deployment")["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["enableServiceLinks"] is False
+    for name in ("fetch", "gate"):  # scripts may write where they like
+        assert containers(documents)[name]["securityContext"]["readOnlyRootFilesystem"] is True
+    (keys,) = (one["secret"] for one in pod["volumes"] if one["name"] == "keys")
+    # Root's, and readable for the group that the kubelet gives them.
+    assert keys["defaultMode"] == 0o440
+    assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]

@@ -146,6 +146,14 @@ async def test_busy_score_workers_are_ready_and_absent_ones_are_not(tmp_path: Pa
         assert (await ask(probes, "/live"))[0] == 200
 
 
+async def test_an_inference_server_that_does_not_answer_is_not_ready(tmp_path: Path) -> None:
+    spec = ServiceSpec("svc", 1, Mode.DIRECT, (), DeploymentConfig("aks", auth_enabled=False))
+    upstreams = Upstreams(Address(HOST, free_port()), None)
+    async with gate(spec, tmp_path, upstreams) as (_, probes, _):
+        assert (await ask(probes, "/ready"))[0] == 503
+        assert (await ask(probes, "/live?from=kubelet"))[0] == 200
+
+
 async def test_an_ending_pod_is_not_ready_and_still_answers(tmp_path: Path) -> None:
     hold = asyncio.Event()
     hold.set()
@@ -210,7 +218,10 @@ async def test_new_keys_of_the_secret_open_and_the_old_ones_no_longer(tmp_path: 
     hold.set()
     async with upstream(hold) as port, gate(spec, keys, behind(port)) as (front, _, _):
         assert (await ask(front, "/score", b"{}", "first"))[0] == 200
-        write_keys(keys, Keys("third", "second"))
+        (keys / "primaryKey").unlink()  # keys that cannot be read change nothing
+        await asyncio.sleep(0.1)
+        assert (await ask(front, "/score", b"{}", "first"))[0] == 200
+        write_keys(keys, Keys("third\n", "second\n"))  # as an editor leaves it
         while (await ask(front, "/score", b"{}", "third"))[0] != 200:
             await asyncio.sleep(0.01)
         assert (await ask(front, "/score", b"{}", "first"))[0] == 401

@@ -45,6 +45,7 @@ def test_an_autoscaled_deployment_leaves_the_number_to_the_autoscaler() -> None:
         (Mode.MIDDLEWARE, {"WORKER_COUNT": "4"}, {}, 32),
         (Mode.DEFAULT, {"WORKER_COUNT": "4"}, {}, 4),
         (Mode.DEFAULT, {}, {}, 1),
+        (Mode.DEFAULT, {"WORKER_COUNT": "²"}, {}, 1),  # a digit, and no number
     ],
 )
 def test_what_a_replica_takes_at_a_time(

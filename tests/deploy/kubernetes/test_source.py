@@ -53,12 +53,15 @@ def test_a_folder_may_hold_the_one_for_temporary_files(tmp_path: Path, monkeypat
         assert archive.getnames() == ["score.py"]
 
 
-def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_files_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     packed = []
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "score.py").write_text("same")
-        packed.append(pack_source(tmp_path / name))
+    for number, order in enumerate((1, -1)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name in ("a.py", "b.py", "c.py", "score.py")[::order]:
+            (folder / name).write_text("same")
+        monkeypatch.setattr("time.time", lambda then=1e9 * (number + 1): then)
+        packed.append(pack_source(folder))
     assert packed[0] == packed[1]
 
 

@@ -29,6 +29,25 @@ def test_port_belongs_to_the_process_that_listens_and_to_its_ancestors() -> None
     assert not has_port(child.pid, port)
 
 
+def test_port_belongs_to_the_ancestors_of_an_ancestor_too() -> None:
+    between = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+    words = [sys.executable, "-c", between, LISTENER]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        port = int(child.stdout.readline())
+        assert has_port(os.getpid(), port)
+        child.communicate(b"\n")
+
+
+def test_port_of_a_connection_is_nobodys() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        ours = socket.create_connection(("127.0.0.1", port))
+        theirs, _ = listener.accept()
+    with ours, theirs:
+        assert not has_port(os.getpid(), port)
+
+
 def test_port_that_is_only_bound_is_nobodys() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))

@@ -23,6 +23,17 @@ FAILING_ONCE = (
     "if tries.stat().st_size == 2: sys.exit(3)\n" + SHORT_LIVED
 )
 STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + SERVER
+WARMING_UP = (
+    "import pathlib, socket, sys\nanswers = pathlib.Path('answers')\n"
+    f"listener = socket.create_server(('{HOST}', int(sys.argv[1])))\n"
+    "for answer in (b'503 Not yet', b'OK', b'', b'200 OK'):\n"
+    "    connection, _ = listener.accept()\n"
+    "    connection.recv(4096)\n"
+    "    with answers.open('ab') as file: file.write(answer + b'\\n')\n"
+    "    connection.sendall(b'HTTP/1.1 ' + answer + b'\\r\\n\\r\\n')\n"
+    "    connection.close()\n"
+    "listener.accept()\n"
+)
 MUTE = LISTEN + "time.sleep(60)\n"
 
 
@@ -49,6 +60,16 @@ def test_part_that_is_stopped_does_not_come_back(tmp_path: Path) -> None:
 
     asyncio.run(scenario())
     assert told == []
+
+
+def test_part_has_started_when_it_answers_with_200_and_not_with_anything_else(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        one = part(WARMING_UP, tmp_path, lambda reason: None)
+        await one.start(30)
+        await one.stop()
+
+    asyncio.run(scenario())
+    assert (tmp_path / "answers").read_text().splitlines() == ["503 Not yet", "OK", "", "200 OK"]
 
 
 def test_part_that_does_not_end_when_asked_is_made_to(tmp_path: Path) -> None:

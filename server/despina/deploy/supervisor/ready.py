@@ -19,7 +19,7 @@ async def answers(child: Child, host: str, port: int, path: str) -> bool:
                 # Somebody else's server may have been faster to the port; its answer says nothing about ours.
                 if await _status(host, port, path) == 200 and has_port(child.pid, port):
                     return True
-        except (OSError, ValueError, asyncio.IncompleteReadError):
+        except (OSError, ValueError, IndexError):  # the latter two of an answer that is not HTTP's
             pass
         await asyncio.sleep(PAUSE_SECONDS)
     return False
