@@ -77,8 +77,8 @@ def test_cpu_is_the_fallback_and_is_said() -> None:
 
 @pytest.mark.parametrize("metric", [ScalingMetric.CPU, ScalingMetric.IN_FLIGHT])
 def test_a_target_below_what_a_cluster_can_say_is_the_smallest_it_can(metric: ScalingMetric) -> None:
-    config = {"autoScaler": {"autoscaleEnabled": True, "targetUtilization": 0.04}, "maxConcurrentRequestsPerContainer": 1}
-    document = autoscaler(replace(workload(**config), metric=metric))
+    scaler = {"autoscaleEnabled": True, "targetUtilization": 0.04}
+    document = autoscaler(replace(workload(autoScaler=scaler, maxConcurrentRequestsPerContainer=1), metric=metric))
     assert document is not None
     target = document["spec"]["metrics"][0]
     if metric is ScalingMetric.CPU:
