@@ -188,6 +188,31 @@ def test_probes_speak_as_the_server_does(tmp_path: Path, flags: Values | None, s
     assert {container[probe]["httpGet"]["scheme"] for probe in probes} == {scheme}
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"http-tls-cert": "/tls/tls.crt", "http-tls-client-ca": "/tls/ca.crt"},
+        {"http-restricted-api": "health,metadata:key=value"},
+        {"http-restricted-api": ["model-repository:key=value", "health:key=value"]},
+    ],
+)
+def test_probes_ask_for_no_more_than_the_port_where_the_kubelet_would_be_refused(tmp_path: Path, flags: Values) -> None:
+    """It opens when the models are ready."""
+    found = documents(tmp_path, {"flags": flags})["Deployment"]
+    kubernetes_validate.validate(found, "1.33", strict=True)
+    (container,) = found["spec"]["template"]["spec"]["containers"]
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["tcpSocket"] == {"port": "http"}
+        assert "httpGet" not in container[probe]
+
+
+def test_probes_ask_a_server_that_restricts_other_apis(tmp_path: Path) -> None:
+    flags = {"http-restricted-api": "model-repository:key=value"}
+    (container,) = documents(tmp_path, {"flags": flags})["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert container["startupProbe"]["httpGet"]["path"] == "/v2/health/ready"
+    assert container["livenessProbe"]["httpGet"]["path"] == "/v2/health/live"
+
+
 @pytest.mark.parametrize(("seconds", "probes"), [(600, 121), (3, 2)])
 def test_models_have_their_time_to_load(tmp_path: Path, seconds: int, probes: int) -> None:
     changes = {"probes.startupSeconds": seconds}
