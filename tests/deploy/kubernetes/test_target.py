@@ -83,6 +83,27 @@ def test_names_in_the_cluster_are_dns_names(tmp_path: Path, field: str, value: s
         ComputeTargets(Home(tmp_path)).attach(replace(TARGET, **changes))
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://account.example/blobs?sig=secret",
+        "https://account.example/blobs#here",
+        "https://user:password@models.example/blobs",
+        "https://",
+        "https://[::1/blobs",
+        "https://models.example/my blobs",
+    ],
+)
+def test_a_url_behind_which_no_path_can_be_put_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(InvalidArgument, match="is not the address of a folder: expected https://HOST/PATH"):
+        ComputeTargets(Home(tmp_path)).attach(replace(TARGET, model_claim=None, model_url=url))
+
+
+@pytest.mark.parametrize("url", ["https://models.example", "http://10.0.0.1:8000/a/b/", "http://[::1]/my%20blobs"])
+def test_a_url_of_a_folder_may_have_a_port_and_a_slash(tmp_path: Path, url: str) -> None:
+    ComputeTargets(Home(tmp_path)).attach(replace(TARGET, model_claim=None, model_url=url))
+
+
 def test_a_name_has_32_characters_at_most(tmp_path: Path) -> None:
     targets = ComputeTargets(Home(tmp_path))
     targets.attach(replace(TARGET, name=32 * "a"))

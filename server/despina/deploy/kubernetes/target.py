@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from despina.deploy.deployment_fields import is_label, is_subdomain
 from despina.deploy.home import Home
@@ -160,9 +161,22 @@ def _problems(target: ComputeTarget) -> list[str]:
         problems.append(
             "give either --model-claim CLAIM or --model-url URL: where pods find a copy of the home directory's blobs/"
         )
-    if target.model_url is not None and not target.model_url.startswith(("http://", "https://")):
-        problems.append(f"model URL {target.model_url!r} does not begin with https:// or http://")
+    if target.model_url is not None and not _is_folder_url(target.model_url):
+        problems.append(
+            f"model URL {target.model_url!r} is not the address of a folder: expected https://HOST/PATH or "
+            "http://HOST/PATH, without a user, a query or a fragment"
+        )
     return problems
+
+
+def _is_folder_url(text: str) -> bool:
+    """Whether the path of a file can be put behind it, and be asked for."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    plain = text.isascii() and text.isprintable() and not any(sign in text for sign in " ?#")
+    return plain and parts.scheme in ("http", "https") and bool(parts.hostname) and parts.username is None
 
 
 def _names(target: ComputeTarget) -> Iterator[tuple[str, str | None]]:
