@@ -21,6 +21,7 @@ from despina.deploy.kubernetes.workload import labels_of
 from despina.deploy.label_change import LabelChange
 from despina.deploy.places.in_cluster import InCluster, render
 from despina.deploy.places.machine import Machine
+from despina.deploy.places.move import check_move
 from despina.deploy.places.place import NewGeneration, Place, Say, quiet
 from despina.deploy.places.rendered import rendered_before
 from despina.deploy.prepare import SOURCE
@@ -60,7 +61,8 @@ class Services:
             if folder.exists and not request.overwrite:
                 raise AlreadyExists(f"service {request.name} exists already; say --overwrite to replace it")
             before = folder.read_spec() if folder.exists else None
-            _check_move(before, request)
+            if before is not None:
+                check_move(before, request.deployment, ComputeTargets(self._home))
             spec = make_spec(request, records, before, self._now())
             for warning in deployment_warnings(request, spec, records):
                 progress(f"warning: {warning}")
@@ -274,20 +276,6 @@ class Services:
 
     def _now(self) -> str:
         return self._clock().isoformat(timespec="seconds")
-
-
-def _check_move(before: ServiceSpec | None, request: DeployRequest) -> None:
-    if before is None or _where(before.deployment) == _where(request.deployment):
-        return
-    raise InvalidArgument(
-        f"service {request.name} runs {_where(before.deployment)}: delete it before it is deployed "
-        f"{_where(request.deployment)}, or choose another name"
-    )
-
-
-def _where(deployment: DeploymentConfig) -> str:
-    name = deployment.compute_target_name
-    return "on this machine" if name is None else f"in compute target {name}"
 
 
 def _keys(deployment: DeploymentConfig, have: Keys | None) -> Keys | None:

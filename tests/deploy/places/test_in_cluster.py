@@ -228,6 +228,17 @@ def test_service_does_not_move_by_overwriting(bench: Bench) -> None:
         bench.services.deploy(DeployRequest("svc", ["m"], overwrite=True))
 
 
+def test_service_does_not_move_to_another_namespace_by_overwriting(bench: Bench) -> None:
+    """The one before would run on, and `despina service delete` would not look there."""
+    bench.kubectl(HEALTHY)
+    bench.services.deploy(bench.request())
+    with pytest.raises(
+        InvalidArgument, match=r"cluster, namespace ml: delete it before .* cluster, namespace other, or"
+    ):
+        bench.services.deploy(bench.request(namespace="other"))
+    bench.services.deploy(bench.request(namespace="ml"))  # the target's own, named
+
+
 def test_service_that_somebody_deleted_in_the_cluster_has_failed(bench: Bench) -> None:
     bench.kubectl(HEALTHY)
     bench.services.deploy(bench.request())
