@@ -18,7 +18,7 @@ from despina.deploy.registry import Registry
 from despina.deploy.service import State
 from despina.deploy.service_record import describe
 from despina.deploy.services import Services
-from despina.errors import DespinaError, InvalidArgument, NotFound, Unsupported
+from despina.errors import AlreadyExists, DespinaError, InvalidArgument, NotFound, Unsupported
 
 KUBECTL = f"""#!{sys.executable}
 import json, pathlib, sys
@@ -68,7 +68,7 @@ class Bench:
 
     def kubectl(self, answers: dict[str, Any]) -> None:
         (self.root / "bin").mkdir(exist_ok=True)
-        (self.root / "bin" / "answers").write_text(json.dumps(answers))
+        (self.root / "bin" / "answers").write_text(json.dumps({"get configmap": NONE, **answers}))
         program = self.root / "bin" / "kubectl"
         program.write_text(KUBECTL)
         program.chmod(0o755)
@@ -188,6 +188,15 @@ def test_what_the_cluster_refuses_leaves_nothing_or_the_one_before(bench: Bench)
         bench.services.deploy(bench.request(gpu_cores=2))
     spec, _ = bench.services.get("svc")
     assert (spec.generation, spec.deployment.gpu_cores) == (2, 1)
+
+
+def test_service_of_another_home_directory_is_neither_replaced_nor_deleted(bench: Bench) -> None:
+    refused = [1, "ConfigMap svc-1 is invalid: data: Forbidden: field is immutable"]
+    bench.kubectl({"get configmap": [0, '{"items": [{}]}'], "apply": refused})
+    with pytest.raises(AlreadyExists, match="has a service svc in namespace ml that is not from this home directory"):
+        bench.services.deploy(bench.request())
+    assert bench.services.names() == []
+    assert [words for words, _ in bench.calls() if " apply " in words or " delete " in words] == []
 
 
 def test_without_kubectl_the_message_names_render(bench: Bench) -> None:

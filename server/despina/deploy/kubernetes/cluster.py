@@ -45,6 +45,10 @@ class Cluster:
             return self.target.scaling_metric
         return ScalingMetric.IN_FLIGHT if self._kubectl.serves(CUSTOM_METRICS) else ScalingMetric.CPU
 
+    def has(self, name: str) -> bool:
+        """Whether something of a service is there, whoever brought it."""
+        return bool(self._kubectl.get_all("configmap", labels_of(name)))
+
     def deploy(self, load: Workload, say: Say = _quiet, before: ServiceSpec | None = None) -> None:
         """Applies the manifests and removes what an earlier generation, `before`, had beside; returns before pods are
         ready.

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from despina.deploy.folder import ServiceFolder
 from despina.deploy.gate.keys import Keys
-from despina.deploy.kubernetes.cluster import Cluster, with_metric
+from despina.deploy.kubernetes.cluster import KINDS, Cluster, with_metric
+from despina.deploy.kubernetes.kubectl import selector
 from despina.deploy.kubernetes.manifests import manifests
 from despina.deploy.kubernetes.pod.source import pack_source
 from despina.deploy.kubernetes.render import write_manifests
@@ -14,10 +15,10 @@ from despina.deploy.kubernetes.resources import with_defaults_of_models
 from despina.deploy.kubernetes.scaling import scaling_remarks
 from despina.deploy.kubernetes.state import ClusterState, Word
 from despina.deploy.kubernetes.target import ComputeTarget
-from despina.deploy.kubernetes.workload import Workload
+from despina.deploy.kubernetes.workload import Workload, labels_of
 from despina.deploy.places.place import NewGeneration, Say
 from despina.deploy.service import ServiceState, State
-from despina.errors import DespinaError, NotFound, Unsupported
+from despina.errors import AlreadyExists, DespinaError, NotFound, Unsupported
 
 SHOWN_LINES = 100
 
@@ -41,10 +42,13 @@ class InCluster:
         """
         Raises:
             InvalidArgument: the script is too large for a cluster.
+            AlreadyExists: the cluster has a service of this name that is not ours.
             DespinaError: the cluster refuses, or is not to be reached; the service is then as it was before.
         """
         load = with_metric(workload(new, self._cluster.target), self._cluster.scaling_metric())
         before = self._folder.read_spec() if self._folder.exists else None
+        if before is None:
+            self._check_free()
         keys_before = self._folder.read_keys()
         if new.keys is not None:
             self._folder.write_keys(new.keys)
@@ -91,6 +95,16 @@ class InCluster:
 
     def delete(self) -> None:
         self._cluster.delete(self._folder.name)
+
+    def _check_free(self) -> None:
+        """Somebody else's service must not be replaced, nor be deleted with what the cluster has refused of ours."""
+        name, target, namespace = self._folder.name, self._cluster.target.name, self._cluster.namespace
+        if self._cluster.has(name):
+            raise AlreadyExists(
+                f"compute target {target} has a service {name} in namespace {namespace} that is not from this home "
+                f"directory: choose another name, or `kubectl delete {KINDS} -l {selector(labels_of(name))} "
+                f"--namespace={namespace}` ends it"
+            )
 
     def _told(self, seen: ClusterState) -> ServiceState:
         spec = self._folder.read_spec()
