@@ -248,6 +248,7 @@ BASE = "/api/v1/service/triton-webservice"
         (TARGET, published(ip="192.0.2.1"), f"http://192.0.2.1{BASE}"),
         (TARGET, published(), None),
         (replace(TARGET, ingress_host="ml.example", tls_secret="c"), published(), f"https://ml.example{BASE}"),
+        (replace(TARGET, ingress_host="*.ml.example"), published(), f"http://triton-webservice.ml.example{BASE}"),
         (replace(TARGET, expose=Exposure.LOAD_BALANCER), published(hostname="lb.example"), f"http://lb.example{BASE}"),
         (
             replace(TARGET, expose=Exposure.LOAD_BALANCER, tls_secret="c"),

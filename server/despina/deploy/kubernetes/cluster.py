@@ -101,8 +101,10 @@ class Cluster:
             return f"http://{spec.name}.{self.namespace}.svc{spec.base_path}"
         if self.target.expose is Exposure.LOAD_BALANCER:
             host = _published(self._kubectl.get("service", spec.name))
+        elif self.target.ingress_host is not None:
+            host = self.target.ingress_host.replace("*", spec.name)  # one of those that a wildcard stands for
         else:
-            host = self.target.ingress_host or _published(self._kubectl.get("ingress", spec.name))
+            host = _published(self._kubectl.get("ingress", spec.name))
         scheme = "https" if self.target.tls_secret and self.target.expose is Exposure.INGRESS else "http"
         return None if host is None else f"{scheme}://{host}{spec.base_path}"
 
