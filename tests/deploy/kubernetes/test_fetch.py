@@ -121,8 +121,9 @@ def test_blobs_come_from_a_url_too(tmp_path: Path) -> None:
     registry, contents = registered(tmp_path)
     blobs = Blobs(tmp_path / "pod" / "blobs")
     (tmp_path / "pod").mkdir()
-    with published(registry.blobs.root) as url:
-        assert fetch_blobs(contents, blobs, from_url(f"{url}/", blobs, tmp_path / "pod")) == 2
+    with published(registry.blobs.root.parent) as url:
+        address = f"{url}/{registry.blobs.root.name}/"
+        assert fetch_blobs(contents, blobs, from_url(address, blobs, tmp_path / "pod")) == 2
     assert [path.name for path in (tmp_path / "pod").iterdir()] == ["blobs"]
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from despina.deploy.record import ModelDescription, ModelRecord, StoredFile
@@ -18,10 +18,9 @@ class PodContents:
     models_url: str | None = None
 
     def to_text(self) -> str:
-        """Keys are not in it: they are the Secret's."""
-        open_spec = replace(self.spec, deployment=replace(self.spec.deployment, primary_key=None, secondary_key=None))
+        """Keys are not in it, as in every file of a service: they are the Secret's."""
         document = {
-            "service": open_spec.to_json(),
+            "service": self.spec.to_json(),
             "models": [_record_to_json(record) for record in self.records],
             "modelsUrl": self.models_url,
         }
