@@ -143,6 +143,19 @@ def test_a_number_of_replicas_that_stays_with_its_owner_is_left_alone(
     assert [call[1] for call in kubectl.calls if call[1] != "delete"] == ["apply"]
 
 
+def test_the_number_of_replicas_is_said_again_when_the_autoscaler_is_gone(tmp_path: Path) -> None:
+    """It may have changed it after it was applied."""
+    told = (0, 'horizontalpodautoscaler.autoscaling "triton-webservice" deleted\n', "")
+    kubectl = Recorder(tmp_path, delete_horizontalpodautoscaler=[told])
+    kubectl.cluster().deploy(workload(numReplicas=2), before=workload().spec)
+    assert [call[1:3] for call in kubectl.calls] == [
+        ["apply", "--server-side"],
+        ["delete", "horizontalpodautoscaler"],
+        ["apply", "--server-side"],
+    ]
+    assert kubectl.inputs[0] == kubectl.inputs[2]
+
+
 def test_a_deployment_that_somebody_deleted_has_no_number_to_keep(tmp_path: Path) -> None:
     kubectl = Recorder(tmp_path, get_deployment=[(1, "", "Error from server (NotFound): it is gone")])
     kubectl.cluster().deploy(workload(), before=workload(numReplicas=3).spec)

@@ -70,8 +70,10 @@ class Cluster:
             ("Ingress", load.name),
             ("Secret", keys_name(load.name)),
         ):
-            if kind not in rendered:
-                self._kubectl.delete(kind.lower(), [name])
+            gone = kind not in rendered and self._kubectl.delete(kind.lower(), [name])
+            if gone and kind == "HorizontalPodAutoscaler":
+                # Until then it may have changed the number of replicas that was applied.
+                self._kubectl.apply(to_list(documents))
 
     def wait(self, spec: ServiceSpec, say: Say = _quiet) -> ClusterState:
         """Returns when the service is Healthy or Failed. The cluster ends the wait: by the rollout's deadline."""

@@ -69,9 +69,9 @@ class Kubectl:
         """Whether the cluster has an API at this path."""
         return self._call(["get", "--raw", path], None).returncode == 0
 
-    def delete(self, kinds: str, words: Sequence[str]) -> None:
-        """Returns when they and what depends on them are gone."""
-        self.run(["delete", kinds, *words, "--ignore-not-found", "--cascade=foreground"])
+    def delete(self, kinds: str, words: Sequence[str]) -> bool:
+        """Returns when they and what depends on them are gone: whether there was anything."""
+        return self.run(["delete", kinds, *words, "--ignore-not-found", "--cascade=foreground"]) != ""
 
     def run(self, words: Sequence[str], stdin: str | None = None) -> str:
         """
