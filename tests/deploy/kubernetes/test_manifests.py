@@ -361,6 +361,28 @@ def test_other_exposures_have_no_ingress(target: str) -> None:
     assert kind == ("LoadBalancer" if target == "load balancer" else "ClusterIP")
 
 
+@pytest.mark.parametrize(
+    ("mode", "config", "seeing"),
+    [
+        (Mode.DIRECT, {"gpuCores": 1}, {"server"}),
+        (Mode.MIDDLEWARE, {"gpuCores": 1}, {"server"}),
+        (Mode.DEFAULT, {"gpuCores": 1}, {"score"}),
+        (Mode.MIDDLEWARE, {}, set()),
+    ],
+)
+def test_who_asks_for_no_gpu_sees_none(mode: Mode, config: dict[str, int], seeing: set[str]) -> None:
+    """With an image for GPUs, on a node that has some for others."""
+    hidden = {"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}
+    found = containers(manifests(workload(mode, **config)))
+    assert {name for name, one in found.items() if hidden not in one["env"]} == seeing
+
+
+def test_what_a_script_says_of_gpus_counts() -> None:
+    load = workload(Mode.DEFAULT, variables={"NVIDIA_VISIBLE_DEVICES": "0"})
+    said = [one for one in containers(manifests(load))["score"]["env"] if one["name"] == "NVIDIA_VISIBLE_DEVICES"]
+    assert [one["value"] for one in said] == ["0"]
+
+
 def test_gpu_nodes_are_tolerated_only_with_gpus() -> None:
     for config, expected in (({"gpuCores": 1}, True), ({"gpuCores": 0}, False)):
         pod = of_kind(manifests(workload(**config)), "Deployment")["spec"]["template"]["spec"]

@@ -17,7 +17,7 @@ from despina.deploy.kubernetes.pod.places import (
     WORK_FOLDER,
 )
 from despina.deploy.kubernetes.probes import gate_probes, score_probes, server_probes
-from despina.deploy.kubernetes.resources import FETCH, GATE, score_resources, server_resources
+from despina.deploy.kubernetes.resources import FETCH, GATE, GPU, score_resources, server_resources
 from despina.deploy.kubernetes.workload import Document, Workload
 from despina.deploy.prepare import REPOSITORY, SOURCE
 from despina.deploy.service import Mode
@@ -27,6 +27,10 @@ FETCH_NAME, SERVER_NAME, SCORE_NAME, GATE_NAME = "fetch", "server", "score", "ga
 
 RESTRICTED: Document = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 READ_ONLY: Document = {**RESTRICTED, "readOnlyRootFilesystem": True}
+
+VISIBLE_GPUS = "NVIDIA_VISIBLE_DEVICES"
+"""Images for GPUs say `all`. The device plugin says otherwise where a container asks for some; one that asks for none
+would have those of all other pods."""
 
 
 def fetch_container(load: Workload) -> Document:
@@ -91,7 +95,7 @@ def _score(load: Workload) -> Document:
         load,
         SCORE_NAME,
         ["python", "-m", "despina.deploy.score", f"{LOOPBACK}:{SCORE_PORT}"],
-        env=[{"name": name, "value": _literal(value)} for name, value in _score_environment(load).items()],
+        environment=_score_environment(load),
         workingDir=str(APP_ROOT),
         resources=score_resources(load.spec),
         securityContext=RESTRICTED,
@@ -125,8 +129,25 @@ def _literal(value: str) -> str:
     return value.replace("$", "$$")
 
 
-def _container(load: Workload, name: str, words: Sequence[str], **more: object) -> Document:
-    return {"name": name, "image": load.target.image, "command": list(words), **more}
+def _container(
+    load: Workload,
+    name: str,
+    words: Sequence[str],
+    *,
+    resources: Document,
+    environment: Mapping[str, str] | None = None,
+    **more: object,
+) -> Document:
+    hidden = {} if GPU in resources.get("limits", {}) else {VISIBLE_GPUS: "void"}
+    variables = {**hidden, **(environment or {})}
+    return {
+        "name": name,
+        "image": load.target.image,
+        "command": list(words),
+        "env": [{"name": one, "value": _literal(value)} for one, value in variables.items()],
+        "resources": resources,
+        **more,
+    }
 
 
 def _mount(name: str, path: Path, *, read_only: bool = False) -> Document:
