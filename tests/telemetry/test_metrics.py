@@ -1,5 +1,6 @@
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -227,9 +228,8 @@ def test_the_series_of_a_version_go_on_when_it_is_loaded_anew_while_it_serves() 
         statistics.record_execution(1, rows, 0, 1_000_000, 0, 0)
         statistics.pending += 1
     # Answered by the version before while the last one serves already.
-    assert statistics.before is not None
-    statistics.before.record_success(2_000_000, 1_000_000)
-    statistics.before.pending -= 1
+    statistics.before[-1].record_success(2_000_000, 1_000_000)
+    statistics.before[-1].pending -= 1
     text = text_of(metrics)
     for line in (
         'nv_inference_request_success{model="m",version="1"} 4',
@@ -245,6 +245,50 @@ def test_the_series_of_a_version_go_on_when_it_is_loaded_anew_while_it_serves() 
     ):
         assert line in text.splitlines(), line
     assert statistics.success.count == 1
+
+
+def test_versions_that_still_answer_count_however_often_theirs_was_loaded_anew_since() -> None:
+    models = [MeasuredModel("m", 1, ModelStatistics()) for _ in range(4)]
+    metrics = Metrics(Sources(models=tuple))
+    metrics.loaded(models[0])
+    first = models[0].statistics
+    first.pending = 2
+    for old, new in pairwise(models):
+        metrics.loaded(new, old)
+    first.pending = 0
+    first.record_success(1000, 0)
+    first.record_failure(1000, "BACKEND")
+    text = metrics.text(models[-1:])
+    for line in (
+        'nv_inference_request_success{model="m",version="1"} 1',
+        'nv_inference_request_failure{model="m",reason="BACKEND",version="1"} 1',
+        'nv_inference_pending_request_count{model="m",version="1"} 0',
+    ):
+        assert line in text.splitlines(), line
+
+
+def test_statistics_of_freed_versions_are_kept_together() -> None:
+    statistics = ModelStatistics()
+    for _ in range(5):
+        statistics.record_success(1000, 0)
+        old, statistics = statistics, ModelStatistics()
+        statistics.take_over(old)
+        old.is_final = True
+    assert statistics.with_before().success.count == 5
+    others, last = statistics.before
+    assert (others.before, last.before) == ((), (others,))
+
+
+def test_failures_go_on_behind_a_version_that_never_served() -> None:
+    old, never, new = (MeasuredModel("m", 1, ModelStatistics()) for _ in range(3))
+    metrics = Metrics(Sources(models=tuple))
+    metrics.loaded(old)
+    metrics.loaded(never, old)
+    old.statistics.record_failure(1000, "BACKEND")
+    failed = 'nv_inference_request_failure{model="m",reason="BACKEND",version="1"} 1\n'
+    assert failed in metrics.text([old])
+    metrics.loaded(new, old)
+    assert failed in metrics.text([new])
 
 
 def test_a_version_with_other_labels_begins_anew() -> None:

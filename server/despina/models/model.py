@@ -196,6 +196,7 @@ class Model:
             runner.close()
         if self._backend is not None:
             self._backend.close()
+        self.statistics.is_final = True
 
 
 def _device_name(device: Device) -> str:

@@ -20,20 +20,27 @@ class FailureTotals:
         """The statistics that count, and the failures before them. Written on the event loop and read by whoever writes
         the metrics: an entry is replaced, never changed."""
 
-    def add(self, model: MeasuredModel, gpu_uuids: Mapping[int, str]) -> None:
-        """Follow a loaded version. The statistics followed under the same labels until now are final."""
+    def add(self, model: MeasuredModel, gpu_uuids: Mapping[int, str], *, goes_on: bool = False) -> None:
+        """Follow a loaded version. The statistics followed under the same labels until now are final, unless those of
+        this version go on from them."""
         labels = tuple(model.labels(gpu_uuids).items())
         before = self._followed.get(labels)
         if before is None:
             self._followed[labels] = model.statistics, dict.fromkeys(FAILURE_REASONS, 0)
         elif before[0] is not model.statistics:
             final, counts = before
-            self._followed[labels] = model.statistics, {key: counts[key] + final.failures[key] for key in counts}
+            if not goes_on:
+                counts = {reason: count + _failures(final, reason) for reason, count in counts.items()}
+            self._followed[labels] = model.statistics, counts
 
     def series(self) -> dict[SeriesLabels, int]:
         """Every series ever followed, one per reason, labels sorted by name."""
         return {
-            tuple(sorted((*labels, ("reason", reason)))): counts[reason] + statistics.failures[reason]
+            tuple(sorted((*labels, ("reason", reason)))): counts[reason] + _failures(statistics, reason)
             for labels, (statistics, counts) in self._followed.copy().items()
             for reason in FAILURE_REASONS
         }
+
+
+def _failures(statistics: ModelStatistics, reason: str) -> int:
+    return sum(each.failures[reason] for each in (statistics, *statistics.before))

@@ -69,9 +69,10 @@ class Metrics(Collector):
         """To be called for every loaded version, so that its failures are known even if nobody scrapes before it is
         unloaded. Where it takes the place of one that serves, its series go on, as in tritonserver."""
         uuids = self._gpu_uuids()
-        self.failures.add(model, uuids)
-        if replaced is not None and replaced.labels(uuids) == model.labels(uuids):
+        goes_on = replaced is not None and replaced.labels(uuids) == model.labels(uuids)
+        if replaced is not None and goes_on:
             model.statistics.take_over(replaced.statistics)
+        self.failures.add(model, uuids, goes_on=goes_on)
 
     def collect(self) -> Iterator[Metric]:
         return self.families(tuple(self.sources.models()))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import reduce
 from sys import maxsize
 from typing import Any
 
@@ -116,23 +117,25 @@ class ModelStatistics:
     compute_latency: Histogram = field(default_factory=Histogram)
     recent: RecentLatencies | None = None
     """Kept for the summaries of `--metrics-config=summary_latencies=true`; None costs one comparison."""
-    before: ModelStatistics | None = None
-    """Those of the version that this one took the place of. It may still answer what it had accepted."""
+    before: tuple[ModelStatistics, ...] = ()
+    """Those of the versions that this one took the place of. They may still answer what they had accepted."""
+    is_final: bool = False
+    """The version is freed: nothing is counted any more."""
 
     def take_over(self, before: ModelStatistics) -> None:
-        """Let the series in the metrics go on from `before`. What that went on from itself is final by now."""
-        if before.before is not None:
-            before.before = before.before.with_before()
-        self.before = before
+        """Let the series in the metrics go on from `before` and what that went on from."""
+        final: list[ModelStatistics] = []
+        counting: list[ModelStatistics] = []
+        for each in before.before:
+            (final if each.is_final else counting).append(each)
+        if final:  # One is kept for all of them: there may be any number.
+            before.before = (_total(final), *counting)
+        self.before = (*before.before, before)
         self.recent = before.recent
 
     def with_before(self) -> ModelStatistics:
         """What the series in the metrics tell: these and all that they go on from."""
-        if self.before is None:
-            return self
-        before = self.before.with_before()
-        sums = {name: _sum(getattr(self, name), getattr(before, name)) for name in _SUMMED}
-        return replace(self, before=None, **sums)
+        return _total([self, *self.before]) if self.before else self
 
     def record_success(self, request_ns: int, queue_ns: int, count: int = 1) -> None:
         """Requests answered well: from acceptance to answer, and the part of it spent queued, the same for all."""
@@ -195,8 +198,15 @@ class ModelStatistics:
 
 
 _SUMMED = tuple(
-    field.name for field in fields(ModelStatistics) if field.name not in ("last_inference_ms", "recent", "before")
+    field.name
+    for field in fields(ModelStatistics)
+    if field.name not in ("last_inference_ms", "recent", "before", "is_final")
 )
+
+
+def _total(several: Sequence[ModelStatistics]) -> ModelStatistics:
+    sums = {name: reduce(_sum, [getattr(each, name) for each in several]) for name in _SUMMED}
+    return replace(several[0], before=(), **sums)
 
 
 def _sum(one: Any, other: Any) -> Any:
