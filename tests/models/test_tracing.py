@@ -44,3 +44,12 @@ def test_a_reshaped_input_is_traced_as_the_backend_sees_it_and_an_output_as_the_
         (entry.name, entry.shape, entry.array.ravel().tolist()) for entry in trace.entries if isinstance(entry, Tensor)
     ]
     assert traced == [("x", (1, 6), array[0].tolist()), ("y", (1, 2, 3), array[0].tolist())]
+
+
+def test_an_output_that_cannot_be_reshaped_is_traced_as_the_backend_made_it() -> None:
+    text = 'name: "m" output { name: "y" data_type: TYPE_FP32 dims: [ 2, 2 ] reshape { shape: [ 4 ] } }'
+    signature = Signature(text_format.Parse(text, ModelConfig()))
+    pending = Pending({}, 1, lambda pending: None, results={"y": np.zeros(8, np.float32)})
+    trace = Trace(count(1), ("TENSORS",), lambda group: None)
+    trace_request(trace, "m", 1, signature, pending)
+    assert [entry.shape for entry in trace.entries if isinstance(entry, Tensor)] == [(8,)]

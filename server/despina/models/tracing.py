@@ -25,10 +25,17 @@ def trace_request(trace: Trace, name: str, version: int, signature: Signature, p
     for tensor, array in sorted((pending.results or {}).items()):
         output = signature.outputs.get(tensor)
         if trace.tensors and output is not None:
-            # Of a reshaped input the backend's shape is traced, of a reshaped output the client's, as in tritonserver.
-            seen = output.to_client(array, signature.max_batch_size > 0)
+            seen = _seen(output, array, signature.max_batch_size > 0)
             _trace_tensor(trace, "TENSOR_BACKEND_OUTPUT", output, seen)
     trace.stamp("REQUEST_END")
+
+
+def _seen(output: TensorSpec, array: Array, batches: bool) -> Array:
+    """Of a reshaped input the backend's shape is traced, of a reshaped output the client's, as in tritonserver."""
+    try:
+        return output.to_client(array, batches)
+    except ValueError:  # The model keeps no shape that could be reshaped so. The client is told.
+        return array
 
 
 def _trace_tensor(trace: Trace, activity: str, spec: TensorSpec | None, array: Array) -> None:
