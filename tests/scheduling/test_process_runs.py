@@ -158,6 +158,16 @@ def test_a_process_that_works_may_take_as_long_as_it_likes() -> None:
     assert not stage.lost
 
 
+def test_a_process_that_answers_works_even_where_its_processor_time_cannot_be_read() -> None:
+    stage = Stage()
+    stage.run()
+    for _ in range(3 * BEATS):
+        stage.run()
+        stage.answer(execution(1))
+        stage.clock.beat(1)
+    assert not stage.lost
+
+
 def test_nobody_looks_at_a_process_that_has_nothing_to_do() -> None:
     stage = Stage()
     stage.run()

@@ -14,8 +14,8 @@ _log = logging.getLogger(__name__)
 BEAT_NS = 1_000_000_000
 
 BEATS = 20
-"""For so many a process may have batches to run and use no processor. They are counted and not read from a clock: while
-this process is held up itself, nothing beats. One that works may take as long as it likes."""
+"""For so many a process may have batches to run, answer none and use no processor. They are counted and not read from a
+clock: while this process is held up itself, nothing beats. One that works may take as long as it likes."""
 
 
 class InstanceProcess(Protocol):
@@ -92,6 +92,7 @@ class ProcessRuns:
         except (EOFError, OSError):
             self._give_up()
             return
+        self._beats_left = BEATS
         batch, done = self._under_way.popleft()
         if execution is None:
             self._instead(batch, done)
