@@ -3,6 +3,9 @@
 import asyncio
 import gc
 import socket
+import ssl
+import subprocess
+import time
 import weakref
 from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
@@ -142,3 +145,74 @@ def test_a_connection_on_which_all_was_read_does_not_linger(more: bytes) -> None
             sock.send(b"late")
 
     run(scenario)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
+    """What a server shows that signs itself."""
+    made = tmp_path_factory.mktemp("keys") / "both.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=server"]
+    written = subprocess.run([*command, "-keyout", "-", "-out", "-"], check=True, capture_output=True).stdout
+    made.write_bytes(written)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made)
+    return context
+
+
+def run_tls(certificate: ssl.SSLContext, client: Callable[[ssl.SSLSocket], None]) -> None:
+    """`client` keeps the connection when it is through, and the server ends it all the same."""
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+
+    def connected(port: int) -> ssl.SSLSocket:
+        sock = trusting.wrap_socket(socket.create_connection(("127.0.0.1", port), 10))
+        client(sock)
+        return sock
+
+    async def on_a_connection() -> None:
+        made: list[Hasty] = []
+
+        def accept() -> Hasty:
+            made.append(Hasty())
+            return made[0]
+
+        server = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0, ssl=certificate)
+        with await asyncio.to_thread(connected, server.sockets[0].getsockname()[1]):
+            try:
+                await asyncio.wait_for(asyncio.shield(made[0].lost), 5)
+            finally:
+                made[0].transport.abort()
+                server.close()
+                await asyncio.sleep(0)
+
+    uvloop.run(on_a_connection())
+    asyncio.run(on_a_connection())
+
+
+def test_with_tls_a_client_that_does_not_end_is_not_waited_for(
+    certificate: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lingering, "QUIET_S", 0.05)
+
+    def client(sock: ssl.SSLSocket) -> None:
+        sock.sendall(b"x")
+        while sock.recv(1 << 20):
+            pass
+
+    run_tls(certificate, client)
+
+
+def test_with_tls_the_answer_is_whole_although_the_client_takes_its_time(
+    certificate: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lingering, "QUIET_S", 0.05)
+
+    def client(sock: ssl.SSLSocket) -> None:
+        sock.sendall(b"x")
+        time.sleep(0.3)
+        found = 0
+        while data := sock.recv(1 << 20):
+            found += len(data)
+        assert found == len(ANSWER)
+
+    run_tls(certificate, client)

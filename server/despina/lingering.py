@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from fcntl import ioctl
-from termios import FIONREAD
+from termios import FIONREAD, TIOCOUTQ
 from typing import Any
 from weakref import ref
 
@@ -27,14 +27,13 @@ _THROWN_AWAY = bytearray(64 * 1024)
 def linger(
     transport: asyncio.Transport, connection: asyncio.Protocol, open_ones: set[asyncio.Transport] | None = None
 ) -> None:
-    """Close a connection once what has been written is sent. `connection` is lost then: it is told at once, and of
-    nothing that may come yet. The transport is among the `open_ones` until it is closed."""
+    """Close a connection once what has been written is sent. `connection` is lost then: it is told at once (with TLS,
+    when the client has ended, too), and of nothing that may come yet. The transport is among the `open_ones` until it
+    is closed."""
     if transport.is_closing():
         return
-    if transport.can_write_eof():
-        _Lingering(transport, connection, set() if open_ones is None else open_ones).begin()
-    else:  # TLS, which says by itself that this is the end
-        transport.close()
+    kind = _Lingering if transport.can_write_eof() else _LingeringTls
+    kind(transport, connection, set() if open_ones is None else open_ones).begin()
 
 
 class _Lingering(asyncio.BufferedProtocol):
@@ -105,6 +104,23 @@ class _Lingering(asyncio.BufferedProtocol):
             self._look_later()
 
 
+class _LingeringTls(_Lingering):
+    """TLS says by itself that this is the end, and then waits for the client to say so too. One that keeps a connection
+    for later looks at it only then, and would hold up the end of a server for half a minute."""
+
+    def begin(self) -> None:
+        self._open_ones.add(self._transport)
+        self._transport.set_protocol(self)
+        self._transport.close()
+        self._end_s = self._loop.time() + LONGEST_S
+        self._look_later()
+
+    def _look(self) -> None:
+        unsent = self._transport.get_write_buffer_size() or _bytes(self._transport, TIOCOUTQ)
+        self._is_quiet = not unsent
+        super()._look()
+
+
 class LingeringTransport:
     """A transport whose connection lingers when it is closed, and is among the `open_ones` then."""
 
@@ -135,14 +151,15 @@ class LingeringTransport:
     def close_clean(self) -> None:
         """Close a connection on which everything was read that has come so far. Lingering costs a fifth of a short
         request that brings a connection of its own, so it is left out where there is nothing in the socket."""
-        if _unread_bytes(self._transport):
+        if not self._transport.can_write_eof() or _bytes(self._transport, FIONREAD):
             self.close()
         else:
             self._transport.close()
 
 
-def _unread_bytes(transport: asyncio.Transport) -> int:
+def _bytes(transport: asyncio.Transport, which: int) -> int:
+    """Those in the socket that have not been read (FIONREAD), or that the client has not got (TIOCOUTQ)."""
     sock = transport.get_extra_info("socket")
     found = array("i", [0])
-    ioctl(sock.fileno(), FIONREAD, found)
+    ioctl(sock.fileno(), which, found)
     return found[0]

@@ -48,6 +48,9 @@ class Transport:
     def can_write_eof(self) -> bool:
         return False
 
+    def set_protocol(self, protocol: object) -> None:
+        """Nobody is told of anything."""
+
     def get_extra_info(self, name: str) -> None:
         """There is no socket to tell of."""
 
@@ -187,7 +190,7 @@ def test_a_model_that_is_gone_is_an_error_until_it_is_back(wire: Wire) -> None:
     assert wire.send(request()) == [("short", TENSOR)]
 
 
-def test_the_last_answer_of_a_connection_is_written_before_that_is_closed(wire: Wire) -> None:
+async def test_the_last_answer_of_a_connection_is_written_before_that_is_closed(wire: Wire) -> None:
     with wire.outbox.together():
         wire.connection.send_400_response("Invalid HTTP request received.")
     head, _ = wire.transport.written
