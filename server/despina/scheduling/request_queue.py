@@ -101,13 +101,14 @@ class FifoQueue(deque[Pending]):
         return taken
 
     def discard_cancelled(self, gone: Iterable[Pending]) -> list[Pending]:
-        gone = [pending for pending in self if pending.cancelled]
-        if gone:
+        # Nothing can be taken out of the middle, so all that wait are looked at, whoever has gone.
+        discarded = [pending for pending in self if pending.cancelled]
+        if discarded:
             kept = [pending for pending in self if not pending.cancelled]
             self.clear()
             self.extend(kept)
-            self._gone(gone)
-        return gone
+            self._gone(discarded)
+        return discarded
 
     def _gone(self, requests: list[Pending]) -> None:
         for pending in requests:

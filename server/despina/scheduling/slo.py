@@ -164,11 +164,11 @@ class SloQueue:
         return taken
 
     def discard_cancelled(self, gone: Iterable[Pending]) -> list[Pending]:
-        gone = [entry.pending for entry in self._entries if entry.pending.cancelled]
-        if gone:
+        discarded = [entry.pending for entry in self._entries if entry.pending.cancelled]
+        if discarded:
             self._entries = [entry for entry in self._entries if not entry.pending.cancelled]
-            self._gone(gone)
-        return gone
+            self._gone(discarded)
+        return discarded
 
     def next_expiry_ns(self) -> int:
         """When the first request has no time left to run in."""
