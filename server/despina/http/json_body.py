@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
+from despina.http.paths import path_model
 from despina.protocol.decode import check_json_size
 from despina.protocol.json import dumps
 
 if TYPE_CHECKING:
+    from despina.models.model import Model
     from despina.server import Server
 
 JSON = "application/json"
@@ -30,6 +32,14 @@ async def read_json_body(request: Request, server: Server) -> bytes:
             body.clear()
     check_json_size(size, server.limits)
     return bytes(body)
+
+
+async def read_model_and_body(request: Request, server: Server) -> tuple[Model, bytes]:
+    """As `path_model` and `read_json_body`. A model that is not there is told before the body has come; of one that is,
+    another may have taken the place meanwhile."""
+    path_model(request, server)
+    body = await read_json_body(request, server)
+    return path_model(request, server), body
 
 
 def json_response(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

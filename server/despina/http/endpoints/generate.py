@@ -15,8 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from despina.errors import DespinaError, InvalidArgument
 from despina.http.app import error_response
 from despina.http.endpoint import Endpoint
-from despina.http.json_body import read_json_body
-from despina.http.paths import path_model
+from despina.http.json_body import read_model_and_body
 from despina.http.submission import output_tensors, submit
 from despina.protocol.generate import GenerateInput, encode_response, event, read_request
 
@@ -43,9 +42,7 @@ async def generate_stream(request: Request, server: Server) -> Response:
 
 async def _answer(request: Request, server: Server) -> tuple[int, bytes]:
     """Status and JSON of the one response that every model here gives."""
-    path_model(request, server)  # raises at once where there is none
-    body = await read_json_body(request, server)
-    model = path_model(request, server)  # while the body came, another one may have taken its place
+    model, body = await read_model_and_body(request, server)
     encoding = request.headers.get("content-encoding", "")
 
     def read() -> InferRequest:

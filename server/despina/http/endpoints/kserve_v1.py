@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from despina.http.endpoint import Endpoint
-from despina.http.json_body import json_response, read_json_body
+from despina.http.json_body import json_response, read_model_and_body
 from despina.http.paths import path_model
 from despina.http.submission import output_tensors, submit
 from despina.protocol.kserve_v1 import V1Input, predictions, read_request
@@ -32,9 +32,7 @@ async def model_ready(request: Request, server: Server) -> Response:
 async def predict(request: Request, server: Server) -> Response:
     """Infer in the v1 protocol: `instances` lists the inputs row by row, `inputs` gives them whole; `predictions` or
     `outputs` comes back."""
-    path_model(request, server)  # raises at once where there is none
-    body = await read_json_body(request, server)
-    model = path_model(request, server)  # while the body came, another one may have taken its place
+    model, body = await read_model_and_body(request, server)
     batches = model.signature.max_batch_size > 0
     v1_request = read_request(body, model.name, describe_inputs(model), batches)
     pending = await submit(request, model, lambda: v1_request.infer)
