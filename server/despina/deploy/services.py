@@ -14,10 +14,8 @@ from despina.deploy.environment import EnvironmentSpec
 from despina.deploy.folder import ServiceFolder, remove_remains
 from despina.deploy.gate.keys import Keys, make_keys, regenerate
 from despina.deploy.home import FOLDER, Home
-from despina.deploy.kubernetes.cluster import KINDS, Cluster
-from despina.deploy.kubernetes.kubectl import selector
+from despina.deploy.kubernetes.cluster import Cluster, deletion_command
 from despina.deploy.kubernetes.target import ComputeTargets
-from despina.deploy.kubernetes.workload import labels_of
 from despina.deploy.label_change import LabelChange
 from despina.deploy.places.in_cluster import InCluster, render
 from despina.deploy.places.machine import Machine
@@ -250,7 +248,7 @@ class Services:
                 if not folder.has_generations:
                     progress(
                         f"warning: the file of service {name} is damaged, so nobody knows in which cluster it is: "
-                        f"`kubectl delete {KINDS} -l {selector(labels_of(name))}` ends it there"
+                        f"`{deletion_command(name)}` ends it there"
                     )
             self._place(folder, deployment).delete()
             folder.remove()

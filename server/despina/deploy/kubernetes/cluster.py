@@ -137,6 +137,11 @@ class Cluster:
             self._kubectl.delete("configmap", old)
 
 
+def deletion_command(name: str) -> str:
+    """What deletes a service, and nothing else, in the namespace that kubectl looks at."""
+    return f"kubectl delete {KINDS} -l {selector(labels_of(name))}"
+
+
 def with_metric(load: Workload, metric: ScalingMetric) -> Workload:
     """For rendering without a cluster, `auto` is CPU: it works everywhere."""
     return replace(load, metric=ScalingMetric.CPU if metric is ScalingMetric.AUTO else metric)

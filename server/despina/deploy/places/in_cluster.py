@@ -6,8 +6,7 @@ from pathlib import Path
 
 from despina.deploy.folder import ServiceFolder
 from despina.deploy.gate.keys import Keys
-from despina.deploy.kubernetes.cluster import KINDS, Cluster, with_metric
-from despina.deploy.kubernetes.kubectl import selector
+from despina.deploy.kubernetes.cluster import Cluster, deletion_command, with_metric
 from despina.deploy.kubernetes.manifests import manifests
 from despina.deploy.kubernetes.pod.source import pack_source
 from despina.deploy.kubernetes.render import write_manifests
@@ -15,7 +14,7 @@ from despina.deploy.kubernetes.resources import with_defaults_of_models
 from despina.deploy.kubernetes.scaling import scaling_remarks
 from despina.deploy.kubernetes.state import ClusterState, Word
 from despina.deploy.kubernetes.target import ComputeTarget
-from despina.deploy.kubernetes.workload import Workload, labels_of
+from despina.deploy.kubernetes.workload import Workload
 from despina.deploy.places.place import NewGeneration, Say
 from despina.deploy.service import ServiceState, State
 from despina.errors import AlreadyExists, DespinaError, NotFound, Unsupported
@@ -102,8 +101,7 @@ class InCluster:
         if self._cluster.has(name):
             raise AlreadyExists(
                 f"compute target {target} has a service {name} in namespace {namespace} that is not from this home "
-                f"directory: choose another name, or `kubectl delete {KINDS} -l {selector(labels_of(name))} "
-                f"--namespace={namespace}` ends it"
+                f"directory: choose another name, or `{deletion_command(name)} --namespace={namespace}` ends it"
             )
 
     def _told(self, seen: ClusterState) -> ServiceState:
