@@ -20,8 +20,9 @@ SAME_THROUGHPUT = 0.03
 SHORTEST_DELAY_US = 100
 """Below that the timer and the wake-up cost more than waiting saves."""
 SERVED_PER_S = 50_000
-"""Requests per second that one HTTP process answers at best (benchmarks/results/closed.md). What computes more rows
-than that may as well have fewer cores: a second instance of such a model made serving slower, not faster."""
+"""Requests per second that one HTTP process answered with a small model (benchmarks/results/closed.md; 85,000 with one
+that only copies, front-end.md). What computes more rows than that may as well have fewer cores: a second instance of
+such a model made serving slower, not faster (sweep-instances.md)."""
 
 
 @dataclass(frozen=True, slots=True)
