@@ -73,8 +73,8 @@ def doubts(measured: Measured) -> list[str]:
     if any(timing.throughput >= SERVED_PER_S for timing in measured.timings):
         found.append(
             f"from {SERVED_PER_S} rows/s on the fewest cores that compute so many win: one HTTP process does not "
-            "answer many more requests. Where requests have many rows, or with --http-workers, look for the most rows/s "
-            "yourself"
+            "answer many more requests. Where requests have many rows, or with --http-workers, look for the most "
+            "rows/s yourself"
         )
     return found
 
