@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from despina.errors import DespinaError, Internal, Unavailable
 from despina.http.compression import compress
+from despina.http.reply_kind import ReplyKind
 from despina.http.request_templates import KnownRequest, RequestTemplate, Templates
 from despina.models.tracing import trace_request
 from despina.protocol import classification, decode, encode
@@ -196,7 +197,8 @@ class InferExchange:
             if pending.error is not None:
                 raise pending.error
             template = self._template
-            composed = self.model.templates.compose(template, pending) if template is not None else None
+            kind = template.reply if template is not None else self._reply_kind()
+            composed = kind.compose(pending) if kind is not None else None
             reply = InferReply(200, *composed) if composed is not None else self._encode(pending)
         except Exception as error:
             reply = error_reply(error)
@@ -206,6 +208,11 @@ class InferExchange:
         model = self.model
         trace_request(self._trace, model.name, model.version, model.signature, pending)
         self._send(reply)
+
+    def _reply_kind(self) -> ReplyKind | None:
+        assert self._request is not None
+        kind: ReplyKind | None = self.model.templates.reply_kind(self._request)
+        return kind
 
     def _send(self, reply: InferReply) -> None:
         trace = self._trace

@@ -9,7 +9,7 @@ so does a reply that differs in more than data (classification, texts).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,9 +24,8 @@ from despina.http.fixed_text import (
     without_id,
 )
 from despina.http.remember import remember
-from despina.http.reply_frame import ReplyFrame, filled, frame_around
+from despina.http.reply_kind import ReplyKind, reply_kind
 from despina.protocol import tensor_data
-from despina.protocol.encode import Buffer
 from despina.protocol.messages import Array, InferRequest
 from despina.protocol.plain_numbers import PlainNumbers
 from despina.scheduling.pending import Pending
@@ -61,10 +60,8 @@ class InputTemplate:
 
 @dataclass(frozen=True, slots=True)
 class RequestTemplate:
-    """What a kind of request came to. `fixed` is its JSON without the id's characters and the data. `outputs` are the
-    wanted ones in the order of the reply, `requested` what the scheduler is told of them; `binary` says for each
-    whether it comes back as binary data; empty when replies of this kind are not kept. `frames` maps the shapes of the
-    outputs, or that of the only one, to what is around their data."""
+    """What a kind of request came to. `fixed` is its JSON without the id's characters and the data. `requested` are the
+    outputs that the scheduler is told of, `reply` is None when replies to this kind differ in more than data."""
 
     fixed: tuple[bytes, ...]
     binary_size: int
@@ -76,9 +73,7 @@ class RequestTemplate:
     priority: int
     timeout_us: int
     request: InferRequest
-    outputs: tuple[tuple[str, str], ...]
-    binary: tuple[bool, ...]
-    frames: dict[tuple[object, ...], ReplyFrame] = field(default_factory=dict)
+    reply: ReplyKind | None
 
     def read(self, data: bytes | memoryview, start: int) -> dict[str, Array] | None:
         """The inputs, of which the first begins at `start`, right behind the first fixed piece. None when the data of
@@ -123,6 +118,7 @@ class Templates:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._known: dict[tuple[bytes, ...], RequestTemplate] = {}
+        self._replies: dict[tuple[object, ...], ReplyKind | None] = {}
         self._last: RequestTemplate | None = None
         """That of the last JSON request: the next one is likely to be of the same kind."""
 
@@ -191,6 +187,16 @@ class Templates:
 
     # ------------------------------------------------------------------------------------------------------- replies
 
+    def reply_kind(self, request: InferRequest) -> ReplyKind | None:
+        """That of the replies to a request; None when these differ in more than data."""
+        key = (request.binary_output, *[(output.name, output.binary) for output in request.outputs])
+        if any(output.classification or output.shared_memory is not None for output in request.outputs):
+            return None
+        try:
+            return self._replies[key]
+        except KeyError:
+            return remember(self._replies, key, reply_kind(self._model, request), MAX_TEMPLATES)
+
     def _template(
         self,
         fixed: tuple[bytes, ...],
@@ -199,7 +205,6 @@ class Templates:
         request: InferRequest,
         pending: Pending,
     ) -> RequestTemplate:
-        outputs, binary = self._reply_outputs(request)
         return RequestTemplate(
             fixed,
             binary_size,
@@ -211,39 +216,8 @@ class Templates:
             request.priority,
             request.timeout_us,
             InferRequest(outputs=request.outputs, binary_output=request.binary_output),
-            outputs,
-            binary,
+            self.reply_kind(request),
         )
-
-    def _reply_outputs(self, request: InferRequest) -> tuple[tuple[tuple[str, str], ...], tuple[bool, ...]]:
-        """Names and datatypes of the outputs, and which are binary; nothing when replies differ in more than data."""
-        signature = self._model.signature
-        wanted = {output.name: output for output in request.outputs}
-        if any(output.classification for output in request.outputs):
-            return (), ()
-        names = [name for name in signature.output_order if not wanted or name in wanted]
-        specs = [signature.outputs[name] for name in names]
-        if any(spec.reshape is not None or spec.datatype.kind in ("bytes", "half") for spec in specs):
-            return (), ()
-        binary = tuple(wanted[name].binary if wanted else request.binary_output for name in names)
-        return tuple((spec.name, spec.datatype.name) for spec in specs), binary
-
-    def compose(self, template: RequestTemplate, pending: Pending) -> tuple[list[Buffer], int, int] | None:
-        """Buffers of the reply, their size, and the length of its JSON if binary data follows; None for the full
-        way."""
-        results = pending.results
-        assert results is not None
-        if not template.binary or pending.response_parameters or len(results) < len(template.outputs):
-            return None
-        arrays = [results[name] for name, _ in template.outputs]
-        shapes = arrays[0].shape if len(arrays) == 1 else tuple([array.shape for array in arrays])
-        frame = template.frames.get(shapes)
-        if frame is None:
-            frame = frame_around(self._model, template.outputs, template.binary, arrays)
-            if frame is None:
-                return None
-            remember(template.frames, shapes, frame, MAX_TEMPLATES)
-        return filled(frame, arrays, pending.id)
 
 
 def _known_request(

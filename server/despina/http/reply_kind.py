@@ -1,0 +1,58 @@
+"""Replies that differ in nothing but the shapes and the data of their tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from despina.http.remember import remember
+from despina.http.reply_frame import ReplyFrame, filled, frame_around
+from despina.protocol.encode import Buffer
+from despina.protocol.messages import InferRequest
+from despina.scheduling.pending import Pending
+
+if TYPE_CHECKING:
+    from despina.models.model import Model
+
+MAX_FRAMES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyKind:
+    """`outputs` are the names and datatypes of the outputs in the order of the reply, `binary` says for each whether it
+    comes back as binary data. `frames` maps their shapes, or that of the only one, to what is around their data."""
+
+    model: Model
+    outputs: tuple[tuple[str, str], ...]
+    binary: tuple[bool, ...]
+    frames: dict[tuple[object, ...], ReplyFrame] = field(default_factory=dict)
+
+    def compose(self, pending: Pending) -> tuple[list[Buffer], int, int] | None:
+        """Buffers of the reply, their size, and the length of its JSON if binary data follows; None for the full
+        way."""
+        results = pending.results
+        assert results is not None
+        if pending.response_parameters or len(results) < len(self.outputs):
+            return None
+        arrays = [results[name] for name, _ in self.outputs]
+        shapes = arrays[0].shape if len(arrays) == 1 else tuple([array.shape for array in arrays])
+        frame = self.frames.get(shapes)
+        if frame is None:
+            frame = frame_around(self.model, self.outputs, self.binary, arrays)
+            if frame is None:
+                return None
+            remember(self.frames, shapes, frame, MAX_FRAMES)
+        return filled(frame, arrays, pending.id)
+
+
+def reply_kind(model: Model, request: InferRequest) -> ReplyKind | None:
+    """That of the replies to a request without classification and shared memory; None when they differ in more than
+    data."""
+    signature = model.signature
+    wanted = {output.name: output for output in request.outputs}
+    names = [name for name in signature.output_order if not wanted or name in wanted]
+    specs = [signature.outputs[name] for name in names]
+    if any(spec.reshape is not None or spec.datatype.kind in ("bytes", "half") for spec in specs):
+        return None
+    binary = tuple([wanted[name].binary if wanted else request.binary_output for name in names])
+    return ReplyKind(model, tuple([(spec.name, spec.datatype.name) for spec in specs]), binary)
