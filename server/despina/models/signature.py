@@ -39,7 +39,7 @@ def _name_list(names: Iterable[str]) -> str:
     return "[" + ",".join(f"'{name}'" for name in names) + "]"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Admitted:
     """A request that fits the model: arrays in the shapes the backend takes, rows (1 when the model does not batch),
     the key that keeps different shapes out of one batch, and what the arrays take in memory. One that is `empty`, a

@@ -21,6 +21,7 @@ from despina.shared_memory.window import Window
 
 UINT32_MAX = (1 << 32) - 1
 INT32_RANGE = (-(1 << 31), (1 << 31) - 1)
+_PLACE = frozenset({"shared_memory_region", "shared_memory_offset", "shared_memory_byte_size"})
 
 FindRegion = Callable[[SharedMemory], Window]
 
@@ -164,7 +165,11 @@ def _describe(entry: Json) -> tuple[str, str, tuple[int, ...]]:
     name = cut_at_nul(read_member("name", as_string, entry))
     datatype = cut_at_nul(read_member("datatype", as_string, entry))
     shape = read_member("shape", as_array, entry)
-    return name, datatype, tuple(read_field("shape", as_unsigned, dim) for dim in shape)
+    return name, datatype, read_field("shape", _dims, shape)
+
+
+def _dims(shape: list[Json]) -> tuple[int, ...]:
+    return tuple([as_unsigned(dim) for dim in shape])
 
 
 def _parameters(entry: Json) -> dict[str, Json]:
@@ -175,6 +180,8 @@ def _parameters(entry: Json) -> dict[str, Json]:
 
 def _shared_memory(parameters: dict[str, Json]) -> SharedMemory | None:
     """`shared_memory_region`, `_offset` and `_byte_size`; the numbers have to be some even without a region."""
+    if _PLACE.isdisjoint(parameters):
+        return None
     region = read_field("shared_memory_region", as_string, parameters.get("shared_memory_region", ""))
     offset = read_field("shared_memory_offset", as_unsigned, parameters.get("shared_memory_offset", 0))
     size = read_field("shared_memory_byte_size", as_unsigned, parameters.get("shared_memory_byte_size", 0))
@@ -207,6 +214,8 @@ def _check_output(parameters: dict[str, Json]) -> None:
 
 
 def _read_output(name: str, parameters: dict[str, Json], context: Context) -> RequestedOutput:
+    if not parameters:
+        return RequestedOutput(name)
     classes = read_field("classification", as_unsigned, parameters.get("classification", 0), "set")
     place = _shared_memory(parameters)
     if place is not None:

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 def cut_at_nul(text: str) -> str:
     """Names and ids end at an embedded NUL, as they do in the real server."""
-    return text.split("\0", 1)[0]
+    return text if "\0" not in text else text.split("\0", 1)[0]
 
 
 def read_field(name: str, read: Callable[[Json], T], value: Json, verb: str = "parse") -> T:
@@ -25,4 +25,7 @@ def read_field(name: str, read: Callable[[Json], T], value: Json, verb: str = "p
 
 def read_member(name: str, read: Callable[[Json], T], container: Json) -> T:
     """`read` the member `name` of an object. Raises Internal when it is not there, or not what `read` takes."""
-    return read_field(name, lambda owner: read(member(owner, name)), container)
+    try:
+        return read(member(container, name))
+    except Internal as error:
+        raise Internal(f"Unable to parse '{name}': {error.message}") from None

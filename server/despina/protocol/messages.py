@@ -36,7 +36,7 @@ class InferInput:
     data: memoryview | Array | Window
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RequestedOutput:
     """How one output shall come back: as JSON, as binary data, as `classification` best classes, or written to shared
     memory. A `classification` of 0 means none."""
