@@ -59,7 +59,8 @@ class Server:
         model = Model(
             loaded, self._clock, self._scheduling, self.metrics.statistics(), self.trace.settings_for(loaded.name)
         )
-        model.templates = Templates(model)
+        scheduler = model.config.WhichOneof("scheduling_choice")
+        model.templates = Templates(model, scheduler in ("sequence_batching", "ensemble_scheduling"))
         serving = self.models.serving(model.name, model.version)
         self.metrics.loaded(measured(model), None if serving is None else measured(serving))
         return model

@@ -18,6 +18,7 @@ from despina.http.infer_exchange import InferExchange, InferReply
 from despina.http.request_templates import MAX_FIXED_BYTES, KnownRequest, RequestTemplate, Templates
 from despina.run import load_models
 from despina.scheduling.clock import LoopClock
+from despina.scheduling.pending import Pending
 from despina.server import Server
 from despina.settings import Settings
 
@@ -33,7 +34,25 @@ parameters {{ key: "datatype" value {{ string_value: "{datatype}" }} }}
 
 Body = tuple[bytes, str | None]
 
-Answer = tuple[int, bytes, int]
+Answer = tuple[int, bytes, int, object]
+"""Status, content, length of its JSON, and what the scheduler was told of the request besides its tensors."""
+
+
+class WatchedExchange(InferExchange):
+    """Keeps what the scheduler was told."""
+
+    __slots__ = ("submitted",)
+
+    submitted: object
+
+    def _done(self, pending: Pending) -> None:
+        self.submitted = (
+            pending.id,
+            (type(pending.correlation_id), pending.correlation_id, pending.sequence_start, pending.sequence_end),
+            dict(pending.parameters),
+            (pending.priority, pending.timeout_us, pending.outputs, pending.rows, pending.byte_size),
+        )
+        super()._done(pending)
 
 
 class Exchanges:
@@ -53,21 +72,22 @@ class Exchanges:
         self._runner.run(self._server.models.stop(10))
         self._runner.close()
 
-    def answers(self, model: str, bodies: list[Body], keep: bool) -> list[Answer]:
+    def answers(self, model: str, bodies: list[Body], keep: bool, stateful: bool = False) -> list[Answer]:
         """The answers to `bodies`, one after the other; unless `keep`, each meets templates that know nothing. With it,
         one that begins like an earlier one goes the way of those."""
-        return self._runner.run(self._answers(model, bodies, keep))
+        return self._runner.run(self._answers(model, bodies, keep, stateful))
 
-    async def _answers(self, name: str, bodies: list[Body], keep: bool) -> list[Answer]:
+    async def _answers(self, name: str, bodies: list[Body], keep: bool, stateful: bool) -> list[Answer]:
         model = self._server.models.get(name, None)
-        model.templates = Templates(model)
+        model.templates = Templates(model, stateful)
         found: list[Answer] = []
         known: dict[tuple[int, str | None], RequestTemplate] = {}
         for body, header_length in bodies:
             if not keep:
-                model.templates = Templates(model)
+                model.templates = Templates(model, stateful)
             replied: asyncio.Future[InferReply] = asyncio.get_running_loop().create_future()
-            exchange = InferExchange(self._server, model, replied.set_result)
+            exchange = WatchedExchange(self._server, model, replied.set_result)
+            exchange.submitted = None
             last = known.get((len(body), header_length)) if keep else None
             if last is None or not begins_like(exchange, last, body):
                 template = exchange.start(memoryview(body), header_length)
@@ -77,7 +97,7 @@ class Exchanges:
                 reply = await replied
             assert exchange.pending is None  # they would hold each other
             content = b"".join(bytes(memoryview(piece).cast("B")) for piece in reply.buffers if len(piece))
-            found.append((reply.status, content, reply.header_length))
+            found.append((reply.status, content, reply.header_length, exchange.submitted))
         return found
 
     def find(self, model: str, body: bytes) -> KnownRequest | None:
@@ -126,6 +146,9 @@ MODELS = {
 
 IDS = ['"7"', '"7"', '"number eight"', '""', '"\u00e9"', '"a\\"b"', '"\\n"', '"\t"', '"/"', "7", "null"]
 
+SEQUENCE_IDS = ["5", "17", "17", "0", "-1", "18446744073709551616", "05", "5.0", "true", "null"]
+SEQUENCE_IDS += ['"five"', '"a b"', '""', '"\u0061"', '"é"', '"5"', f'"{"x" * 128}"', f'"{"x" * 129}"']
+
 NUMBERS = {"FP32": "<f4", "INT32": "<i4", "FP16": "<f2"}
 
 
@@ -167,8 +190,11 @@ def json_structures(draw: st.DrawFn, model: str) -> str:
         members.append(f'"outputs":[{listed}]')
     further = ['"id":#', '"x":{"data":@2@}', '"y":{"data":@3@}', '"z":"\\"data\\":[1]"', '"outputs":[]', '"x":NaN']
     further += ['"parameters":{"binary_data_output":true}', '"parameters":{"timeout":1}', '"x":"\u00e9"']
+    further += ['"parameters":{"sequence_id":$}', '"parameters":{"sequence_id": $,"sequence_start":true}']
+    further += ['"parameters":{"sequence_id":$,"sequence_id":3}', '"x":{"sequence_id":$}', '"parameters":{"mine":1}']
     members += draw(st.lists(st.sampled_from(further), max_size=draw(st.sampled_from([0, 0, 1, 3]))))
     begins = draw(st.sampled_from(["", "", '"id":#,', '"id": #,', '"id":#,"\\u0069d":#,']))
+    begins += draw(st.sampled_from(["", "", "", '"parameters":{"sequence_id":$,"sequence_end":true},']))
     return "{" + begins + ",".join(draw(st.permutations(members))) + "}"
 
 
@@ -184,6 +210,8 @@ def json_bodies(draw: st.DrawFn, model: str) -> list[Body]:
         text = "".join(filled)
         while "#" in text:
             text = text.replace("#", draw(st.sampled_from(IDS)), 1)
+        while "$" in text:
+            text = text.replace("$", draw(st.sampled_from(SEQUENCE_IDS)), 1)
         bodies.append((text.encode(), None))
     return bodies
 
@@ -218,6 +246,9 @@ def binary_body(draw: st.DrawFn, model: str) -> Body:
         document = {"id": draw(st.sampled_from(["7", "number eight", "", "\u00e9", '"'])), **document}
     if draw(st.booleans()):
         document["parameters"] = {"binary_data_output": True}
+    if draw(st.booleans()):
+        sequence_id = draw(st.sampled_from([5, 17, 17, 0, "five", "", 1 << 64]))
+        document["parameters"] = {"sequence_id": sequence_id, "mine": draw(st.sampled_from(["a", 1]))}
     head = json.dumps(document).encode()
     return head + blob + draw(st.sampled_from([b"", b"", b"", b"x"])), str(len(head))
 
@@ -232,11 +263,12 @@ def sequences(draw: st.DrawFn) -> tuple[str, list[Body]]:
     return model, draw(st.permutations([body for group in groups for body in group]))
 
 
-@given(sequences())
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_templates_change_no_answer(exchanges: Exchanges, sequence: tuple[str, list[Body]]) -> None:
+@given(sequences(), st.booleans())
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_templates_change_no_answer(exchanges: Exchanges, sequence: tuple[str, list[Body]], stateful: bool) -> None:
     model, bodies = sequence
-    assert exchanges.answers(model, bodies, keep=True) == exchanges.answers(model, bodies, keep=False)
+    full = exchanges.answers(model, bodies, keep=False)
+    assert exchanges.answers(model, bodies, keep=True, stateful=stateful) == full
 
 
 ONE = '{"name":"A","shape":[1,2],"datatype":"INT32",%s},{"name":"B","shape":[1,3],"datatype":"INT32",%s}'
@@ -275,7 +307,29 @@ def test_requests_that_differ_in_their_ids_are_one_kind(exchanges: Exchanges, sp
     assert exchanges.is_known("identity_int32", other) is known
     assert not exchanges.is_known("identity_int32", none)
     answers = exchanges.answers("identity_int32", [(one, None), (other, None)], keep=True)
-    assert [json.loads(content).get("id") for _, content, _ in answers] == ["1", "two"]
+    assert [json.loads(content).get("id") for _, content, _, _ in answers] == ["1", "two"]
+
+
+@pytest.mark.parametrize(("sequence_id", "known"), [("17", True), ('"17"', False), ("18446744073709551615", False)])
+@pytest.mark.parametrize("stateful", [True, False])
+def test_requests_of_different_sequences_are_one_kind(
+    exchanges: Exchanges, stateful: bool, sequence_id: str, known: bool
+) -> None:
+    data = '"data":[1,2]', '"data":[1,2,3]'
+    one, other = (
+        two_inputs(*data, f'"parameters":{{"sequence_id":{text},"sequence_start":true}},')
+        for text in ("5", sequence_id)
+    )
+    exchanges.answers("identity_int32", [(one, None)], keep=True, stateful=stateful)
+    assert exchanges.is_known("identity_int32", one)
+    assert exchanges.is_known("identity_int32", other) is (known and stateful)
+
+
+@pytest.mark.parametrize("again", ['"sequence_id":6', '"\\u0073equence_id":6'])
+def test_a_sequence_id_that_is_told_twice_is_not_cut_out(exchanges: Exchanges, again: str) -> None:
+    body = two_inputs('"data":[1,2]', '"data":[1,2,3]', f'"parameters":{{"sequence_id":5,{again}}},')
+    exchanges.answers("identity_int32", [(body, None)], keep=True, stateful=True)
+    assert not exchanges.is_known("identity_int32", body)
 
 
 @pytest.mark.parametrize(
@@ -353,19 +407,9 @@ def test_tensors_without_rows_are_not_kept(exchanges: Exchanges, data: bytes) ->
     assert not exchanges.is_known("onnx_identity_fp32", body)
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        '"parameters":{"mine":1}',
-        '"parameters":{"sequence_id":5}',
-        '"parameters":{"sequence_start":true}',
-        '"parameters":{"sequence_end":true}',
-        f'"x":"{"x" * MAX_FIXED_BYTES}"',
-    ],
-)
-def test_what_says_more_or_is_very_long_is_not_kept(exchanges: Exchanges, more: str) -> None:
-    body = two_inputs('"data":[1,2]', '"data":[1,2,3]', f"{more},")
-    ((status, _, _),) = exchanges.answers("identity_int32", [(body, None)], keep=True)
+def test_what_is_very_long_is_not_kept(exchanges: Exchanges) -> None:
+    body = two_inputs('"data":[1,2]', '"data":[1,2,3]', f'"x":"{"x" * MAX_FIXED_BYTES}",')
+    ((status, _, _, _),) = exchanges.answers("identity_int32", [(body, None)], keep=True)
     assert status == 200
     assert not exchanges.is_known("identity_int32", body)
 
@@ -380,17 +424,19 @@ def test_an_id_is_read_as_in_the_full_way(exchanges: Exchanges, spelled: str) ->
 
 def test_texts_are_not_kept(exchanges: Exchanges) -> None:
     body = two_inputs('"data":["1","2"]', '"data":["1","2","3"]').replace(b"INT32", b"BYTES")
-    ((status, _, _),) = exchanges.answers("identity_bytes", [(body, None)], keep=True)
+    ((status, _, _, _),) = exchanges.answers("identity_bytes", [(body, None)], keep=True)
     assert status == 200
     assert not exchanges.is_known("identity_bytes", body)
 
 
-def test_priority_and_timeout_are_those_of_the_kind(exchanges: Exchanges) -> None:
-    body = two_inputs('"data":[1,2]', '"data":[1,2,3]', '"parameters":{"priority":7,"timeout":9000000},')
+def test_parameters_are_those_of_the_kind(exchanges: Exchanges) -> None:
+    told = '"parameters":{"priority":7,"timeout":9000000,"mine":"own"},'
+    body = two_inputs('"data":[1,2]', '"data":[1,2,3]', told)
     exchanges.answers("identity_int32", [(body, None)], keep=True)
     found = exchanges.find("identity_int32", body)
     assert found is not None
     assert (found.template.priority, found.template.timeout_us) == (7, 9_000_000)
+    assert found.template.request.parameters == {"mine": "own"}
 
 
 def test_what_is_to_be_traced_does_not_go_the_short_way() -> None:
@@ -411,7 +457,7 @@ def test_a_request_that_cannot_be_remembered_is_answered_once(
 
     monkeypatch.setattr(Templates, "keep_json", keep_json)
     body = two_inputs('"data":[1,2]', '"data":[1,2,3]')
-    ((status, _, _),) = exchanges.answers("identity_int32", [(body, None)], keep=True)
+    ((status, _, _, _),) = exchanges.answers("identity_int32", [(body, None)], keep=True)
     assert status == 200
     assert "unexpected failure to remember a request for model 'identity_int32'" in caplog.text
 

@@ -1,5 +1,6 @@
-"""The text of a request without what changes from one request to the next: its id and the data of its tensors."""
+"""The text of a request without what changes from one request to the next: its ids and the data of its tensors."""
 
+import re
 from dataclasses import dataclass
 
 from despina.errors import DespinaError
@@ -7,6 +8,7 @@ from despina.protocol.json import loads, loads_first_wins
 
 _DATA = b'"data":'
 _ID_STARTS = (b'{"id":"', b'{"id": "')
+_SEQUENCE_ID = re.compile(rb'"sequence_id": ?(?:([1-9][0-9]{0,18})(?=[,}])|"([ !#-\[\]-~]{0,128})")')
 
 
 def without_id(text: bytes) -> tuple[str, bytes]:
@@ -26,6 +28,22 @@ def without_id(text: bytes) -> tuple[str, bytes]:
 def tells_its_id_once(text: bytes) -> bool:
     """Whether an object that begins with an id has no other one further on, however spelled."""
     return not text.startswith(_ID_STARTS) or (text.count(b'"id"') == 1 and b"\\" not in text)
+
+
+def without_sequence_id(text: bytes) -> tuple[int | str | None, bytes]:
+    """The first sequence id of a JSON text, and the text without the id's characters. None and all of the text when
+    there is none, or reading it takes a JSON parser."""
+    found = _SEQUENCE_ID.search(text)
+    if found is None:
+        return None, text
+    number, characters = found.groups()
+    start, end = found.span(2 if number is None else 1)
+    return characters.decode("ascii") if number is None else int(number), text[:start] + text[end:]
+
+
+def tells_its_sequence_id_once(text: bytes) -> bool:
+    """Whether a text has one sequence id, however spelled, of whatever."""
+    return text.count(b'"sequence_id"') == 1 and b"\\" not in text
 
 
 @dataclass(frozen=True, slots=True)

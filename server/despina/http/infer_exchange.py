@@ -99,7 +99,7 @@ class InferExchange:
         """Decode, check and submit the request. The memory of `body` must stay untouched until the reply.
 
         `received_ns` is when the request began to arrive (now, if 0), `carrier` its W3C trace context headers. Returns
-        the template of a request without an id that was known.
+        the template of a request that was known and whose like differ in nothing but their tensors.
         """
         if self.model.trace.active:
             self._start_trace(received_ns, carrier)
@@ -108,8 +108,9 @@ class InferExchange:
             repeatable = 0 < length <= self._server.limits.max_input_size and self._amend is None
             found = self._find(body, length) if repeatable else None
             if found is not None:
-                self._submit(found.template, found.inputs, found.id)
-                return found.template if not found.id else None
+                template = found.template
+                self._submit(template, found.inputs, found.id, found.correlation_id)
+                return template if not found.id and template.correlation_id is not None else None
             self._start_decoding(body, length)
         except Exception as error:
             self._refuse(error)
@@ -123,11 +124,14 @@ class InferExchange:
         False, with nothing done, when it has to be decoded or is to be traced."""
         if self.model.trace.active:
             return False
+        correlation_id = template.correlation_id
+        if correlation_id is None:
+            return False
         try:
             inputs = template.read(data, start)
             if inputs is None:
                 return False
-            self._submit(template, inputs, "")
+            self._submit(template, inputs, "", correlation_id)
         except Exception as error:
             self._refuse(error)
         return True
@@ -157,7 +161,9 @@ class InferExchange:
         templates: Templates = self.model.templates
         return templates.find_binary(body, length) if length < len(body) else templates.find_json(body)
 
-    def _submit(self, template: RequestTemplate, inputs: dict[str, Array], request_id: str) -> None:
+    def _submit(
+        self, template: RequestTemplate, inputs: dict[str, Array], request_id: str, correlation_id: int | str
+    ) -> None:
         """Submit a request of a kind that was seen before."""
         self._template = template
         self._request = template.request
@@ -175,6 +181,9 @@ class InferExchange:
             template.request.parameters,
             self._trace,
             self._client,
+            correlation_id,
+            template.sequence_start,
+            template.sequence_end,
         )
         self.model.schedule(pending)
 

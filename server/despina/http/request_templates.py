@@ -2,9 +2,9 @@
 
 Clients send the same JSON again and again around tensors that differ. The first request of a kind is decoded, admitted
 and encoded in full; what that came to is kept as a `RequestTemplate` under the bytes that do not change. The next
-request with the same bytes only has its id and its tensors cut out: binary ones as views of the body, JSON ones by
-parsing just the arrays. Anything unusual (parameters, shared memory, sequences) is not kept and takes the full way, and
-so does a reply that differs in more than data (classification, texts).
+request with the same bytes only has its ids and its tensors cut out: binary ones as views of the body, JSON ones by
+parsing just the arrays. Requests with shared memory are not kept and take the full way, and so does a reply that
+differs in more than data (classification, texts).
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from despina.http.fixed_text import (
     spans_like,
     split_at_data,
     tells_its_id_once,
+    tells_its_sequence_id_once,
     without_id,
+    without_sequence_id,
 )
 from despina.http.remember import remember
 from despina.http.reply_kind import ReplyKind, reply_kind
@@ -33,7 +35,7 @@ from despina.scheduling.pending import Pending
 if TYPE_CHECKING:
     from despina.models.model import Model
 
-MAX_TEMPLATES = 128
+MAX_TEMPLATES = 1024
 MAX_FIXED_BYTES = 4096
 
 
@@ -60,7 +62,8 @@ class InputTemplate:
 
 @dataclass(frozen=True, slots=True)
 class RequestTemplate:
-    """What a kind of request came to. `fixed` is its JSON without the id's characters and the data. `requested` are the
+    """What a kind of request came to. `fixed` is its JSON without the characters of its ids and the data.
+    `correlation_id` is None where each request of the kind has its own. `requested` are the
     outputs that the scheduler is told of, `reply` is None when replies to this kind differ in more than data."""
 
     fixed: tuple[bytes, ...]
@@ -72,6 +75,9 @@ class RequestTemplate:
     requested: tuple[str, ...] | None
     priority: int
     timeout_us: int
+    correlation_id: int | str | None
+    sequence_start: bool
+    sequence_end: bool
     request: InferRequest
     reply: ReplyKind | None
 
@@ -108,15 +114,17 @@ class KnownRequest:
 
     template: RequestTemplate
     id: str
+    correlation_id: int | str
     inputs: dict[str, Array]
 
 
 class Templates:
     """The templates of one model version, by the pieces of JSON that do not change: one piece before binary tensors, or
-    those around the data of JSON ones."""
+    those around the data of JSON ones. Requests to a `stateful` model may differ in their sequence ids."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, stateful: bool = False) -> None:
         self._model = model
+        self._stateful = stateful
         self._known: dict[tuple[bytes, ...], RequestTemplate] = {}
         self._replies: dict[tuple[object, ...], ReplyKind | None] = {}
         self._last: RequestTemplate | None = None
@@ -127,15 +135,18 @@ class Templates:
     def find_binary(self, body: memoryview, length: int) -> KnownRequest | None:
         """What is known of a body whose first `length` bytes are JSON."""
         request_id, text = without_id(bytes(body[:length]))
+        correlation_id: int | str | None = None
+        if self._stateful:
+            correlation_id, text = without_sequence_id(text)
         template = self._known.get((text,))
         if template is None or template.binary_size != len(body) - length:
             return None
-        return _known_request(template, request_id, body, length)
+        return _known_request(template, request_id, correlation_id, body, length)
 
     def keep_binary(self, body: memoryview, length: int, request: InferRequest, pending: Pending) -> None:
         """Remember a request that was just admitted, if its JSON says all there is to say about the next one."""
-        key = _key((bytes(body[:length]),), request) if not pending.empty else None
-        if key is None:
+        marks = self._marks((bytes(body[:length]),), request) if not pending.empty else None
+        if marks is None:
             return
         inputs: list[InputTemplate] = []
         offset = 0
@@ -146,7 +157,7 @@ class Templates:
             inputs.append(InputTemplate(item.name, array.dtype, array.shape, offset, item.datatype, array.size))
             offset += item.data.nbytes
         if offset == len(body) - length:
-            remember(self._known, key, self._template(key, offset, inputs, request, pending), MAX_TEMPLATES)
+            self._keep(marks, offset, inputs, request, pending)
 
     # ------------------------------------------------------------------------------------------------- JSON requests
 
@@ -156,16 +167,19 @@ class Templates:
         if not self._known:
             return None
         request_id, text = without_id(bytes(body))
+        correlation_id: int | str | None = None
+        if self._stateful:
+            correlation_id, text = without_sequence_id(text)
         last = self._last
         if last is not None and text.startswith(last.fixed[0]):
-            found = _known_request(last, request_id, text, len(last.fixed[0]))
+            found = _known_request(last, request_id, correlation_id, text, len(last.fixed[0]))
             if found is not None:
                 return found
         parts = split_at_data(text)
         template = self._known.get(parts.fixed) if parts is not None else None
         if template is None:
             return None
-        found = _known_request(template, request_id, text, len(template.fixed[0]))
+        found = _known_request(template, request_id, correlation_id, text, len(template.fixed[0]))
         if found is not None:
             self._last = template
         return found
@@ -173,8 +187,8 @@ class Templates:
     def keep_json(self, body: memoryview, request: InferRequest, pending: Pending) -> None:
         """Remember a request that was just admitted, if only its data will differ the next time."""
         parts = split_at_data(bytes(body))
-        key = _key(parts.fixed, request) if parts and not pending.empty else None
-        if parts is None or key is None or not holds_the_inputs(parts):
+        marks = self._marks(parts.fixed, request) if parts and not pending.empty else None
+        if parts is None or marks is None or not holds_the_inputs(parts):
             return
         inputs: list[InputTemplate] = []
         for item in request.inputs:
@@ -183,7 +197,7 @@ class Templates:
                 return
             numbers = PlainNumbers.of(item.datatype, array.size)
             inputs.append(InputTemplate(item.name, array.dtype, array.shape, 0, item.datatype, array.size, numbers))
-        remember(self._known, key, self._template(key, 0, inputs, request, pending), MAX_TEMPLATES)
+        self._keep(marks, 0, inputs, request, pending)
 
     # ------------------------------------------------------------------------------------------------------- replies
 
@@ -197,16 +211,34 @@ class Templates:
         except KeyError:
             return remember(self._replies, key, reply_kind(self._model, request), MAX_TEMPLATES)
 
-    def _template(
-        self,
-        fixed: tuple[bytes, ...],
-        binary_size: int,
-        inputs: list[InputTemplate],
-        request: InferRequest,
-        pending: Pending,
-    ) -> RequestTemplate:
-        return RequestTemplate(
-            fixed,
+    # ------------------------------------------------------------------------------------------------------- keeping
+
+    def _marks(self, pieces: tuple[bytes, ...], request: InferRequest) -> _Marks | None:
+        """What the like of a request is recognised by; None when these pieces of it do not suffice."""
+        request_id, first = without_id(pieces[0])
+        pieces = (first, *pieces[1:])
+        text = b"".join(pieces)
+        if (
+            request_id != request.id
+            or not tells_its_id_once(text)
+            or len(text) > MAX_FIXED_BYTES
+            or request.raw
+            or any(output.shared_memory is not None for output in request.outputs)
+        ):
+            return None
+        if self._stateful:
+            for number, piece in enumerate(pieces):
+                correlation_id, rest = without_sequence_id(piece)
+                if correlation_id is not None:
+                    once = tells_its_sequence_id_once(text) and correlation_id == request.correlation_id
+                    return _Marks((*pieces[:number], rest, *pieces[number + 1 :]), None) if once else None
+        return _Marks(pieces, request.correlation_id)
+
+    def _keep(
+        self, marks: _Marks, binary_size: int, inputs: list[InputTemplate], request: InferRequest, pending: Pending
+    ) -> None:
+        template = RequestTemplate(
+            marks.fixed,
             binary_size,
             tuple(inputs),
             pending.rows,
@@ -215,31 +247,36 @@ class Templates:
             pending.outputs,
             request.priority,
             request.timeout_us,
-            InferRequest(outputs=request.outputs, binary_output=request.binary_output),
+            marks.correlation_id,
+            request.sequence_start,
+            request.sequence_end,
+            InferRequest(outputs=request.outputs, parameters=request.parameters, binary_output=request.binary_output),
             self.reply_kind(request),
         )
+        remember(self._known, marks.fixed, template, MAX_TEMPLATES)
+
+
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """What `RequestTemplate` says of its members of these names."""
+
+    fixed: tuple[bytes, ...]
+    correlation_id: int | str | None
 
 
 def _known_request(
-    template: RequestTemplate, request_id: str, data: bytes | memoryview, start: int
+    template: RequestTemplate,
+    request_id: str,
+    correlation_id: int | str | None,
+    data: bytes | memoryview,
+    start: int,
 ) -> KnownRequest | None:
-    inputs = template.read(data, start)
-    return KnownRequest(template, request_id, inputs) if inputs is not None else None
-
-
-def _key(pieces: tuple[bytes, ...], request: InferRequest) -> tuple[bytes, ...] | None:
-    """What to keep a request under; None when its like cannot be recognised by these pieces."""
-    request_id, first = without_id(pieces[0])
-    if (
-        request_id != request.id
-        or not tells_its_id_once(b"".join(pieces))
-        or sum(map(len, pieces)) > MAX_FIXED_BYTES
-        or request.correlation_id
-        or request.sequence_start
-        or request.sequence_end
-        or request.parameters
-        or request.raw
-        or any(output.shared_memory is not None for output in request.outputs)
-    ):
+    """`correlation_id` is the one that was cut out of the text, if one was."""
+    if correlation_id is None:
+        correlation_id = template.correlation_id
+    elif template.correlation_id is not None:
         return None
-    return first, *pieces[1:]
+    if correlation_id is None:
+        return None
+    inputs = template.read(data, start)
+    return KnownRequest(template, request_id, correlation_id, inputs) if inputs is not None else None
