@@ -18,7 +18,6 @@ from despina.models.loader import LoadedVersion
 from despina.models.model import Model
 from despina.models.schedulers import SchedulingOptions
 from despina.protocol.decode import Limits
-from despina.protocol.messages import SharedMemory
 from despina.scheduling.clock import LoopClock
 from despina.scheduling.outbox import Outbox
 from despina.scheduling.rate_limiter import RateLimiter, Resource
@@ -26,7 +25,7 @@ from despina.scheduling.request_queue import QueueLimits
 from despina.scheduling.response_cache import open_cache
 from despina.settings import Settings
 from despina.shared_memory.regions import Regions
-from despina.shared_memory.window import Window
+from despina.shared_memory.window import SharedMemory, Window
 from despina.telemetry.logging import LogSettings, escapes_messages
 from despina.telemetry.tracing.settings import TraceSettings
 from despina_backends.cores import usable_cores
@@ -60,7 +59,7 @@ class Server:
             loaded, self._clock, self._scheduling, self.metrics.statistics(), self.trace.settings_for(loaded.name)
         )
         scheduler = model.config.WhichOneof("scheduling_choice")
-        model.templates = Templates(model, scheduler in ("sequence_batching", "ensemble_scheduling"))
+        model.templates = Templates(model, scheduler in ("sequence_batching", "ensemble_scheduling"), self.find_region)
         serving = self.models.serving(model.name, model.version)
         self.metrics.loaded(measured(model), None if serving is None else measured(serving))
         return model

@@ -76,6 +76,24 @@ def test_outputs_of_repeated_requests_go_to_memory_each_time(port: int, segment:
     del values
 
 
+def test_repeated_requests_look_for_their_region_each_time(port: int, segment: SharedMemory) -> None:
+    values = np.ndarray(4 * PAGE // 4, "<f4", segment.buf)
+    values[:] = np.arange(values.size)
+    for first_page in (0, 1, 0):
+        register(port, segment, "r", first_page * PAGE, 2 * PAGE)
+        first = first_page * PAGE // 4
+        for _ in range(3):
+            values[first + 20] = 0
+            assert infer(port, place("r", 4, 12), place("r", 80, 64), 3)[0] == 200
+            assert values[first + 20 : first + 23].tolist() == values[first + 1 : first + 4].tolist()
+        assert infer(port, place("r", 4, 12), place("r", 8192, 64), 3)[0] == 400
+        ask_json(port, "POST", f"{SYSTEM}/unregister")
+        for _ in range(2):
+            missing = infer(port, place("r", 4, 12), place("r", 80, 64), 3)
+            assert missing == (404, {"error": "Unable to find shared memory region: 'r'"})
+    del values
+
+
 def test_a_tensor_may_take_all_of_a_region(port: int, segment: SharedMemory) -> None:
     register(port, segment, "r", 0, 12)
     assert infer(port, place("r", 0, 12), place("r", 0, 12), 3)[0] == 200

@@ -9,8 +9,8 @@ from tests.support.decoding import decode, nested, tensor
 from despina.errors import DespinaError, InvalidArgument, NotFound
 from despina.protocol.decode import Context, Limits, decode_request, no_shared_memory
 from despina.protocol.json_input import json_input
-from despina.protocol.messages import RequestedOutput, SharedMemory
-from despina.shared_memory.window import Window
+from despina.protocol.messages import RequestedOutput
+from despina.shared_memory.window import SharedMemory, Window
 
 
 def test_a_binary_tensor_is_a_view_of_the_body() -> None:
@@ -125,7 +125,7 @@ class Digits:
 def region(place: SharedMemory) -> Window:
     if place.region != "r":
         raise NotFound(f"Unable to find shared memory region: '{place.region}'")
-    return Window(Digits(), place.offset, place.byte_size)
+    return Window(Digits(), place.region, place.offset, place.byte_size)
 
 
 def test_shared_memory_is_looked_up_where_the_input_says() -> None:

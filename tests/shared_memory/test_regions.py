@@ -127,6 +127,6 @@ def test_unregistering_forgets_regions_of_its_kind_only() -> None:
 
 
 def test_a_window_too_large_for_one_tensor_is_not_read() -> None:
-    window = Window(Memory(1 << 40), 0, MAX_READ + 1)
+    window = Window(Memory(1 << 40), "big", 0, MAX_READ + 1)
     with pytest.raises(DespinaError, match="exceeds the maximum of 2147479552 bytes"):
         window.read()

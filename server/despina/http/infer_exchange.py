@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from despina.errors import DespinaError, Internal, Unavailable
 from despina.http.compression import compress
 from despina.http.reply_kind import ReplyKind
-from despina.http.request_templates import KnownRequest, RequestTemplate, Templates
+from despina.http.request_template import KnownRequest, RequestTemplate
+from despina.http.request_templates import Templates
 from despina.models.tracing import trace_request
 from despina.protocol import classification, decode, encode
 from despina.protocol.encode import Buffer, EncodedOutput
@@ -108,9 +109,8 @@ class InferExchange:
             repeatable = 0 < length <= self._server.limits.max_input_size and self._amend is None
             found = self._find(body, length) if repeatable else None
             if found is not None:
-                template = found.template
-                self._submit(template, found.inputs, found.id, found.correlation_id)
-                return template if not found.id and template.correlation_id is not None else None
+                self._submit(found.template, found.inputs, found.id, found.correlation_id, found.request)
+                return found.template if not found.id and found.template.repeats else None
             self._start_decoding(body, length)
         except Exception as error:
             self._refuse(error)
@@ -131,7 +131,7 @@ class InferExchange:
             inputs = template.read(data, start)
             if inputs is None:
                 return False
-            self._submit(template, inputs, "", correlation_id)
+            self._submit(template, inputs, "", correlation_id, template.request)
         except Exception as error:
             self._refuse(error)
         return True
@@ -162,11 +162,16 @@ class InferExchange:
         return templates.find_binary(body, length) if length < len(body) else templates.find_json(body)
 
     def _submit(
-        self, template: RequestTemplate, inputs: dict[str, Array], request_id: str, correlation_id: int | str
+        self,
+        template: RequestTemplate,
+        inputs: dict[str, Array],
+        request_id: str,
+        correlation_id: int | str,
+        request: InferRequest,
     ) -> None:
         """Submit a request of a kind that was seen before."""
         self._template = template
-        self._request = template.request
+        self._request = request
         # Naming the arguments would cost 0.2 µs.
         self.pending = pending = Pending(
             inputs,
@@ -178,7 +183,7 @@ class InferExchange:
             template.priority,
             template.timeout_us,
             template.byte_size,
-            template.request.parameters,
+            request.parameters,
             self._trace,
             self._client,
             correlation_id,

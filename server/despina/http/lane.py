@@ -35,7 +35,7 @@ from despina.http.request_head import HEAD_END, InferHead, RequestHeads, SplitHe
 from despina.scheduling.outbox import Outbox
 
 if TYPE_CHECKING:
-    from despina.http.request_templates import RequestTemplate
+    from despina.http.request_template import RequestTemplate
     from despina.models.model import Model
     from despina.server import Server
 

@@ -3,22 +3,22 @@
 Clients send the same JSON again and again around tensors that differ. The first request of a kind is decoded, admitted
 and encoded in full; what that came to is kept as a `RequestTemplate` under the bytes that do not change. The next
 request with the same bytes only has its ids and its tensors cut out: binary ones as views of the body, JSON ones by
-parsing just the arrays. Requests with shared memory are not kept and take the full way, and so does a reply that
-differs in more than data (classification, texts).
+parsing just the arrays, those in shared memory from there. A reply that differs in more than data (classification,
+texts, shared memory) takes the full way.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
-import orjson
 
-from despina.errors import DespinaError
 from despina.http.fixed_text import (
     holds_the_inputs,
-    spans_like,
     split_at_data,
     tells_its_id_once,
     tells_its_sequence_id_once,
@@ -27,10 +27,12 @@ from despina.http.fixed_text import (
 )
 from despina.http.remember import remember
 from despina.http.reply_kind import ReplyKind, reply_kind
-from despina.protocol import tensor_data
-from despina.protocol.messages import Array, InferRequest
+from despina.http.request_template import InputTemplate, KnownRequest, PlacedTemplate, RequestTemplate
+from despina.protocol.decode import FindRegion, no_shared_memory
+from despina.protocol.messages import InferRequest
 from despina.protocol.plain_numbers import PlainNumbers
 from despina.scheduling.pending import Pending
+from despina.shared_memory.window import SharedMemory, Window
 
 if TYPE_CHECKING:
     from despina.models.model import Model
@@ -39,91 +41,13 @@ MAX_TEMPLATES = 1024
 MAX_FIXED_BYTES = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class InputTemplate:
-    """An input whose bytes or elements come with every request. `offset` counts from the end of the JSON and matters
-    for binary inputs only; `datatype`, `count` and `numbers` for JSON ones."""
-
-    name: str
-    dtype: np.dtype[np.generic]
-    shape: tuple[int, ...]
-    offset: int
-    datatype: str
-    count: int
-    numbers: PlainNumbers | None = None
-
-    def read(self, text: bytes) -> Array:
-        """The array that `text` spells. Raises JSONDecodeError or DespinaError when it does not."""
-        flat = self.numbers.read(text) if self.numbers is not None else None
-        if flat is None:
-            flat = tensor_data.from_json(orjson.loads(text), self.name, self.datatype, self.count)
-        return flat.reshape(self.shape)
-
-
-@dataclass(frozen=True, slots=True)
-class RequestTemplate:
-    """What a kind of request came to. `fixed` is its JSON without the characters of its ids and the data.
-    `correlation_id` is None where each request of the kind has its own. `requested` are the
-    outputs that the scheduler is told of, `reply` is None when replies to this kind differ in more than data."""
-
-    fixed: tuple[bytes, ...]
-    binary_size: int
-    inputs: tuple[InputTemplate, ...]
-    rows: int
-    shape_key: object
-    byte_size: int
-    requested: tuple[str, ...] | None
-    priority: int
-    timeout_us: int
-    correlation_id: int | str | None
-    sequence_start: bool
-    sequence_end: bool
-    request: InferRequest
-    reply: ReplyKind | None
-
-    def read(self, data: bytes | memoryview, start: int) -> dict[str, Array] | None:
-        """The inputs, of which the first begins at `start`, right behind the first fixed piece. None when the data of
-        JSON ones is not as it should be."""
-        if len(self.fixed) > 1:
-            return self._arrays(bytes(data), start)
-        inputs: dict[str, Array] = {}
-        for item in self.inputs:
-            inputs[item.name] = np.ndarray(item.shape, item.dtype, data, start + item.offset)
-        return inputs
-
-    def _arrays(self, text: bytes, start: int) -> dict[str, Array] | None:
-        inputs: dict[str, Array] = {}
-        try:
-            if len(self.inputs) == 1 and text.endswith(self.fixed[1]):
-                item, end = self.inputs[0], len(text) - len(self.fixed[1])
-                inputs[item.name] = item.read(text[start:end])
-                return inputs
-            spans = spans_like(text, start, self.fixed)
-            if not spans:
-                return None
-            for item, (begin, end) in zip(self.inputs, spans, strict=True):
-                inputs[item.name] = item.read(text[begin:end])
-        except (orjson.JSONDecodeError, DespinaError):
-            return None
-        return inputs
-
-
-@dataclass(slots=True)
-class KnownRequest:
-    """A request of a known kind: what it has in common with others, and what is its own."""
-
-    template: RequestTemplate
-    id: str
-    correlation_id: int | str
-    inputs: dict[str, Array]
-
-
 class Templates:
     """The templates of one model version, by the pieces of JSON that do not change: one piece before binary tensors, or
     those around the data of JSON ones. Requests to a `stateful` model may differ in their sequence ids."""
 
-    def __init__(self, model: Model, stateful: bool = False) -> None:
+    def __init__(self, model: Model, stateful: bool = False, find_region: FindRegion = no_shared_memory) -> None:
         self._model = model
+        self._find_region = find_region
         self._stateful = stateful
         self._known: dict[tuple[bytes, ...], RequestTemplate] = {}
         self._replies: dict[tuple[object, ...], ReplyKind | None] = {}
@@ -141,7 +65,7 @@ class Templates:
         template = self._known.get((text,))
         if template is None or template.binary_size != len(body) - length:
             return None
-        return _known_request(template, request_id, correlation_id, body, length)
+        return template.take(request_id, correlation_id, body, length)
 
     def keep_binary(self, body: memoryview, length: int, request: InferRequest, pending: Pending) -> None:
         """Remember a request that was just admitted, if its JSON says all there is to say about the next one."""
@@ -149,15 +73,21 @@ class Templates:
         if marks is None:
             return
         inputs: list[InputTemplate] = []
+        places: dict[str, SharedMemory] = {}
         offset = 0
         for item in request.inputs:
             array = pending.inputs[item.name]
-            if not isinstance(item.data, memoryview) or item.data.obj is not body.obj or array.dtype == object:
+            if array.dtype == object:
                 return
             inputs.append(InputTemplate(item.name, array.dtype, array.shape, offset, item.datatype, array.size))
-            offset += item.data.nbytes
+            if isinstance(item.data, Window):
+                places[item.name] = item.data.place
+            elif isinstance(item.data, memoryview) and item.data.obj is body.obj:
+                offset += item.data.nbytes
+            else:
+                return
         if offset == len(body) - length:
-            self._keep(marks, offset, inputs, request, pending)
+            self._keep(marks, offset, inputs, request, pending, places)
 
     # ------------------------------------------------------------------------------------------------- JSON requests
 
@@ -172,14 +102,19 @@ class Templates:
             correlation_id, text = without_sequence_id(text)
         last = self._last
         if last is not None and text.startswith(last.fixed[0]):
-            found = _known_request(last, request_id, correlation_id, text, len(last.fixed[0]))
+            found = last.take(request_id, correlation_id, text, len(last.fixed[0]))
             if found is not None:
                 return found
         parts = split_at_data(text)
-        template = self._known.get(parts.fixed) if parts is not None else None
+        if parts is None:
+            template = self._known.get((text,))
+            return (
+                None if template is None or template.binary_size else template.take(request_id, correlation_id, b"", 0)
+            )
+        template = self._known.get(parts.fixed)
         if template is None:
             return None
-        found = _known_request(template, request_id, correlation_id, text, len(template.fixed[0]))
+        found = template.take(request_id, correlation_id, text, len(template.fixed[0]))
         if found is not None:
             self._last = template
         return found
@@ -187,8 +122,11 @@ class Templates:
     def keep_json(self, body: memoryview, request: InferRequest, pending: Pending) -> None:
         """Remember a request that was just admitted, if only its data will differ the next time."""
         parts = split_at_data(bytes(body))
-        marks = self._marks(parts.fixed, request) if parts and not pending.empty else None
-        if parts is None or marks is None or not holds_the_inputs(parts):
+        if parts is None:
+            self.keep_binary(body, len(body), request, pending)
+            return
+        marks = self._marks(parts.fixed, request) if not pending.empty else None
+        if marks is None or not holds_the_inputs(parts):
             return
         inputs: list[InputTemplate] = []
         for item in request.inputs:
@@ -218,13 +156,7 @@ class Templates:
         request_id, first = without_id(pieces[0])
         pieces = (first, *pieces[1:])
         text = b"".join(pieces)
-        if (
-            request_id != request.id
-            or not tells_its_id_once(text)
-            or len(text) > MAX_FIXED_BYTES
-            or request.raw
-            or any(output.shared_memory is not None for output in request.outputs)
-        ):
+        if request_id != request.id or not tells_its_id_once(text) or len(text) > MAX_FIXED_BYTES or request.raw:
             return None
         if self._stateful:
             for number, piece in enumerate(pieces):
@@ -235,9 +167,20 @@ class Templates:
         return _Marks(pieces, request.correlation_id)
 
     def _keep(
-        self, marks: _Marks, binary_size: int, inputs: list[InputTemplate], request: InferRequest, pending: Pending
+        self,
+        marks: _Marks,
+        binary_size: int,
+        inputs: list[InputTemplate],
+        request: InferRequest,
+        pending: Pending,
+        inputs_at: Mapping[str, SharedMemory] = MappingProxyType({}),
     ) -> None:
-        template = RequestTemplate(
+        outputs_at = {item.name: item.shared_memory.place for item in request.outputs if item.shared_memory is not None}
+        make: Callable[..., RequestTemplate] = RequestTemplate
+        if inputs_at or outputs_at:
+            make = partial(PlacedTemplate, inputs_at=inputs_at, outputs_at=outputs_at, find_region=self._find_region)
+        outputs = [replace(output, shared_memory=None) for output in request.outputs]
+        template = make(
             marks.fixed,
             binary_size,
             tuple(inputs),
@@ -250,7 +193,7 @@ class Templates:
             marks.correlation_id,
             request.sequence_start,
             request.sequence_end,
-            InferRequest(outputs=request.outputs, parameters=request.parameters, binary_output=request.binary_output),
+            InferRequest(outputs=outputs, parameters=request.parameters, binary_output=request.binary_output),
             self.reply_kind(request),
         )
         remember(self._known, marks.fixed, template, MAX_TEMPLATES)
@@ -262,21 +205,3 @@ class _Marks:
 
     fixed: tuple[bytes, ...]
     correlation_id: int | str | None
-
-
-def _known_request(
-    template: RequestTemplate,
-    request_id: str,
-    correlation_id: int | str | None,
-    data: bytes | memoryview,
-    start: int,
-) -> KnownRequest | None:
-    """`correlation_id` is the one that was cut out of the text, if one was."""
-    if correlation_id is None:
-        correlation_id = template.correlation_id
-    elif template.correlation_id is not None:
-        return None
-    if correlation_id is None:
-        return None
-    inputs = template.read(data, start)
-    return KnownRequest(template, request_id, correlation_id, inputs) if inputs is not None else None

@@ -14,10 +14,10 @@ from despina.protocol.fields import cut_at_nul, read_field, read_member
 from despina.protocol.garbage_collector import collector_rests
 from despina.protocol.json import Json, as_array, as_bool, as_string, as_unsigned
 from despina.protocol.json_input import json_input
-from despina.protocol.messages import InferInput, InferRequest, RequestedOutput, SharedMemory
+from despina.protocol.messages import InferInput, InferRequest, RequestedOutput
 from despina.protocol.parameters import read_parameters
 from despina.protocol.request_document import parse_document
-from despina.shared_memory.window import Window
+from despina.shared_memory.window import SharedMemory, Window
 
 UINT32_MAX = (1 << 32) - 1
 INT32_RANGE = (-(1 << 31), (1 << 31) - 1)

@@ -13,15 +13,6 @@ Array = NDArray[np.generic]
 Parameter = bool | int | float | str
 
 
-@dataclass(frozen=True, slots=True)
-class SharedMemory:
-    """Where in a registered shared memory region a tensor lies; sizes in bytes."""
-
-    region: str
-    offset: int
-    byte_size: int
-
-
 @dataclass(slots=True)
 class InferInput:
     """One input as the client described it.

@@ -99,4 +99,4 @@ class Regions:
             )
         if offset + byte_size > memory.byte_size:
             raise InvalidArgument(f"Invalid offset + byte size for shared memory region: '{name}'")
-        return Window(memory, offset, byte_size)
+        return Window(memory, name, offset, byte_size)

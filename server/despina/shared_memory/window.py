@@ -16,6 +16,15 @@ MAX_READ = 0x7FFFF000
 """The most bytes one tensor may have: what Linux reads at once, and about what an HTTP body can hold."""
 
 
+@dataclass(frozen=True, slots=True)
+class SharedMemory:
+    """Where in a registered shared memory region a tensor lies; sizes in bytes."""
+
+    region: str
+    offset: int
+    byte_size: int
+
+
 class Memory(Protocol):
     """Memory of another process, open here for as long as the object lives."""
 
@@ -38,12 +47,17 @@ class Memory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """`byte_size` bytes of a region from `offset`. It keeps the region's memory open, so a request that has found its
-    windows is not disturbed when the region is unregistered."""
+    """`byte_size` bytes from `offset` of the region that is registered as `region`. It keeps the region's memory open,
+    so a request that has found its windows is not disturbed when the region is unregistered."""
 
     memory: Memory
+    region: str
     offset: int
     byte_size: int
+
+    @property
+    def place(self) -> SharedMemory:
+        return SharedMemory(self.region, self.offset, self.byte_size)
 
     def read(self) -> memoryview:
         """A copy of the bytes. Raises InvalidArgument when the client has taken them away or they are too many."""

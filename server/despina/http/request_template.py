@@ -1,0 +1,158 @@
+"""A kind of infer requests: those that differ in their ids and their tensors only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import orjson
+
+from despina.errors import DespinaError
+from despina.http.fixed_text import spans_like
+from despina.http.reply_kind import ReplyKind
+from despina.protocol import tensor_data
+from despina.protocol.decode import FindRegion
+from despina.protocol.messages import Array, InferRequest, RequestedOutput
+from despina.protocol.plain_numbers import PlainNumbers
+from despina.shared_memory.window import SharedMemory
+
+
+@dataclass(frozen=True, slots=True)
+class InputTemplate:
+    """An input whose bytes or elements come with every request. `offset` counts from the end of the JSON and matters
+    for binary inputs only; `datatype`, `count` and `numbers` for JSON ones."""
+
+    name: str
+    dtype: np.dtype[np.generic]
+    shape: tuple[int, ...]
+    offset: int
+    datatype: str
+    count: int
+    numbers: PlainNumbers | None = None
+
+    def read(self, text: bytes) -> Array:
+        """The array that `text` spells. Raises JSONDecodeError or DespinaError when it does not."""
+        flat = self.numbers.read(text) if self.numbers is not None else None
+        if flat is None:
+            flat = tensor_data.from_json(orjson.loads(text), self.name, self.datatype, self.count)
+        return flat.reshape(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTemplate:
+    """What a kind of request came to. `fixed` is its JSON without the characters of its ids and the data.
+    `correlation_id` is None where each request of the kind has its own. `requested` are the outputs that the scheduler
+    is told of, `reply` is None when replies to this kind differ in more than data."""
+
+    fixed: tuple[bytes, ...]
+    binary_size: int
+    inputs: tuple[InputTemplate, ...]
+    rows: int
+    shape_key: object
+    byte_size: int
+    requested: tuple[str, ...] | None
+    priority: int
+    timeout_us: int
+    correlation_id: int | str | None
+    sequence_start: bool
+    sequence_end: bool
+    request: InferRequest
+    reply: ReplyKind | None
+
+    @property
+    def repeats(self) -> bool:
+        """Whether requests without an id differ in nothing but what comes behind the first fixed piece."""
+        return self.correlation_id is not None
+
+    def take(
+        self, request_id: str, correlation_id: int | str | None, data: bytes | memoryview, start: int
+    ) -> KnownRequest | None:
+        """A request of this kind, with the correlation id that was cut out of its text, if one was. None when it has to
+        be decoded."""
+        if correlation_id is None:
+            correlation_id = self.correlation_id
+        elif self.correlation_id is not None:
+            return None
+        if correlation_id is None:
+            return None
+        inputs = self.read(data, start)
+        return None if inputs is None else KnownRequest(self, request_id, correlation_id, inputs, self.request)
+
+    def read(self, data: bytes | memoryview, start: int) -> dict[str, Array] | None:
+        """The inputs, of which the first begins at `start`, right behind the first fixed piece. None when the data of
+        JSON ones is not as it should be."""
+        if len(self.fixed) > 1:
+            return self._arrays(bytes(data), start)
+        inputs: dict[str, Array] = {}
+        for item in self.inputs:
+            inputs[item.name] = np.ndarray(item.shape, item.dtype, data, start + item.offset)
+        return inputs
+
+    def _arrays(self, text: bytes, start: int) -> dict[str, Array] | None:
+        inputs: dict[str, Array] = {}
+        try:
+            if len(self.inputs) == 1 and text.endswith(self.fixed[1]):
+                item, end = self.inputs[0], len(text) - len(self.fixed[1])
+                inputs[item.name] = item.read(text[start:end])
+                return inputs
+            spans = spans_like(text, start, self.fixed)
+            if not spans:
+                return None
+            for item, (begin, end) in zip(self.inputs, spans, strict=True):
+                inputs[item.name] = item.read(text[begin:end])
+        except (orjson.JSONDecodeError, DespinaError):
+            return None
+        return inputs
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedTemplate(RequestTemplate):
+    """A kind with tensors in shared memory: `inputs_at` and `outputs_at` say which and where. The regions are looked up
+    for each request."""
+
+    inputs_at: Mapping[str, SharedMemory]
+    outputs_at: Mapping[str, SharedMemory]
+    find_region: FindRegion
+
+    @property
+    def repeats(self) -> bool:
+        return False
+
+    def take(
+        self, request_id: str, correlation_id: int | str | None, data: bytes | memoryview, start: int
+    ) -> KnownRequest | None:
+        try:
+            known = RequestTemplate.take(self, request_id, correlation_id, data, start)
+            if known is not None and self.outputs_at:
+                known.request = replace(self.request, outputs=[self._found(item) for item in self.request.outputs])
+            return known
+        except DespinaError:
+            return None
+
+    def read(self, data: bytes | memoryview, start: int) -> dict[str, Array] | None:
+        if not self.inputs_at:
+            return RequestTemplate.read(self, data, start)
+        inputs: dict[str, Array] = {}
+        for item in self.inputs:
+            place = self.inputs_at.get(item.name)
+            if place is None:
+                inputs[item.name] = np.ndarray(item.shape, item.dtype, data, start + item.offset)
+            else:
+                inputs[item.name] = np.ndarray(item.shape, item.dtype, self.find_region(place).read())
+        return inputs
+
+    def _found(self, output: RequestedOutput) -> RequestedOutput:
+        place = self.outputs_at.get(output.name)
+        return output if place is None else RequestedOutput(output.name, shared_memory=self.find_region(place))
+
+
+@dataclass(slots=True)
+class KnownRequest:
+    """A request of a known kind: what it has in common with others, and what is its own."""
+
+    template: RequestTemplate
+    id: str
+    correlation_id: int | str
+    inputs: dict[str, Array]
+    request: InferRequest
