@@ -18,6 +18,7 @@ class Template:
     """A kind of request whose tensors are `inputs`."""
 
     rows, shape_key, requested, priority, timeout_us, byte_size = 1, None, None, 0, 0, 0
+    correlation_id, sequence_start, sequence_end = 0, False, False
     request = InferRequest()
 
     def __init__(self, inputs: dict[str, Any] | None) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from despina.errors import DespinaError, Internal, Unavailable
 from despina.http.compression import compress
+from despina.http.placed_outputs import place_outputs
 from despina.http.reply_kind import ReplyKind
 from despina.http.request_template import KnownRequest, RequestTemplate
 from despina.http.request_templates import Templates
@@ -22,7 +23,6 @@ from despina.protocol.encode import Buffer, EncodedOutput
 from despina.protocol.json import dumps
 from despina.protocol.messages import Array, InferRequest, OutputTensor, RequestedOutput
 from despina.scheduling.pending import Pending
-from despina.shared_memory.window import Window
 
 if TYPE_CHECKING:
     from despina.models.model import Model
@@ -211,6 +211,8 @@ class InferExchange:
             if pending.error is not None:
                 raise pending.error
             template = self._template
+            if template is None or template.places_outputs:
+                self._place_outputs(pending)
             kind = template.reply if template is not None else self._reply_kind()
             composed = kind.compose(pending) if kind is not None else None
             reply = InferReply(200, *composed) if composed is not None else self._encode(pending)
@@ -222,6 +224,11 @@ class InferExchange:
         model = self.model
         trace_request(self._trace, model.name, model.version, model.signature, pending)
         self._send(reply)
+
+    def _place_outputs(self, pending: Pending) -> None:
+        assert self._request is not None
+        if any(output.shared_memory is not None for output in self._request.outputs):
+            place_outputs(self.model, self._request, pending)
 
     def _reply_kind(self) -> ReplyKind | None:
         assert self._request is not None
@@ -248,7 +255,7 @@ class InferExchange:
 
 
 def encode_outputs(model: Model, request: InferRequest, pending: Pending) -> list[EncodedOutput]:
-    """Every output of the reply, in the order of their names."""
+    """Every output of the reply, in the order of their names. Those that go to shared memory are there already."""
     assert pending.results is not None
     wanted = {output.name: output for output in request.outputs}
     encoded: list[EncodedOutput] = []
@@ -259,11 +266,11 @@ def encode_outputs(model: Model, request: InferRequest, pending: Pending) -> lis
         if array is None:
             continue
         output = wanted.get(name) or RequestedOutput(name, request.binary_output)
-        encoded.append(_encode_output(model, output, array, pending))
+        encoded.append(_encode_output(model, output, array))
     return encoded
 
 
-def _encode_output(model: Model, output: RequestedOutput, array: Array, pending: Pending) -> EncodedOutput:
+def _encode_output(model: Model, output: RequestedOutput, array: Array) -> EncodedOutput:
     spec = model.signature.outputs[output.name]
     batches = model.signature.max_batch_size > 0
     array = spec.to_client(array, batches)
@@ -272,23 +279,6 @@ def _encode_output(model: Model, output: RequestedOutput, array: Array, pending:
         array = classification.classify(array, spec.datatype.name, output.classification, labels, batches)
         return encode.encode_output(OutputTensor(output.name, "BYTES", array), output.binary)
     tensor = OutputTensor(output.name, spec.datatype.name, array)
-    if output.shared_memory is None:
-        return encode.encode_output(tensor, output.binary)
-    try:
-        _place(output.shared_memory, encode.binary_data(tensor), model, output.name)
-    except DespinaError as error:
-        # As in tritonserver, where the backend asks for the place, this inference has failed. Another object than the
-        # one that is raised: that holds these frames, and with them the region, which has to be free at once.
-        pending.error = Internal(error.message)
-        raise
-    return EncodedOutput(tensor)
-
-
-def _place(window: Window, data: Buffer, model: Model, output: str) -> None:
-    if len(data) > window.byte_size:
-        within = f"in ensemble '{model.name}', " if model.config.HasField("ensemble_scheduling") else ""
-        raise Internal(
-            f"{within}shared memory size specified with the request for output '{output}' "
-            f"({window.byte_size} bytes) should be at least {len(data)} bytes to hold the results"
-        )
-    window.write(data)
+    if output.shared_memory is not None:
+        return EncodedOutput(tensor)
+    return encode.encode_output(tensor, output.binary)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import orjson
 
-from despina.protocol.encode import Buffer, encode_output, json_data, response_frame
+from despina.protocol.encode import Buffer, EncodedOutput, encode_output, json_data, response_frame
 from despina.protocol.messages import Array, OutputTensor
 
 if TYPE_CHECKING:
@@ -18,11 +18,15 @@ SMALL_DATA = 4096
 """Bytes of a reply's tensors that are copied rather than passed on as views."""
 
 
+Form = Literal["JSON", "binary", "placed"]
+"""How an output comes back: among the JSON, behind it, or in shared memory."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReplyFrame:
     """The JSON around the data of a reply: what is `before` all of it, and for each output its datatype and what comes
-    `after` its data, None where that is binary; `binary_size` is that of all such data. The data of `small` ones is
-    copied: that takes less than handling a view of it."""
+    `after` its data, None where that is binary and nothing where it is in shared memory; `binary_size` is that of all
+    binary data. The data of `small` ones is copied: that takes less than handling a view of it."""
 
     before: bytes
     outputs: tuple[tuple[str, bytes | None], ...]
@@ -31,22 +35,22 @@ class ReplyFrame:
 
 
 def frame_around(
-    model: Model, outputs: Sequence[tuple[str, str]], binary: Sequence[bool], arrays: list[Array]
+    model: Model, outputs: Sequence[tuple[str, str]], forms: Sequence[Form], arrays: list[Array]
 ) -> ReplyFrame | None:
-    """The frame of replies whose outputs have these names and datatypes and the shapes of `arrays`; `binary` says which
-    of them come back as binary data. None where replies differ in more than data."""
+    """The frame of replies whose outputs have these names and datatypes, `forms`, and the shapes of `arrays`. None
+    where replies differ in more than data."""
     if any(array.ndim == 0 or not array.size or not array.flags.c_contiguous for array in arrays):
         return None
-    described = [
-        encode_output(OutputTensor(name, datatype, array), is_binary)
-        for (name, datatype), array, is_binary in zip(outputs, arrays, binary, strict=True)
-    ]
+    described: list[EncodedOutput] = []
+    for (name, datatype), form, array in zip(outputs, forms, arrays, strict=True):
+        tensor = OutputTensor(name, datatype, array)
+        described.append(EncodedOutput(tensor) if form == "placed" else encode_output(tensor, form == "binary"))
     before, *after = response_frame(model.name, model.version, "", described)
     ends = iter(after)
-    parts = [
-        (datatype, None if is_binary else next(ends)) for (_, datatype), is_binary in zip(outputs, binary, strict=True)
-    ]
-    binary_size = sum(array.nbytes for array, is_binary in zip(arrays, binary, strict=True) if is_binary)
+    parts: list[tuple[str, bytes | None]] = []
+    for (_, datatype), form in zip(outputs, forms, strict=True):
+        parts.append((datatype, next(ends) if form == "JSON" else b"" if form == "placed" else None))
+    binary_size = sum(array.nbytes for array, form in zip(arrays, forms, strict=True) if form == "binary")
     return ReplyFrame(before, tuple(parts), binary_size, sum(array.nbytes for array in arrays) <= SMALL_DATA)
 
 
@@ -66,7 +70,7 @@ def filled(frame: ReplyFrame, arrays: list[Array], request_id: str) -> tuple[lis
     for array, (datatype, after) in zip(arrays, frame.outputs, strict=True):
         if after is None:
             buffers.append(array.tobytes() if small else array.data)
-        else:
+        elif after:
             text = buffers[0] = b"".join((text, json_data(datatype, array), after))
     length, binary_size = len(text), frame.binary_size
     return buffers, length + binary_size, length if binary_size else 0

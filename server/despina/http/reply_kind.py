@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from despina.http.remember import remember
-from despina.http.reply_frame import ReplyFrame, filled, frame_around
+from despina.http.reply_frame import Form, ReplyFrame, filled, frame_around
 from despina.protocol.encode import Buffer
-from despina.protocol.messages import InferRequest
+from despina.protocol.messages import InferRequest, RequestedOutput
 from despina.scheduling.pending import Pending
 
 if TYPE_CHECKING:
@@ -19,17 +19,17 @@ MAX_FRAMES = 1024
 
 @dataclass(frozen=True, slots=True)
 class ReplyKind:
-    """`outputs` are the names and datatypes of the outputs in the order of the reply, `binary` says for each whether it
-    comes back as binary data. `frames` maps their shapes, or that of the only one, to what is around their data."""
+    """`outputs` are the names and datatypes of the outputs in the order of the reply, `forms` say how each comes back.
+    `frames` maps their shapes, or that of the only one, to what is around their data."""
 
     model: Model
     outputs: tuple[tuple[str, str], ...]
-    binary: tuple[bool, ...]
+    forms: tuple[Form, ...]
     frames: dict[tuple[object, ...], ReplyFrame] = field(default_factory=dict)
 
     def compose(self, pending: Pending) -> tuple[list[Buffer], int, int] | None:
         """Buffers of the reply, their size, and the length of its JSON if binary data follows; None for the full
-        way."""
+        way. Outputs that go to shared memory are there already."""
         results = pending.results
         assert results is not None
         if pending.response_parameters or len(results) < len(self.outputs):
@@ -38,7 +38,7 @@ class ReplyKind:
         shapes = arrays[0].shape if len(arrays) == 1 else tuple([array.shape for array in arrays])
         frame = self.frames.get(shapes)
         if frame is None:
-            frame = frame_around(self.model, self.outputs, self.binary, arrays)
+            frame = frame_around(self.model, self.outputs, self.forms, arrays)
             if frame is None:
                 return None
             remember(self.frames, shapes, frame, MAX_FRAMES)
@@ -46,13 +46,24 @@ class ReplyKind:
 
 
 def reply_kind(model: Model, request: InferRequest) -> ReplyKind | None:
-    """That of the replies to a request without classification and shared memory; None when they differ in more than
-    data."""
+    """That of the replies to a request without classification; None when they differ in more than data."""
     signature = model.signature
-    wanted = {output.name: output for output in request.outputs}
-    names = [name for name in signature.output_order if not wanted or name in wanted]
-    specs = [signature.outputs[name] for name in names]
-    if any(spec.reshape is not None or spec.datatype.kind in ("bytes", "half") for spec in specs):
-        return None
-    binary = tuple([wanted[name].binary if wanted else request.binary_output for name in names])
-    return ReplyKind(model, tuple([(spec.name, spec.datatype.name) for spec in specs]), binary)
+    wanted = {output.name: form_of(output) for output in request.outputs}
+    every: Form = "binary" if request.binary_output else "JSON"
+    specs = [signature.outputs[name] for name in signature.output_order if not wanted or name in wanted]
+    forms = [wanted.get(spec.name, every) for spec in specs]
+    for spec, form in zip(specs, forms, strict=True):
+        if (
+            spec.reshape is not None
+            or spec.datatype.kind == "bytes"
+            or (spec.datatype.kind == "half" and form == "JSON")
+        ):
+            return None
+    return ReplyKind(model, tuple([(spec.name, spec.datatype.name) for spec in specs]), tuple(forms))
+
+
+def form_of(output: RequestedOutput) -> Form:
+    """How an output comes back that is not classified."""
+    if output.shared_memory is not None:
+        return "placed"
+    return "binary" if output.binary else "JSON"

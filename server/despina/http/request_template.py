@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import orjson
@@ -59,6 +60,8 @@ class RequestTemplate:
     sequence_end: bool
     request: InferRequest
     reply: ReplyKind | None
+    places_outputs: ClassVar[bool] = False
+    """Whether outputs may go to shared memory."""
 
     @property
     def repeats(self) -> bool:
@@ -114,6 +117,7 @@ class PlacedTemplate(RequestTemplate):
     inputs_at: Mapping[str, SharedMemory]
     outputs_at: Mapping[str, SharedMemory]
     find_region: FindRegion
+    places_outputs: ClassVar[bool] = True
 
     @property
     def repeats(self) -> bool:

@@ -4,7 +4,7 @@ Clients send the same JSON again and again around tensors that differ. The first
 and encoded in full; what that came to is kept as a `RequestTemplate` under the bytes that do not change. The next
 request with the same bytes only has its ids and its tensors cut out: binary ones as views of the body, JSON ones by
 parsing just the arrays, those in shared memory from there. A reply that differs in more than data (classification,
-texts, shared memory) takes the full way.
+texts) takes the full way.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from despina.http.fixed_text import (
     without_sequence_id,
 )
 from despina.http.remember import remember
-from despina.http.reply_kind import ReplyKind, reply_kind
+from despina.http.reply_kind import ReplyKind, form_of, reply_kind
 from despina.http.request_template import InputTemplate, KnownRequest, PlacedTemplate, RequestTemplate
 from despina.protocol.decode import FindRegion, no_shared_memory
 from despina.protocol.messages import InferRequest
@@ -141,9 +141,9 @@ class Templates:
 
     def reply_kind(self, request: InferRequest) -> ReplyKind | None:
         """That of the replies to a request; None when these differ in more than data."""
-        key = (request.binary_output, *[(output.name, output.binary) for output in request.outputs])
-        if any(output.classification or output.shared_memory is not None for output in request.outputs):
+        if any(output.classification for output in request.outputs):
             return None
+        key = (request.binary_output, *[(output.name, form_of(output)) for output in request.outputs])
         try:
             return self._replies[key]
         except KeyError:
