@@ -40,20 +40,33 @@ def build() -> Path:
 
 
 def generate(
-    port: int, connections: int, seconds: float, requests: Sequence[Path], rate: float = 0.0, seed: int = 1
+    port: int,
+    connections: int,
+    seconds: float,
+    requests: Sequence[Path],
+    rate: float = 0.0,
+    seed: int = 1,
+    in_turn: bool = False,
 ) -> Load:
     """Send complete HTTP requests, one per file, to a port of this machine; connection i sends number i modulo their
-    count. `rate` 0 is a closed loop; above, requests per second of a Poisson process, of which `seed` chooses one.
+    count, again and again or, `in_turn`, those that follow it `connections` apart. `rate` 0 is a closed loop; above, requests per second of a Poisson process, of which `seed` chooses one.
     Raises CalledProcessError, with the reason on stderr, when the server does something the generator cannot count."""
-    return read_load(tell(port, connections, seconds, requests, rate, seed))
+    return read_load(tell(port, connections, seconds, requests, rate, seed, in_turn))
 
 
 def tell(
-    port: int, connections: int, seconds: float, requests: Sequence[Path], rate: float = 0.0, seed: int = 1
+    port: int,
+    connections: int,
+    seconds: float,
+    requests: Sequence[Path],
+    rate: float = 0.0,
+    seed: int = 1,
+    in_turn: bool = False,
 ) -> dict[str, Any]:
     """As `generate`, with what the generator printed as it is: among it the histogram of all latencies of requests
     that were answered with 200, as pairs of nanoseconds and their count."""
-    command = [str(build()), str(port), str(connections), str(seconds), str(rate), str(seed), *map(str, requests)]
+    command = [str(build()), str(port), str(connections), str(seconds), str(rate), str(seed), str(int(in_turn))]
+    command += map(str, requests)
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     sys.stderr.write(done.stderr)
     done.check_returncode()

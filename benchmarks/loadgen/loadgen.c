@@ -1,9 +1,10 @@
 /* An HTTP/1.1 load generator that is cheaper than the servers it measures: one thread, epoll, requests rendered
  * beforehand, responses counted and not kept.
  *
- *     loadgen PORT CONNECTIONS SECONDS RATE SEED FILE...
+ *     loadgen PORT CONNECTIONS SECONDS RATE SEED IN_TURN FILE...
  *
- * Each FILE is one complete request, head and body; connection i sends FILE number i modulo their count. RATE 0 is a
+ * Each FILE is one complete request, head and body; connection i sends FILE number i modulo their count. With IN_TURN 1
+ * its next one is CONNECTIONS files further, so that all files have their turn; with 0 it is the same again. RATE 0 is a
  * closed loop: every connection sends its next request when the answer to the last one is complete. RATE > 0 is an open
  * loop: requests are due at the times of a Poisson process of that many per second, whatever the server does, and a
  * latency counts from when the request was due, so a stall of the server shows in every request it delayed.
@@ -47,11 +48,14 @@ typedef struct {
     int refused;      /* its status is not 200: counted as an error, and not among the latencies */
     size_t sent, have, missing;
     uint64_t since;   /* when the request was sent (closed loop) or due (open loop), ns */
+    size_t number;    /* of the request that is under way, or else of the next one */
     const Request *request;
     char head[HEAD_ROOM];
 } Connection;
 
 static int epoll_fd, port;
+static Request *requests;
+static size_t request_count, step;         /* step: how much further a connection's next request is */
 static uint64_t deadline, *due;            /* due: requests of the open loop that wait for a connection */
 static size_t due_first, due_end, due_room, busy_count;
 static uint64_t completed, answered, errors, reconnects, resent, slowest, counts[BUCKETS];
@@ -124,6 +128,7 @@ static void begin(Connection *c, uint64_t since) {
     c->sent = c->have = c->missing = 0;
     c->head_done = 0;
     c->since = since;
+    c->request = &requests[c->number];
     if (c->fd < 0) open_connection(c);
     write_rest(c);
 }
@@ -139,6 +144,7 @@ static void go_on(Connection *c, uint64_t now, int open_loop) {
 static void finish(Connection *c, int open_loop) {
     uint64_t now = now_ns(), taken = now - c->since;
     c->busy = 0;
+    c->number = (c->number + step) % request_count;
     busy_count--;
     answered++;
     if (now <= deadline) {
@@ -238,22 +244,24 @@ static void print_result(uint64_t start, uint64_t stop, size_t waiting) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 7) return fputs("usage: loadgen PORT CONNECTIONS SECONDS RATE SEED FILE...\n", stderr), 2;
+    if (argc < 8) return fputs("usage: loadgen PORT CONNECTIONS SECONDS RATE SEED IN_TURN FILE...\n", stderr), 2;
     port = atoi(argv[1]);
-    size_t count = (size_t)atoi(argv[2]), files = (size_t)argc - 6;
+    size_t count = (size_t)atoi(argv[2]);
+    request_count = (size_t)argc - 7;
+    step = atoi(argv[6]) ? count : 0;
     double seconds = atof(argv[3]), rate = atof(argv[4]);
     int open_loop = rate > 0;
     srand48(atol(argv[5]));
     prctl(PR_SET_TIMERSLACK, 1);
-    Request *requests = calloc(files, sizeof *requests);
-    for (size_t i = 0; i < files; i++) requests[i] = read_file(argv[6 + i]);
+    requests = calloc(request_count, sizeof *requests);
+    for (size_t i = 0; i < request_count; i++) requests[i] = read_file(argv[7 + i]);
     epoll_fd = epoll_create1(0);
     int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
     struct epoll_event e = {.events = EPOLLIN | EPOLLET, .data.ptr = NULL}, events[256];
     if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, timer, &e) < 0) die("epoll_ctl");
     Connection *all = calloc(count, sizeof *all);
     for (size_t i = 0; i < count; i++) {
-        all[i].request = &requests[i % files];
+        all[i].number = i % request_count;
         all[i].fd = -1;
     }
     uint64_t start = now_ns(), now = start;

@@ -22,7 +22,8 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
 
 class Server:
-    """Answers every REQUEST, one thread per connection. Every connection ends after `per_connection` answers."""
+    """Answers every REQUEST, whatever its body, one thread per connection. Every connection ends after `per_connection`
+    answers. `bodies` are those of each connection."""
 
     def __init__(self, answer: bytes, per_connection: int) -> None:
         self.listening = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -30,6 +31,7 @@ class Server:
         self.answer = answer
         self.per_connection = per_connection
         self.served: list[int] = []
+        self.bodies: list[list[bytes]] = []
         self.threads = [threading.Thread(target=self.accept)]
         self.threads[0].start()
 
@@ -46,12 +48,14 @@ class Server:
     def serve(self, connection: socket.socket) -> None:
         with connection, suppress(ConnectionError):
             served = 0
+            self.bodies.append(bodies := [])
             while served < self.per_connection:
                 request = b""
                 while len(request) < len(REQUEST) and (data := connection.recv(len(REQUEST) - len(request))):
                     request += data
-                if request != REQUEST:
+                if request[:-3] != REQUEST[:-3]:
                     break
+                bodies.append(request[-3:])
                 # In two pieces, so that the generator must put the head together.
                 connection.sendall(self.answer[:20])
                 connection.sendall(self.answer[20:])
@@ -98,6 +102,21 @@ def test_a_closed_loop_counts_every_answer_and_loses_none(request_file: Path) ->
     assert 0 < load.latencies.p50 <= load.latencies.p99 <= load.latencies.longest
 
 
+@pytest.mark.parametrize(
+    ("in_turn", "sent"), [(True, [["r0.", "r2.", "r4."], ["r1.", "r3.", "r5."]]), (False, [["r0."], ["r1."]])]
+)
+def test_all_requests_have_their_turn_where_that_is_asked_for(
+    request_file: Path, in_turn: bool, sent: list[list[str]]
+) -> None:
+    files = [request_file.with_name(f"r{number}") for number in range(6)]
+    for file in files:
+        file.write_bytes(REQUEST[:-3] + f"{file.name}.".encode())
+    with serving() as server:
+        generate(server.port, 2, 0.1, files, in_turn=in_turn)
+    for bodies, expected in zip(sorted(server.bodies), sent, strict=True):
+        assert [body.decode() for body in bodies[:7]] == (expected * 7)[:7]
+
+
 def test_an_open_loop_keeps_to_its_rate(request_file: Path) -> None:
     with serving() as server:
         load = generate(server.port, 8, 0.5, [request_file], rate=200.0)
@@ -114,7 +133,7 @@ def test_a_seed_chooses_the_arrivals(request_file: Path) -> None:
 
 def test_what_was_due_is_sent_even_if_the_generator_was_stopped_until_the_end(request_file: Path) -> None:
     with serving() as server:
-        command = [str(build()), str(server.port), "8", "0.3", "500", "5", str(request_file)]
+        command = [str(build()), str(server.port), "8", "0.3", "500", "5", "0", str(request_file)]
         undisturbed = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
         with subprocess.Popen(command, stdout=subprocess.PIPE) as generator:
             time.sleep(0.1)
