@@ -17,13 +17,15 @@ from benchmarks.options import (
     Names,
     Numbers,
     ResultName,
+    Words,
     effort,
     explained,
     with_model,
     with_peers,
     with_settings,
 )
-from benchmarks.publish import publish, render, target_of, write_readme, write_results
+from benchmarks.publish import kept, publish, render, target_of, write_readme, write_results
+from benchmarks.scenarios.catalogue import SCENARIOS, chosen
 from benchmarks.session import Device
 from benchmarks.signals import end_cleanly
 from benchmarks.suites import SWEPT, Effort
@@ -98,6 +100,18 @@ def deployments_command(effort: Effort, model: str, workers: int, save: str) -> 
 def payloads_command(effort: Effort, save: str) -> None:
     """Closed loop over sizes of binary bodies."""
     publish(suites.payloads(effort), "payloads", save, ())
+
+
+@click.command("scenarios")
+@click.option("--only", default="", type=Words(), help="Those with one of these in their names: bytes,gzip")
+@effort(seconds=0.7, connections="1,16", rounds=3, quick=(1, 0.2))
+def scenarios_command(effort: Effort, only: tuple[str, ...], save: str) -> None:
+    """Closed loop, one sort of request after the other, against tritonserver with its ONNX Runtime backend."""
+    if not (asked := chosen(only, effort.kinds)):
+        names = ", ".join(dict.fromkeys(each.name for each in SCENARIOS))
+        raise click.UsageError(f"no scenario is called so: {names}")
+    with kept("scenarios") as keep:
+        publish(suites.scenarios(asked, effort, keep), "scenarios", save, ("despina",))
 
 
 @click.command("compute")
@@ -194,6 +208,7 @@ PLAN = (
     ("workers", "--model=identity", "--save=workers-identity"),
     ("payloads", "--save=payloads"),
     ("compute", "--save=compute-cpu"),
+    ("scenarios", "--save=scenarios"),
     ("goodput", "--save=goodput"),
     ("overload", "--save=overload"),
     ("deployments", "--save=deployments"),
@@ -206,7 +221,7 @@ PLAN = (
 @click.command("all")
 @click.option("--quick", is_flag=True, help="Short rounds, nothing to be committed.")
 def all_command(quick: bool) -> None:
-    """Everything that is committed, one after the other: most of an hour on a machine that does nothing else."""
+    """Everything that is committed, one after the other: about an hour on a machine that does nothing else."""
     missing: list[str] = []
     for step in PLAN:
         arguments = [part for part in step if not (quick and part.startswith("--save"))]
@@ -229,6 +244,7 @@ for command in (
     workers_command,
     deployments_command,
     payloads_command,
+    scenarios_command,
     compute_command,
     second_opinion_command,
     perf_analyzer_command,

@@ -1,9 +1,9 @@
 """A run as Markdown: every point, won or lost, with what it cost and what disturbed it."""
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from benchmarks.measurement import Point
+from benchmarks import line_table
+from benchmarks.cells import errors_of, load_of, number, table_row
 from benchmarks.record import Record
 from benchmarks.rounds import Series
 from benchmarks.summary import Summary, points_of, ratio, summarise
@@ -30,6 +30,8 @@ LARGE_ROW = 16 * 1024
 def page(record: Record) -> str:
     """All of a run."""
     lines = [f"# {record.title}", "", *_facts(record), ""]
+    if record.layout == "lines":
+        return "\n".join([*lines, *line_table.table(record.series, record.against[:1], tuple(record.about)), ""])
     for model, kind in dict.fromkeys((point.model, point.kind) for point in points_of(record.series)):
         chosen = [each for each in record.series if (each.point.model, each.point.kind) == (model, kind)]
         lines += [f"## {model}, {kind}", "", *_points(record, chosen), ""]
@@ -75,13 +77,13 @@ def _cells(summary: Summary) -> list[str]:
     return [
         f"{summary.per_second:,.0f}",
         f"{summary.slowest:,.0f} .. {summary.fastest:,.0f}",
-        _number(summary.p50_us / 1000),
-        _number(summary.p99_us / 1000),
-        _number(summary.server_cpu),
-        "" if summary.first_cpu is None else _number(summary.first_cpu),
-        _number(summary.client_cpu),
+        number(summary.p50_us / 1000),
+        number(summary.p99_us / 1000),
+        number(summary.server_cpu),
+        "" if summary.first_cpu is None else number(summary.first_cpu),
+        number(summary.client_cpu),
         "" if summary.mean_batch is None else f"{summary.mean_batch:.1f}",
-        f"{summary.errors} ({summary.resent} sent again)" if summary.resent else str(summary.errors),
+        errors_of(summary),
         f"{summary.calibration_ms:.1f}",
         f"{summary.other_cores:.2f}",
     ]
@@ -106,7 +108,7 @@ def _ratios(series: Sequence[Series], name: str) -> list[str]:
             if other in at_point:
                 found = ratio(at_point[name], at_point[other])
                 numbers = (found.per_second, found.p99, found.server_cpu)
-                rows.append(table_row([load_of(point), other, *(_number(number) for number in numbers)]))
+                rows.append(table_row([load_of(point), other, *(number(each) for each in numbers)]))
     if not rows:
         return []
     head = ("load", f"{name} against", "requests/s", "p99", "CPU s")
@@ -130,24 +132,10 @@ def short_table(record: Record) -> list[str]:
             own = [found.get((name, point)) for point in points if point.kind == kind]
             cells.append(" / ".join("-" if each is None else _thousands(each.per_second) for each in own))
             at_middle = own[len(loads) // 2]
-            costs.append("-" if at_middle is None else _number(at_middle.server_cpu))
+            costs.append("-" if at_middle is None else number(at_middle.server_cpu))
         rows.append(table_row([name, *cells, " / ".join(costs)]))
     return rows
 
 
 def _thousands(value: float) -> str:
     return f"{value / 1000:.1f}k"
-
-
-def load_of(point: Point) -> str:
-    return f"{point.rate:,.0f}/s" if point.rate else str(point.connections)
-
-
-def table_row(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("\n", " ").replace("|", "/") for cell in cells) + " |"
-
-
-def _number(value: float) -> str:
-    if math.isnan(value):
-        return ""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

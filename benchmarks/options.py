@@ -52,6 +52,15 @@ class Names(click.ParamType):
         return names
 
 
+class Words(click.ParamType):
+    """Any words, separated by commas."""
+
+    name = "words"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        return value if isinstance(value, tuple) else tuple(word for word in value.split(",") if word)
+
+
 COUNT = click.IntRange(min=1)
 LENGTH = FiniteRange(min=0.01)
 MODEL = click.Choice(list(MODELS))
@@ -84,9 +93,18 @@ KIND = click.option("--kind", type=click.Choice(["both", *KINDS]), default="both
 
 
 def effort(
-    seconds: float = 2.0, connections: str = "1,4,16,64", *, kind: bool = True, flag: bool = True
+    seconds: float = 2.0,
+    connections: str = "1,4,16,64",
+    rounds: int = 5,
+    quick: tuple[int, float] = (2, 0.5),
+    *,
+    kind: bool = True,
+    flag: bool = True,
 ) -> Callable[[Command], Command]:
-    """The options every measurement has, gathered into one `Effort`; `--kind` and `--flag` where they change it."""
+    """The options every measurement has, gathered into one `Effort`; `--kind` and `--flag` where they change it.
+    `quick`: how many rounds of how many seconds show whether it works."""
+    quick_rounds, quick_seconds = quick
+    shortened = f"{quick_rounds} round{'s' * (quick_rounds > 1)} of {quick_seconds:g} s"
     options = (
         click.option(
             "--save", default="", type=ResultName(), help="Write to benchmarks/results/<name>, to be committed."
@@ -94,23 +112,23 @@ def effort(
         *((FLAG,) if flag else ()),
         *((KIND,) if kind else ()),
         click.option("--connections", default=connections, type=Numbers(), help="Numbers of connections."),
-        click.option("--quick", is_flag=True, help="2 rounds of 0.5 s: whether it works, not how fast it is."),
+        click.option("--quick", "short", is_flag=True, help=f"{shortened}: whether it works, not how fast it is."),
         click.option("--seconds", default=seconds, type=LENGTH, help="Length of a round."),
-        click.option("--rounds", default=5, type=COUNT, help="Alternating rounds per point."),
+        click.option("--rounds", default=rounds, type=COUNT, help="Alternating rounds per point."),
     )
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def wrapped(
-            quick: bool,
+            short: bool,
             connections: tuple[int, ...],
             kind: str = "both",
             flag: tuple[str, ...] = (),
             **rest: Any,
         ) -> None:
             rounds, seconds = rest.pop("rounds"), rest.pop("seconds")
-            if quick:
-                rounds, seconds = 2, 0.5
+            if short:
+                rounds, seconds = quick
             kinds = tuple(each for each in KINDS if kind in (each, "both"))
             with explained():
                 build()

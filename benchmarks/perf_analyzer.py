@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cells import table_row
 from benchmarks.despina_server import Despina
 from benchmarks.environment import machine, versions
-from benchmarks.markdown import table_row
 from benchmarks.peers.environment import environment, site_packages
 from benchmarks.peers.pytriton_wheel import PyTritonWheel
 from benchmarks.peers.tritonserver import TritonServer

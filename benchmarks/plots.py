@@ -6,7 +6,7 @@ from typing import Any
 
 import matplotlib  # type: ignore[import-not-found]
 
-from benchmarks.markdown import load_of
+from benchmarks.cells import load_of
 from benchmarks.measurement import Point
 from benchmarks.record import Record
 from benchmarks.rounds import Series

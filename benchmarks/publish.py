@@ -3,8 +3,8 @@
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,28 @@ def publish(taken: record.Record, name: str, save: str, against: Sequence[str]) 
 
 
 @contextmanager
+def kept(name: str) -> Iterator[Callable[[record.Record], None]]:
+    """What writes a run that is still under way, as far as it can. Where the run ends early, what it had measured
+    stays, and it is said where."""
+    file = target_of(f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-unfinished", "").with_suffix(".json")
+
+    def keep(taken: record.Record) -> None:
+        with suppress(OSError):
+            record.write(taken, file)
+
+    try:
+        yield keep
+    except BaseException:
+        if file.exists():
+            with suppress(OSError):
+                write_page(record.read(file), file)
+            print(f"what was measured until then is in {file}", file=sys.stderr)
+        raise
+    with suppress(OSError):
+        file.unlink()
+
+
+@contextmanager
 def _written(what: str) -> Iterator[None]:
     """Ends with one sentence where `what` cannot be written."""
     try:
@@ -60,9 +82,11 @@ def write_results(told: Mapping[str, Any], page: str, target: Path) -> None:
 
 
 def write_page(taken: record.Record, target: Path) -> None:
-    """Markdown, and the plots where matplotlib is installed (benchmarks/requirements.txt). `target` is the path
-    of one of them, or of the JSON."""
+    """Markdown, and the plots where matplotlib is installed (benchmarks/requirements.txt); none of a line per point.
+    `target` is the path of one of them, or of the JSON."""
     record.write_whole(target.with_suffix(".md"), markdown.page(taken))
+    if taken.layout == "lines":
+        return
     try:
         from benchmarks.plots import plot
     except ModuleNotFoundError:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.gpu import GpuUse
 from benchmarks.latencies import Latencies
@@ -17,7 +17,8 @@ from benchmarks.rounds import Series
 class Record:
     """One run of the harness. `about` says what each contender was, `skipped` why some are missing, `notes` what else
     must be known to read the numbers. `row_bytes`: bytes of the input tensors of one row, by model. `against`: the
-    contenders whose ratio to all others is shown."""
+    contenders whose ratio to all others is shown. `layout`: a section for each model and form of request, or a line for
+    each point, where there are many of them and few loads."""
 
     title: str
     machine: Mapping[str, str]
@@ -29,6 +30,7 @@ class Record:
     notes: tuple[str, ...] = ()
     row_bytes: Mapping[str, int] = field(default_factory=dict)
     against: tuple[str, ...] = ()
+    layout: Literal["sections", "lines"] = "sections"
 
 
 class NotARecord(Exception):

@@ -5,8 +5,9 @@ Every request carries rows of its own, so that an answer that belongs to somebod
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -16,13 +17,24 @@ from benchmarks.places import REQUESTS
 from benchmarks.workload import Workload
 from despina_backends.base import Array
 
-DATATYPES = {"float32": "FP32", "float16": "FP16", "int64": "INT64", "int32": "INT32", "uint8": "UINT8"}
+DATATYPES = {
+    "float64": "FP64",
+    "float32": "FP32",
+    "float16": "FP16",
+    "int64": "INT64",
+    "int32": "INT32",
+    "uint8": "UINT8",
+    "bool": "BOOL",
+    "object": "BYTES",
+}
+"""By the names of numpy's; those of BYTES are arrays of `str`."""
 
 
-def http_request(path: str, headers: dict[str, str], body: bytes) -> bytes:
-    """A complete keep-alive POST."""
-    lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1"]
-    lines += [f"{name}: {value}" for name, value in {**headers, "Content-Length": str(len(body))}.items()]
+def http_request(path: str, headers: Mapping[str, str], body: bytes = b"", method: str = "POST") -> bytes:
+    """A complete request; the connection is kept unless the headers say otherwise."""
+    length = {} if method == "GET" else {"Content-Length": str(len(body))}
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1"]
+    lines += [f"{name}: {value}" for name, value in {**headers, **length}.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
 
 
@@ -34,23 +46,41 @@ def v2_request(workload: Workload, kind: Kind, row: int) -> bytes:
 
 def v2_body(workload: Workload, kind: Kind, row: int) -> tuple[bytes, dict[str, str], bytes]:
     """JSON, headers, and binary tensors."""
+    inputs = {name: rows[row : row + 1] for name, rows in workload.inputs.items()}
+    output = {"name": workload.output, **({"parameters": {"binary_data": True}} if kind == "binary" else {})}
+    return infer_body(inputs, kind, {"outputs": [output]})
+
+
+def infer_body(
+    inputs: Mapping[str, Array], kind: Kind, fields: Mapping[str, Any], doubles: bool = False
+) -> tuple[bytes, dict[str, str], bytes]:
+    """As `v2_body`, with these tensors and, beside them, `fields` in the JSON. `doubles`: with all digits that a number
+    has as a double, as Python's own JSON and Triton's client write it, whatever its datatype."""
     binary = kind == "binary"
-    inputs: list[dict[str, object]] = []
+    entries: list[dict[str, object]] = []
     tail = b""
-    for name, rows in workload.inputs.items():
-        tensor = np.ascontiguousarray(rows[row : row + 1])
+    for name, values in inputs.items():
+        tensor = np.ascontiguousarray(values)
         entry: dict[str, object] = {"name": name, "shape": list(tensor.shape), "datatype": DATATYPES[tensor.dtype.name]}
         if binary:
-            entry["parameters"] = {"binary_data_size": tensor.nbytes}
-            tail += tensor.tobytes()
+            raw = raw_tensor(tensor)
+            entry["parameters"] = {"binary_data_size": len(raw)}
+            tail += raw
         else:
-            entry["data"] = tensor.ravel()
-        inputs.append(entry)
-    outputs = [{"name": workload.output, **({"parameters": {"binary_data": True}} if binary else {})}]
-    head = orjson.dumps({"inputs": inputs, "outputs": outputs}, option=orjson.OPT_SERIALIZE_NUMPY)
+            entry["data"] = tensor.ravel().tolist() if doubles or tensor.dtype == object else tensor.ravel()
+        entries.append(entry)
+    head = orjson.dumps({"inputs": entries, **fields}, option=orjson.OPT_SERIALIZE_NUMPY)
     if binary:
         return head, {"Inference-Header-Content-Length": str(len(head))}, tail
     return head, {"Content-Type": "application/json"}, b""
+
+
+def raw_tensor(tensor: Array) -> bytes:
+    """As it lies behind the JSON; each string with its length before it."""
+    if tensor.dtype != object:
+        return tensor.tobytes()
+    strings = [str(each).encode() for each in tensor.ravel()]
+    return b"".join(len(each).to_bytes(4, "little") + each for each in strings)
 
 
 def v2_answer(workload: Workload, headers: dict[str, str], body: bytes) -> Array:

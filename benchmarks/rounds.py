@@ -37,8 +37,15 @@ class Outcome:
     series: tuple[Series, ...]
 
 
-def run(contenders: Sequence[Contender], points: Sequence[Point], rounds: int, seconds: float) -> Outcome:
-    """Start all contenders, measure all points, stop them. The first contender of a round is the last of the next."""
+def run(
+    contenders: Sequence[Contender],
+    points: Sequence[Point],
+    rounds: int,
+    seconds: float,
+    keep: Callable[[Outcome], object] | None = None,
+) -> Outcome:
+    """Start all contenders, measure all points, stop them. The first contender of a round is the last of the next.
+    `keep` gets what there is after every point."""
     skipped: dict[str, str] = {}
     series: list[Series] = []
     with ExitStack() as opened:
@@ -57,12 +64,15 @@ def run(contenders: Sequence[Contender], points: Sequence[Point], rounds: int, s
             for point in points
         }
         steps = sum(rounds * len(each) for each in fit.values())
+        about = {each.name: each.about for each in contenders if each.name in running}
         bar = opened.enter_context(click.progressbar(length=steps, file=sys.stderr, show_pos=True))
         for point, participants in fit.items():
             bar.label = str(point)
             taking_part = {each.name: running[each.name] for each in participants}
             series += measure_point(taking_part, point, rounds, seconds, partial(bar.update, 1))
-    return Outcome({each.name: each.about for each in contenders if each.name in running}, skipped, tuple(series))
+            if keep is not None:
+                keep(Outcome(about, skipped, tuple(series)))
+    return Outcome(about, skipped, tuple(series))
 
 
 def measure_point(
@@ -79,7 +89,7 @@ def measure_point(
         except CalledProcessError as error:
             said = [f"{Path(error.cmd[0]).name} ended with status {error.returncode}"]
             failures[name] = ": ".join(said + (error.stderr or "").strip().splitlines()[-1:])
-        except (WrongAnswer, OSError) as error:
+        except (WrongAnswer, NotStarted, OSError) as error:
             failures[name] = str(error)
 
     def one_round(name: str) -> None:

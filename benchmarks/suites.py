@@ -1,6 +1,6 @@
 """What is measured: each function is one table. They only say who takes part, at which points."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,11 @@ from benchmarks.peers import PEERS
 from benchmarks.raw import make_workload
 from benchmarks.record import Record
 from benchmarks.repository import Batching, write_repository
-from benchmarks.rounds import run
+from benchmarks.rounds import Outcome, run
+from benchmarks.scenarios.answers import FirstAnswers
+from benchmarks.scenarios.contenders import CACHE, DespinaScenarios, TritonScenarios
+from benchmarks.scenarios.scenario import Scenario
+from benchmarks.scenarios.served import write_repository as write_scenario_models
 from benchmarks.session import Device
 from benchmarks.workload import Workload
 
@@ -131,6 +135,30 @@ def second_opinion(model: str, effort: Effort) -> Record:
     return measure(f"{model}, two generators", [own, other], points, [workload], effort)
 
 
+def scenarios(chosen: Sequence[Scenario], effort: Effort, keep: Callable[[Record], None]) -> Record:
+    """Closed loop, one sort of request after the other: despina, and tritonserver with its ONNX Runtime backend, whose
+    answers are the first, which despina must give, too. `keep` as for `measure`."""
+    repository = write_scenario_models()
+    first = FirstAnswers()
+    contenders: list[Contender] = [
+        TritonScenarios(repository, chosen, first),
+        DespinaScenarios(repository, chosen, first, ("--allow-metrics=false", CACHE, *effort.flags)),
+    ]
+    points = [Point(each.name, each.kind, count) for each in chosen for count in effort.connections]
+
+    note = (
+        "models only copy; max_batch_size 64, dynamic batching without a delay, 1 CPU instance and 1 intra-op thread "
+        "unless the name says something else; all requests of a scenario have their turn"
+    )
+
+    def as_lines(record: Record) -> Record:
+        options = {name: value for name, value in record.options.items() if name != "rows per request"}
+        return replace(record, options=options, against=("despina",), layout="lines")
+
+    title = "sorts of requests, closed loop"
+    return as_lines(measure(title, contenders, points, [], effort, note, keep=lambda record: keep(as_lines(record))))
+
+
 def measure(
     title: str,
     contenders: Sequence[Contender],
@@ -138,24 +166,29 @@ def measure(
     workloads: Sequence[Workload],
     effort: Effort,
     *notes: str,
+    keep: Callable[[Record], None] | None = None,
 ) -> Record:
-    """Run it, and put down what it ran on."""
+    """Run it, and put down what it ran on. `keep` gets what there is after every point."""
     facts = machine()
-    outcome = run(contenders, points, effort.rounds, effort.seconds)
     options: dict[str, Any] = {
         "rounds": effort.rounds,
         "seconds per round": effort.seconds,
         "rows per request": 1,
         "client": "on the same machine and cores",
     }
-    return Record(
-        title=title,
-        machine=facts,
-        versions=versions(),
-        options=options,
-        about=outcome.about,
-        skipped=outcome.skipped,
-        series=outcome.series,
-        notes=notes,
-        row_bytes={workload.name: workload.row_bytes for workload in workloads},
-    )
+
+    def record(outcome: Outcome) -> Record:
+        return Record(
+            title=title,
+            machine=facts,
+            versions=versions(),
+            options=options,
+            about=outcome.about,
+            skipped=outcome.skipped,
+            series=outcome.series,
+            notes=notes,
+            row_bytes={workload.name: workload.row_bytes for workload in workloads},
+        )
+
+    keep_outcome = None if keep is None else lambda outcome: keep(record(outcome))
+    return record(run(contenders, points, effort.rounds, effort.seconds, keep_outcome))

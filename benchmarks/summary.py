@@ -70,12 +70,24 @@ class Ratio:
 
 def ratio(ours: Sequence[Round], theirs: Sequence[Round]) -> Ratio:
     """Ours divided by theirs, round by round."""
-    pairs = list(zip(ours, theirs, strict=True))
+    pairs = ratios(ours, theirs)
     return Ratio(
-        middle([_divide(one.load.per_second, other.load.per_second) for one, other in pairs]),
-        middle([_divide(one, other) for one, other in zip(_p99s(ours), _p99s(theirs), strict=True)]),
-        middle([_divide(one.server_cpu_per_1000, other.server_cpu_per_1000) for one, other in pairs]),
+        middle([each.per_second for each in pairs]),
+        middle([each.p99 for each in pairs]),
+        middle([each.server_cpu for each in pairs]),
     )
+
+
+def ratios(ours: Sequence[Round], theirs: Sequence[Round]) -> list[Ratio]:
+    """What each pair of neighbours showed."""
+    return [
+        Ratio(
+            _divide(one.load.per_second, other.load.per_second),
+            _divide(our_p99, their_p99),
+            _divide(one.server_cpu_per_1000, other.server_cpu_per_1000),
+        )
+        for one, other, our_p99, their_p99 in zip(ours, theirs, _p99s(ours), _p99s(theirs), strict=True)
+    ]
 
 
 def middle(values: Sequence[float]) -> float:

@@ -1,7 +1,7 @@
 """Whether every answer is the answer to its own request."""
 
 import http.client
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,6 +12,9 @@ from benchmarks.workload import Workload
 ANSWER_S = 60
 """Who takes longer for one answer does not answer."""
 Answer = Callable[[dict[str, str], bytes], npt.NDArray[np.generic]]
+Check = Callable[[int, dict[str, str], bytes], None]
+"""The number of a request, and the headers, by lower-case name, and body of its answer. Raises WrongAnswer, or what
+Python raises where something else is to be read than there is."""
 
 
 class WrongAnswer(Exception):
@@ -22,20 +25,29 @@ def verify(port: int, workload: Workload, requests: list[bytes], read_answer: An
     """Send request number r, which carries row r, for all r over `connections` connections at once, and compare every
     answer with the row's own. Raises WrongAnswer, also for what is no answer at all, and OSError."""
 
+    def check(row: int, headers: dict[str, str], body: bytes) -> None:
+        got = read_answer(headers, body)
+        if not workload.is_answer(row, got):
+            raise WrongAnswer(f"{workload.name}: row {row} got another answer than the session's own: {got!r}")
+
+    ask_all(port, workload.name, requests, check, connections)
+
+
+def ask_all(port: int, name: str, requests: Sequence[bytes], check: Check, connections: int) -> None:
+    """Send all of them over `connections` connections at once, and `check` what comes back with status 200. Raises
+    WrongAnswer, also for what is no answer at all or cannot be read, and OSError."""
+
     def one(row: int) -> None:
         try:
             status, headers, body = exchange(port, requests[row])
         except http.client.HTTPException as error:
-            raise WrongAnswer(f"{workload.name}: row {row} was not answered in HTTP: {error!r}") from None
+            raise WrongAnswer(f"{name}: row {row} was not answered in HTTP: {error!r}") from None
         if status != 200:
-            raise WrongAnswer(f"{workload.name}: row {row} was answered {status}: {body[:300]!r}")
+            raise WrongAnswer(f"{name}: row {row} was answered {status}: {body[:300]!r}")
         try:
-            got = read_answer(headers, body)
-            right = workload.is_answer(row, got)
-        except (ValueError, TypeError, LookupError) as error:
-            raise WrongAnswer(f"{workload.name}: row {row} was answered {body[:300]!r}: {error}") from None
-        if not right:
-            raise WrongAnswer(f"{workload.name}: row {row} got another answer than the session's own: {got!r}")
+            check(row, headers, body)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise WrongAnswer(f"{name}: row {row} was answered {body[:300]!r}: {error}") from None
 
     with ThreadPoolExecutor(min(connections, len(requests))) as pool:
         list(pool.map(one, range(len(requests))))

@@ -49,8 +49,9 @@ def generate(
     in_turn: bool = False,
 ) -> Load:
     """Send complete HTTP requests, one per file, to a port of this machine; connection i sends number i modulo their
-    count, again and again or, `in_turn`, those that follow it `connections` apart. `rate` 0 is a closed loop; above, requests per second of a Poisson process, of which `seed` chooses one.
-    Raises CalledProcessError, with the reason on stderr, when the server does something the generator cannot count."""
+    count, again and again or, `in_turn`, those that follow it `connections` apart. `rate` 0 is a closed loop; above,
+    requests per second of a Poisson process, of which `seed` chooses one. Raises CalledProcessError, with the reason on
+    stderr, when the server does something the generator cannot count."""
     return read_load(tell(port, connections, seconds, requests, rate, seed, in_turn))
 
 

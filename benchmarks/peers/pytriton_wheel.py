@@ -47,9 +47,19 @@ class PyTritonWheel:
     def __str__(self) -> str:
         return f"tritonserver {VERSION} from nvidia-pytriton {installed(self.bin_directory, 'nvidia-pytriton')}"
 
+    @property
+    def caches(self) -> Path:
+        """What --cache-directory is to name, for models that keep answers."""
+        return self.home / "caches"
+
+    def command(self, port: int, repository: Path, backends: Path) -> list[str]:
+        """What serves a repository with the backends in a directory."""
+        command = [str(self.program), f"--model-repository={repository}", f"--backend-directory={backends}"]
+        command += [f"--http-port={port}", "--http-address=127.0.0.1", "--allow-grpc=false", "--allow-metrics=false"]
+        return command
+
     def start(self, name: str, workload: Workload, repository: Path, backends: Path) -> RunningServer:
         """Serve a repository with the backends in a directory. Raises NotStarted."""
         port = free_port()
-        command = [str(self.program), f"--model-repository={repository}", f"--backend-directory={backends}"]
-        command += [f"--http-port={port}", "--http-address=127.0.0.1", "--allow-grpc=false", "--allow-metrics=false"]
+        command = self.command(port, repository, backends)
         return start_peer(name, workload, command, port, "/v2/health/ready", counts_batches=True)

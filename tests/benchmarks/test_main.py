@@ -38,6 +38,7 @@ def test_every_step_of_all_is_a_command_that_exists(step: tuple[str, ...]) -> No
         (["closed", "--seconds=inf"], "inf is not a finite number"),
         (["compute", "--models=resnet50,nosuch"], "nosuch: not among mlp"),
         (["closed", "--save=closed-2.51"], "'closed-2.51': expected a name without dots and slashes"),
+        (["scenarios", "--only=nosuch"], "no scenario is called so: FP32 x 1, "),
         (["overload", "--factor=0"], "0.0 is not in the range"),
     ],
 )
@@ -88,6 +89,7 @@ def test_an_unknown_peer_is_named_before_anything_starts() -> None:
     [
         ("closed", {"kind", "flag"}),
         ("payloads", {"flag"}),
+        ("scenarios", {"kind", "flag"}),
         ("compute", {"flag"}),
         ("perf-analyzer", {"flag"}),
         ("deployments", set()),

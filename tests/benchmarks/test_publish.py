@@ -6,7 +6,7 @@ import pytest
 from benchmarks import markdown
 from benchmarks import publish as module
 from benchmarks.places import RESULTS
-from benchmarks.publish import BEGIN, END, README, between, publish, readme_part, render, write_results
+from benchmarks.publish import BEGIN, END, README, between, kept, publish, readme_part, render, write_results
 from benchmarks.record import NotARecord, is_record, read, to_json
 from tests.benchmarks.test_record import a_record
 
@@ -73,6 +73,41 @@ def test_a_run_that_measured_nothing_replaces_no_results(tmp_path: Path, monkeyp
     with pytest.raises(click.ClickException, match="nothing was measured"):
         publish(replace(a_record(), series=nothing), "closed", "mine", ("despina",))
     assert (tmp_path / "mine.json").read_text() == "before"
+
+
+def test_a_run_that_is_interrupted_leaves_what_it_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "OUT", tmp_path)
+
+    def run() -> None:
+        with kept("many") as keep:
+            keep(replace(a_record(), layout="lines"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    names = sorted(file.name for file in (tmp_path / "results").iterdir())
+    assert [name.rpartition("-")[2] for name in names] == ["unfinished.json", "unfinished.md"]
+    assert "what was measured until then is in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_a_run_that_is_finished_leaves_only_its_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured: bool
+) -> None:
+    monkeypatch.setattr(module, "OUT", tmp_path)
+    with kept("many") as keep:
+        if measured:
+            keep(a_record())
+    assert not [*tmp_path.glob("results/*")]
+
+
+def test_a_run_goes_on_where_what_it_has_cannot_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "OUT", tmp_path)
+    (tmp_path / "results").write_text("in the way of the directory")
+    with kept("many") as keep:
+        keep(a_record())
 
 
 def test_pages_lie_beside_their_data_whatever_the_file_is_called(tmp_path: Path) -> None:

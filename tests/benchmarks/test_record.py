@@ -34,6 +34,17 @@ def test_a_record_survives_its_file(tmp_path: Path) -> None:
     assert record.is_record(tmp_path / "r.json")
 
 
+def test_a_record_with_a_line_per_point_stays_one(tmp_path: Path) -> None:
+    about = {"despina": "1", "other": "2"}
+    told = replace(a_record(), layout="lines", about=about, series=a_record().series[:2])
+    record.write(told, tmp_path / "r.json")
+    page = markdown.page(record.read(tmp_path / "r.json"))
+    assert page == markdown.page(told)
+    assert "- requests/s against other: more in 1, fewer in 0, even in 0 lines" in page
+    assert "| mlp | json | 16 | 4 more |" in page
+    assert "## mlp, json" not in page
+
+
 def test_other_results_are_no_records(tmp_path: Path) -> None:
     (tmp_path / "goodput.json").write_text('{"target_ms": 100}')
     assert not record.is_record(tmp_path / "goodput.json")

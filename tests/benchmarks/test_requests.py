@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 from benchmarks.measurement import Kind
-from benchmarks.requests import http_request, v2_answer, v2_body, v2_request
+from benchmarks.requests import http_request, infer_body, v2_answer, v2_body, v2_request
 from benchmarks.workload import Workload
 
 
@@ -31,6 +31,23 @@ def test_json_requests_carry_the_row_in_the_json() -> None:
     head, _headers, tail = v2_body(a_workload(), "json", 2)
     told = json.loads(head)
     assert (told["inputs"][0]["data"], told["outputs"], tail) == ([4.0, 5.0], [{"name": "y"}], b"")
+
+
+def test_strings_have_their_length_before_them() -> None:
+    head, _headers, tail = infer_body({"s": np.array([["a", "bcd"]], object)}, "binary", {"id": "1"})
+    assert tail == b"\1\0\0\0a\3\0\0\0bcd"
+    assert json.loads(head) == {
+        "inputs": [{"name": "s", "shape": [1, 2], "datatype": "BYTES", "parameters": {"binary_data_size": 12}}],
+        "id": "1",
+    }
+    head, _headers, _tail = infer_body({"s": np.array([["a", "bcd"]], object)}, "json", {})
+    assert json.loads(head)["inputs"][0]["data"] == ["a", "bcd"]
+
+
+@pytest.mark.parametrize(("doubles", "said"), [(False, b"[0.1]"), (True, b"[0.10000000149011612]")])
+def test_numbers_have_the_digits_of_their_datatype_or_those_of_doubles(doubles: bool, said: bytes) -> None:
+    head, _headers, _tail = infer_body({"x": np.array([[0.1]], np.float32)}, "json", {}, doubles)
+    assert b'"data":' + said in head
 
 
 @pytest.mark.parametrize("kind", ["binary", "json"])

@@ -31,6 +31,8 @@ class Fake:
     def verify(self, point: Point) -> None:
         if self.fails == "verify":
             raise WrongAnswer("row 3")
+        if self.fails == "again":
+            raise NotStarted("not a second time")
 
     def measure(self, point: Point, seconds: float) -> Round:
         self.measured += 1
@@ -59,11 +61,20 @@ def test_who_does_not_start_is_skipped_with_the_reason() -> None:
     assert [each.contender for each in outcome.series] == ["b"]
 
 
+def test_what_there_is_can_be_kept_after_every_point() -> None:
+    points = [POINT, Point("m", "json", 2)]
+    seen: list[int] = []
+    outcome = run([Fake("a", [])], points, 1, 1.0, lambda outcome: seen.append(len(outcome.series)))  # type: ignore[list-item]
+    assert seen == [1, len(outcome.series)] == [1, 2]
+
+
 def test_wrong_answers_and_failures_leave_no_numbers_and_spare_the_others() -> None:
     log: list[str] = []
-    fakes = [Fake("wrong", log, fails="verify"), Fake("gone", log, fails="later"), Fake("good", log)]
+    fails = {"row 3": "verify", "not a second time": "again", "gone": "later", "": ""}
+    fakes = [Fake(name, log, fails=how) for name, how in fails.items()]
     outcome = run(fakes, [POINT], 3, 1.0)  # type: ignore[arg-type]
-    assert [(each.failure, len(each.rounds)) for each in outcome.series] == [("row 3", 0), ("gone", 0), ("", 3)]
+    assert [each.failure for each in outcome.series] == list(fails)
+    assert [len(each.rounds) for each in outcome.series] == [0, 0, 0, 3]
 
 
 def test_a_form_of_request_it_does_not_speak_is_not_asked_of_it() -> None:
