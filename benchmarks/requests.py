@@ -54,8 +54,9 @@ def v2_body(workload: Workload, kind: Kind, row: int) -> tuple[bytes, dict[str, 
 def infer_body(
     inputs: Mapping[str, Array], kind: Kind, fields: Mapping[str, Any], doubles: bool = False
 ) -> tuple[bytes, dict[str, str], bytes]:
-    """As `v2_body`, with these tensors and, beside them, `fields` in the JSON. `doubles`: with all digits that a number
-    has as a double, as Python's own JSON and Triton's client write it, whatever its datatype."""
+    """As `v2_body`, with these tensors and, beside them, `fields` in the JSON: id and parameters before the inputs, as
+    Triton's client writes them, others behind. `doubles`: with all digits that a number has as a double, as Python's
+    own JSON and Triton's client write it, whatever its datatype."""
     binary = kind == "binary"
     entries: list[dict[str, object]] = []
     tail = b""
@@ -69,7 +70,8 @@ def infer_body(
         else:
             entry["data"] = tensor.ravel().tolist() if doubles or tensor.dtype == object else tensor.ravel()
         entries.append(entry)
-    head = orjson.dumps({"inputs": entries, **fields}, option=orjson.OPT_SERIALIZE_NUMPY)
+    before = {name: fields[name] for name in ("id", "parameters") if name in fields}
+    head = orjson.dumps({**before, "inputs": entries, **fields}, option=orjson.OPT_SERIALIZE_NUMPY)
     if binary:
         return head, {"Inference-Header-Content-Length": str(len(head))}, tail
     return head, {"Content-Type": "application/json"}, b""

@@ -51,6 +51,7 @@ REQUESTS = (
     *one("no outputs named", "json", Infer("fp32", named=False)),
     *both("classes, 5 of 512", Infer("fp32", 512, classes=5)),
     *one("ids", "json", Infer("fp32", count=MANY, numbered=lambda number: {"id": f"request {number}"})),
+    *one("never the same", "json", Infer("fp32", count=4 * MANY, numbered=lambda number: {"x": f"text {number}"})),
     *one("timeout", "json", Infer("fp32", fields={"parameters": {"timeout": 1_000_000}})),
     *one("parameters", "json", Infer("fp32", fields={"parameters": {"a": "b", "c": 3, "d": 1.5}})),
     *one("gzip x 4,096", "binary", Infer("fp32", 4096, gzipped=True)),
