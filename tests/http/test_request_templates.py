@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,6 +17,7 @@ from tests.support.serving import REPOSITORY
 
 from despina.http.infer_exchange import InferExchange, InferReply
 from despina.http.request_templates import MAX_FIXED_BYTES, KnownRequest, RequestTemplate, Templates
+from despina.models.model import Model
 from despina.run import load_models
 from despina.scheduling.clock import LoopClock
 from despina.scheduling.pending import Pending
@@ -55,6 +57,13 @@ class WatchedExchange(InferExchange):
         super()._done(pending)
 
 
+class EagerTemplates(Templates):
+    """Keep the first request of a kind."""
+
+    def _is_new(self, fixed: tuple[bytes, ...]) -> bool:
+        return False
+
+
 class Exchanges:
     """A server in this process, without a port."""
 
@@ -72,19 +81,28 @@ class Exchanges:
         self._runner.run(self._server.models.stop(10))
         self._runner.close()
 
-    def answers(self, model: str, bodies: list[Body], keep: bool, stateful: bool = False) -> list[Answer]:
+    def answers(
+        self,
+        model: str,
+        bodies: list[Body],
+        keep: bool,
+        stateful: bool = False,
+        templates: type[Templates] = EagerTemplates,
+    ) -> list[Answer]:
         """The answers to `bodies`, one after the other; unless `keep`, each meets templates that know nothing. With it,
         one that begins like an earlier one goes the way of those."""
-        return self._runner.run(self._answers(model, bodies, keep, stateful))
+        return self._runner.run(self._answers(model, bodies, keep, partial(templates, stateful=stateful)))
 
-    async def _answers(self, name: str, bodies: list[Body], keep: bool, stateful: bool) -> list[Answer]:
+    async def _answers(
+        self, name: str, bodies: list[Body], keep: bool, make_templates: Callable[[Model], Templates]
+    ) -> list[Answer]:
         model = self._server.models.get(name, None)
-        model.templates = Templates(model, stateful)
+        model.templates = make_templates(model)
         found: list[Answer] = []
         known: dict[tuple[int, str | None], RequestTemplate] = {}
         for body, header_length in bodies:
             if not keep:
-                model.templates = Templates(model, stateful)
+                model.templates = make_templates(model)
             replied: asyncio.Future[InferReply] = asyncio.get_running_loop().create_future()
             exchange = WatchedExchange(self._server, model, replied.set_result)
             exchange.submitted = None
@@ -104,9 +122,11 @@ class Exchanges:
         found: KnownRequest | None = self._server.models.get(model, None).templates.find_json(memoryview(body))
         return found
 
-    def is_known(self, model: str, body: bytes) -> bool:
+    def is_known(self, model: str, body: bytes, length: int | None = None) -> bool:
         templates: Templates = self._server.models.get(model, None).templates
-        return self.find(model, body) is not None or templates.find_binary(memoryview(body), len(body)) is not None
+        if length is None:
+            return self.find(model, body) is not None
+        return templates.find_binary(memoryview(body), length) is not None
 
 
 @pytest.fixture(scope="module")
@@ -278,10 +298,22 @@ def two_inputs(first: str, second: str, before: str = "") -> bytes:
     return (f'{{{before}"inputs":[' + ONE % (first, second) + "]}").encode()
 
 
+BINARY_HEAD = two_inputs('"parameters":{"binary_data_size":8}', '"parameters":{"binary_data_size":12}')
+
+
 def test_a_request_that_was_seen_before_is_known(exchanges: Exchanges) -> None:
     exchanges.answers("identity_int32", [(two_inputs('"data":[1,2]', '"data":[[1,2,3]]'), None)], keep=True)
     assert exchanges.is_known("identity_int32", two_inputs('"data":[8,9]', '"data":[7,7,7]'))
     assert not exchanges.is_known("identity_int32", two_inputs('"data":[8,9,1]', '"data":[7,7,7]'))
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_kind_is_kept_when_it_comes_again(exchanges: Exchanges, times: int) -> None:
+    text, tensors = two_inputs('"data":[1,2]', '"data":[1,2,3]'), BINARY_HEAD + bytes(20)
+    exchanges.answers("identity_int32", [(text, None)] * times, keep=True, templates=Templates)
+    assert exchanges.is_known("identity_int32", text) is (times > 1)
+    exchanges.answers("identity_int32", [(tensors, str(len(BINARY_HEAD)))] * times, keep=True, templates=Templates)
+    assert exchanges.is_known("identity_int32", tensors, len(BINARY_HEAD)) is (times > 1)
 
 
 def test_a_request_is_known_after_one_that_begins_and_ends_the_same_way(exchanges: Exchanges) -> None:

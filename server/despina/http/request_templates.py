@@ -1,10 +1,10 @@
 """What repeats from request to request of a model, kept so that it is worked out once.
 
-Clients send the same JSON again and again around tensors that differ. The first request of a kind is decoded, admitted
-and encoded in full; what that came to is kept as a `RequestTemplate` under the bytes that do not change. The next
-request with the same bytes only has its ids and its tensors cut out: binary ones as views of the body, JSON ones by
-parsing just the arrays, those in shared memory from there. A reply that differs in more than data (classification,
-texts) takes the full way.
+Clients send the same JSON again and again around tensors that differ. The first requests of a kind are decoded,
+admitted and encoded in full; what the second one came to is kept as a `RequestTemplate` under the bytes that do not
+change. The next request with the same bytes only has its ids and its tensors cut out: binary ones as views of the body,
+JSON ones by parsing just the arrays, those in shared memory from there. A reply that differs in more than data
+(classification, texts) takes the full way.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from despina.models.model import Model
 
 MAX_TEMPLATES = 1024
+MAX_SEEN = 4 * MAX_TEMPLATES
 MAX_FIXED_BYTES = 4096
 
 
@@ -50,6 +51,8 @@ class Templates:
         self._find_region = find_region
         self._stateful = stateful
         self._known: dict[tuple[bytes, ...], RequestTemplate] = {}
+        self._seen: dict[int, None] = {}
+        """Hashes of the pieces of requests that may be kept the next time."""
         self._replies: dict[tuple[object, ...], ReplyKind | None] = {}
         self._last: RequestTemplate | None = None
         """That of the last JSON request: the next one is likely to be of the same kind."""
@@ -68,9 +71,10 @@ class Templates:
         return template.take(request_id, correlation_id, body, length)
 
     def keep_binary(self, body: memoryview, length: int, request: InferRequest, pending: Pending) -> None:
-        """Remember a request that was just admitted, if its JSON says all there is to say about the next one."""
+        """Remember a request that was just admitted and is not the first of its kind, if its JSON says all there is to
+        say about the next one."""
         marks = self._marks((bytes(body[:length]),), request) if not pending.empty else None
-        if marks is None:
+        if marks is None or self._is_new(marks.fixed):
             return
         inputs: list[InputTemplate] = []
         places: dict[str, SharedMemory] = {}
@@ -108,9 +112,9 @@ class Templates:
         parts = split_at_data(text)
         if parts is None:
             template = self._known.get((text,))
-            return (
-                None if template is None or template.binary_size else template.take(request_id, correlation_id, b"", 0)
-            )
+            if template is None or template.binary_size:
+                return None
+            return template.take(request_id, correlation_id, b"", 0)
         template = self._known.get(parts.fixed)
         if template is None:
             return None
@@ -120,13 +124,14 @@ class Templates:
         return found
 
     def keep_json(self, body: memoryview, request: InferRequest, pending: Pending) -> None:
-        """Remember a request that was just admitted, if only its data will differ the next time."""
+        """Remember a request that was just admitted and is not the first of its kind, if only its data will differ the
+        next time."""
         parts = split_at_data(bytes(body))
         if parts is None:
             self.keep_binary(body, len(body), request, pending)
             return
         marks = self._marks(parts.fixed, request) if not pending.empty else None
-        if marks is None or not holds_the_inputs(parts):
+        if marks is None or self._is_new(marks.fixed) or not holds_the_inputs(parts):
             return
         inputs: list[InputTemplate] = []
         for item in request.inputs:
@@ -165,6 +170,14 @@ class Templates:
                     once = tells_its_sequence_id_once(text) and correlation_id == request.correlation_id
                     return _Marks((*pieces[:number], rest, *pieces[number + 1 :]), None) if once else None
         return _Marks(pieces, request.correlation_id)
+
+    def _is_new(self, fixed: tuple[bytes, ...]) -> bool:
+        """Whether it is the first time that these pieces come. Keeping what never comes again takes as long as decoding
+        it."""
+        known = hash(fixed) in self._seen
+        if not known:
+            remember(self._seen, hash(fixed), None, MAX_SEEN)
+        return not known
 
     def _keep(
         self,
