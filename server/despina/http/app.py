@@ -87,4 +87,9 @@ def check_restriction(request: Request, category: str | None, restrictions: Mapp
 
 def make_app(server: Server, endpoints: Iterable[Endpoint]) -> ASGIApp:
     """The application that serves `endpoints`; the first match wins."""
-    return ReceivedPath(Application(server, Routes(endpoints)))
+    return routed_app(server, Routes(endpoints))
+
+
+def routed_app(server: Server, routes: Routes) -> ASGIApp:
+    """The application whose `routes` others know as well."""
+    return ReceivedPath(Application(server, routes))

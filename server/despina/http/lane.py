@@ -30,6 +30,7 @@ from despina.http.collecting_connection import CollectingConnection
 from despina.http.compression import IN_THREAD_SIZE
 from despina.http.infer_exchange import InferExchange, InferReply, compressed, error_reply
 from despina.http.open_files import OpenFiles
+from despina.http.read_requests import ReadRequests
 from despina.http.reply_head import reply_head
 from despina.http.request_head import HEAD_END, InferHead, RequestHeads, SplitHead
 from despina.scheduling.outbox import Outbox
@@ -69,6 +70,7 @@ class Lane:
     budget: BodyBudget | None = None
     outbox: Outbox = field(default_factory=Outbox)
     open_files: OpenFiles = field(default_factory=OpenFiles)
+    reads: ReadRequests | None = None
 
 
 class InferLane(CollectingConnection):
@@ -121,6 +123,8 @@ class InferLane(CollectingConnection):
         end = data.find(HEAD_END)
         head = self._lane.heads.find(data[: end + 4]) if end >= 0 else None
         if head is None:
+            if 0 <= end == len(data) - 4 and self._answer_read(data):
+                return
             self._split_head = SplitHead()
             super().data_received(self._split_head.feed(data))
             return
@@ -132,6 +136,20 @@ class InferLane(CollectingConnection):
         if len(data) > body_end:
             self._keep(data[body_end:])
         self._exchange_whole(head, data[:body_end])
+
+    def _answer_read(self, request: bytes) -> bool:
+        """Answer a request that only reads, if it is one. Lines of the log and last answers are the application's."""
+        reads = self._lane.reads
+        if reads is None or self._connection or _package_log.level <= logging.DEBUG:
+            return False
+        answer = reads.answer(request)
+        if answer is None:
+            return False
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
+        self.server_state.total_requests += 1
+        self._lane.outbox.put(self.transport, answer)
+        return True
 
     def on_headers_complete(self) -> None:
         self._split_head = None

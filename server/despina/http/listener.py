@@ -14,7 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from despina.errors import Unavailable
-from despina.http.app import make_app
+from despina.http.app import routed_app
 from despina.http.application_connection import ApplicationConnection
 from despina.http.auth import ApiKeys, KeyGate
 from despina.http.body_budget import body_budget
@@ -22,7 +22,9 @@ from despina.http.body_gate import BodyGate
 from despina.http.endpoints import endpoints
 from despina.http.lane import InferLane, Lane
 from despina.http.metrics import metrics_app
+from despina.http.read_requests import ReadRequests
 from despina.http.request_head import LaneRules, RequestHeads
+from despina.http.routes import Routes
 from despina.http.tls import TlsOptions, tls_options
 from despina.telemetry.tracing.settings import OPENTELEMETRY, trace_mode
 
@@ -148,8 +150,10 @@ def application_listener(server: Server, sock: socket.socket | None, tls: TlsOpt
     """The lane, and behind it the application, behind a gate when there are API keys."""
     settings = server.settings
     budget = body_budget(settings)
-    lane = Lane(server, RequestHeads(lane_rules(settings)), budget, server.outbox)
-    app: ASGIApp = make_app(server, endpoints(settings))
+    routes = Routes(endpoints(settings))
+    heads = RequestHeads(lane_rules(settings))
+    lane = Lane(server, heads, budget, server.outbox, reads=ReadRequests(server, routes))
+    app: ASGIApp = routed_app(server, routes)
     if budget is not None:
         app = BodyGate(app, budget)
     if settings.api_key:

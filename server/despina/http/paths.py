@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from despina.errors import InvalidArgument
+from despina.http.endpoint import Place
 
 if TYPE_CHECKING:
     from despina.models.model import Model
@@ -35,9 +35,9 @@ def unquoted(name: str) -> str:
     return meant if quote(meant, safe="") == name else name
 
 
-def path_version(request: Request) -> int | None:
+def path_version(place: Place) -> int | None:
     """The version in the path, None for "latest". Raises InvalidArgument when it does not fit 64 bits."""
-    text: str | None = request.path_params.get("version")
+    text: str | None = place.path_params.get("version")
     if text is None:
         return None
     if len(text) > 19 or int(text) >= 1 << 63:
@@ -48,16 +48,16 @@ def path_version(request: Request) -> int | None:
     return int(text)
 
 
-def path_name(request: Request, server: Server) -> str | None:
+def path_name(place: Place, server: Server) -> str | None:
     """The model in the path, None where there is none: a name as it was received, unless a model has the one meant."""
-    name: str | None = request.path_params.get("model")
-    if name is None or not server.models.versions(unquoted(name)):
+    name: str | None = place.path_params.get("model")
+    if name is None or "%" not in name or not server.models.versions(unquoted(name)):
         return name
     return unquoted(name)
 
 
-def path_model(request: Request, server: Server) -> Model:
+def path_model(place: Place, server: Server) -> Model:
     """The model version the path names. Raises NotFound or Unavailable as protocol §0.7 says."""
-    name = path_name(request, server)
+    name = path_name(place, server)
     assert name is not None
-    return server.models.get(name, path_version(request))
+    return server.models.get(name, path_version(place))

@@ -105,7 +105,7 @@ class SplitHead:
         return passed
 
 
-class _Collector:
+class HeadCollector:
     """Receives httptools' callbacks."""
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ def parse(head: bytes, rules: LaneRules) -> InferHead | None:
     """The InferHead of a head that the lane may serve, else None; never an error: the application answers those."""
     if rules.closed or not head.startswith(b"POST /v2/models/"):
         return None
-    collector = _Collector()
+    collector = HeadCollector()
     parser = httptools.HttpRequestParser(collector)
     try:
         parser.feed_data(head)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
-from despina.http.endpoint import Endpoint
+from despina.http.endpoint import Endpoint, Place, reading
 from despina.http.json_body import json_response, read_model_and_body
 from despina.http.paths import path_model
 from despina.http.submission import output_tensors, submit
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from despina.server import Server
 
 
-async def list_models(request: Request, server: Server) -> Response:
+def list_models(place: Place, server: Server) -> Response:
     """The names of the models that are ready."""
     names = sorted({model.name for model in server.models.ready_models()})
     return json_response({"models": names})
 
 
-async def model_ready(request: Request, server: Server) -> Response:
+def model_ready(place: Place, server: Server) -> Response:
     """Whether a model is ready; an error if it is not."""
-    return json_response({"name": path_model(request, server).name, "ready": True})
+    return json_response({"name": path_model(place, server).name, "ready": True})
 
 
 async def predict(request: Request, server: Server) -> Response:
@@ -50,9 +50,9 @@ def describe_inputs(model: Model) -> dict[str, V1Input]:
 
 # A name in a path stops at "/" only, so the paths with a verb behind the colon come first.
 ENDPOINTS = (
-    Endpoint(("GET",), "/v1/models", "metadata", list_models),
+    reading("/v1/models", "metadata", list_models),
     Endpoint(("POST",), "/v1/models/{model}:predict", "inference", predict),
     Endpoint(("POST",), "/v1/models/{model}/versions/{version:version}:predict", "inference", predict),
-    Endpoint(("GET",), "/v1/models/{model}", "health", model_ready),
-    Endpoint(("GET",), "/v1/models/{model}/versions/{version:version}", "health", model_ready),
+    reading("/v1/models/{model}", "health", model_ready),
+    reading("/v1/models/{model}/versions/{version:version}", "health", model_ready),
 )

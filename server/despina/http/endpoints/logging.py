@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from despina.errors import Unavailable, Unsupported
-from despina.http.endpoint import Endpoint
+from despina.http.endpoint import Endpoint, Place, reading
 from despina.http.json_body import json_response, read_json_body
 from despina.protocol.fields import cut_at_nul
 from despina.protocol.json import Json, as_bool, as_string, as_unsigned, loads_first_wins
@@ -21,7 +21,7 @@ _FORMATS = ("default", "ISO8601")
 _FLAGS = ("log_info", "log_warning", "log_error")
 
 
-async def read_logging(request: Request, server: Server) -> Response:
+def read_logging(place: Place, server: Server) -> Response:
     """What the server logs."""
     return _rendered(server.logging)
 
@@ -65,6 +65,6 @@ def _rendered(settings: LogSettings) -> Response:
 
 
 ENDPOINTS = (
-    Endpoint(("GET",), "/v2/logging", "logging", read_logging),
+    reading("/v2/logging", "logging", read_logging),
     Endpoint(("POST",), "/v2/logging", "logging", update_logging),
 )

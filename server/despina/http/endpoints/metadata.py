@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from despina.config.render import to_json
-from despina.http.endpoint import Endpoint
+from despina.http.endpoint import Place, reading
 from despina.http.json_body import json_response
 from despina.http.paths import path_model
 from despina.models.tensor_spec import TensorSpec
@@ -33,15 +32,15 @@ EXTENSIONS = (
 )
 
 
-async def server_metadata(request: Request, server: Server) -> Response:
+def server_metadata(place: Place, server: Server) -> Response:
     """Name, version and protocol extensions of the server."""
     return json_response({"name": server.settings.id, "version": server.version, "extensions": EXTENSIONS})
 
 
-async def model_metadata(request: Request, server: Server) -> Response:
+def model_metadata(place: Place, server: Server) -> Response:
     """Inputs and outputs of a model, and its versions that are ready. Shapes begin with the batch dimension, if any."""
-    model = path_model(request, server)
-    versions = [model.version] if "version" in request.path_params else server.models.versions(model.name)
+    model = path_model(place, server)
+    versions = [model.version] if "version" in place.path_params else server.models.versions(model.name)
     signature = model.signature
     batches = signature.max_batch_size > 0
     return json_response(
@@ -61,18 +60,18 @@ def _describe(spec: TensorSpec, batches: bool) -> dict[str, Any]:
     return {"name": spec.name, "datatype": spec.datatype.name, "shape": shape}
 
 
-async def model_config(request: Request, server: Server) -> Response:
+def model_config(place: Place, server: Server) -> Response:
     """The configuration a model runs with, as JSON. What was completed from the model is in it."""
-    return json_response(to_json(path_model(request, server).config))
+    return json_response(to_json(path_model(place, server).config))
 
 
 ENDPOINTS = (
-    Endpoint(("GET",), "/v2", "metadata", server_metadata),
-    Endpoint(("GET",), "/v2/models/{model}", "metadata", model_metadata),
-    Endpoint(("GET",), "/v2/models/{model}/versions/{version:version}", "metadata", model_metadata),
-    Endpoint(("GET",), "/v2/models/{model}/config", "model-config", model_config),
-    Endpoint(("GET",), "/v2/models/{model}/versions/{version:version}/config", "model-config", model_config),
+    reading("/v2", "metadata", server_metadata),
+    reading("/v2/models/{model}", "metadata", model_metadata),
+    reading("/v2/models/{model}/versions/{version:version}", "metadata", model_metadata),
+    reading("/v2/models/{model}/config", "model-config", model_config),
+    reading("/v2/models/{model}/versions/{version:version}/config", "model-config", model_config),
 )
 
-KSERVE_ENDPOINTS = (Endpoint(("GET",), "/v2/", "metadata", server_metadata),)
+KSERVE_ENDPOINTS = (reading("/v2/", "metadata", server_metadata),)
 """As the Open Inference Protocol spells it. On a tritonserver this path is 404."""

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from despina.errors import InvalidArgument, Unsupported
-from despina.http.endpoint import Endpoint
+from despina.http.endpoint import Endpoint, Place, reading
 from despina.http.endpoints.repository import decode_base64
 from despina.http.json_body import JSON, json_response, read_json_body
 from despina.http.paths import unquoted
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from despina.server import Server
 
 
-async def system_status(request: Request, server: Server) -> Response:
+def system_status(place: Place, server: Server) -> Response:
     """The system shared memory regions that are registered, or one of them."""
-    return _status("system", request, server)
+    return _status("system", place, server)
 
 
-async def cuda_status(request: Request, server: Server) -> Response:
+def cuda_status(place: Place, server: Server) -> Response:
     """The CUDA shared memory regions that are registered, or one of them."""
-    return _status("CUDA", request, server)
+    return _status("CUDA", place, server)
 
 
-def _status(kind: Kind, request: Request, server: Server) -> Response:
-    return json_response(server.shared_memory.status(kind, _region(request)))
+def _status(kind: Kind, place: Place, server: Server) -> Response:
+    return json_response(server.shared_memory.status(kind, _region(place)))
 
 
-def _region(request: Request) -> str | None:
-    region: str | None = request.path_params.get("region")
+def _region(place: Place) -> str | None:
+    region: str | None = place.path_params.get("region")
     return None if region is None else unquoted(region)
 
 
@@ -99,14 +99,15 @@ def _check_allowed(server: Server) -> None:
 _CATEGORY = "shared-memory"
 
 ENDPOINTS: tuple[Endpoint, ...] = tuple(
-    Endpoint((method,), f"/v2/{family}{region}/{action}", _CATEGORY, handle)
+    endpoint
     for region in ("", "/region/{region}")
-    for family, method, action, handle in (
-        ("systemsharedmemory", "GET", "status", system_status),
-        ("systemsharedmemory", "POST", "register", register_system),
-        ("systemsharedmemory", "POST", "unregister", unregister_system),
-        ("cudasharedmemory", "GET", "status", cuda_status),
-        ("cudasharedmemory", "POST", "register", register_cuda),
-        ("cudasharedmemory", "POST", "unregister", unregister_cuda),
+    for family, status, register, unregister in (
+        ("/v2/systemsharedmemory", system_status, register_system, unregister_system),
+        ("/v2/cudasharedmemory", cuda_status, register_cuda, unregister_cuda),
+    )
+    for endpoint in (
+        reading(f"{family}{region}/status", _CATEGORY, status),
+        Endpoint(("POST",), f"{family}{region}/register", _CATEGORY, register),
+        Endpoint(("POST",), f"{family}{region}/unregister", _CATEGORY, unregister),
     )
 )

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from despina.errors import InvalidArgument, Unsupported
-from despina.http.endpoint import Endpoint
+from despina.http.endpoint import Endpoint, Place, reading
 from despina.http.json_body import json_response, read_json_body
 from despina.http.paths import path_name
 from despina.protocol.fields import cut_at_nul
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from despina.server import Server
 
 
-async def read_settings(request: Request, server: Server) -> Response:
+def read_settings(place: Place, server: Server) -> Response:
     """Which requests are traced, of a model or by default."""
-    model = _model(request, server)
-    return json_response(server.trace.render(model))
+    return json_response(server.trace.render(_model(place, server)))
 
 
 async def update_settings(request: Request, server: Server) -> Response:
@@ -61,18 +60,18 @@ def _as_number(setting: str, text: str) -> int:
     return as_count(text) if setting == "trace_count" else as_natural(setting, text)
 
 
-def _model(request: Request, server: Server) -> str | None:
+def _model(place: Place, server: Server) -> str | None:
     """The model in the path. Raises InvalidArgument, not NotFound, when it has no version ready: clients' tests expect
     this text with the space before the colon."""
-    name = path_name(request, server)
+    name = path_name(place, server)
     if name is not None and not server.models.versions(name):
         raise InvalidArgument(f"Request for unknown model : {name}")
     return name
 
 
 ENDPOINTS = (
-    Endpoint(("GET",), "/v2/trace/setting", "trace", read_settings),
+    reading("/v2/trace/setting", "trace", read_settings),
     Endpoint(("POST",), "/v2/trace/setting", "trace", update_settings),
-    Endpoint(("GET",), "/v2/models/{model}/trace/setting", "trace", read_settings),
+    reading("/v2/models/{model}/trace/setting", "trace", read_settings),
     Endpoint(("POST",), "/v2/models/{model}/trace/setting", "trace", update_settings),
 )
