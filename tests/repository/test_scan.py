@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from despina.errors import DespinaError, Internal, InvalidArgument
-from despina.repository.scan import check_repositories, scan, tell_stray_files
+from despina.repository.scan import check_repositories, places, scan, tell_stray_files
 
 
 def test_every_sub_directory_is_a_model_and_files_are_not(tmp_path: Path) -> None:
@@ -16,6 +16,21 @@ def test_every_sub_directory_is_a_model_and_files_are_not(tmp_path: Path) -> Non
     assert list(found.models) == [".git", "a", "b", "linked", "with space"]
     assert found.find("a") == tmp_path / "a"
     assert not found.duplicates
+
+
+def test_a_link_that_leads_to_no_directory_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "file").touch()
+    for name, target in (("to a file", "file"), ("to nothing", "nothing"), ("to itself", "to itself"), ("model", "m")):
+        (tmp_path / name).symlink_to(tmp_path / target)
+    assert list(scan([tmp_path]).models) == ["m", "model"]
+
+
+def test_places_are_the_repositories_that_hold_a_name(tmp_path: Path) -> None:
+    for path in ("two/m", "two/a", "one/m"):
+        (tmp_path / path).mkdir(parents=True)
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert list(places([two, one]).items()) == [("a", [two]), ("m", [one, two])]
 
 
 def test_name_in_two_repositories_belongs_to_neither(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from despina.config.stages import poll_stage
 from despina.errors import InvalidArgument
 from despina.models.candidate import Candidate
 from despina.models.override import Override, write_files
-from despina.repository.scan import ModelDirectories, scan
+from despina.repository.scan import ModelDirectories, places, scan
 from despina.repository.stamp import Stamp, take_stamp
 from despina.repository.temporary import TemporaryDirectory
 from despina.repository.versions import select_versions, version_directories
@@ -26,8 +26,8 @@ class Source:
 
     def names(self) -> dict[str, bool]:
         """Every model with a directory, sorted; False for a name found in two or more repositories."""
-        found = scan(self._settings.model_repository)
-        return dict(sorted({**dict.fromkeys(found.models, True), **dict.fromkeys(found.duplicates, False)}.items()))
+        found = places(self._settings.model_repository)
+        return {name: len(repositories) == 1 for name, repositories in found.items()}
 
     def stamps(self) -> Mapping[str, Stamp]:
         """When each model last changed. Names that are not unique are left out."""

@@ -1,6 +1,7 @@
 """Which models the repositories hold (config §1.1): every sub-directory, hidden ones too, one level deep."""
 
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,15 +45,18 @@ def check_repositories(repositories: Sequence[Path]) -> None:
 
 def scan(repositories: Iterable[Path]) -> ModelDirectories:
     """List the model directories of all repositories, sorted by name. Raises Internal when one cannot be listed."""
-    models: dict[str, Path] = {}
-    duplicates: set[str] = set()
+    found = places(repositories)
+    models = {name: holders[0] / name for name, holders in found.items() if len(holders) == 1}
+    return ModelDirectories(models, frozenset(name for name, holders in found.items() if len(holders) > 1))
+
+
+def places(repositories: Iterable[Path]) -> dict[str, list[Path]]:
+    """The repositories that hold a directory of a name, sorted by name. Raises Internal when one cannot be listed."""
+    found: dict[str, list[Path]] = {}
     for repository in sorted(set(repositories)):
-        for directory in _directories(repository):
-            if directory.name in models:
-                duplicates.add(directory.name)
-            models[directory.name] = directory
-    unique = {name: models[name] for name in sorted(models) if name not in duplicates}
-    return ModelDirectories(unique, frozenset(duplicates))
+        for name in _directories(repository):
+            found.setdefault(name, []).append(repository)
+    return dict(sorted(found.items()))
 
 
 def tell_stray_files(repositories: Iterable[Path]) -> None:
@@ -67,8 +71,14 @@ def tell_stray_files(repositories: Iterable[Path]) -> None:
             _log.warning("'%s' is not served: move it to '%s', or give --model-repository the file itself", path, place)
 
 
-def _directories(repository: Path) -> list[Path]:
+def _directories(repository: Path) -> list[str]:
     try:
-        return [entry for entry in repository.iterdir() if entry.is_dir()]
+        with os.scandir(repository) as entries:
+            return [entry.name for entry in entries if _is_directory(entry)]
     except OSError as error:
         raise Internal(f"failed to open directory {repository}: {error.strerror}") from error
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    # The listing itself mostly says it. What a link leads to it does not, and a link may lead nowhere.
+    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir(follow_symlinks=False)
