@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from time import time_ns
 from typing import Any
 
@@ -53,6 +53,8 @@ class Model:
         count_warmup(self.statistics, loaded.warmup)
         self.templates: Any = None
         """What the HTTP side remembers of requests for as long as this version lives; it sets this itself."""
+        self.documents: dict[Hashable, bytes] = {}
+        """What the HTTP side wrote about this version. It is not changed while it lives, so neither are they."""
         self._backend = loaded.backend
         # A GPU has others to serve, for whose batches a short one waits: nothing for the loop's thread.
         steady = loaded.backend is not None and loaded.backend.steady

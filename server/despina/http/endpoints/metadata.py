@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
 from despina.config.render import to_json
 from despina.http.endpoint import Place, reading
-from despina.http.json_body import json_response
+from despina.http.json_body import JSON, json_response
 from despina.http.paths import path_model
+from despina.http.remember import remember
 from despina.models.tensor_spec import TensorSpec
+from despina.protocol.json import dumps
 
 if TYPE_CHECKING:
+    from despina.models.model import Model
     from despina.server import Server
 
 EXTENSIONS = (
@@ -32,6 +36,10 @@ EXTENSIONS = (
 )
 
 
+MAX_DOCUMENTS = 8
+"""Of one version: its configuration, and metadata with other versions beside it."""
+
+
 def server_metadata(place: Place, server: Server) -> Response:
     """Name, version and protocol extensions of the server."""
     return json_response({"name": server.settings.id, "version": server.version, "extensions": EXTENSIONS})
@@ -41,18 +49,20 @@ def model_metadata(place: Place, server: Server) -> Response:
     """Inputs and outputs of a model, and its versions that are ready. Shapes begin with the batch dimension, if any."""
     model = path_model(place, server)
     versions = [model.version] if "version" in place.path_params else server.models.versions(model.name)
+    return _document(model, tuple(versions), lambda: _metadata(model, versions))
+
+
+def _metadata(model: Model, versions: Sequence[int]) -> dict[str, Any]:
     signature = model.signature
     batches = signature.max_batch_size > 0
-    return json_response(
-        {
-            "name": model.name,
-            "versions": [str(version) for version in versions],
-            "platform": model.config.platform or model.config.backend,
-            "inputs": [_describe(spec, batches) for spec in signature.inputs.values()],
-            # As often as the configuration names it, which may be twice.
-            "outputs": [_describe(signature.outputs[output.name], batches) for output in model.config.output],
-        }
-    )
+    return {
+        "name": model.name,
+        "versions": [str(version) for version in versions],
+        "platform": model.config.platform or model.config.backend,
+        "inputs": [_describe(spec, batches) for spec in signature.inputs.values()],
+        # As often as the configuration names it, which may be twice.
+        "outputs": [_describe(signature.outputs[output.name], batches) for output in model.config.output],
+    }
 
 
 def _describe(spec: TensorSpec, batches: bool) -> dict[str, Any]:
@@ -62,7 +72,16 @@ def _describe(spec: TensorSpec, batches: bool) -> dict[str, Any]:
 
 def model_config(place: Place, server: Server) -> Response:
     """The configuration a model runs with, as JSON. What was completed from the model is in it."""
-    return json_response(to_json(path_model(place, server).config))
+    model = path_model(place, server)
+    return _document(model, "config", lambda: to_json(model.config))
+
+
+def _document(model: Model, key: Hashable, write: Callable[[], dict[str, Any]]) -> Response:
+    """What `write` says of a model, written once."""
+    document = model.documents.get(key)
+    if document is None:
+        document = remember(model.documents, key, dumps(write()), MAX_DOCUMENTS)
+    return Response(document, media_type=JSON)
 
 
 ENDPOINTS = (
