@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from despina.errors import DespinaError, InvalidArgument
 from despina.http.app import error_response
 from despina.http.endpoint import Endpoint
-from despina.http.json_body import read_model_and_body
+from despina.http.json_body import JSON, read_model_and_body
 from despina.http.submission import output_tensors, submit
 from despina.protocol.generate import GenerateInput, encode_response, event, read_request
 
@@ -30,14 +30,20 @@ async def generate(request: Request, server: Server) -> Response:
     """Infer from plain JSON: its fields are the inputs by name, and request parameters; the outputs come back as fields
     too."""
     status, body = await _answer(request, server)
-    return StreamingResponse(iter((body,)), status, media_type="application/json")
+    return _in_chunks(body, status, JSON)
 
 
 async def generate_stream(request: Request, server: Server) -> Response:
     """Infer from plain JSON; the response comes as a server-sent event. Its data is what `generate` answers with."""
     status, body = await _answer(request, server)
-    headers = {"content-type": "text/event-stream; charset=utf-8"}
-    return StreamingResponse(iter((event(body),)), status, headers)
+    return _in_chunks(event(body), status, "text/event-stream; charset=utf-8")
+
+
+def _in_chunks(body: bytes, status: int, media_type: str) -> Response:
+    """A response that does not say how long it is. There is but one piece of it, so nothing needs to be streamed."""
+    response = Response(body, status, media_type=media_type)
+    del response.headers["content-length"]
+    return response
 
 
 async def _answer(request: Request, server: Server) -> tuple[int, bytes]:
