@@ -31,3 +31,24 @@ def test_strings_have_no_order() -> None:
 @pytest.mark.parametrize("shape", [(0, 0), (0, 3), (2, 0)])
 def test_a_batch_without_elements_has_no_classes(shape: tuple[int, int]) -> None:
     assert classify(np.zeros(shape, np.float32), "FP32", 2, [], batches=True).shape == (shape[0], min(shape[1], 2))
+
+
+@pytest.mark.parametrize("size", [3, 128, 129, 1000])
+@pytest.mark.parametrize("distinct", [1, 2, 10, 1000])
+@pytest.mark.parametrize("count", [1, 5, 128, 2000])
+@pytest.mark.parametrize("datatype", ["FP32", "INT64"])
+def test_it_is_the_beginning_of_all_of_them_sorted(size: int, distinct: int, count: int, datatype: str) -> None:
+    array = (np.arange(size) * 7919 % distinct).astype(np.float32 if datatype == "FP32" else np.int64)
+    best = sorted(range(size), key=lambda index: (-array[index], index))[:count]
+    classes = classify(array, datatype, count, [], batches=False).tolist()
+    assert [int(text.split(b":")[1]) for text in classes] == best
+
+
+@pytest.mark.parametrize("not_numbers", [[], [40], [7, 150], list(range(0, 200, 3))])
+def test_what_is_no_number_comes_before_all_numbers(not_numbers: list[int]) -> None:
+    array = np.arange(200, dtype=np.float32)
+    array[not_numbers] = np.nan
+    classes = classify(array, "FP32", 5, [], batches=False).tolist()
+    numbers = [index for index in range(199, -1, -1) if index not in not_numbers]
+    assert [int(text.split(b":")[1]) for text in classes] == (not_numbers + numbers)[:5]
+    assert classes[:1] == ([b"nan:%d" % not_numbers[0]] if not_numbers else [b"199.000000:199"])

@@ -3,6 +3,7 @@
 from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from despina.errors import InvalidArgument
 from despina.protocol.json import encode_string
@@ -10,6 +11,9 @@ from despina.protocol.messages import Array
 
 MAX_CLASSES = 1_000_000
 UNSUPPORTED = frozenset({"BOOL", "FP16", "BF16", "BYTES"})
+
+_SORTED_WHOLE = 128
+"""So many elements are sorted as quickly as the best of them are picked out."""
 
 
 def classify(array: Array, datatype: str, count: int, labels: list[str], batches: bool) -> Array:
@@ -24,15 +28,31 @@ def classify(array: Array, datatype: str, count: int, labels: list[str], batches
     entries = array.reshape(len(array), prod(array.shape[1:])) if batched else array.reshape(1, -1)
     if entries.shape[1] > MAX_CLASSES:
         raise InvalidArgument("classification output tensor too large")
-    best = entries.shape[1] - 1 - np.argsort(entries[:, ::-1], axis=1, kind="stable")[:, ::-1][:, :count]
-    result = np.empty(best.shape, object)
-    for row, indices in enumerate(best):
-        result[row] = [_class(entries[row, index], int(index), labels) for index in indices]
+    count = min(count, entries.shape[1])
+    result = np.empty((len(entries), count), object)
+    for row, values in enumerate(entries):
+        best: list[int] = _best(values, count).tolist()
+        result[row] = [_class(value, index, labels) for value, index in zip(values[best].tolist(), best, strict=True)]
     return result if batched else result[0]
 
 
-def _class(value: np.generic, index: int, labels: list[str]) -> bytes:
-    number = f"{value:.6f}" if isinstance(value, np.floating) else str(value)
+def _best(values: Array, count: int) -> NDArray[np.intp]:
+    """The indices of the `count` largest values, the largest first, of equal ones the first. NaN is larger than all."""
+    size = len(values)
+    if size <= _SORTED_WHOLE or count >= size:
+        return _sorted(values)[:count]
+    smallest = np.partition(values, size - count)[size - count]
+    # Everything if that is NaN, and more than `count` where several are equal.
+    candidates = np.flatnonzero(~(values < smallest))
+    return candidates[_sorted(values[candidates])[:count]]
+
+
+def _sorted(values: Array) -> NDArray[np.intp]:
+    return len(values) - 1 - np.argsort(values[::-1], kind="stable")[::-1]
+
+
+def _class(value: float, index: int, labels: list[str]) -> bytes:
+    number = f"{value:.6f}" if isinstance(value, float) else str(value)
     label = labels[index] if index < len(labels) else ""
     text = f"{number}:{index}:{label}" if label else f"{number}:{index}"
     return encode_string(text)
