@@ -6,6 +6,7 @@ from the same `Metric` objects. Families without a sample are left out; QA scrip
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from math import isinf, isnan
 
 from prometheus_client import Metric
@@ -27,7 +28,13 @@ def _family(family: Metric) -> str:
 def _labels(labels: Mapping[str, str]) -> str:
     if not labels:
         return ""
-    return "{" + ",".join(f'{name}="{_escape_value(value)}"' for name, value in labels.items()) + "}"
+    return "{" + ",".join(map(_label, labels, labels.values())) + "}"
+
+
+@lru_cache(maxsize=4096)
+def _label(name: str, value: str) -> str:
+    """Remembered, because every family has those of the same models and buckets."""
+    return f'{name}="{_escape_value(value)}"'
 
 
 def _escape_help(text: str) -> str:
