@@ -2,8 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import cached_property
 from time import monotonic_ns
 from typing import Protocol
+
+from despina.scheduling.alarm import Alarm
+
+SHORT_NS = 10_000_000
+"""For waits up to this the loop's own timers, which count milliseconds, are not precise enough."""
+
+AWAKE_NS = 20_000
+"""To be woken up takes so long. The loop stays awake for what is left of a wait."""
 
 
 class Timer(Protocol):
@@ -47,5 +56,16 @@ class LoopClock:
     now_ns = staticmethod(monotonic_ns)
 
     def call_at(self, when_ns: int, callback: Callable[[], None]) -> Timer:
-        # uvloop rounds to milliseconds and may call early: whoever asked looks at the clock and asks again.
-        return self._loop.call_later(max(0, when_ns - monotonic_ns()) / 1e9, callback)
+        # Either may call early: whoever asked looks at the clock and asks again. uvloop rounds to milliseconds.
+        wait_ns = when_ns - monotonic_ns()
+        if AWAKE_NS < wait_ns < SHORT_NS and (alarm := self._alarm) is not None:
+            return alarm.call_at(when_ns - AWAKE_NS, callback)
+        return self._loop.call_later(max(0, wait_ns) / 1e9, callback)
+
+    @cached_property
+    def _alarm(self) -> Alarm | None:
+        """Made for the first short wait, since most servers know none. Without one the loop stays awake."""
+        try:
+            return Alarm(self._loop)
+        except (AttributeError, TypeError, OSError):
+            return None
