@@ -15,6 +15,7 @@ from tests.support.serving import REPOSITORY, serving
 from uvicorn.server import ServerState
 
 from despina.http.application_connection import MAX_HEAD, ApplicationConnection, PipelineFlow
+from despina.http.listener import Listener, bind
 
 HEAD = b"POST /v2/models/identity_fp32/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
 BODY = b'{"inputs":[{"name":"INPUT0","datatype":"FP32","shape":[1,1],"data":[7]}]}'
@@ -249,3 +250,27 @@ def test_pipelined_requests_are_all_answered(port: int) -> None:
     last = b"GET /v2/health/live HTTP/1.1\r\nConnection: close\r\n\r\n"
     answer = exchange(port, (get * 3000 + post) * 3 + last)
     assert answer.count(b"HTTP/1.1 200 OK") == 3 * 3001 + 1
+
+
+async def test_the_application_is_told_who_talks_to_whom() -> None:
+    told: list[tuple[Any, Any]] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        told.append((scope["client"], scope["server"]))
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    sock = bind("127.0.0.1", 0, False, "HTTP")
+    address = sock.getsockname()
+    config = uvicorn.Config(application, http=ApplicationConnection, lifespan="off", log_config=None)
+    listener = Listener(sock, config, has_grace=False)
+    await listener.start()
+    reader, writer = await asyncio.open_connection(*address)
+    for _ in range(2):
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204 ")
+    mine = writer.get_extra_info("sockname")
+    writer.close()
+    await writer.wait_closed()
+    await listener.stop()
+    assert told == [(mine, address)] * 2

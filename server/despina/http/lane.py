@@ -185,7 +185,7 @@ class InferLane(CollectingConnection):
 
     def _start(self, exchange: InferExchange, head: InferHead, data: bytes) -> None:
         template = exchange.start(memoryview(data)[head.size :], head.header_length)
-        if template is not None:
+        if template is not None and self._connection != "close":
             text = data[: head.size + len(template.fixed[0])]
             self._last = _Beginning(text, len(data), head, ref(exchange.model), template)
 

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 def reply_head(reply: InferReply, connection: str = "") -> bytes:
     """Status line and headers of a reply. `connection` is "close", "keep-alive", or "" for neither."""
-    if reply.status == 200 and not connection and not reply.encoding:
+    if reply.status == 200 and not reply.encoding:
+        if connection:
+            return _head_with(connection, reply.header_length, reply.size)
         return _usual_head(reply.header_length, reply.size)
     lines = [b"HTTP/1.1 %d %s" % (reply.status, HTTPStatus(reply.status).phrase.encode())]
     lines.append(b"content-type: application/" + (b"octet-stream" if reply.header_length else b"json"))
@@ -42,3 +44,10 @@ def _usual_head(header_length: int, size: int) -> bytes:
         b"HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\n"
         b"inference-header-content-length: %d\r\ncontent-length: %d\r\n\r\n" % (header_length, size)
     )
+
+
+@lru_cache(maxsize=1024)
+def _head_with(connection: str, header_length: int, size: int) -> bytes:
+    """The same, where something is said of the connection."""
+    said = b"\r\nconnection: %b\r\ncontent-length: " % connection.encode()
+    return _usual_head(header_length, size).replace(b"\r\ncontent-length: ", said)
