@@ -27,7 +27,7 @@ from uvicorn.server import ServerState
 from despina.errors import DespinaError, InvalidArgument
 from despina.http.body_budget import BodyBudget
 from despina.http.collecting_connection import CollectingConnection
-from despina.http.compression import IN_THREAD_SIZE
+from despina.http.compression import IN_THREAD_SIZE, decompress_small
 from despina.http.infer_exchange import InferExchange, InferReply, compressed, error_reply
 from despina.http.open_files import OpenFiles
 from despina.http.read_requests import ReadRequests
@@ -179,6 +179,9 @@ class InferLane(CollectingConnection):
 
     def _exchange_whole(self, head: InferHead, data: bytes) -> None:
         """Exchange a request that came in one piece."""
+        if head.packed:
+            self._exchange_body(head, memoryview(data)[head.size :])
+            return
         exchange = self._open(head)
         if exchange is not None:
             self._start(exchange, head, data)
@@ -190,10 +193,26 @@ class InferLane(CollectingConnection):
             self._last = _Beginning(text, len(data), head, ref(exchange.model), template)
 
     def _exchange_body(self, head: InferHead, body: memoryview) -> None:
+        received_ns, self._received_ns = self._received_ns, 0
+        plain = decompress_small(body, self._lane.server.limits.max_input_size) if head.packed else body
+        if plain is None:
+            self._hand_over(head.packed, body)
+            return
         exchange = self._open(head, body)
         if exchange is not None:
-            exchange.start(body, head.header_length, self._received_ns)
-        self._received_ns = 0
+            exchange.start(memoryview(plain), head.header_length, received_ns)
+
+    def _hand_over(self, *request: bytes | memoryview) -> None:
+        """Let the application have a request that this lane took, and what came after it."""
+        self._exchange = None
+        if self.transport.is_closing():
+            return
+        data = b"".join((*request, self._backlog))
+        self._backlog = b""
+        self.flow.resume_reading()
+        super().data_received(data)
+        if self._connection == "close":
+            super().shutdown()
 
     def _open(self, head: InferHead, body: memoryview | None = None) -> InferExchange | None:
         """The exchange of a request, or None when it has gone elsewhere. `body` if that came in more pieces."""

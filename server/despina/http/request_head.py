@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 import httptools
 
 from despina.http.auth import ApiKeys
-from despina.http.compression import negotiate
+from despina.http.compression import IN_THREAD_SIZE, negotiate
 from despina.http.remember import remember
 
 _INFER_PATH = re.compile(rb"/v2/models/([^/%?]+)(?:/versions/([0-9]{1,18}))?/infer(?:\?.*)?")
 HEAD_END = b"\r\n\r\n"
 _UPGRADE = re.compile(rb"(?<=\n)upgrade(?=:)", re.IGNORECASE)
 _DIGITS = re.compile(rb"[0-9]{1,10}")
+_PACKED = frozenset({b"gzip", b"deflate"})
 _NOT_FOR_THE_LANE = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 MAX_HEAD = 4096
 MAX_CONTENT_LENGTH = (1 << 31) - 1
@@ -25,9 +26,13 @@ MAX_CONTENT_LENGTH = (1 << 31) - 1
 
 @dataclass(frozen=True, slots=True)
 class InferHead:
-    """The head of a plain infer request: POST, a Content-Length, nothing encoded. `encoding` is that of the reply:
-    "gzip", "deflate" or "" for none. `connection` is what the reply says of the connection: "close", "keep-alive" to a
-    client of HTTP/1.0 that wishes so, or "" for what HTTP/1.1 takes for granted (RFC 9112 §9.3)."""
+    """The head of a plain infer request: POST, a Content-Length, nothing encoded but perhaps a small body.
+
+    `encoding` is that of the reply: "gzip", "deflate" or "" for none. `connection` is what the reply says of the
+    connection: "close", "keep-alive" to a client of HTTP/1.0 that wishes so, or "" for what HTTP/1.1 takes for granted
+    (RFC 9112 §9.3). `packed` is there where the body is compressed: this head as it came, for the application if that
+    has to see it.
+    """
 
     model: str
     version: int | None
@@ -36,6 +41,7 @@ class InferHead:
     size: int
     encoding: str = ""
     connection: str = ""
+    packed: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +153,7 @@ def parse(head: bytes, rules: LaneRules) -> InferHead | None:
         len(head),
         negotiate(accepted.decode("latin-1")) if rules.compression else "",
         _connection(version, parser.should_keep_alive()),
+        head if collector.headers.get(b"content-encoding") in _PACKED else b"",
     )
 
 
@@ -162,7 +169,8 @@ def _is_plain(headers: Mapping[bytes, bytes], rules: LaneRules) -> bool:
         return False
     if not _NOT_FOR_THE_LANE.isdisjoint(headers):
         return False
-    if headers.get(b"content-encoding", b"") not in (b"", b"identity"):
+    encoding = headers.get(b"content-encoding", b"")
+    if encoding not in (b"", b"identity") and (encoding not in _PACKED or int(length) >= IN_THREAD_SIZE):
         return False
     if not rules.keys.admit(headers) or (rules.trace_context and b"traceparent" in headers):
         return False

@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from despina.errors import DespinaError, Unavailable
-from despina.http.application_connection import ApplicationConnection
 from despina.http.infer_exchange import InferExchange, InferReply
 from despina.http.lane import InferLane, Lane
 from despina.http.request_head import InferHead
@@ -96,15 +95,3 @@ class FrontLane(InferLane):
         assert self._exchange is not None
         _log.debug("HTTP request: POST /v2/models/%s/infer", self._exchange.model.name)
         super()._replied(reply)
-
-    def _hand_over(self, *request: bytes | memoryview) -> None:
-        """Let the application have a request that this lane took, and what came after it."""
-        self._exchange = None
-        if self.transport.is_closing():
-            return
-        data = b"".join((*request, self._backlog))
-        self._backlog = b""
-        self.flow.resume_reading()
-        ApplicationConnection.data_received(self, data)
-        if self._connection == "close":
-            ApplicationConnection.shutdown(self)
