@@ -6,6 +6,7 @@ from google.protobuf import text_format
 
 from despina.config.proto import ModelConfig
 from despina.errors import InvalidArgument
+from despina.models.admitted import MAX_KINDS
 from despina.models.signature import Signature
 from despina.protocol.bytes_tensor import held_bytes
 
@@ -83,3 +84,54 @@ def test_texts_count_with_what_they_take_in_memory() -> None:
     text_format.Parse('name: "t" input { name: "x" data_type: TYPE_STRING dims: [ 2 ] }', config)
     admitted = Signature(config).admit_arrays({"x": np.array([b"x" * 100_000, b"y" * 50_000], object)})
     assert 150_000 < admitted.byte_size < 151_000
+
+
+def test_arrays_like_earlier_ones_come_to_the_same() -> None:
+    text = (
+        'name: "m" max_batch_size: 4 input { name: "x" data_type: TYPE_FP32 dims: [ 2 ] reshape { shape: [ 2, 1 ] } }'
+    )
+    text += 'input { name: "y" data_type: TYPE_INT8 dims: [ -1 ] }'
+    signature = Signature(text_format.Parse(text, ModelConfig()))
+    for shapes in [((3, 2), (3, 5)), ((2,), (7,)), ((0, 2), (0, 1)), ((3, 2), (3, 5)), ((2,), (7,)), ((0, 2), (0, 1))]:
+        sent = {"x": np.ones(shapes[0], np.float32), "y": np.ones(shapes[1], np.int8)}
+        fresh = Signature(text_format.Parse(text, ModelConfig())).admit_arrays(sent)
+        admitted = signature.admit_arrays(sent)
+        assert {name: array.shape for name, array in admitted.inputs.items()} == {
+            name: array.shape for name, array in fresh.inputs.items()
+        }
+        assert all(np.shares_memory(admitted.inputs[name], array) for name, array in sent.items() if array.size)
+        facts = [(each.rows, each.shape_key, each.byte_size, each.empty) for each in (admitted, fresh)]
+        assert facts[0] == facts[1]
+
+
+def test_arrays_that_differ_in_anything_from_known_ones_are_checked() -> None:
+    signature = Signature(
+        text_format.Parse('name: "m" input { name: "x" data_type: TYPE_FP32 dims: [ 2 ] }', ModelConfig())
+    )
+    for _ in range(2):
+        signature.admit_arrays({"x": np.zeros(2, np.float32)})
+    for name, array in [
+        ("x", np.zeros(3, np.float32)),
+        ("x", np.zeros(2, np.int32)),
+        ("x", np.zeros(2, ">f4")),
+        ("y", np.zeros(2, np.float32)),
+    ]:
+        with pytest.raises(InvalidArgument):
+            signature.admit_arrays({name: array})
+
+
+def test_texts_are_measured_every_time() -> None:
+    signature = Signature(
+        text_format.Parse('name: "m" input { name: "s" data_type: TYPE_STRING dims: [ 1 ] }', ModelConfig())
+    )
+    sizes = [signature.admit_arrays({"s": np.array([text], object)}).byte_size for text in (b"a", b"abc")]
+    assert sizes[1] == sizes[0] + 2
+
+
+def test_few_kinds_are_remembered() -> None:
+    signature = Signature(
+        text_format.Parse('name: "m" input { name: "x" data_type: TYPE_INT8 dims: [ -1 ] }', ModelConfig())
+    )
+    for length in range(1, 3 * MAX_KINDS):
+        assert signature.admit_arrays({"x": np.zeros(length, np.int8)}).inputs["x"].shape == (length,)
+    assert len(signature._known_arrays._known) <= MAX_KINDS

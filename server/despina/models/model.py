@@ -8,12 +8,13 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from time import time_ns
 from typing import Any
 
+from despina.models.admitted import Admitted
 from despina.models.ensemble_steps import EnsembleSteps
 from despina.models.grouping import group_rows
 from despina.models.instance_processes import process_offer
 from despina.models.loader import LoadedVersion
 from despina.models.schedulers import Parts, SchedulingOptions, answers_early, make_scheduler
-from despina.models.signature import Admitted, Signature
+from despina.models.signature import Signature
 from despina.models.tracing import trace_request
 from despina.models.warmup import WarmupExecution
 from despina.protocol.messages import InferRequest

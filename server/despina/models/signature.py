@@ -6,7 +6,6 @@ shapes the backend takes.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -15,6 +14,7 @@ from despina.config.dims import shape_text
 from despina.config.names import ENSEMBLE
 from despina.config.proto import ModelConfig
 from despina.errors import InvalidArgument
+from despina.models.admitted import Admitted, KnownArrays, kind_of
 from despina.models.raw_input import describe_raw
 from despina.models.tensor_spec import TensorSpec, input_spec, output_spec
 from despina.protocol import bytes_tensor
@@ -39,19 +39,6 @@ def _name_list(names: Iterable[str]) -> str:
     return "[" + ",".join(f"'{name}'" for name in names) + "]"
 
 
-@dataclass(slots=True)
-class Admitted:
-    """A request that fits the model: arrays in the shapes the backend takes, rows (1 when the model does not batch),
-    the key that keeps different shapes out of one batch, and what the arrays take in memory. One that is `empty`, a
-    batch of no rows, has as many as a full batch, so that it shares none."""
-
-    inputs: dict[str, Array]
-    rows: int
-    shape_key: object
-    byte_size: int
-    empty: bool = False
-
-
 class Signature:
     """Inputs and outputs of one model version."""
 
@@ -68,6 +55,7 @@ class Signature:
         self._needs_shape_key = self.has_optional or any(
             spec.is_variable and not spec.ragged for spec in self.inputs.values()
         )
+        self._known_arrays = KnownArrays()
 
     def admit(self, request: InferRequest) -> Admitted:
         """Check a decoded request against the model. Raises InvalidArgument."""
@@ -89,6 +77,14 @@ class Signature:
     def admit_arrays(self, inputs: Mapping[str, Array], request_id: str = "") -> Admitted:
         """Check tensors that are arrays already, in the shapes clients would send; a batch dimension of 1 may be
         missing, or be there where the model has none. Nothing is copied. Raises InvalidArgument."""
+        kind = kind_of(inputs)
+        admitted = self._known_arrays.find(kind, inputs)
+        if admitted is None:
+            admitted = self._check_arrays(inputs, request_id)
+            self._known_arrays.keep(kind, admitted)
+        return admitted
+
+    def _check_arrays(self, inputs: Mapping[str, Array], request_id: str) -> Admitted:
         fitted = {name: self._with_batch_axis(name, array) for name, array in inputs.items()}
         described = [
             InferInput(name, self._datatype_name(name, array), array.shape, array) for name, array in fitted.items()
