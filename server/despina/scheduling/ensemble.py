@@ -35,7 +35,7 @@ class EnsembleScheduler:
         self._statistics = statistics
         self._plans: dict[tuple[str, ...], Plan] = {}
         self._runs: dict[Pending, EnsembleRun] = {}
-        self._gates = [Gate(graph.max_inflight) for _ in graph.steps]
+        self._gates = [Gate(graph.max_inflight) for _ in graph.steps] if graph.max_inflight else None
         self._draining = Draining()
 
     @property
@@ -83,9 +83,9 @@ class EnsembleScheduler:
         """The READY model that runs `step`. Raises NotFound, Unavailable."""
         return self._find_model(step.step.model, step.step.version)
 
-    def gate(self, step: PlannedStep) -> Gate:
-        """What all requests for `step` go through."""
-        return self._gates[step.index]
+    def gate(self, step: PlannedStep) -> Gate | None:
+        """What all requests for `step` go through; None when there may be any number of them."""
+        return None if self._gates is None else self._gates[step.index]
 
     def output(self, name: str, tensor: Array) -> Array:
         """A tensor as the output `name` of the ensemble."""

@@ -34,22 +34,25 @@ class EnsembleGraph:
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """A step that is going to run. `outputs` are those of its outputs that somebody reads, `waits_for` is how many of
-    the tensors it reads are made by other steps."""
+    """A step that is going to run. `outputs` are those of its outputs that somebody reads, `wanted` their names as its
+    model has them, in order; `waits_for` is how many of the tensors it reads are made by other steps."""
 
     index: int
     step: Step
     outputs: tuple[tuple[str, str], ...]
+    wanted: tuple[str, ...]
     waits_for: int
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The steps that lead to `outputs`; `readers` maps a tensor to the steps that wait for it."""
+    """The steps that lead to `outputs`; `readers` maps a tensor to the steps that wait for it, `waits_for` a step's
+    index to how many tensors it waits for."""
 
     outputs: tuple[str, ...]
     steps: tuple[PlannedStep, ...]
     readers: Mapping[str, tuple[PlannedStep, ...]]
+    waits_for: Mapping[int, int]
 
 
 def make_plan(graph: EnsembleGraph, outputs: Iterable[str]) -> Plan:
@@ -71,10 +74,11 @@ def make_plan(graph: EnsembleGraph, outputs: Iterable[str]) -> Plan:
     for step in planned:
         for tensor in {source for _, source in step.step.inputs if source in makers}:
             readers[tensor] = (*readers.get(tensor, ()), step)
-    return Plan(wanted, planned, readers)
+    return Plan(wanted, planned, readers, {step.index: step.waits_for for step in planned})
 
 
 def _planned(graph: EnsembleGraph, index: int, read: set[str], makers: Mapping[str, int]) -> PlannedStep:
     step = graph.steps[index]
     outputs = tuple((name, tensor) for name, tensor in step.outputs if tensor in read)
-    return PlannedStep(index, step, outputs, len({source for _, source in step.inputs if source in makers}))
+    wanted = tuple(sorted(name for name, _ in outputs))
+    return PlannedStep(index, step, outputs, wanted, len({source for _, source in step.inputs if source in makers}))

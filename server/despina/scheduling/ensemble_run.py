@@ -39,7 +39,7 @@ class EnsembleRun:
         self._owner = owner
         self._plan = plan
         self._tensors = dict(pending.inputs)
-        self._missing = {step.index: step.waits_for for step in plan.steps}
+        self._missing = dict(plan.waits_for)
         self._unfinished = len(plan.steps)
         self._in_flight: dict[int, tuple[StepModel, Pending]] = {}
 
@@ -50,8 +50,13 @@ class EnsembleRun:
                 self._enter(step)
 
     def _enter(self, step: PlannedStep) -> None:
-        if not self.ended:
-            self._owner.gate(step).enter(partial(self._send, step))
+        if self.ended:
+            return
+        gate = self._owner.gate(step)
+        if gate is None:
+            self._send(step)
+        else:
+            gate.enter(partial(self._send, step))
 
     def _send(self, step: PlannedStep) -> bool:
         """Send a step's request. False when there is nothing to wait for."""
@@ -76,7 +81,7 @@ class EnsembleRun:
         return StepRequest(
             # What the request or an earlier step left out is left out here, too: the input may be optional.
             {name: tensors[tensor] for name, tensor in step.step.inputs if tensor in tensors},
-            tuple(sorted(name for name, _ in step.outputs)),
+            step.wanted,
             pending.id,
             pending.priority,
             pending.timeout_us,
@@ -101,7 +106,9 @@ class EnsembleRun:
             self.fail(self._explained(error), "OTHER")
             return
         finally:
-            self._owner.gate(step).leave()
+            gate = self._owner.gate(step)
+            if gate is not None:
+                gate.leave()
         self._unfinished -= 1
         self._go_on(step)
 
