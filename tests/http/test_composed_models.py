@@ -158,6 +158,15 @@ def test_an_ensemble_answers_with_its_parameters(port: int) -> None:
     assert answer["parameters"] == {"sequence_id": 5, "sequence_start": False, "sequence_end": True}
 
 
+def test_requests_that_come_together_get_their_own_answers_from_an_ensemble(port: int) -> None:
+    before, of_step = statistics(port, "twice"), statistics(port, "add")
+    for first in range(0, 96, 12):
+        requests = [[float(number)] for number in range(first, first + 12)]
+        assert [values(answer)["Y"] for answer in together(port, "twice", requests)] == [[x + 2] for (x,) in requests]
+    assert statistics(port, "twice", before)[:2] == (96, 96)
+    assert statistics(port, "add", of_step)[0] == 192
+
+
 def test_an_ensemble_has_the_labels_of_its_last_step(port: int) -> None:
     tensor = {"name": "X", "datatype": "FP32", "shape": [1, 1], "data": [1]}
     wanted = [{"name": "Y", "parameters": {"classification": 1}}]

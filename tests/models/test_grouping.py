@@ -52,6 +52,20 @@ def test_without_dynamic_batching_of_equal_requests_each_goes_by_itself(text: st
     assert rows(text) == 0
 
 
+@pytest.mark.parametrize(
+    ("text", "grouped"),
+    [
+        ('max_batch_size: 8 input { name: "IN" dims: -1 } dynamic_batching {}', 8),
+        ('max_batch_size: 8 input { name: "IN" dims: -1 } dynamic_batching { preferred_batch_size: 4 }', 0),
+        ('max_batch_size: 0 input { name: "IN" dims: -1 } dynamic_batching {}', 0),
+        ('max_batch_size: 8 input { name: "IN" dims: -1 }', 0),
+    ],
+)
+def test_requests_of_equal_shapes_go_together_where_the_model_takes_others(text: str, grouped: int) -> None:
+    config = text_format.Parse('name: "m" ' + text, ModelConfig())
+    assert group_rows(config, SchedulingOptions(), BatchLayout(), equal_shapes=True) == grouped
+
+
 @pytest.mark.parametrize(("limit", "grouped"), [(0, 8), (7, 0), (8, 8)])
 def test_a_queue_with_less_room_than_a_batch_counts_requests_one_by_one(limit: int, grouped: int) -> None:
     assert rows(f"{PLAIN} dynamic_batching {{}}", SchedulingOptions(queue_limits=QueueLimits(rows=limit))) == grouped

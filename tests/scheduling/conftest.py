@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pytest
 from tests.support.clocks import MS, VirtualClock
+from tests.support.ensembles import make_play
 
 from despina.errors import DespinaError
 from despina.scheduling.answers import Answers, OrderedAnswers
@@ -154,3 +156,8 @@ def make_stage(clock: VirtualClock) -> Callable[..., Stage]:
         return stage
 
     return make
+
+
+@pytest.fixture
+def play(clock):
+    return partial(make_play, clock)

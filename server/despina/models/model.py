@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from time import time_ns
 from typing import Any
 
+from despina.errors import InvalidArgument
 from despina.models.admitted import Admitted
 from despina.models.ensemble_steps import EnsembleSteps
 from despina.models.grouping import group_rows
@@ -91,6 +92,8 @@ class Model:
         """Hand an admitted request to the scheduler."""
         self.group_rows = group_rows(loaded.config, options, loaded.layout)
         """So many rows of requests may be scheduled as one, 0 for none."""
+        self.step_rows = group_rows(loaded.config, options, loaded.layout, equal_shapes=True)
+        """The same for requests whose inputs have equal shapes."""
         self.answers_early = answers_early(loaded.config)
         """Whether a request may be answered while its inputs are still read."""
         self._loaded = object()
@@ -111,8 +114,10 @@ class Model:
     def submit_step(self, request: StepRequest, on_done: Callable[[Pending], None]) -> Pending:
         """As `submit`, for a request of an ensemble: its tensors are arrays already, and they are not copied."""
         admitted = self.signature.admit_arrays(request.inputs, request.id)
+        if request.count > 1 and admitted.rows != request.rows:
+            raise InvalidArgument(f"expected {request.rows} rows for model '{self.name}', got {admitted.rows}")
         on_done = on_done if request.trace is None else self._traced(request.trace, on_done)
-        return self._submit(request, admitted, request.outputs, on_done, request.trace, None)
+        return self._submit(request, admitted, request.outputs, on_done, request.trace, None, request.count)
 
     def _submit(
         self,
@@ -122,6 +127,7 @@ class Model:
         on_done: Callable[[Pending], None],
         trace: Trace | None,
         client: object,
+        count: int = 1,
     ) -> Pending:
         pending = Pending(
             admitted.inputs,
@@ -139,6 +145,7 @@ class Model:
             request.correlation_id,
             request.sequence_start,
             request.sequence_end,
+            count=count,
             empty=admitted.empty,
         )
         self._scheduler.submit(pending)

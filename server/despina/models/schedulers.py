@@ -123,11 +123,13 @@ def dynamic_batching(parts: Parts) -> Scheduler:
     return _batcher(parts, queue, _decide(config, queue), batching, fastest)
 
 
-def takes_what_fits(config: ModelConfig) -> bool:
+def takes_what_fits(config: ModelConfig, equal_shapes: bool = False) -> bool:
     """Whether batches take from the queue what fits, perhaps after a delay: `dynamic_batching` has no rules about other
-    sizes or single requests, and requests differ in their rows at most."""
-    batches = config.HasField("dynamic_batching") and config.max_batch_size > 0
-    return batches and queue_rules(config.dynamic_batching).are_none and _fits_by_rows(config, _batch_policy(config))
+    sizes or single requests, and requests differ in their rows at most. `equal_shapes`: those in question do."""
+    if not config.HasField("dynamic_batching") or not queue_rules(config.dynamic_batching).are_none:
+        return False
+    full_only = _batch_policy(config).stops == (config.max_batch_size,)
+    return config.max_batch_size > 0 and full_only and (equal_shapes or _has_fixed_shapes(config))
 
 
 def _batch_policy(config: ModelConfig) -> BatchPolicy:
@@ -253,7 +255,10 @@ def ensemble(parts: Parts) -> Scheduler:
     steps = parts.steps
     if steps is None:
         raise Unsupported(f"ensemble '{parts.config.name}': there are no other models here to run its steps")
-    return EnsembleScheduler(steps.graph, steps.find_model, parts.clock, parts.statistics)
+    ragged = any(item.allow_ragged_batch for item in parts.config.input)
+    return EnsembleScheduler(
+        steps.graph, steps.find_model, parts.clock, parts.statistics, parts.options.outbox, joins=not ragged
+    )
 
 
 # -------------------------------------------------------------------------------------------------------- rate limiter

@@ -1,19 +1,24 @@
 """The scheduler of ensembles: a request becomes one internal request per step, sent as soon as its tensors exist.
 
 The steps' models have schedulers of their own, which batch, order and refuse these requests like any others. Tensors
-are handed from step to step as they are; nothing is copied or encoded in between.
+are handed from step to step as they are; nothing is copied or encoded in between. Requests that came in the same moment
+and are alike go through the steps together (`ensemble_group`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
 from time import time_ns
 
-from despina.errors import Cancelled
+from despina.errors import Cancelled, DespinaError, Unsupported
+from despina.scheduling.answers import TOGETHER
 from despina.scheduling.batch_axis import fit_batch_axis
 from despina.scheduling.clock import Clock
 from despina.scheduling.ensemble_gate import Gate
 from despina.scheduling.ensemble_graph import EnsembleGraph, Plan, PlannedStep, make_plan
+from despina.scheduling.ensemble_group import joined, kind_of, results_of
 from despina.scheduling.ensemble_run import EnsembleRun
 from despina.scheduling.ensemble_step import FindModel, StepModel
+from despina.scheduling.outbox import Outbox
 from despina.scheduling.pending import Pending
 from despina.scheduling.scheduler import Draining
 from despina.telemetry.statistics import ModelStatistics
@@ -24,9 +29,18 @@ MAX_PLANS = 64
 
 
 class EnsembleScheduler:
-    """Runs the requests of one ensemble. An ensemble has no queue and no instances: its requests wait in its steps."""
+    """Runs the requests of one ensemble. An ensemble has no queue and no instances: its requests wait in its steps.
+    `joins`: requests may go together, as none of its inputs is ragged."""
 
-    def __init__(self, graph: EnsembleGraph, find_model: FindModel, clock: Clock, statistics: ModelStatistics) -> None:
+    def __init__(
+        self,
+        graph: EnsembleGraph,
+        find_model: FindModel,
+        clock: Clock,
+        statistics: ModelStatistics,
+        outbox: Outbox | None = None,
+        joins: bool = False,
+    ) -> None:
         self.name = graph.name
         self.now_ns = clock.now_ns
         self._graph = graph
@@ -34,7 +48,10 @@ class EnsembleScheduler:
         self._clock = clock
         self._statistics = statistics
         self._plans: dict[tuple[str, ...], Plan] = {}
-        self._runs: dict[Pending, EnsembleRun] = {}
+        self._outbox = outbox or Outbox()
+        self._joins = joins and graph.batches and not graph.max_inflight
+        self._arrived: list[Pending] = []
+        self._runs: dict[Pending, EnsembleRun | None] = {}
         self._gates = [Gate(graph.max_inflight) for _ in graph.steps] if graph.max_inflight else None
         self._draining = Draining()
 
@@ -51,25 +68,74 @@ class EnsembleScheduler:
             self._clock.call_soon(callback)
 
     def submit(self, pending: Pending) -> None:
-        """Start a request. It is answered here already when its first step cannot take it."""
+        """Start a request, at once or when everything that is ready has been read. It may be answered here already,
+        when its first step cannot take it."""
         pending.queued_ns = self.now_ns()
         add_sequence_parameters(pending)
-        run = EnsembleRun(self, pending, self._plan(pending.outputs or self._graph.outputs))
-        self._runs[pending] = run
-        pending.started_ns = self.now_ns()
+        if not self._joins:
+            self._start((pending,))
+            return
+        self._runs[pending] = None
+        if not self._arrived:
+            self._clock.call_soon(self._start_arrived)
+        self._arrived.append(pending)
+
+    def _start_arrived(self) -> None:
+        """Start what has come since the last time, in its order. Requests next to each other go together."""
+        arrived, self._arrived = self._arrived, []
+        if len(arrived) == 1:
+            self._start(arrived)
+            return
+        for kind, alike in groupby(arrived, kind_of):
+            requests = list(alike)
+            together = self._together(requests[0]) if kind is not None else 1
+            for start in range(0, len(requests), together):
+                self._start(requests[start : start + together])
+
+    def _together(self, pending: Pending) -> int:
+        """How many requests like this one can go through all steps as one."""
+        try:
+            rows = min([self.find_model(step).step_rows for step in self._plan_of(pending).steps], default=0)
+        except DespinaError:
+            return 1
+        return max(1, rows // pending.rows)
+
+    def _start(self, requests: Sequence[Pending]) -> None:
+        pending = requests[0]
+        if len(requests) > 1:
+            try:
+                pending = joined(requests)
+            except (MemoryError, ValueError):
+                for each in requests:
+                    self._start((each,))
+                return
+        run = EnsembleRun(self, pending, self._plan_of(pending), requests)
+        now = self.now_ns()
+        for each in requests:
+            self._runs[each] = run
+            each.started_ns = now
         run.start()
 
     def request_gone(self, pending: Pending) -> None:
-        """The client hung up: steps that are still queued are given up, and no further one starts."""
+        """The client hung up: steps that are still queued are given up, and no further one starts. Others that go
+        through them together with this one are not disturbed."""
         pending.cancel()
-        run = self._runs.get(pending)
-        if run is not None:
+        if pending not in self._runs:
+            return
+        run = self._runs[pending]
+        if run is None:
+            self._arrived.remove(pending)
+            self._fail(pending, Cancelled(""), "CANCELED")
+        elif all(each is pending or each.error is not None for each in run.members):
             run.fail(Cancelled(""), "CANCELED")
+        else:
+            self._fail(pending, Cancelled(""), "CANCELED")
 
     def close(self) -> None:
         """There is nothing to give up: the steps are models of their own."""
 
-    def _plan(self, outputs: tuple[str, ...]) -> Plan:
+    def _plan_of(self, pending: Pending) -> Plan:
+        outputs = pending.outputs or self._graph.outputs
         plan = self._plans.get(outputs)
         if plan is None:
             if len(self._plans) >= MAX_PLANS:
@@ -87,32 +153,64 @@ class EnsembleScheduler:
         """What all requests for `step` go through; None when there may be any number of them."""
         return None if self._gates is None else self._gates[step.index]
 
-    def output(self, name: str, tensor: Array) -> Array:
+    def _output(self, name: str, tensor: Array) -> Array:
         """A tensor as the output `name` of the ensemble."""
         rank = self._graph.ranks.get(name)
         return tensor if rank is None else fit_batch_axis(tensor, rank, self._graph.batches)
 
+    def parted(self, runs: Iterable[EnsembleRun]) -> None:
+        """The members of a group go on by themselves."""
+        for run in runs:
+            if not run.ended:
+                self._runs[run.pending] = run
+
     def answer(self, run: EnsembleRun, results: Mapping[str, Array]) -> None:
-        """Answer and count a run that ended well, up to the moment before its answer goes out."""
-        pending = run.pending
+        """Answer and count a run that ended well."""
+        members = run.members
+        if len(members) == 1:
+            self._answer(members[0], results, run.compute_ns)
+        elif len(members) < TOGETHER:
+            self._answer_each(members, results, run.compute_ns)
+        else:
+            with self._outbox.together():
+                self._answer_each(members, results, run.compute_ns)
+
+    def _answer_each(
+        self, members: Sequence[Pending], results: Mapping[str, Array], compute_ns: tuple[int, int, int]
+    ) -> None:
+        for pending, piece in zip(members, results_of(results, members), strict=True):
+            assert not isinstance(piece, Unsupported)
+            if pending.error is None:
+                self._answer(pending, piece, compute_ns)
+
+    def _answer(self, pending: Pending, results: Mapping[str, Array], compute_ns: tuple[int, int, int]) -> None:
+        """Count up to the moment before the answer goes out."""
+        pending.compute_ns = compute_ns
         rows = pending.rows if self._graph.batches and not pending.empty else 1
         taken_ns = self.now_ns() - pending.accepted_ns
         self._leave(pending)
-        pending.succeed(results)
+        pending.succeed({name: self._output(name, tensor) for name, tensor in results.items()})
         if pending.error is not None:
             self._statistics.record_failure(taken_ns, "OTHER")
             return
         self._statistics.record_success(taken_ns, pending.started_ns - pending.queued_ns)
-        self._statistics.record_execution(1, rows, *run.compute_ns, time_ns() // 1_000_000)
+        self._statistics.record_execution(1, rows, *compute_ns, time_ns() // 1_000_000)
 
-    def failed(self, run: EnsembleRun, reason: str) -> None:
-        """Count a run that did not. As in tritonserver, whose alerts are tuned to it, a failed step counts on the
-        ensemble once more, besides the failure of the request itself."""
-        taken_ns = self.now_ns() - run.pending.accepted_ns
+    def fail(self, run: EnsembleRun, error: Exception, reason: str) -> None:
+        """Count and answer a run that did not end well."""
+        for pending in run.members:
+            if pending.error is None:
+                self._fail(pending, error, reason)
+
+    def _fail(self, pending: Pending, error: Exception, reason: str) -> None:
+        """As in tritonserver, whose alerts are tuned to it, a failed step counts on the ensemble once more, besides the
+        failure of the request itself."""
+        taken_ns = self.now_ns() - pending.accepted_ns
         self._statistics.record_failure(taken_ns, reason)
         if reason != "CANCELED":
             self._statistics.record_failure(taken_ns, reason)
-        self._leave(run.pending)
+        self._leave(pending)
+        pending.fail(error)
 
     def _leave(self, pending: Pending) -> None:
         del self._runs[pending]

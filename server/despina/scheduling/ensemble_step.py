@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class StepRequest:
     """What an ensemble asks of a step's model. `inputs` have the shapes that clients would send; the rest is that of
-    the ensemble's own request, and `trace` is where the step's part of it goes."""
+    the ensemble's own request, and `trace` is where the step's part of it goes. `count` is how many requests of clients
+    this stands for, with equally many rows each; if more than one, `rows` are those of all."""
 
     inputs: Mapping[str, Array]
     outputs: tuple[str, ...]
@@ -29,6 +30,8 @@ class StepRequest:
     sequence_end: bool = False
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     trace: Trace | None = None
+    count: int = 1
+    rows: int = 0
 
 
 class StepModel(Protocol):
@@ -44,6 +47,11 @@ class StepModel(Protocol):
 
     def request_gone(self, pending: Pending) -> None:
         """The answer of a submitted request is not wanted any more."""
+        ...
+
+    @property
+    def step_rows(self) -> int:
+        """So many rows of requests of equal shapes may come as one, 0 for none."""
         ...
 
     @property

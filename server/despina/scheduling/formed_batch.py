@@ -88,7 +88,7 @@ def wanted_outputs(requests: Sequence[Pending]) -> tuple[str, ...] | None:
 
 def split(outputs: Mapping[str, Array], batch: FormedBatch) -> Sequence[Mapping[str, Array] | Unsupported]:
     """What belongs to each request of an executed batch, as views, or why that cannot be told."""
-    if len(batch.requests) == 1 and (not batch.even or _all_have(batch.rows, outputs)):
+    if len(batch.requests) == 1 and (not batch.even or have_rows(batch.rows, outputs)):
         return (outputs,)
     parts = _even_parts(outputs, batch) if batch.even else None
     if parts is not None:
@@ -106,7 +106,8 @@ def split(outputs: Mapping[str, Array], batch: FormedBatch) -> Sequence[Mapping[
     return results
 
 
-def _all_have(rows: int, outputs: Mapping[str, Array]) -> bool:
+def have_rows(rows: int, outputs: Mapping[str, Array]) -> bool:
+    """Whether each output has so many."""
     for array in outputs.values():  # noqa: SIM110 (half the time of a generator)
         if not array.ndim or len(array) != rows:
             return False
