@@ -46,7 +46,7 @@ class SequenceAnswers:
             self._succeed(rows, outcome.started_ns, outcome.execution, reason)
 
     def _succeed(self, rows: Rows[Step | None], started_ns: int, execution: Execution, reason: Reason) -> None:
-        answered = 0
+        answered: list[Pending] = []
         # As for other batches: before the answers are written.
         now = self._clock.now_ns()
         for row, step in enumerate(rows):
@@ -56,7 +56,8 @@ class SequenceAnswers:
             pending.started_ns = started_ns
             try:
                 results = self._results(pending, execution.outputs, row)
-                step.sequence.states = self._next_states(step.sequence.states, execution.outputs, row, len(rows))
+                if self._states:
+                    step.sequence.states = self._next_states(step.sequence.states, execution.outputs, row, len(rows))
             except Unsupported as error:
                 self._fail(pending, Unsupported(pending.label + error.message))
                 continue
@@ -67,9 +68,15 @@ class SequenceAnswers:
             if pending.error is not None:
                 self._statistics.record_failure(now - pending.accepted_ns, "BACKEND")
                 continue
-            answered += 1
-            self._statistics.record_success(now - pending.accepted_ns, pending.started_ns - pending.queued_ns)
-        self._count(answered, rows, started_ns, execution, now)
+            answered.append(pending)
+        if len(answered) == 1:
+            self._statistics.record_success(now - answered[0].accepted_ns, started_ns - answered[0].queued_ns)
+        elif answered:
+            self._statistics.record_successes(
+                [now - pending.accepted_ns for pending in answered],
+                [started_ns - pending.queued_ns for pending in answered],
+            )
+        self._count(len(answered), rows, started_ns, execution, now)
 
     def _fail(self, pending: Pending, error: DespinaError) -> None:
         self._statistics.record_failure(self._clock.now_ns() - pending.accepted_ns, "BACKEND")

@@ -67,7 +67,7 @@ class DirectInstance:
             if self.permits is not None:
                 self.permits.give_up([self._runner])
             return 0
-        oldest_ns = min(sequence.queue[0].queued_ns for _, sequence in ready)
+        oldest_ns = min([sequence.queue[0].queued_ns for _, sequence in ready])
         wake_ns = self._wait_until(oldest_ns, len(ready))
         if wake_ns > now_ns:
             return wake_ns
@@ -86,9 +86,11 @@ class DirectInstance:
 
     def _start(self, ready: list[tuple[Slot, Sequence]], now_ns: int, reason: Reason) -> None:
         # Whoever waits longest decides which shapes run: none can be kept from running by the others for ever.
-        keys = {slot: self._steps.shape_key(sequence, sequence.queue[0]) for slot, sequence in ready}
-        first, _ = min(ready, key=lambda item: item[1].queue[0].queued_ns)
-        taken = [slot for slot, _ in ready if keys[slot] == keys[first]]
+        keys = [self._steps.shape_key(sequence, sequence.queue[0]) for _, sequence in ready]
+        key = keys[0]
+        if keys.count(key) < len(keys):
+            _, key = min(zip(ready, keys, strict=True), key=lambda item: item[0][1].queue[0].queued_ns)
+        taken = [slot for (slot, _), own in zip(ready, keys, strict=True) if own == key]
         rows: list[Step | None] = [None] * (ready[-1][0].number + 1)
         for slot in taken:
             rows[slot.number] = step = self._steps.make(slot, now_ns)
@@ -96,7 +98,7 @@ class DirectInstance:
             if step.pending.sequence_end:
                 self._owner.release(slot)
         self.running = True
-        size = len(rows) if keys[first] is None else sum(row.pending.byte_size for row in rows if row is not None)
+        size = len(rows) if key is None else sum(row.pending.byte_size for row in rows if row is not None)
         done = partial(self._finish, rows, reason)
         try:
             batch = self._steps.gather(rows)

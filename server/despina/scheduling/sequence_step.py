@@ -51,10 +51,11 @@ class Steps:
         assert sequence is not None
         pending = sequence.queue.popleft()
         shape_key = self.shape_key(sequence, pending)
-        if pending.sequence_start:
-            sequence.states = self.initial
-        states = dict(zip(self._state_inputs, sequence.states, strict=True))
-        inputs = {**pending.inputs, **self._controls.of(pending), **states}
+        inputs = {**pending.inputs, **self._controls.of(pending)}
+        if self._state_inputs:
+            if pending.sequence_start:
+                sequence.states = self.initial
+            inputs.update(zip(self._state_inputs, sequence.states, strict=True))
         return Step(pending, sequence, slot, inputs, shape_key, now_ns)
 
     def gather(self, rows: Rows[Step | None]) -> Batch:
@@ -71,5 +72,7 @@ class Steps:
 
     def _wanted(self, steps: list[Step]) -> tuple[str, ...] | None:
         """The outputs that at least one of the requests wants, and the states; None for all."""
-        names = wanted_outputs([step.pending for step in steps])
+        first = steps[0].pending.outputs
+        alike = [step.pending.outputs for step in steps].count(first) == len(steps)
+        names = first if alike else wanted_outputs([step.pending for step in steps])
         return None if names is None else tuple(dict.fromkeys((*names, *self._state_outputs)))
