@@ -60,6 +60,38 @@ def test_the_next_sequence_of_a_slot_waits_for_the_last_answer_of_the_one_before
     assert stage.ran == [[1], [2]]
 
 
+def test_with_room_a_sequence_need_not_wait_for_the_last_answer_of_another(clock) -> None:
+    stage = SequenceStage(clock, oldest(4))
+    submit(stage, 1, 2, 3, 4, flags="se")
+    assert stage.ran == [[1, 2, 3, 4]]
+    submit(stage, 5, 6, flags="se")
+    stage.finish_all()
+    submit(stage, 7, 8, 9, 10, 11, flags="se")
+    stage.finish_all()
+    assert stage.ran == [[1, 2, 3, 4], [5, 6], [7, 8, 9, 10], [11]]
+
+
+def test_an_id_that_begins_anew_waits_for_its_last_answer(clock) -> None:
+    stage = SequenceStage(clock, oldest(4))
+    submit(stage, 1, 2, 1, 3, flags="se")
+    assert stage.ran == [[1, 2, 3]]
+    stage.finish_all()
+    assert stage.ran == [[1, 2, 3], [1]]
+
+
+def test_slots_are_free_again_whatever_became_of_their_sequences(clock) -> None:
+    stage = SequenceStage(clock, oldest(3))
+    for _ in range(5):
+        submit(stage, 1, 2, 3, 4, flags="se")
+        gone = stage.submit(2, 2, "se", settle=False)
+        stage.submit(2, 2, "s", settle=False)
+        stage.scheduler.request_gone(gone)
+        submit(stage, 2, flags="e")
+        stage.finish_all()
+    submit(stage, 5, 6, 7)
+    assert stage.ran[-1] == [5, 6, 7]
+
+
 def test_under_load_an_open_batch_grows(clock) -> None:
     stage = SequenceStage(clock, oldest(8))
     submit(stage, 1)

@@ -28,15 +28,16 @@ class Sequence:
 
 class Slot:
     """Room for one sequence on an instance. `in_flight`: a request of this slot is with the instance's batcher, perhaps
-    the last one of the sequence that had the slot before."""
+    the last one of the sequence that had the slot before. `last_id` is that of the sequence that left it last."""
 
-    __slots__ = ("in_flight", "instance", "number", "sequence")
+    __slots__ = ("in_flight", "instance", "last_id", "number", "sequence")
 
     def __init__(self, instance: SequenceInstance, number: int) -> None:
         self.instance = instance
         self.number = number
         self.sequence: Sequence | None = None
         self.in_flight = False
+        self.last_id: int | str = 0
 
 
 class SequenceInstance(Protocol):

@@ -102,13 +102,17 @@ class OldestInstance:
         taken = [step for step in waiting if step.sequence is sequence]
         for step in taken:
             self._remove(step)
-            step.slot.in_flight = False
+            self._landed(step.slot)
         self._formed = deque(batch for batch in self._formed if batch.steps)
         for step in taken:
             # What else waits of the sequence itself is given up, too; its slot may be another's already.
             if step.slot.sequence is not sequence:
                 self.arrived(step.slot)
         return [step.pending for step in taken]
+
+    def _landed(self, slot: Slot) -> None:
+        slot.in_flight = False
+        self._owner.landed(slot)
 
     def _remove(self, step: Step) -> None:
         if step in self._ready:
@@ -172,7 +176,7 @@ class OldestInstance:
             self.permits.finished(self._runner)
         self._answers.finished(batch.steps, outcome, batch.reason or "idle")
         for step in batch.steps:
-            step.slot.in_flight = False
+            self._landed(step.slot)
             self._owner.rested(step.sequence)
             self.arrived(step.slot)
         self._owner.executed(len(batch.steps))

@@ -67,6 +67,7 @@ class SequenceScheduler:
         self._instances = self._make_instances(runners)
         self._held = set(self._instances if hold_requests or hold_backlog else ())
         self._free = [(number, index) for number in range(plan.slots) for index in range(len(self._instances))]
+        self._landing: dict[int | str, Slot] = {}
         self._indices = {instance: index for index, instance in enumerate(self._instances)}
         self._live: dict[int | str, Sequence] = {}
         self._resting: dict[Sequence, int] = {}
@@ -145,12 +146,20 @@ class SequenceScheduler:
 
     def _begin(self, correlation_id: int | str) -> Sequence:
         sequence = self._live[correlation_id] = Sequence(correlation_id, self._steps.initial)
-        if self._free:
-            number, index = heappop(self._free)
-            _place(sequence, self._instances[index].slots[number])
+        if (slot := self._next_slot(correlation_id)) is not None:
+            _place(sequence, slot)
         else:
             self._backlog.append(sequence)
         return sequence
+
+    def _next_slot(self, correlation_id: int | str) -> Slot | None:
+        """A free slot, if possible one without the last request of another sequence, which would have to end first. For
+        that of an earlier one with the same id a sequence does wait: the model may know both by that."""
+        landing = self._landing
+        if self._free and correlation_id not in landing:
+            number, index = heappop(self._free)
+            return self._instances[index].slots[number]
+        return landing.pop(correlation_id if correlation_id in landing else next(iter(landing))) if landing else None
 
     def _add(self, sequence: Sequence, pending: Pending) -> None:
         self._resting.pop(sequence, None)
@@ -190,8 +199,18 @@ class SequenceScheduler:
         if self._backlog:
             _place(self._backlog.pop(), slot)
             slot.instance.arrived(slot)
+            return
+        assert slot.sequence is not None
+        slot.last_id, slot.sequence = slot.sequence.id, None
+        if slot.in_flight and slot.last_id not in self._landing:
+            self._landing[slot.last_id] = slot
         else:
-            slot.sequence = None
+            heappush(self._free, (slot.number, self._indices[slot.instance]))
+
+    def landed(self, slot: Slot) -> None:
+        """Nothing of the slot is with its instance any more."""
+        if self._landing.get(slot.last_id) is slot:
+            del self._landing[slot.last_id]
             heappush(self._free, (slot.number, self._indices[slot.instance]))
 
     def rested(self, sequence: Sequence) -> None:
