@@ -5,7 +5,7 @@ scheduler is a class with the methods of `Scheduler`, a function from `Parts` to
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Semaphore
 from typing import Any
@@ -19,7 +19,7 @@ from despina.models.loader import PlacedInstance
 from despina.models.signature import takes_oversize
 from despina.scheduling.answers import Answers, OrderedAnswers
 from despina.scheduling.batch_observer import BatchObserver
-from despina.scheduling.batch_policy import BatchPolicy, Decision, OpenBatch, next_batch
+from despina.scheduling.batch_policy import BatchPolicy
 from despina.scheduling.batcher import Batcher, BatcherOptions
 from despina.scheduling.clock import Clock
 from despina.scheduling.ensemble import EnsembleScheduler
@@ -27,7 +27,6 @@ from despina.scheduling.ensemble_step import FindModel
 from despina.scheduling.fastest_batch import FastestBatch
 from despina.scheduling.outbox import Outbox
 from despina.scheduling.oversize import Oversize
-from despina.scheduling.pending import Pending
 from despina.scheduling.permits import Permits
 from despina.scheduling.policy_queue import PolicyQueue, QueuePolicy, QueueRules
 from despina.scheduling.rate_limiter import Demand, Permit, RateLimiter, Resource
@@ -38,7 +37,7 @@ from despina.scheduling.scheduler import Scheduler
 from despina.scheduling.sequence_plan import SequencePlan
 from despina.scheduling.sequence_scheduler import SequenceScheduler
 from despina.scheduling.slo import SloQueue
-from despina.scheduling.waiting_batches import Decide, one_at_a_time
+from despina.scheduling.waiting_batches import Decide, decide_by, one_at_a_time
 from despina.telemetry.statistics import ModelStatistics
 
 _QUEUE_POLICY: Any = model_config_pb2.ModelQueuePolicy
@@ -120,7 +119,8 @@ def dynamic_batching(parts: Parts) -> Scheduler:
     )
     delays = config.dynamic_batching.max_queue_delay_microseconds > 0
     batching = BatcherOptions(prefetch=plain, hold_requests=options.hold_requests, delays=delays)
-    return _batcher(parts, queue, _decide(config, queue), batching, fastest)
+    decide = decide_by(_batch_policy(config), queue, _has_fixed_shapes(config))
+    return _batcher(parts, queue, decide, batching, fastest)
 
 
 def takes_what_fits(config: ModelConfig, equal_shapes: bool = False) -> bool:
@@ -139,25 +139,6 @@ def _batch_policy(config: ModelConfig) -> BatchPolicy:
         tuple(sorted(set(batching.preferred_batch_size))),
         batching.max_queue_delay_microseconds * 1000,
     )
-
-
-def _fits_by_rows(config: ModelConfig, policy: BatchPolicy) -> bool:
-    return policy.stops == (policy.max_batch_size,) and _has_fixed_shapes(config)
-
-
-def _decide(config: ModelConfig, waiting: RequestQueue) -> Decide:
-    policy = _batch_policy(config)
-
-    def decide(queue: Iterable[Pending], now_ns: int, open_batch: OpenBatch) -> Decision:
-        return next_batch(queue, now_ns, policy, open_batch)
-
-    def decide_by_rows(queue: Iterable[Pending], now_ns: int, open_batch: OpenBatch) -> Decision:
-        """The same without a look at every request, where there are no other rules: all that waits fits."""
-        if open_batch.rows + waiting.rows < policy.max_batch_size:
-            return Decision(len(waiting))
-        return next_batch(queue, now_ns, policy, open_batch)
-
-    return decide_by_rows if _fits_by_rows(config, policy) and not policy.max_queue_delay_ns else decide
 
 
 SLO_PARAMETER = "slo_p99_ms"

@@ -8,7 +8,7 @@ cancelled. A queue with such rules of its own is only touched when an instance c
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from despina.scheduling.batch_policy import ALONE, NO_BATCH, Decision, OpenBatch
+from despina.scheduling.batch_policy import ALONE, NO_BATCH, BatchPolicy, Decision, OpenBatch, next_batch
 from despina.scheduling.formed_batch import FormedBatch
 from despina.scheduling.instances import Instances
 from despina.scheduling.pending import Pending
@@ -20,6 +20,33 @@ Decide = Callable[[Iterable[Pending], int, OpenBatch], Decision]
 def one_at_a_time(queue: Iterable[Pending], now_ns: int, open_batch: OpenBatch) -> Decision:
     """The decision of models without dynamic batching."""
     return ALONE
+
+
+def decide_by(policy: BatchPolicy, waiting: RequestQueue, fixed_shapes: bool) -> Decide:
+    """The decision of a model with dynamic batching about its queue `waiting`. `fixed_shapes`: all its requests have
+    the same shapes."""
+
+    def decide(queue: Iterable[Pending], now_ns: int, open_batch: OpenBatch) -> Decision:
+        return next_batch(queue, now_ns, policy, open_batch)
+
+    def decide_by_rows(queue: Iterable[Pending], now_ns: int, open_batch: OpenBatch) -> Decision:
+        """The same without a look at every request, where there are no other rules: all that waits fits."""
+        if open_batch.rows + waiting.rows < policy.max_batch_size:
+            return Decision(len(waiting))
+        return next_batch(queue, now_ns, policy, open_batch)
+
+    def decide_by_shapes(queue: Iterable[Pending], now_ns: int, open_batch: OpenBatch) -> Decision:
+        """The same where shapes may differ: all that waits has the same ones."""
+        if open_batch.rows + waiting.rows < policy.max_batch_size:
+            keys = [pending.shape_key for pending in queue]
+            key = open_batch.shape_key if open_batch.rows else keys[0]
+            if keys.count(key) == len(keys):
+                return Decision(len(keys))
+        return next_batch(queue, now_ns, policy, open_batch)
+
+    if policy.max_queue_delay_ns or policy.stops != (policy.max_batch_size,):
+        return decide
+    return decide_by_rows if fixed_shapes else decide_by_shapes
 
 
 class WaitingBatches(deque[FormedBatch]):
