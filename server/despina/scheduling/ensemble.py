@@ -166,35 +166,44 @@ class EnsembleScheduler:
 
     def answer(self, run: EnsembleRun, results: Mapping[str, Array]) -> None:
         """Answer and count a run that ended well."""
-        members = run.members
-        if len(members) == 1:
-            self._answer(members[0], results, run.compute_ns)
-        elif len(members) < TOGETHER:
-            self._answer_each(members, results, run.compute_ns)
+        if len(run.members) < TOGETHER:
+            self._answer(run, results)
         else:
             with self._outbox.together():
-                self._answer_each(members, results, run.compute_ns)
+                self._answer(run, results)
 
-    def _answer_each(
-        self, members: Sequence[Pending], results: Mapping[str, Array], compute_ns: tuple[int, int, int]
-    ) -> None:
-        for pending, piece in zip(members, results_of(results, members), strict=True):
-            assert not isinstance(piece, Unsupported)
+    def _answer(self, run: EnsembleRun, results: Mapping[str, Array]) -> None:
+        members, compute_ns = run.members, run.compute_ns
+        pieces = (results,) if len(members) == 1 else results_of(results, members)
+        # Up to the moment before the answers go out.
+        now = self.now_ns()
+        answered: list[Pending] = []
+        for pending, piece in zip(members, pieces, strict=True):
+            assert not isinstance(piece, Unsupported)  # Every tensor has the rows of all members.
+            if pending.error is not None:
+                continue  # Its client has gone.
+            pending.compute_ns = compute_ns
+            self._leave(pending)
+            pending.succeed({name: self._output(name, tensor) for name, tensor in piece.items()})
             if pending.error is None:
-                self._answer(pending, piece, compute_ns)
+                answered.append(pending)
+            else:
+                self._statistics.record_failure(now - pending.accepted_ns, "OTHER")
+        if answered:
+            self._count(answered, compute_ns, now)
 
-    def _answer(self, pending: Pending, results: Mapping[str, Array], compute_ns: tuple[int, int, int]) -> None:
-        """Count up to the moment before the answer goes out."""
-        pending.compute_ns = compute_ns
-        rows = pending.rows if self._graph.batches and not pending.empty else 1
-        taken_ns = self.now_ns() - pending.accepted_ns
-        self._leave(pending)
-        pending.succeed({name: self._output(name, tensor) for name, tensor in results.items()})
-        if pending.error is not None:
-            self._statistics.record_failure(taken_ns, "OTHER")
-            return
-        self._statistics.record_success(taken_ns, pending.started_ns - pending.queued_ns)
-        self._statistics.record_execution(1, rows, *compute_ns, time_ns() // 1_000_000)
+    def _count(self, answered: list[Pending], compute_ns: tuple[int, int, int], now_ns: int) -> None:
+        """For each request an execution of its own."""
+        first, count = answered[0], len(answered)
+        if count == 1:
+            self._statistics.record_success(now_ns - first.accepted_ns, first.started_ns - first.queued_ns)
+        else:
+            self._statistics.record_successes(
+                [now_ns - pending.accepted_ns for pending in answered],
+                [pending.started_ns - pending.queued_ns for pending in answered],
+            )
+        rows = first.rows if self._graph.batches and not first.empty else 1
+        self._statistics.record_execution(count, rows, *compute_ns, time_ns() // 1_000_000, count)
 
     def fail(self, run: EnsembleRun, error: Exception, reason: str) -> None:
         """Count and answer a run that did not end well."""

@@ -167,17 +167,18 @@ class ModelStatistics:
         self.failures[reason] += count
 
     def record_execution(
-        self, requests: int, rows: int, input_ns: int, infer_ns: int, output_ns: int, wall_ms: int
+        self, requests: int, rows: int, input_ns: int, infer_ns: int, output_ns: int, wall_ms: int, executions: int = 1
     ) -> None:
-        """One execution of `requests` requests with `rows` rows together (1 for models that do not batch)."""
+        """One execution of `requests` requests with `rows` rows together (1 for models that do not batch), or so many
+        equal `executions`, of `requests` together and `rows` each."""
         self.compute.add(requests, input_ns, infer_ns, output_ns)
-        self.inference_count += rows
-        self.execution_count += 1
+        self.inference_count += executions * rows
+        self.execution_count += executions
         self.last_inference_ms = wall_ms
         batch = self.batches.get(rows)
         if batch is None:
             batch = self.batches[rows] = ComputeTimes()
-        batch.add(1, input_ns, infer_ns, output_ns)
+        batch.add(executions, input_ns, infer_ns, output_ns)
         self.compute_latency.observe(infer_ns, requests)
         if self.recent is not None:
             self.recent.compute_input.observe(input_ns, requests)
