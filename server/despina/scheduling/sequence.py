@@ -39,6 +39,10 @@ class Slot:
         self.in_flight = False
         self.last_id: int | str = 0
 
+    def take(self, sequence: Sequence) -> None:
+        sequence.slot = self
+        self.sequence = sequence
+
 
 class SequenceInstance(Protocol):
     """A model instance with its slots. `running`: an execution is under way. `permits` are there when a rate limiter

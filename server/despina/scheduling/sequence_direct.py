@@ -42,6 +42,7 @@ class DirectInstance:
         self.slots = [Slot(self, number) for number in range(slots)]
         self.running = False
         self.permits: Permits | None = None
+        self._starting = False
         self._runner = runner
         self._strategy = strategy
         self._owner = owner
@@ -105,7 +106,9 @@ class DirectInstance:
         except Exception as error:
             done(Outcome(now_ns, error=unforeseen(error)))
             return
+        self._starting = True
         self._runner.run(batch, size, done)
+        self._starting = False
 
     def _finish(self, rows: Rows[Step | None], reason: Reason, outcome: Outcome) -> None:
         self.running = False
@@ -115,4 +118,4 @@ class DirectInstance:
         steps = [step for step in rows if step is not None]
         for step in steps:
             self._owner.rested(step.sequence)
-        self._owner.executed(len(steps))
+        self._owner.executed([step.pending for step in steps], self._starting)

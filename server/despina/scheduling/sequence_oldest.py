@@ -72,6 +72,7 @@ class OldestInstance:
         self.slots = [Slot(self, number) for number in range(strategy.max_candidate_sequences)]
         self.running = False
         self.permits: Permits | None = None
+        self._starting = False
         self._runner = runner
         self._policy = strategy.policy
         self._owner = owner
@@ -167,7 +168,9 @@ class OldestInstance:
         except Exception as error:
             done(Outcome(self._clock.now_ns(), error=unforeseen(error)))
         else:
+            self._starting = True
             self._runner.run(gathered, size, done)
+            self._starting = False
         return not self.running
 
     def _finish(self, batch: FormedSteps, outcome: Outcome) -> None:
@@ -179,4 +182,4 @@ class OldestInstance:
             self._landed(step.slot)
             self._owner.rested(step.sequence)
             self.arrived(step.slot)
-        self._owner.executed(len(batch.steps))
+        self._owner.executed([step.pending for step in batch.steps], self._starting)

@@ -22,6 +22,7 @@ from despina.scheduling.clock import Clock
 from despina.scheduling.pending import Pending
 from despina.scheduling.permits import Permits
 from despina.scheduling.request_queue import QueueLimits, queue_full
+from despina.scheduling.returning_clients import ReturningClients
 from despina.scheduling.runner import InstanceRunner
 from despina.scheduling.scheduler import Draining
 from despina.scheduling.sequence import Sequence, SequenceInstance, Slot
@@ -75,6 +76,7 @@ class SequenceScheduler:
         self._waiting: dict[Pending, Sequence] = {}
         self._waiting_bytes = 0
         self._throughput = Throughput()
+        self._returning_clients = ReturningClients()
         self._permits: Permits | None = None
         self._turns = Turns(clock, self._turn)
         self.ask_turn = self._turns.ask
@@ -147,7 +149,7 @@ class SequenceScheduler:
     def _begin(self, correlation_id: int | str) -> Sequence:
         sequence = self._live[correlation_id] = Sequence(correlation_id, self._steps.initial)
         if (slot := self._next_slot(correlation_id)) is not None:
-            _place(sequence, slot)
+            slot.take(sequence)
         else:
             self._backlog.append(sequence)
         return sequence
@@ -197,7 +199,7 @@ class SequenceScheduler:
     def release(self, slot: Slot) -> None:
         """The sequence of the slot has handed on its last request; the slot is for the next one."""
         if self._backlog:
-            _place(self._backlog.pop(), slot)
+            slot.take(self._backlog.pop())
             slot.instance.arrived(slot)
             return
         assert slot.sequence is not None
@@ -218,10 +220,11 @@ class SequenceScheduler:
         if not sequence.queue and self._live.get(sequence.id) is sequence:
             self._resting[sequence] = self._clock.now_ns() + self._plan.idle_ns
 
-    def executed(self, requests: int) -> None:
-        """An execution of so many requests is over and everything about it is said."""
+    def executed(self, requests: list[Pending], on_loop: bool) -> None:
+        """An execution of these requests is over and everything about it is said. `on_loop`: on the loop's thread."""
         backlog = bool(self._waiting)
-        self._throughput.batch_done(requests, self._clock.now_ns() if backlog else 0, backlog)
+        self._throughput.batch_done(len(requests), self._clock.now_ns() if backlog else 0, backlog)
+        self._returning_clients.ran(requests if on_loop else ())
         self.ask_turn()
 
     # -------------------------------------------------------------------------------------------------------- ending
@@ -268,6 +271,9 @@ class SequenceScheduler:
     def _turn(self) -> None:
         self._turns.asked = False
         now = self._clock.now_ns()
+        if not self._draining and self._returning_clients.waits(self._waiting, len(self._waiting), now):
+            self.ask_turn()
+            return
         for sequence in self._backlog.expired(now):
             self._refuse(self._drop(sequence), Unavailable(EXPIRED), "REJECTED")
         self._end_resting(now)
@@ -291,8 +297,3 @@ class SequenceScheduler:
                 self._held.clear()
         else:
             self._held = {instance for instance in self._held if instance.queued < self._hold_requests}
-
-
-def _place(sequence: Sequence, slot: Slot) -> None:
-    sequence.slot = slot
-    slot.sequence = sequence
