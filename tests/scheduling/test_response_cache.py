@@ -11,6 +11,7 @@ from despina.scheduling.response_cache import (
     ENTRY_BYTES,
     MOST_AT_ONCE,
     OUTPUT_BYTES,
+    SMALL_BYTES,
     ResponseCache,
     _Shelf,
     digest,
@@ -18,6 +19,7 @@ from despina.scheduling.response_cache import (
 )
 
 X = np.arange(4, dtype=np.float32)
+LARGE = np.arange(SMALL_BYTES, dtype=np.float32)
 
 
 def strings(*values: bytes) -> np.ndarray:
@@ -32,6 +34,7 @@ def strings(*values: bytes) -> np.ndarray:
         ({"a": X}, {"b": X}),
         ({"a": X}, {"a": X + 1}),
         ({"a": X}, {"a": X.reshape(2, 2)}),
+        ({"a": LARGE}, {"a": LARGE + 1}),
         ({"a": X}, {"a": X.view(np.int32)}),
         ({"a": X}, {"a": X, "b": X}),
         ({"a": X, "b": X + 1}, {"a": X + 1, "b": X}),
@@ -48,6 +51,7 @@ def test_different_inputs_have_different_digests(one: dict[str, np.ndarray], oth
     [
         ({"a": X, "b": X + 1}, {"b": X + 1, "a": X.copy()}),
         ({"a": X[::2]}, {"a": X[::2].copy()}),
+        ({"a": LARGE[::2]}, {"a": LARGE[::2].copy()}),
         ({"a": strings(b"x")}, {"a": strings(b"x")}),
         ({"a": np.float32(3) + np.zeros(())}, {"a": np.float32(3) + np.zeros(())}),
         ({"a": np.zeros((0, 3))}, {"a": np.zeros((0, 3))}),

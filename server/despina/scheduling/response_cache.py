@@ -27,6 +27,9 @@ ELEMENT_BYTES = 33
 """What an entry, each output in it, and each text in that costs besides the values (measured). For a classifier that is
 many times what the values take."""
 
+SMALL_BYTES = 4096
+"""Up to so many, a copy of a tensor takes less than a view of its bytes."""
+
 MOST_AT_ONCE = 1000
 """So many answers may be freed on the event loop."""
 
@@ -40,6 +43,8 @@ def digest(inputs: Mapping[str, Array]) -> bytes:
             for element in _elements(array):
                 state.update(len(element).to_bytes(8, "little"))
                 state.update(element)
+        elif array.nbytes <= SMALL_BYTES:
+            state.update(array.tobytes())
         else:
             state.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return state.digest()
