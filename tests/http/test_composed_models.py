@@ -158,6 +158,18 @@ def test_an_ensemble_answers_with_its_parameters(port: int) -> None:
     assert answer["parameters"] == {"sequence_id": 5, "sequence_start": False, "sequence_end": True}
 
 
+def test_answers_of_an_ensemble_have_their_parameters_however_often_it_is_asked(port: int) -> None:
+    none = {"sequence_id": 0, "sequence_start": False, "sequence_end": False}
+    for value in (1, 2, 3):
+        answer = infer(port, "twice", [value])
+        assert (values(answer), answer["parameters"]) == ({"Y": [value + 2]}, none)
+        assert "parameters" not in infer(port, "add", [value])
+        explained = infer(port, "add", [value], parameters={"despina_explain": True})
+        assert explained["parameters"]["batch_rows"] == 1
+        sequence = infer(port, "twice", [value], parameters={"sequence_id": value})
+        assert sequence["parameters"]["sequence_id"] == value
+
+
 def test_requests_that_come_together_get_their_own_answers_from_an_ensemble(port: int) -> None:
     before, of_step = statistics(port, "twice"), statistics(port, "add")
     for first in range(0, 96, 12):

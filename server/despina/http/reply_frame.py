@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import orjson
 
 from despina.protocol.encode import Buffer, EncodedOutput, encode_output, json_data, response_frame
-from despina.protocol.messages import Array, OutputTensor
+from despina.protocol.messages import Array, OutputTensor, Parameter
 
 if TYPE_CHECKING:
     from despina.models.model import Model
@@ -35,7 +35,11 @@ class ReplyFrame:
 
 
 def frame_around(
-    model: Model, outputs: Sequence[tuple[str, str]], forms: Sequence[Form], arrays: list[Array]
+    model: Model,
+    outputs: Sequence[tuple[str, str]],
+    forms: Sequence[Form],
+    arrays: list[Array],
+    parameters: Mapping[str, Parameter] | None = None,
 ) -> ReplyFrame | None:
     """The frame of replies whose outputs have these names and datatypes, `forms`, and the shapes of `arrays`. None
     where replies differ in more than data."""
@@ -45,7 +49,7 @@ def frame_around(
     for (name, datatype), form, array in zip(outputs, forms, arrays, strict=True):
         tensor = OutputTensor(name, datatype, array)
         described.append(EncodedOutput(tensor) if form == "placed" else encode_output(tensor, form == "binary"))
-    before, *after = response_frame(model.name, model.version, "", described)
+    before, *after = response_frame(model.name, model.version, "", described, parameters)
     ends = iter(after)
     parts: list[tuple[str, bytes | None]] = []
     for (_, datatype), form in zip(outputs, forms, strict=True):

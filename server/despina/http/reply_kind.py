@@ -20,7 +20,7 @@ MAX_FRAMES = 1024
 @dataclass(frozen=True, slots=True)
 class ReplyKind:
     """`outputs` are the names and datatypes of the outputs in the order of the reply, `forms` say how each comes back.
-    `frames` maps their shapes, or that of the only one, to what is around their data."""
+    `frames` maps their shapes, or that of the only one, and parameters of the reply to what is around their data."""
 
     model: Model
     outputs: tuple[tuple[str, str], ...]
@@ -32,16 +32,20 @@ class ReplyKind:
         way. Outputs that go to shared memory are there already."""
         results = pending.results
         assert results is not None
-        if pending.response_parameters or len(results) < len(self.outputs):
+        parameters = pending.response_parameters
+        if len(results) < len(self.outputs):
             return None
+        if parameters and (pending.parameters or pending.correlation_id):
+            return None  # An explanation that was asked for, or a sequence. Those of ensembles are always the same.
         arrays = [results[name] for name, _ in self.outputs]
         shapes = arrays[0].shape if len(arrays) == 1 else tuple([array.shape for array in arrays])
-        frame = self.frames.get(shapes)
+        kind = shapes if not parameters else (shapes, *parameters.items())
+        frame = self.frames.get(kind)
         if frame is None:
-            frame = frame_around(self.model, self.outputs, self.forms, arrays)
+            frame = frame_around(self.model, self.outputs, self.forms, arrays, parameters)
             if frame is None:
                 return None
-            remember(self.frames, shapes, frame, MAX_FRAMES)
+            remember(self.frames, kind, frame, MAX_FRAMES)
         return filled(frame, arrays, pending.id)
 
 
