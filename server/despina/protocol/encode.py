@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import orjson
@@ -64,8 +65,7 @@ def json_data(datatype: str, array: Array) -> bytes:
             f"sending {datatype} data via JSON is not supported. Please use the binary data format for output"
         )
     if datatype == "BYTES":
-        elements: list[bytes] = array.ravel().tolist()
-        return dumps([element.decode("utf-8", "surrogateescape") for element in elements])
+        return dumps(_texts(array))
     flat = array.ravel()
     if flat.size <= _SHORT:
         text = orjson.dumps(flat.tolist())
@@ -74,6 +74,16 @@ def json_data(datatype: str, array: Array) -> bytes:
         text = orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)
     # What is no number in JSON has become null.
     return dumps(flat.tolist()) if _N in text else text
+
+
+def _texts(array: Array) -> list[str]:
+    elements: list[Any] = array.ravel().tolist()
+    if bytes_tensor.is_texts(elements):
+        return elements
+    try:
+        return list(map(bytes.decode, elements))
+    except UnicodeDecodeError:
+        return [element.decode("utf-8", "surrogateescape") for element in elements]
 
 
 def encode_response(

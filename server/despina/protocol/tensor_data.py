@@ -55,7 +55,7 @@ def elements_of(data: Json) -> list[Json]:
 
 def serialized_size(strings: Array) -> int:
     """Of a BYTES tensor, in bytes: each element comes after its length in 4 bytes."""
-    return sum([4 + len(element) for element in strings.tolist()])
+    return 4 * strings.size + sum(map(len, strings.tolist()))
 
 
 def flatten(data: list[Json], prefix: str, depth: int = 1) -> tuple[list[Json], set[type]]:
@@ -108,9 +108,15 @@ def c_cast(numbers: Array, dtype: np.dtype[np.generic]) -> Array:
 
 
 def _bytes_array(flat: list[Json]) -> Array:
-    array = np.empty(len(flat), object)
     try:
-        array[:] = [encode_string(item) for item in flat]
+        elements = _encoded(flat)
     except (AttributeError, TypeError):
         raise Internal("Unable to parse JSON bytes array: attempt to access JSON non-string as string") from None
-    return array
+    return np.fromiter(elements, np.object_, len(elements))
+
+
+def _encoded(strings: list[Json]) -> list[bytes]:
+    try:
+        return list(map(str.encode, strings))
+    except UnicodeEncodeError:
+        return [encode_string(item) for item in strings]

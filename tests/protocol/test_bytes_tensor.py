@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from despina.errors import InvalidArgument
+from despina.protocol.bytes_tensor import MANY, decode, decode_texts, encode, held_bytes
+
+SHORT = [b"", b"a", "\u00e9".encode(), b"x" * 255]
+ODD = [b"\0", b"\0\0\0\0", b"\xff\xfe", b"y" * 256, b"\1\0\0\0", b"z" * 70_000]
+
+
+def wire(elements: list[bytes]) -> bytes:
+    return b"".join(len(element).to_bytes(4, "little") + element for element in elements)
+
+
+def array_of(elements: list[bytes] | list[str]) -> np.ndarray:
+    return np.fromiter(elements, np.object_, len(elements))
+
+
+def many(element: bytes) -> list[bytes]:
+    """More than enough short ones and, among them, one of another kind."""
+    return [b"%d" % number for number in range(MANY)] + [element] + [b"text"] * 3
+
+
+def decoded(data: bytes, count: int) -> list[bytes]:
+    found: list[bytes] = decode(memoryview(data), count, "X", "m", "").tolist()
+    return found
+
+
+def slowly(data: bytes) -> list[bytes]:
+    """The elements of a text that is whole."""
+    elements = []
+    while data:
+        length = int.from_bytes(data[:4], "little")
+        elements.append(data[4 : 4 + length])
+        data = data[4 + length :]
+    return elements
+
+
+@pytest.mark.parametrize("element", SHORT + ODD)
+def test_many_elements_are_cut_and_joined_like_few(element: bytes) -> None:
+    for elements in (many(element), [element], [element] * MANY):
+        assert encode(array_of(elements)) == wire(elements)
+        assert decoded(wire(elements), len(elements)) == elements
+
+
+@pytest.mark.parametrize("element", SHORT + ODD)
+def test_texts_are_cut_where_all_elements_are_utf8(element: bytes) -> None:
+    for elements in (many(element), [element], [element] * MANY):
+        if element == b"\xff\xfe":
+            assert decode_texts(wire(elements), len(elements)) is None
+            continue
+        texts = [each.decode() for each in elements]
+        assert decode_texts(wire(elements), len(elements)) == texts
+        assert encode(array_of(texts)) == wire(elements)
+
+
+@pytest.mark.parametrize("count", [MANY - 2, MANY - 1, MANY + 1, MANY + 2])
+def test_more_or_fewer_elements_than_announced_are_no_texts(count: int) -> None:
+    data = wire([b"text"] * MANY)
+    assert decode_texts(data, count) is None
+    with pytest.raises(InvalidArgument, match="string elements"):
+        decoded(data, count)
+
+
+@pytest.mark.parametrize("data", [b"\1", b"\5\0\0\0abc", b"\0\0\0\0\0"])
+def test_elements_that_are_cut_short_are_no_texts(data: bytes) -> None:
+    assert decode_texts(data, 1) is None
+    assert decode_texts(wire([b"text"] * (MANY - 1)) + data, MANY) is None
+
+
+@given(st.lists(st.binary(max_size=3), min_size=MANY, max_size=MANY + 4), st.data())
+def test_what_was_changed_at_any_place_is_never_cut_otherwise(elements: list[bytes], data: st.DataObject) -> None:
+    changed = bytearray(wire(elements))
+    for _ in range(data.draw(st.integers(0, 4))):
+        place = data.draw(st.integers(0, len(changed) - 1))
+        changed[place] = data.draw(st.sampled_from([0, 1, 2, 3, 4, 7, 8, 255]))
+    texts = decode_texts(bytes(changed), len(elements))
+    if texts is not None:
+        assert [text.encode() for text in texts] == decoded(bytes(changed), len(elements)) == slowly(bytes(changed))
+
+
+@given(st.lists(st.text(max_size=5), min_size=MANY, max_size=MANY + 4))
+def test_texts_are_written_like_their_bytes(texts: list[str]) -> None:
+    assert encode(array_of(texts)) == wire([text.encode() for text in texts])
+
+
+def test_a_text_counts_like_its_bytes() -> None:
+    assert held_bytes(array_of(["ab", "c"])) == held_bytes(array_of([b"ab", b"c"]))
