@@ -4,7 +4,8 @@ A backend is made once per loaded model version, then asked for one `Instance` p
 server runs each instance from one thread at a time, so an instance needs no locks; `execute` must release the GIL
 while it computes. Datatypes are the protocol's names (`FP32`, `INT64`, `BYTES`, ...). Arrays:
 
-- a `BYTES` tensor is an object array whose elements are `bytes`;
+- a `BYTES` tensor is an object array whose elements are `bytes`. A backend that has an attribute `takes_text` which is
+  true may also be given arrays of nothing but `str`, and when all those of a batch are, its outputs may be so, too;
 - a `BF16` tensor is a `uint16` array holding the raw bits;
 - everything else is the numpy dtype of the same size and kind, little-endian and C-contiguous.
 

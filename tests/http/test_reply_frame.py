@@ -12,13 +12,35 @@ from despina.http.reply_frame import filled, frame_around
 )
 def test_outputs_that_do_not_lie_as_usual_have_no_frame(array: np.ndarray) -> None:
     model: Any = SimpleNamespace(name="m", version=1)
-    assert frame_around(model, [("X", "FP32")], [True], [array]) is None
+    assert frame_around(model, [("X", "FP32")], ["binary"], [array]) is None
 
 
 def test_a_frame_is_not_filled_with_what_does_not_lie_as_usual() -> None:
     model: Any = SimpleNamespace(name="m", version=1)
     array = np.arange(9_999, dtype="<f4").reshape(9, 1_111)
-    frame = frame_around(model, [("X", "FP32")], [True], [array])
+    frame = frame_around(model, [("X", "FP32")], ["binary"], [array])
     assert frame is not None
     assert filled(frame, [array], "") is not None
     assert filled(frame, [array.reshape(1_111, 9).T], "") is None
+
+
+def test_texts_as_binary_data_come_with_the_size_they_have() -> None:
+    model: Any = SimpleNamespace(name="m", version=1)
+    outputs = [("N", "FP32"), ("T", "BYTES"), ("J", "BYTES")]
+    numbers, short, long = np.ones(1, "<f4"), np.array([b"a"], object), np.array(["\u00e9" * 4], object)
+    frame = frame_around(model, outputs, ["binary", "binary", "JSON"], [numbers, short, short])
+    assert frame is not None
+    for texts, data, written in ((short, b"\1\0\0\0a", b"a"), (long, b"\x08\0\0\0" + "\u00e9".encode() * 4, long[0])):
+        reply = filled(frame, [numbers, texts, texts], "7")
+        assert reply is not None
+        buffers, size, length = reply
+        text, *tensors = map(bytes, buffers)
+        assert tensors == [numbers.tobytes(), data]
+        assert (length, size) == (len(text), len(text) + 4 + len(data))
+        spelled = written if isinstance(written, str) else written.decode()
+        assert text.decode() == (
+            '{"id":"7","model_name":"m","model_version":"1","outputs":['
+            '{"name":"N","datatype":"FP32","shape":[1],"parameters":{"binary_data_size":4}},'
+            f'{{"name":"T","datatype":"BYTES","shape":[1],"parameters":{{"binary_data_size":{len(data)}}}}},'
+            f'{{"name":"J","datatype":"BYTES","shape":[1],"data":["{spelled}"]}}]}}'
+        )

@@ -9,15 +9,19 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
+import onnx
 import pytest
 import uvloop
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from onnx import TensorProto, helper
 from tests.support.serving import REPOSITORY
 
+from despina.errors import DespinaError
 from despina.http.infer_exchange import InferExchange, InferReply
 from despina.http.request_templates import MAX_FIXED_BYTES, KnownRequest, RequestTemplate, Templates
 from despina.models.model import Model
+from despina.protocol.plain_texts import PlainTexts
 from despina.run import load_models
 from despina.scheduling.clock import LoopClock
 from despina.scheduling.pending import Pending
@@ -52,7 +56,8 @@ class WatchedExchange(InferExchange):
             pending.id,
             (type(pending.correlation_id), pending.correlation_id, pending.sequence_start, pending.sequence_end),
             dict(pending.parameters),
-            (pending.priority, pending.timeout_us, pending.outputs, pending.rows, pending.byte_size),
+            (pending.priority, pending.timeout_us, pending.outputs, pending.rows),
+            None if any(array.dtype == object for array in pending.inputs.values()) else pending.byte_size,
         )
         super()._done(pending)
 
@@ -146,9 +151,23 @@ def exchanges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchanges]:
         model = repository / f"identity_{datatype.lower()}"
         (model / "1").mkdir(parents=True)
         (model / "config.pbtxt").write_text(IDENTITY.format(datatype=datatype))
+    texts = repository / "onnx_bytes"
+    (texts / "1").mkdir(parents=True)
+    onnx.save(model_of_texts(), texts / "1" / "model.onnx")
+    (texts / "config.pbtxt").write_text('platform: "onnxruntime_onnx"\nmax_batch_size: 4\n')
     running = Exchanges(repository)
     yield running
     running.close()
+
+
+def model_of_texts() -> onnx.ModelProto:
+    """Gives back its inputs, as ONNX Runtime does, which takes text."""
+    described = {
+        name: helper.make_tensor_value_info(name, TensorProto.STRING, ["batch", f"length of {name}"]) for name in "ABXY"
+    }
+    nodes = [helper.make_node("Identity", [name], [output]) for name, output in ("AX", "BY")]
+    graph = helper.make_graph(nodes, "texts", [described[name] for name in "AB"], [described[name] for name in "XY"])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 def begins_like(exchange: InferExchange, last: RequestTemplate, body: bytes) -> bool:
@@ -161,10 +180,14 @@ MODELS = {
     "identity_fp32": ("FP32", (("A", 2), ("B", 3)), ("X", "Y")),
     "identity_int32": ("INT32", (("A", 2), ("B", 3)), ("X", "Y")),
     "identity_bytes": ("BYTES", (("A", 2), ("B", 3)), ("X", "Y")),
+    "onnx_bytes": ("BYTES", (("A", 2), ("B", 3)), ("X", "Y")),
     "identity_fp16": ("FP16", (("A", 2), ("B", 3)), ("X", "Y")),
 }
 
 IDS = ['"7"', '"7"', '"number eight"', '""', '"\u00e9"', '"a\\"b"', '"\\n"', '"\t"', '"/"', "7", "null"]
+
+ODD_TEXTS = ['"]"', '"],["', '"\\"data\\":[1]"', '"\\ud800"', '"\\ud83d\\ude00"', '"\\u0000"', "7", "null", '"id"']
+ODD_ELEMENTS = [b"", b"\0", b"\xff", "\u00e9".encode(), b"\xed\xa0\x80", b'"', b"x" * 300]
 
 SEQUENCE_IDS = ["5", "17", "17", "0", "-1", "18446744073709551616", "05", "5.0", "true", "null"]
 SEQUENCE_IDS += ['"five"', '"a b"', '""', '"\u0061"', '"é"', '"5"', f'"{"x" * 128}"', f'"{"x" * 129}"']
@@ -177,7 +200,9 @@ def texts_of_data(draw: st.DrawFn, datatype: str, size: int) -> str:
     """The JSON of `size` elements, flat or nested, sometimes wrong."""
     few = min(size, 3)
     if datatype == "BYTES":
-        elements = [json.dumps(text) for text in draw(st.lists(st.text(max_size=2), min_size=few, max_size=few))]
+        likely = st.text(max_size=2).map(json.dumps)
+        odd = st.sampled_from(ODD_TEXTS)
+        elements = draw(st.lists(st.one_of(likely, likely, likely, odd), min_size=few, max_size=few))
     else:
         odd = st.sampled_from(["3.5", "1e3", "-0", "NaN", "Infinity", "1e39", "99999999999999999999"])
         likely = st.integers(-9, 9).map(str)
@@ -250,7 +275,8 @@ def binary_body(draw: st.DrawFn, model: str) -> Body:
     for name, size in inputs:
         values = draw(st.lists(st.integers(-5, 5), min_size=size, max_size=size))
         if datatype == "BYTES":
-            data = b"".join(len(str(value)).to_bytes(4, "little") + str(value).encode() for value in values)
+            texts = [str(value).encode() if value > -5 else draw(st.sampled_from(ODD_ELEMENTS)) for value in values]
+            data = b"".join(len(text).to_bytes(4, "little") + text for text in texts)
         else:
             data = np.array(values, NUMBERS[datatype]).tobytes()
         data = data[: draw(st.sampled_from([None, None, None, None, -1]))]
@@ -454,11 +480,66 @@ def test_an_id_is_read_as_in_the_full_way(exchanges: Exchanges, spelled: str) ->
     assert kept == full
 
 
-def test_texts_are_not_kept(exchanges: Exchanges) -> None:
+@pytest.mark.parametrize(("model", "kind"), [("identity_bytes", bytes), ("onnx_bytes", str)])
+def test_texts_are_read_as_the_model_takes_them(exchanges: Exchanges, model: str, kind: type) -> None:
     body = two_inputs('"data":["1","2"]', '"data":["1","2","3"]').replace(b"INT32", b"BYTES")
-    ((status, _, _, _),) = exchanges.answers("identity_bytes", [(body, None)], keep=True)
-    assert status == 200
-    assert not exchanges.is_known("identity_bytes", body)
+    answers = exchanges.answers(model, [(body, None)] * 2, keep=True)
+    assert [answer[0] for answer in answers] == [200, 200]
+    found = exchanges.find(model, body.replace(b'"3"', b'"]\\u00e9"'))
+    assert found is not None
+    assert [type(element) for array in found.inputs.values() for element in array.ravel().tolist()] == [kind] * 5
+    assert found.inputs["B"].shape == (1, 3)
+
+
+def binary_texts(*inputs: list[bytes], before: str = "", binary: str = "true") -> Body:
+    data = [b"".join(len(text).to_bytes(4, "little") + text for text in texts) for texts in inputs]
+    entries = [
+        f'{{"name":"{name}","shape":[1,{len(texts)}],"datatype":"BYTES",'
+        f'"parameters":{{"binary_data_size":{len(tensor)}}}}}'
+        for name, texts, tensor in zip("AB", inputs, data, strict=True)
+    ]
+    text = f'{{{before}"inputs":[{",".join(entries)}],"parameters":{{"binary_data_output":{binary}}}}}'
+    return text.encode() + b"".join(data), str(len(text))
+
+
+@pytest.mark.parametrize("model", ["identity_bytes", "onnx_bytes"])
+@pytest.mark.parametrize("binary", ["true", "false"])
+def test_texts_of_any_length_are_one_kind_of_binary_request(exchanges: Exchanges, model: str, binary: str) -> None:
+    first = binary_texts([b"a", b"b"], [b"c", b"d", b"e"], binary=binary)
+    second = binary_texts([b"longer", b""], ["\u00e9".encode(), b"x" * 300, b"z"], before='"id":"7",', binary=binary)
+    known = binary_texts([b"12", b"345"], [b"", b"", b""], binary=binary)
+    others = [first, second, known, binary_texts([b"\xff", b"b"], [b"c", b"d", b"e"], binary=binary)]
+    kept, full = [exchanges.answers(model, others, keep) for keep in (True, False)]
+    assert kept == full
+    assert exchanges.is_known(model, known[0], int(known[1] or 0))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"binary_data_size":10}', b'"binary_data_size":11}'),
+        (b'"binary_data_size":10}', b'"binary_data_size":010}'),
+        (b'"binary_data_size":10}', b'"binary_data_size":10.0}'),
+        (b'"binary_data_size":10}', b'"binary_data_size":1}'),
+        (b'"binary_data_size":15}', b'"binary_data_size":16}'),
+    ],
+)
+def test_sizes_that_are_wrong_are_told_like_the_first_time(exchanges: Exchanges, old: bytes, new: bytes) -> None:
+    body, header_length = binary_texts([b"a", b"b"], [b"c", b"d", b"e"])
+    assert old in body
+    length = str(int(header_length or 0) + len(new) - len(old))
+    bodies: list[Body] = [(body, header_length), (body.replace(old, new), length)]
+    kept, full = [exchanges.answers("onnx_bytes", bodies, keep) for keep in (True, False)]
+    assert kept == full
+    assert kept[1][0] == 400 or b"error" in kept[1][1]
+
+
+def test_a_limit_on_the_size_of_inputs_holds_for_texts_that_were_seen_before() -> None:
+    full, empty = '["123456789","123456789","123456789"]', '["","",""]'
+    texts = PlainTexts(3, True, len(full))
+    with pytest.raises(DespinaError):
+        texts.read(full.encode())
+    assert texts.read(empty.encode()).tolist() == ["", "", ""]
 
 
 def test_parameters_are_those_of_the_kind(exchanges: Exchanges) -> None:

@@ -37,6 +37,8 @@ class OnnxRuntimeBackend:
     instances share the cores; a model with loops may be unable to use more than one, and gets as many as are offered.
     """
 
+    takes_text = True
+
     def __init__(self, options: LoadOptions, runtime: ModuleType) -> None:
         self._path = model_file(options)
         self.steady = not options.op_library_paths and is_steady(self._path)

@@ -14,7 +14,7 @@ from despina_backends.onnxruntime.errors import runtime_error
 from despina_backends.onnxruntime.memory import PageableMemory
 from despina_backends.onnxruntime.session import Session
 from despina_backends.onnxruntime.staging import Staging
-from despina_backends.onnxruntime.strings import ByteEscape, decode_strings, encode_strings
+from despina_backends.onnxruntime.strings import ByteEscape, all_bytes, decode_strings, encode_strings, kinds
 
 Run = Callable[[Sequence[str], Mapping[str, Array], Any], Sequence[Array]]
 
@@ -44,13 +44,15 @@ class RunInstance:
         if not self._required <= batch.inputs.keys():
             # ONNX Runtime would run, and dereference a null pointer where a kernel does not look.
             raise missing_inputs(self._required - batch.inputs.keys())
-        gather, rows, escape = self._gather, batch.rows, None
+        gather, rows, escape, are_text = self._gather, batch.rows, None, False
         try:
             feed = {name: gather[name](parts, rows) for name, parts in batch.inputs.items()}
         except (KeyError, TypeError, ValueError) as error:
             raise refused_inputs(batch, gather, error) from error
         if self._string_inputs:
-            escape = self._decode(feed)
+            found = kinds([part for name in self._string_inputs for part in batch.inputs.get(name, ())])
+            are_text = found == {str}
+            escape = None if are_text else self._decode(feed, mixed=str in found)
         names = self._outputs if batch.outputs is None else batch.outputs
         input_end_ns = time.monotonic_ns()
         try:
@@ -60,7 +62,7 @@ class RunInstance:
         infer_end_ns = time.monotonic_ns()
         outputs = dict(zip(names, values, strict=True))
         if self._string_outputs or self._passed_through:
-            self._detach(outputs, escape)
+            self._detach(outputs, escape, are_text)
         return Execution(outputs, input_end_ns, infer_end_ns)
 
     def close(self) -> None:
@@ -68,14 +70,17 @@ class RunInstance:
         self._run = _closed
         self._gather = {}
 
-    def _decode(self, feed: dict[str, Array]) -> ByteEscape | None:
-        decoded, escape = decode_strings({name: feed[name] for name in self._string_inputs if name in feed})
+    def _decode(self, feed: dict[str, Array], mixed: bool) -> ByteEscape | None:
+        strings = {name: feed[name] for name in self._string_inputs if name in feed}
+        if mixed:
+            strings = {name: all_bytes(array) for name, array in strings.items()}
+        decoded, escape = decode_strings(strings)
         feed.update(decoded)
         return escape
 
-    def _detach(self, outputs: dict[str, Array], escape: ByteEscape | None) -> None:
+    def _detach(self, outputs: dict[str, Array], escape: ByteEscape | None, are_text: bool) -> None:
         for name, value in outputs.items():
-            if name in self._string_outputs:
+            if name in self._string_outputs and not are_text:
                 outputs[name] = encode_strings(value, escape)
             elif name in self._passed_through:
                 outputs[name] = value.copy()

@@ -3,7 +3,8 @@
 Triton hands a model whatever bytes the client sent. Here they are decoded as UTF-8 and, where they are no UTF-8, each
 offending byte travels as one private-use character of plane 16 and turns back into that byte on the way out. The 128
 characters are a block that no string of the batch uses, so nothing else is changed. To the model such a string is what
-it was: no word it knows.
+it was: no word it knows. A batch whose strings are `str` already needs none of this, and its outputs are left as they
+are.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -48,15 +49,23 @@ def decode_strings(arrays: Mapping[str, Array]) -> tuple[dict[str, Array], ByteE
         return {name: _map(array, escape.decode) for name, array in arrays.items()}, escape
 
 
+def kinds(parts: Iterable[Array]) -> set[type]:
+    """Which of `str` and `bytes` there are among object arrays that hold one of them each."""
+    return {type(part.item(0)) for part in parts if part.size}
+
+
+def all_bytes(array: Array) -> Array:
+    """An object array of `bytes` and `str` as one of `bytes`."""
+    return _map(array, lambda element: element.encode() if type(element) is str else element)
+
+
 def encode_strings(array: Array, escape: ByteEscape | None) -> Array:
     """An object array of `str` as an object array of `bytes`."""
     return _map(array, str.encode if escape is None else escape.encode)
 
 
 def _map(array: Array, function: Callable[[Any], object]) -> Array:
-    result = np.empty(array.size, np.object_)
-    result[:] = [function(element) for element in array.ravel().tolist()]
-    return result.reshape(array.shape)
+    return np.fromiter(map(function, array.ravel().tolist()), np.object_, array.size).reshape(array.shape)
 
 
 def _free_block(arrays: Mapping[str, Array]) -> int:

@@ -19,6 +19,7 @@ from despina.http.request_template import KnownRequest, RequestTemplate
 from despina.http.request_templates import Templates
 from despina.models.tracing import trace_request
 from despina.protocol import classification, decode, encode
+from despina.protocol.bytes_tensor import held_bytes
 from despina.protocol.encode import Buffer, EncodedOutput
 from despina.protocol.json import dumps
 from despina.protocol.messages import Array, InferRequest, OutputTensor, RequestedOutput
@@ -182,7 +183,7 @@ class InferExchange:
             request_id,
             template.priority,
             template.timeout_us,
-            template.byte_size,
+            template.byte_size or sum(map(held_bytes, inputs.values())),
             request.parameters,
             self._trace,
             self._client,
@@ -195,11 +196,12 @@ class InferExchange:
     def _keep_template(self, body: memoryview, length: int) -> None:
         assert self._request is not None
         assert self.pending is not None
+        most = self._server.limits.max_input_size
         try:
             if length < len(body):
-                self.model.templates.keep_binary(body, length, self._request, self.pending)
+                self.model.templates.keep_binary(body, length, self._request, self.pending, most)
             else:
-                self.model.templates.keep_json(body, self._request, self.pending)
+                self.model.templates.keep_json(body, self._request, self.pending, most)
         except Exception:
             # The request is under way and will be answered, which must not happen twice.
             _log.exception("unexpected failure to remember a request for model '%s'", self.model.name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import orjson
 
-from despina.protocol.encode import Buffer, EncodedOutput, encode_output, json_data, response_frame
+from despina.protocol.encode import Buffer, EncodedOutput, binary_data, encode_output, json_data, response_frame
 from despina.protocol.messages import Array, OutputTensor, Parameter
 
 if TYPE_CHECKING:
@@ -26,12 +26,15 @@ Form = Literal["JSON", "binary", "placed"]
 class ReplyFrame:
     """The JSON around the data of a reply: what is `before` all of it, and for each output its datatype and what comes
     `after` its data, None where that is binary and nothing where it is in shared memory; `binary_size` is that of all
-    binary data. The data of `small` ones is copied: that takes less than handling a view of it."""
+    binary data. The data of `small` ones is copied: that takes less than handling a view of it. With texts as binary
+    data, whose size is not the same twice, `after` is what comes behind that size, and `forms` are those of all
+    outputs."""
 
     before: bytes
     outputs: tuple[tuple[str, bytes | None], ...]
     binary_size: int
     small: bool
+    forms: tuple[Form, ...] = ()
 
 
 def frame_around(
@@ -46,14 +49,20 @@ def frame_around(
     if any(array.ndim == 0 or not array.size or not array.flags.c_contiguous for array in arrays):
         return None
     described: list[EncodedOutput] = []
+    gaps: list[bool] = []
     for (name, datatype), form, array in zip(outputs, forms, arrays, strict=True):
         tensor = OutputTensor(name, datatype, array)
-        described.append(EncodedOutput(tensor) if form == "placed" else encode_output(tensor, form == "binary"))
+        output = EncodedOutput(tensor) if form == "placed" else encode_output(tensor, form == "binary")
+        output.sized = datatype != "BYTES" or form != "binary"
+        gaps.append(form == "JSON" or not output.sized)
+        described.append(output)
     before, *after = response_frame(model.name, model.version, "", described, parameters)
     ends = iter(after)
     parts: list[tuple[str, bytes | None]] = []
-    for (_, datatype), form in zip(outputs, forms, strict=True):
-        parts.append((datatype, next(ends) if form == "JSON" else b"" if form == "placed" else None))
+    for (_, datatype), form, gap in zip(outputs, forms, gaps, strict=True):
+        parts.append((datatype, next(ends) if gap else b"" if form == "placed" else None))
+    if not all(output.sized for output in described):
+        return ReplyFrame(before, tuple(parts), 0, False, tuple(forms))
     binary_size = sum(array.nbytes for array, form in zip(arrays, forms, strict=True) if form == "binary")
     return ReplyFrame(before, tuple(parts), binary_size, sum(array.nbytes for array in arrays) <= SMALL_DATA)
 
@@ -62,8 +71,11 @@ def filled(frame: ReplyFrame, arrays: list[Array], request_id: str) -> tuple[lis
     """Buffers of the reply with the data of `arrays`, their size, and the length of its JSON if binary data follows.
     None for arrays that do not lie as they should."""
     small = frame.small
-    if not small and not all(array.flags.c_contiguous for array in arrays):
-        return None
+    if not small:
+        if frame.forms:
+            return _filled_with_texts(frame, arrays, request_id)
+        if not all(array.flags.c_contiguous for array in arrays):
+            return None
     text = frame.before
     if request_id:
         text = b'{"id":%b,%b' % (orjson.dumps(request_id), text[1:])
@@ -78,3 +90,22 @@ def filled(frame: ReplyFrame, arrays: list[Array], request_id: str) -> tuple[lis
             text = buffers[0] = b"".join((text, json_data(datatype, array), after))
     length, binary_size = len(text), frame.binary_size
     return buffers, length + binary_size, length if binary_size else 0
+
+
+def _filled_with_texts(frame: ReplyFrame, arrays: list[Array], request_id: str) -> tuple[list[Buffer], int, int]:
+    before = frame.before
+    if request_id:
+        before = b'{"id":%b,%b' % (orjson.dumps(request_id), before[1:])
+    pieces = [before]
+    tensors: list[Buffer] = []
+    for array, (datatype, after), form in zip(arrays, frame.outputs, frame.forms, strict=True):
+        if form == "JSON":
+            pieces.append(json_data(datatype, array))
+        elif form == "binary":
+            tensors.append(binary_data(OutputTensor("", datatype, array)))
+            if after is not None:
+                pieces.append(b"%d" % len(tensors[-1]))
+        if after is not None:
+            pieces.append(after)
+    text = b"".join(pieces)
+    return [text, *tensors], len(text) + sum(map(len, tensors)), len(text)

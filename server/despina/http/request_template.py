@@ -16,13 +16,14 @@ from despina.protocol import tensor_data
 from despina.protocol.decode import FindRegion
 from despina.protocol.messages import Array, InferRequest, RequestedOutput
 from despina.protocol.plain_numbers import PlainNumbers
+from despina.protocol.plain_texts import PlainTexts
 from despina.shared_memory.window import SharedMemory
 
 
 @dataclass(frozen=True, slots=True)
 class InputTemplate:
     """An input whose bytes or elements come with every request. `offset` counts from the end of the JSON and matters
-    for binary inputs only; `datatype`, `count` and `numbers` for JSON ones."""
+    for binary inputs only; `datatype` and `count` for JSON ones, `plain` for those and for all of BYTES."""
 
     name: str
     dtype: np.dtype[np.generic]
@@ -30,11 +31,11 @@ class InputTemplate:
     offset: int
     datatype: str
     count: int
-    numbers: PlainNumbers | None = None
+    plain: PlainNumbers | PlainTexts | None = None
 
     def read(self, text: bytes) -> Array:
         """The array that `text` spells. Raises JSONDecodeError or DespinaError when it does not."""
-        flat = self.numbers.read(text) if self.numbers is not None else None
+        flat = self.plain.read(text) if self.plain is not None else None
         if flat is None:
             flat = tensor_data.from_json(orjson.loads(text), self.name, self.datatype, self.count)
         return flat.reshape(self.shape)
@@ -44,7 +45,8 @@ class InputTemplate:
 class RequestTemplate:
     """What a kind of request came to. `fixed` is its JSON without the characters of its ids and the data.
     `correlation_id` is None where each request of the kind has its own. `requested` are the outputs that the scheduler
-    is told of, `reply` is None when replies to this kind differ in more than data."""
+    is told of, `byte_size` is 0 where texts decide on it, `reply` is None when replies to this kind differ in more than
+    data."""
 
     fixed: tuple[bytes, ...]
     binary_size: int
@@ -73,14 +75,19 @@ class RequestTemplate:
     ) -> KnownRequest | None:
         """A request of this kind, with the correlation id that was cut out of its text, if one was. None when it has to
         be decoded."""
+        return self.with_inputs(request_id, correlation_id, self.read(data, start))
+
+    def with_inputs(
+        self, request_id: str, correlation_id: int | str | None, inputs: dict[str, Array] | None
+    ) -> KnownRequest | None:
+        """The same with inputs that have been read, if they could be."""
         if correlation_id is None:
             correlation_id = self.correlation_id
         elif self.correlation_id is not None:
             return None
-        if correlation_id is None:
+        if correlation_id is None or inputs is None:
             return None
-        inputs = self.read(data, start)
-        return None if inputs is None else KnownRequest(self, request_id, correlation_id, inputs, self.request)
+        return KnownRequest(self, request_id, correlation_id, inputs, self.request)
 
     def read(self, data: bytes | memoryview, start: int) -> dict[str, Array] | None:
         """The inputs, of which the first begins at `start`, right behind the first fixed piece. None when the data of
@@ -107,6 +114,15 @@ class RequestTemplate:
         except (orjson.JSONDecodeError, DespinaError):
             return None
         return inputs
+
+
+@dataclass(frozen=True, slots=True)
+class SizedTemplate(RequestTemplate):
+    """A kind with texts as binary data: the sizes that its JSON tells are not the same twice, and cut out as well."""
+
+    @property
+    def repeats(self) -> bool:
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Clients send the same JSON again and again around tensors that differ. The first
 admitted and encoded in full; what the second one came to is kept as a `RequestTemplate` under the bytes that do not
 change. The next request with the same bytes only has its ids and its tensors cut out: binary ones as views of the body,
 JSON ones by parsing just the arrays, those in shared memory from there. A reply that differs in more than data
-(classification, texts) takes the full way.
+(classification) takes the full way.
 """
 
 from __future__ import annotations
@@ -27,10 +27,12 @@ from despina.http.fixed_text import (
 )
 from despina.http.remember import remember
 from despina.http.reply_kind import ReplyKind, form_of, reply_kind
-from despina.http.request_template import InputTemplate, KnownRequest, PlacedTemplate, RequestTemplate
+from despina.http.request_template import InputTemplate, KnownRequest, PlacedTemplate, RequestTemplate, SizedTemplate
+from despina.http.tensor_sizes import cut, holds_the_sizes, split_at_sizes
 from despina.protocol.decode import FindRegion, no_shared_memory
-from despina.protocol.messages import InferRequest
+from despina.protocol.messages import Array, InferRequest
 from despina.protocol.plain_numbers import PlainNumbers
+from despina.protocol.plain_texts import PlainTexts
 from despina.scheduling.pending import Pending
 from despina.shared_memory.window import SharedMemory, Window
 
@@ -51,6 +53,8 @@ class Templates:
         self._find_region = find_region
         self._stateful = stateful
         self._known: dict[tuple[bytes, ...], RequestTemplate] = {}
+        self._sized: dict[tuple[bytes, ...], RequestTemplate] = {}
+        """Those of requests with texts as binary data, by the pieces around the sizes."""
         self._seen: dict[int, None] = {}
         """Hashes of the pieces of requests that may be kept the next time."""
         self._replies: dict[tuple[object, ...], ReplyKind | None] = {}
@@ -66,24 +70,34 @@ class Templates:
         if self._stateful:
             correlation_id, text = without_sequence_id(text)
         template = self._known.get((text,))
-        if template is None or template.binary_size != len(body) - length:
+        if template is not None and template.binary_size == len(body) - length:
+            return template.take(request_id, correlation_id, body, length)
+        if not self._sized:
             return None
-        return template.take(request_id, correlation_id, body, length)
+        pieces, sizes = split_at_sizes(text)
+        sized = self._sized.get(pieces)
+        if sized is None:
+            return None
+        return sized.with_inputs(request_id, correlation_id, cut(sized.inputs, body[length:], sizes))
 
-    def keep_binary(self, body: memoryview, length: int, request: InferRequest, pending: Pending) -> None:
+    def keep_binary(
+        self, body: memoryview, length: int, request: InferRequest, pending: Pending, max_input_size: int
+    ) -> None:
         """Remember a request that was just admitted and is not the first of its kind, if its JSON says all there is to
         say about the next one."""
-        marks = self._marks((bytes(body[:length]),), request) if not pending.empty else None
-        if marks is None or self._is_new(marks.fixed):
+        text = bytes(body[:length])
+        has_texts = any(array.dtype == object for array in pending.inputs.values())
+        pieces = split_at_sizes(text)[0] if has_texts else (text,)
+        marks = self._marks(pieces, request) if not pending.empty else None
+        if marks is None or self._is_new(marks.fixed) or (has_texts and not holds_the_sizes(pieces)):
             return
         inputs: list[InputTemplate] = []
         places: dict[str, SharedMemory] = {}
         offset = 0
         for item in request.inputs:
             array = pending.inputs[item.name]
-            if array.dtype == object:
-                return
-            inputs.append(InputTemplate(item.name, array.dtype, array.shape, offset, item.datatype, array.size))
+            plain = self._plain_texts(array, max_input_size)
+            inputs.append(InputTemplate(item.name, array.dtype, array.shape, offset, item.datatype, array.size, plain))
             if isinstance(item.data, Window):
                 places[item.name] = item.data.place
             elif isinstance(item.data, memoryview) and item.data.obj is body.obj:
@@ -91,7 +105,10 @@ class Templates:
             else:
                 return
         if offset == len(body) - length:
-            self._keep(marks, offset, inputs, request, pending, places)
+            self._keep(marks, offset, inputs, request, pending, places, has_texts)
+
+    def _plain_texts(self, array: Array, max_input_size: int) -> PlainTexts | None:
+        return PlainTexts(array.size, self._model.takes_text, max_input_size) if array.dtype == object else None
 
     # ------------------------------------------------------------------------------------------------- JSON requests
 
@@ -123,12 +140,12 @@ class Templates:
             self._last = template
         return found
 
-    def keep_json(self, body: memoryview, request: InferRequest, pending: Pending) -> None:
+    def keep_json(self, body: memoryview, request: InferRequest, pending: Pending, max_input_size: int) -> None:
         """Remember a request that was just admitted and is not the first of its kind, if only its data will differ the
         next time."""
         parts = split_at_data(bytes(body))
         if parts is None:
-            self.keep_binary(body, len(body), request, pending)
+            self.keep_binary(body, len(body), request, pending, max_input_size)
             return
         marks = self._marks(parts.fixed, request) if not pending.empty else None
         if marks is None or self._is_new(marks.fixed) or not holds_the_inputs(parts):
@@ -136,10 +153,10 @@ class Templates:
         inputs: list[InputTemplate] = []
         for item in request.inputs:
             array = pending.inputs[item.name]
-            if not isinstance(item.data, np.ndarray) or array.dtype == object:
+            if not isinstance(item.data, np.ndarray):
                 return
-            numbers = PlainNumbers.of(item.datatype, array.size)
-            inputs.append(InputTemplate(item.name, array.dtype, array.shape, 0, item.datatype, array.size, numbers))
+            plain = self._plain_texts(array, max_input_size) or PlainNumbers.of(item.datatype, array.size)
+            inputs.append(InputTemplate(item.name, array.dtype, array.shape, 0, item.datatype, array.size, plain))
         self._keep(marks, 0, inputs, request, pending)
 
     # ------------------------------------------------------------------------------------------------------- replies
@@ -187,10 +204,15 @@ class Templates:
         request: InferRequest,
         pending: Pending,
         inputs_at: Mapping[str, SharedMemory] = MappingProxyType({}),
+        sized: bool = False,
     ) -> None:
         outputs_at = {item.name: item.shared_memory.place for item in request.outputs if item.shared_memory is not None}
         make: Callable[..., RequestTemplate] = RequestTemplate
-        if inputs_at or outputs_at:
+        if sized:
+            if inputs_at or outputs_at:
+                return
+            make = SizedTemplate
+        elif inputs_at or outputs_at:
             make = partial(PlacedTemplate, inputs_at=inputs_at, outputs_at=outputs_at, find_region=self._find_region)
         outputs = [replace(output, shared_memory=None) for output in request.outputs]
         template = make(
@@ -199,7 +221,7 @@ class Templates:
             tuple(inputs),
             pending.rows,
             pending.shape_key,
-            pending.byte_size,
+            0 if any(item.dtype == object for item in inputs) else pending.byte_size,
             pending.outputs,
             request.priority,
             request.timeout_us,
@@ -209,7 +231,7 @@ class Templates:
             InferRequest(outputs=outputs, parameters=request.parameters, binary_output=request.binary_output),
             self.reply_kind(request),
         )
-        remember(self._known, marks.fixed, template, MAX_TEMPLATES)
+        remember(self._sized if sized else self._known, marks.fixed, template, MAX_TEMPLATES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from despina.models.instance_processes import process_offer
 from despina.models.loader import LoadedVersion
 from despina.models.schedulers import Parts, SchedulingOptions, answers_early, make_scheduler
 from despina.models.signature import Signature
+from despina.models.text_inputs import takes_text
 from despina.models.tracing import trace_request
 from despina.models.warmup import WarmupExecution
 from despina.protocol.messages import InferRequest
@@ -94,6 +95,8 @@ class Model:
         """So many rows of requests may be scheduled as one, 0 for none."""
         self.step_rows = group_rows(loaded.config, options, loaded.layout, equal_shapes=True)
         """The same for requests whose inputs have equal shapes."""
+        self.takes_text = takes_text(loaded)
+        """Whether the texts of all BYTES inputs of a request may be `str`; those of its outputs may be so, then."""
         self.answers_early = answers_early(loaded.config)
         """Whether a request may be answered while its inputs are still read."""
         self._loaded = object()

@@ -19,7 +19,7 @@ _LENGTH = struct.Struct("<I")
 _ELEMENT_BYTES = sys.getsizeof(b"")
 _SEPARATOR = b"\0\0\0\0"
 
-MANY = 128
+MANY = 64
 """From so many elements on, looking at all of them at once takes less time than one after the other."""
 _MOST_BYTES = 4 + 255
 """Of a short element, with its length."""
@@ -84,8 +84,12 @@ def _separated(raw: bytes, count: int) -> bytes | None:
     if nuls.size != 3 * count:
         return None
     starts = nuls[::3] - 1
-    ends = starts + 4 + wire[starts]
-    if starts[0] or ends[-1] != wire.size or (ends[:-1] != starts[1:]).any() or (nuls[2::3] != starts + 3).any():
+    ends = starts + wire[starts]
+    ends += 4
+    # As bytes they are compared in a fifth of the time.
+    if starts[0] or ends[-1] != wire.size or ends[:-1].tobytes() != starts[1:].tobytes():
+        return None
+    if (nuls[2::3] - 3).tobytes() != starts.tobytes():
         return None
     wire[starts] = 0
     return wire[4:].tobytes()
@@ -136,7 +140,10 @@ def _with_lengths(separated: bytes, count: int) -> bytes | None:
     if nuls.size != 4 * count:
         return None
     starts = nuls[::4]
-    lengths = np.diff(starts, append=wire.size) - 4
+    lengths = np.empty(count, np.int64)
+    np.subtract(starts[1:], starts[:-1], out=lengths[:-1])
+    lengths[-1] = wire.size - starts[-1]
+    lengths -= 4
     if lengths.max() > 255:
         return None
     wire[starts] = lengths

@@ -33,13 +33,15 @@ class EncodedResponse:
         return sum(len(buffer) if isinstance(buffer, bytes) else buffer.nbytes for buffer in self.buffers)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EncodedOutput:
-    """How an output goes into the response: inline `data`, or `binary` behind the JSON, or neither (shared memory)."""
+    """How an output goes into the response: inline `data`, or `binary` behind the JSON, or neither (shared memory).
+    `sized` is False where a frame is to have a gap for the size of `binary`."""
 
     tensor: OutputTensor
     data: bytes | None = None
     binary: Buffer | None = None
+    sized: bool = True
 
 
 def encode_output(tensor: OutputTensor, binary: bool) -> EncodedOutput:
@@ -114,8 +116,8 @@ def response_frame(
     outputs: Sequence[EncodedOutput],
     parameters: Mapping[str, Parameter] | None = None,
 ) -> tuple[bytes, ...]:
-    """The JSON of a response without the data of its JSON outputs: one more piece than there are such outputs, to be
-    put before, between and after them."""
+    """The JSON of a response without the data of its JSON outputs and the sizes that are not known: one more piece than
+    there are gaps, to be put before, between and after what fills them."""
     frame: list[bytes] = []
     pieces: list[bytes] = [b"{"]
     if request_id:
@@ -142,7 +144,12 @@ def response_frame(
             frame.append(b"".join([*pieces, b',"data":']))
             pieces = []
         elif output.binary is not None:
-            pieces += (b',"parameters":{"binary_data_size":', str(len(output.binary)).encode(), b"}")
+            pieces.append(b',"parameters":{"binary_data_size":')
+            if output.sized:
+                pieces += (str(len(output.binary)).encode(), b"}")
+            else:
+                frame.append(b"".join(pieces))
+                pieces = [b"}"]
         pieces.append(b"}")
     pieces.append(b"]}")
     return (*frame, b"".join(pieces))

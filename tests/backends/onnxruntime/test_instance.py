@@ -168,3 +168,32 @@ def test_closed_instance_refuses(write_model: Write) -> None:
     instance.close()
     with pytest.raises(BackendError):
         instance.execute(Batch({"X": [np.zeros(1, np.float32)]}, rows=1))
+
+
+STRINGS = "g (string[N,1] X, string[N,1] Y) => (string[N,1] A, string[N,1] B) { A = Identity(X)  B = Identity(Y) }"
+
+
+def column(*elements: object) -> Array:
+    return np.fromiter(elements, np.object_, len(elements)).reshape(-1, 1)
+
+
+def test_texts_come_back_as_texts(write_model: Write) -> None:
+    instance = cpu_instance(write_model(STRINGS))
+    batch = Batch({"X": [column("a"), column("\u00e9", "")], "Y": [column("b"), column("c", "\0")]}, rows=3)
+    outputs = instance.execute(batch).outputs
+    assert outputs["A"].tolist() == [["a"], ["\u00e9"], [""]]
+    assert outputs["B"].tolist() == [["b"], ["c"], ["\0"]]
+
+
+@pytest.mark.parametrize("odd", [b"c", b"\xff"])
+def test_bytes_come_back_where_some_requests_of_a_batch_have_texts(write_model: Write, odd: bytes) -> None:
+    instance = cpu_instance(write_model(STRINGS))
+    batch = Batch({"X": [column("\u00e9"), column(b"b")], "Y": [column("x"), column(odd)]}, rows=2)
+    outputs = instance.execute(batch).outputs
+    assert outputs["A"].tolist() == [["\u00e9".encode()], [b"b"]]
+    assert outputs["B"].tolist() == [[b"x"], [odd]]
+
+
+def test_texts_without_elements_come_back_as_bytes(write_model: Write) -> None:
+    instance = cpu_instance(write_model("g (string[N,M] X) => (string[N,M] Y) { Y = Identity(X) }"))
+    assert instance.execute(Batch({"X": [np.empty((1, 0), object)]}, rows=1)).outputs["Y"].shape == (1, 0)

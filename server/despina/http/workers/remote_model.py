@@ -58,6 +58,7 @@ class RemoteModel:
         self.signature = Signature(config)
         self.labels: Mapping[str, list[str]] = {}
         self.trace = SimpleNamespace(active=False)
+        self.takes_text = False
         self.templates: Any = Templates(self)  # type: ignore[arg-type]
         self._epoch = epoch
         self._channel = channel
