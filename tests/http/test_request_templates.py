@@ -147,7 +147,7 @@ def exchanges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchanges]:
                 target.symlink_to(source)
             else:
                 target.write_text(source.read_text().replace(f'name: "{name}"', f'name: "onnx_{name}"'))
-    for datatype in ("FP32", "INT32", "BYTES", "FP16"):
+    for datatype in ("FP32", "INT32", "BOOL", "BYTES", "FP16"):
         model = repository / f"identity_{datatype.lower()}"
         (model / "1").mkdir(parents=True)
         (model / "config.pbtxt").write_text(IDENTITY.format(datatype=datatype))
@@ -179,6 +179,7 @@ MODELS = {
     "digits": ("FP32", (("image", 64),), ("probabilities",)),
     "identity_fp32": ("FP32", (("A", 2), ("B", 3)), ("X", "Y")),
     "identity_int32": ("INT32", (("A", 2), ("B", 3)), ("X", "Y")),
+    "identity_bool": ("BOOL", (("A", 2), ("B", 3)), ("X", "Y")),
     "identity_bytes": ("BYTES", (("A", 2), ("B", 3)), ("X", "Y")),
     "onnx_bytes": ("BYTES", (("A", 2), ("B", 3)), ("X", "Y")),
     "identity_fp16": ("FP16", (("A", 2), ("B", 3)), ("X", "Y")),
@@ -190,9 +191,9 @@ ODD_TEXTS = ['"]"', '"],["', '"\\"data\\":[1]"', '"\\ud800"', '"\\ud83d\\ude00"'
 ODD_ELEMENTS = [b"", b"\0", b"\xff", "\u00e9".encode(), b"\xed\xa0\x80", b'"', b"x" * 300]
 
 SEQUENCE_IDS = ["5", "17", "17", "0", "-1", "18446744073709551616", "05", "5.0", "true", "null"]
-SEQUENCE_IDS += ['"five"', '"a b"', '""', '"\u0061"', '"é"', '"5"', f'"{"x" * 128}"', f'"{"x" * 129}"']
+SEQUENCE_IDS += ['"five"', '"a b"', '""', '"\\u0061"', '"\u00e9"', '"5"', f'"{"x" * 128}"', f'"{"x" * 129}"']
 
-NUMBERS = {"FP32": "<f4", "INT32": "<i4", "FP16": "<f2"}
+NUMBERS = {"FP32": "<f4", "INT32": "<i4", "BOOL": "?", "FP16": "<f2"}
 
 
 @st.composite
@@ -205,7 +206,7 @@ def texts_of_data(draw: st.DrawFn, datatype: str, size: int) -> str:
         elements = draw(st.lists(st.one_of(likely, likely, likely, odd), min_size=few, max_size=few))
     else:
         odd = st.sampled_from(["3.5", "1e3", "-0", "NaN", "Infinity", "1e39", "99999999999999999999"])
-        likely = st.integers(-9, 9).map(str)
+        likely = st.sampled_from(["true", "false"]) if datatype == "BOOL" else st.integers(-9, 9).map(str)
         elements = draw(st.lists(st.one_of(likely, likely, likely, odd), min_size=few, max_size=few))
     elements = [elements[number % few] for number in range(size)]
     comma = draw(st.sampled_from([",", ", ", " ,\n"]))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from despina.protocol import plain_numbers
 from despina.protocol.datatypes import DATATYPES
 from despina.protocol.messages import Array
-from despina.protocol.plain_numbers import HAS_SIMDJSON, KEPT_SIZE, BySimdjson, ByStruct, PlainNumbers
+from despina.protocol.plain_numbers import HAS_SIMDJSON, KEPT_SIZE, Booleans, BySimdjson, ByStruct, PlainNumbers
 from despina.protocol.tensor_data import MAX_DEPTH, from_json
 
 needs_simdjson = pytest.mark.skipif(not HAS_SIMDJSON, reason="simdjson has no wheels for this Python")
@@ -127,6 +127,46 @@ def test_whatever_is_read_is_what_the_thorough_way_reads(way: Way, items: list[s
         same_or_nothing(way, datatype, f"[{','.join(items)}]")
 
 
+@pytest.mark.parametrize("text", ["[true,false,true]", "[ true ,false,\n\ttrue\r]"])
+def test_booleans_that_are_not_nested_are_read(text: str) -> None:
+    found = read(Booleans, "BOOL", 3, text)
+    assert found is not None
+    assert found.dtype == bool
+    assert found.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *PLAIN,
+        *UNUSUAL,
+        "true",
+        "[[true],false,true]",
+        "[[true,true,true]]",
+        "[true,false]",
+        "[true,false,true,true]",
+        "[true,false,0]",
+        "[true,false,1]",
+        "[true,false,null]",
+        '[true,false,"true"]',
+        "[true,false,tru e]",
+        "[true,false,True]",
+        "[true,false,true,]",
+        "[true,false,true",
+        "[true,false,true]]",
+        "[true,,false,true]",
+        " [true,false,true]",
+    ],
+)
+def test_anything_but_booleans_is_left_to_the_thorough_way(text: str) -> None:
+    assert read(Booleans, "BOOL", 3, text) is None
+
+
+@given(st.lists(st.sampled_from(["true", "false", ",", " ", "[", "]", "t", "0", "1", "2", "null"]), max_size=9))
+def test_whatever_is_read_as_booleans_is_what_the_thorough_way_reads(pieces: list[str]) -> None:
+    same_or_nothing(Booleans, "BOOL", f"[{''.join(pieces)}]")
+
+
 def same_or_nothing(way: Way, datatype: str, text: str) -> None:
     quick = read(way, datatype, 3, text)
     if quick is not None:
@@ -138,7 +178,7 @@ def read(way: Way, datatype: str, count: int, text: str) -> Array | None:
     return way(DATATYPES[datatype], count).read(text.encode())
 
 
-@pytest.mark.parametrize("datatype", ["BOOL", "BYTES", "FP16", "BF16", "FP8"])
+@pytest.mark.parametrize("datatype", ["BYTES", "FP16", "BF16", "FP8"])
 def test_other_datatypes_have_no_quick_way(datatype: str) -> None:
     assert PlainNumbers.of(datatype, 3) is None
 
@@ -147,3 +187,4 @@ def test_other_datatypes_have_no_quick_way(datatype: str) -> None:
 def test_simdjson_is_preferred(has_simdjson: bool, way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plain_numbers, "HAS_SIMDJSON", has_simdjson)
     assert type(PlainNumbers.of("FP32", 3)) is way
+    assert type(PlainNumbers.of("BOOL", 3)) is Booleans

@@ -3,6 +3,7 @@
 `tensor_data.from_json` judges anything that JSON can spell. This is for the usual case alone, in half the time:
 simdjson puts the numbers side by side as doubles or 64-bit integers, without an object for each. Where it is not
 installed (it has no wheels for Python 3.14), `struct` does that with orjson's objects: it takes only numbers, too.
+Booleans are orjson's, which become bytes at once.
 """
 
 from abc import ABC, abstractmethod
@@ -36,6 +37,8 @@ _DTYPES: dict[Parsed, type[np.generic]] = {"d": np.float64, "i": np.int64, "u": 
 _FORMATS: dict[Parsed, str] = {"d": "d", "i": "q", "u": "Q"}
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]"))
 
+_OF_BOOLEANS = b"truefals[], \n\r\t"
+
 _as_in_c = copy_context()
 """Here numpy does not warn of what FP32 cannot hold: it becomes infinity. `np.errstate` would take 0.5 µs a time."""
 _as_in_c.run(np.seterr, over="ignore")
@@ -46,8 +49,10 @@ class PlainNumbers(ABC):
 
     @staticmethod
     def of(datatype_name: str, count: int) -> "PlainNumbers | None":
-        """None for datatypes that are not numbers or not sent as JSON."""
+        """None for datatypes that are neither numbers nor booleans, or not sent as JSON."""
         datatype = DATATYPES.get(datatype_name)
+        if datatype is not None and datatype.kind == "bool":
+            return Booleans(datatype, count)
         if datatype is None or datatype.kind not in _PARSED:
             return None
         return (BySimdjson if HAS_SIMDJSON else ByStruct)(datatype, count)
@@ -97,6 +102,24 @@ class ByStruct(PlainNumbers):
         except (ValueError, TypeError, OverflowError, error):
             return None
         return _as_in_c.run(numbers.astype, self._dtype, copy=False)
+
+
+class Booleans(PlainNumbers):
+    """Booleans that are not nested."""
+
+    def __init__(self, datatype: Datatype, count: int) -> None:
+        self._dtype = datatype.dtype
+        self._count = count
+
+    def read(self, text: bytes) -> Array | None:
+        # Nothing else in an array has these characters alone.
+        if text.rfind(b"[") or text.translate(None, _OF_BOOLEANS):
+            return None
+        try:
+            booleans = np.frombuffer(bytes(orjson.loads(text)), self._dtype)
+        except (ValueError, TypeError):
+            return None
+        return booleans if booleans.size == self._count else None
 
 
 def _is_deep(text: bytes) -> bool:
