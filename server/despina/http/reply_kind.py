@@ -55,7 +55,7 @@ def reply_kind(model: Model, request: InferRequest) -> ReplyKind | None:
     wanted = {output.name: form_of(output) for output in request.outputs}
     every: Form = "binary" if request.binary_output else "JSON"
     specs = [signature.outputs[name] for name in signature.output_order if not wanted or name in wanted]
-    forms = [wanted.get(spec.name, every) for spec in specs]
+    forms: list[Form] = [wanted.get(spec.name, every) for spec in specs]
     for spec, form in zip(specs, forms, strict=True):
         if (
             spec.reshape is not None
