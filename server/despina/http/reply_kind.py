@@ -52,7 +52,7 @@ class ReplyKind:
 def reply_kind(model: Model, request: InferRequest) -> ReplyKind | None:
     """That of the replies to a request without classification; None when they differ in more than data."""
     signature = model.signature
-    wanted = {output.name: form_of(output) for output in request.outputs}
+    wanted: dict[str, Form] = {output.name: form_of(output) for output in request.outputs}
     every: Form = "binary" if request.binary_output else "JSON"
     specs = [signature.outputs[name] for name in signature.output_order if not wanted or name in wanted]
     forms: list[Form] = [wanted.get(spec.name, every) for spec in specs]
