@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -52,18 +53,24 @@ def v2_body(workload: Workload, kind: Kind, row: int) -> tuple[bytes, dict[str, 
 
 
 def infer_body(
-    inputs: Mapping[str, Array], kind: Kind, fields: Mapping[str, Any], doubles: bool = False
+    inputs: Mapping[str, Array],
+    kind: Kind,
+    fields: Mapping[str, Any],
+    doubles: bool = False,
+    places: Mapping[str, Mapping[str, object]] = MappingProxyType({}),
 ) -> tuple[bytes, dict[str, str], bytes]:
     """As `v2_body`, with these tensors and, beside them, `fields` in the JSON: id and parameters before the inputs, as
     Triton's client writes them, others behind. `doubles`: with all digits that a number has as a double, as Python's
-    own JSON and Triton's client write it, whatever its datatype."""
+    own JSON and Triton's client write it, whatever its datatype. `places`: parameters instead of the data of inputs."""
     binary = kind == "binary"
     entries: list[dict[str, object]] = []
     tail = b""
     for name, values in inputs.items():
         tensor = np.ascontiguousarray(values)
         entry: dict[str, object] = {"name": name, "shape": list(tensor.shape), "datatype": DATATYPES[tensor.dtype.name]}
-        if binary:
+        if name in places:
+            entry["parameters"] = places[name]
+        elif binary:
             raw = raw_tensor(tensor)
             entry["parameters"] = {"binary_data_size": len(raw)}
             tail += raw

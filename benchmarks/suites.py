@@ -17,7 +17,8 @@ from benchmarks.record import Record
 from benchmarks.repository import Batching, write_repository
 from benchmarks.rounds import Outcome, run
 from benchmarks.scenarios.answers import FirstAnswers
-from benchmarks.scenarios.contenders import CACHE, DespinaScenarios, TritonScenarios
+from benchmarks.scenarios.contenders import CACHE, SHARED_MEMORY, DespinaScenarios, TritonScenarios
+from benchmarks.scenarios.region import region
 from benchmarks.scenarios.scenario import Scenario
 from benchmarks.scenarios.served import write_repository as write_scenario_models
 from benchmarks.session import Device
@@ -140,10 +141,7 @@ def scenarios(chosen: Sequence[Scenario], effort: Effort, keep: Callable[[Record
     answers are the first, which despina must give, too. `keep` as for `measure`."""
     repository = write_scenario_models()
     first = FirstAnswers()
-    contenders: list[Contender] = [
-        TritonScenarios(repository, chosen, first),
-        DespinaScenarios(repository, chosen, first, ("--allow-metrics=false", CACHE, *effort.flags)),
-    ]
+    flags = ("--allow-metrics=false", CACHE, SHARED_MEMORY, *effort.flags)
     points = [Point(each.name, each.kind, count) for each in chosen for count in effort.connections]
 
     note = (
@@ -156,7 +154,13 @@ def scenarios(chosen: Sequence[Scenario], effort: Effort, keep: Callable[[Record
         return replace(record, options=options, against=("despina",), layout="lines")
 
     title = "sorts of requests, closed loop"
-    return as_lines(measure(title, contenders, points, [], effort, note, keep=lambda record: keep(as_lines(record))))
+    with region() as shared:
+        contenders: list[Contender] = [
+            TritonScenarios(repository, chosen, first, shared),
+            DespinaScenarios(repository, chosen, first, shared, flags),
+        ]
+        taken = measure(title, contenders, points, [], effort, note, keep=lambda record: keep(as_lines(record)))
+    return as_lines(taken)
 
 
 def measure(

@@ -9,6 +9,9 @@ from benchmarks.scenarios.scenario import Ask, Infer, Scenario
 FP32 = Infer("fp32")
 MANY = 1024
 """So many different ids that nobody remembers all of them."""
+PLACES = 16
+"""So many requests with tensors in shared memory: up to 16 connections have one each, so that no two write to the same
+place at once."""
 DATATYPES = ("fp32", "fp64", "fp16", "int64", "uint8", "bool", "bytes")
 
 
@@ -23,6 +26,13 @@ def both(name: str, asked: Infer) -> list[Scenario]:
 
 def sizes(name: str, kind: Kind, asked: Infer, widths: Sequence[int]) -> list[Scenario]:
     return [Scenario(f"{name} x {width:,}", kind, (replace(asked, width=width),)) for width in widths]
+
+
+def in_shared_memory(*widths: int) -> list[Scenario]:
+    shared = replace(FP32, count=PLACES, shared=("IN", "OUT"))
+    return [
+        Scenario(f"FP32 x {width:,}, in shared memory", "json", (replace(shared, width=width),)) for width in widths
+    ]
 
 
 def sequence(number: int) -> dict[str, object]:
@@ -45,6 +55,15 @@ NUMBERS = (
     *(each for width in (1, 64, 4096) for kind in KINDS for each in sizes("BYTES", kind, Infer("bytes"), (width,))),
     *both("8 tensors", Infer("eight")),
     *one("32 rows of 256", "binary", Infer("fp32", 256, rows=32)),
+)
+
+SHARED = (
+    *in_shared_memory(16, 4096, 65536, 1 << 20),
+    *one(
+        "FP32 x 4,096 in shared memory, answered in binary",
+        "json",
+        Infer("fp32", 4096, count=PLACES, got="binary", shared=("IN",)),
+    ),
 )
 
 REQUESTS = (
@@ -85,7 +104,7 @@ ENDPOINTS = (
     *one("index", "json", Ask("/v2/repository/index", "POST")),
 )
 
-SCENARIOS = (*NUMBERS, *REQUESTS, *SCHEDULERS, *ENDPOINTS)
+SCENARIOS = (*NUMBERS, *SHARED, *REQUESTS, *SCHEDULERS, *ENDPOINTS)
 
 
 def chosen(only: Sequence[str], kinds: Sequence[Kind]) -> list[Scenario]:

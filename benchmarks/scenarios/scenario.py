@@ -3,24 +3,31 @@
 import gzip
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import accumulate
+from typing import Any, Literal
 
 import numpy as np
 
 from benchmarks.measurement import Kind
 from benchmarks.requests import http_request, infer_body
 from benchmarks.scenarios.served import SERVED
+from benchmarks.shared_memory import place
 from despina_backends.base import Array
+
+REGION = "scenarios"
+"""The region of shared memory in which the tensors lie that are not sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request, and the output tensors that answer it by name, where they are known. `compared`: whether two servers
-    must answer the same."""
+    """A request, its tensors, and those that answer it by name, where they are known. `compared`: whether two servers
+    must answer the same. `shared`: where in REGION the tensors of these names lie."""
 
     request: bytes
     outputs: Mapping[str, Array] = field(default_factory=dict)
     compared: bool = True
+    inputs: Mapping[str, Array] = field(default_factory=dict)
+    shared: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,9 @@ class Infer:
 
     `got`: in which form the outputs are asked for, where it is not that of the inputs; `named`: whether they are named.
     `fields` stand beside inputs and outputs in the JSON, `numbered` likewise, by the number of the request.
-    `classes`: how many classes each output is to be answered with, 0 for its numbers. `gzipped`: the body."""
+    `classes`: how many classes each output is to be answered with, 0 for its numbers. `gzipped`: the body. `shared`:
+    how the names of those tensors begin that lie in REGION, no strings. Each request has places of its own there; the
+    scenario has no other requests."""
 
     model: str
     width: int = 16
@@ -42,6 +51,7 @@ class Infer:
     classes: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
     gzipped: bool = False
+    shared: tuple[Literal["IN", "OUT"], ...] = ()
 
     def exchanges(self, kind: Kind) -> Iterator[Exchange]:
         for number in range(self.count):
@@ -51,19 +61,30 @@ class Infer:
         model = SERVED[self.model]
         rng = np.random.default_rng(number)
         tensors = [values(rng, model.dtype, (self.rows, self.width)) for _ in range(model.tensors)]
+        inputs = {f"IN{each}": tensor for each, tensor in enumerate(tensors)}
+        outputs = {f"OUT{each}": tensor for each, tensor in enumerate(tensors)}
+        named = {**inputs, **outputs}
+        shared = self._offsets(number, named)
+        places = {name: place(REGION, offset, named[name].nbytes) for name, offset in shared.items()}
         fields = {**self.fields, **self.numbered(number)}
         if self.named:
-            fields["outputs"] = [self._output(f"OUT{each}", self.got or kind) for each in range(model.tensors)]
-        inputs = {f"IN{each}": tensor for each, tensor in enumerate(tensors)}
-        head, headers, tail = infer_body(inputs, kind, fields, doubles=True)
+            fields["outputs"] = [self._output(name, self.got or kind, places) for name in outputs]
+        head, headers, tail = infer_body(inputs, kind, fields, doubles=True, places=places)
         body = head + tail
         if self.gzipped:
             body, headers = gzip.compress(body, 1, mtime=0), {**headers, "Content-Encoding": "gzip"}
         request = http_request(f"/v2/models/{self.model}/infer", {**headers, **self.headers}, body)
-        outputs = {} if self.classes else {f"OUT{each}": tensor for each, tensor in enumerate(tensors)}
-        return Exchange(request, outputs)
+        return Exchange(request, {} if self.classes else outputs, inputs=inputs, shared=shared)
 
-    def _output(self, name: str, got: Kind) -> dict[str, Any]:
+    def _offsets(self, number: int, tensors: Mapping[str, Array]) -> dict[str, int]:
+        """Where in REGION those of request `number` lie that are shared, one behind the other."""
+        sizes = {name: tensor.nbytes for name, tensor in tensors.items() if name.startswith(self.shared)}
+        begins = accumulate(sizes.values(), initial=number * sum(sizes.values()))
+        return dict(zip(sizes, begins, strict=False))
+
+    def _output(self, name: str, got: Kind, places: Mapping[str, Mapping[str, object]]) -> dict[str, Any]:
+        if name in places:
+            return {"name": name, "parameters": places[name]}
         parameters: dict[str, object] = {"binary_data": True} if got == "binary" else {}
         if self.classes:
             parameters["classification"] = self.classes

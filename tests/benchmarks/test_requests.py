@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from benchmarks.measurement import Kind
+from benchmarks.measurement import KINDS, Kind
 from benchmarks.requests import http_request, infer_body, v2_answer, v2_body, v2_request
 from benchmarks.workload import Workload
 
@@ -42,6 +42,16 @@ def test_strings_have_their_length_before_them() -> None:
     }
     head, _headers, _tail = infer_body({"s": np.array([["a", "bcd"]], object)}, "json", {})
     assert json.loads(head)["inputs"][0]["data"] == ["a", "bcd"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_lies_elsewhere_is_not_sent(kind: Kind) -> None:
+    inputs = {"a": np.ones((1, 2), np.float32), "b": np.ones((1, 2), np.float32)}
+    head, _headers, tail = infer_body(inputs, kind, {}, places={"b": {"shared_memory_region": "r"}})
+    first, second = json.loads(head)["inputs"]
+    place = {"shared_memory_region": "r"}
+    assert second == {"name": "b", "shape": [1, 2], "datatype": "FP32", "parameters": place}
+    assert len(tail) == first.get("parameters", {}).get("binary_data_size", 0)
 
 
 @pytest.mark.parametrize(("doubles", "said"), [(False, b"[0.1]"), (True, b"[0.10000000149011612]")])

@@ -1,13 +1,11 @@
 import ctypes
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks.gpu_box.regions import SHARED, content, cuda_region, offsets, shared_request, system_region
+from benchmarks.gpu_box.regions import content, cuda_region, offsets, shared_request, system_region
+from benchmarks.shared_memory import SHARED
 from benchmarks.workload import Workload
 
 ROWS = {"a": np.arange(6, dtype=np.float16).reshape(3, 2), "b": np.arange(3, dtype=np.int64).reshape(3, 1)}
@@ -37,30 +35,6 @@ class FakeCudart:
     def cudaFree(self, address: Any) -> int:  # noqa: N802
         self.freed = True
         return 0
-
-
-@pytest.fixture
-def posts() -> Iterator[tuple[int, list[tuple[str, Any]]]]:
-    """A port, and what was posted there."""
-    seen: list[tuple[str, Any]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            seen.append((self.path, json.loads(body) if body else None))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server.server_address[1], seen
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 def test_inputs_lie_one_behind_the_other() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from benchmarks.measurement import Point
 from benchmarks.scenarios.answers import Content, FirstAnswers, has_outputs, read, same
+from benchmarks.scenarios.region import region
 from benchmarks.scenarios.scenario import Exchange
 from benchmarks.verify import WrongAnswer
 from tests.benchmarks.test_verify import answering, response
@@ -40,7 +41,22 @@ BINARY = told({"parameters": {"binary_data_size": 8}}, {"parameters": {"binary_d
     ],
 )
 def test_an_answer_has_the_tensors_that_were_sent(content: Content, right: bool) -> None:
-    assert has_outputs(content, OUTPUTS) == right
+    assert has_outputs(content, OUTPUTS, {}) == right
+
+
+@pytest.mark.parametrize(
+    ("content", "there", "right"),
+    [
+        (Content(told({}, STRINGS), b""), RAW[:8], True),
+        (Content(told({}, {"parameters": {"binary_data_size": 11}}), RAW[8:]), RAW[:8], True),
+        (Content(told({}, STRINGS), b""), b"\xff" * 8, False),
+        (Content(told({"shape": [2]}, STRINGS), b""), RAW[:8], False),
+        (Content(told(NUMBERS, STRINGS), b""), RAW[:8], False),
+        (Content(told({"parameters": {"binary_data_size": 8}}, STRINGS), RAW[:8]), RAW[:8], False),
+    ],
+)
+def test_an_output_in_shared_memory_is_there_and_nowhere_else(content: Content, there: bytes, right: bool) -> None:
+    assert has_outputs(content, OUTPUTS, {"OUT0": there}) == right
 
 
 def test_answers_are_read_plain_zipped_and_empty() -> None:
@@ -65,8 +81,8 @@ def test_only_the_last_digit_of_a_number_may_differ() -> None:
 
 
 def asked(first: FirstAnswers, answer: bytes, exchange: Exchange, point: Point = POINT) -> None:
-    with answering(answer) as port:
-        first.verify(port, point, [exchange])
+    with answering(answer) as port, region() as memory:
+        first.verify(port, point, [exchange], memory)
 
 
 def test_the_second_server_must_answer_as_the_first_did() -> None:
@@ -93,10 +109,17 @@ def test_everything_else_is_a_wrong_answer(answer: bytes, text: str) -> None:
         asked(FirstAnswers(), answer, Exchange(REQUEST, OUTPUTS))
 
 
+def test_what_is_said_to_be_in_shared_memory_must_have_been_written() -> None:
+    exchange = Exchange(REQUEST, {"OUT0": OUTPUTS["OUT0"]}, shared={"OUT0": 64})
+    said = response('{"outputs":[{"name":"OUT0","shape":[1,2]}]}')
+    with pytest.raises(WrongAnswer, match="request 0 got other tensors than it sent"):
+        asked(FirstAnswers(), said, exchange)
+
+
 def test_of_many_requests_only_some_are_looked_at() -> None:
     # The server answers once, whatever it is asked.
     first = FirstAnswers()
-    with answering(response("{}")) as port, pytest.MonkeyPatch.context() as patch:
+    with answering(response("{}")) as port, region() as memory, pytest.MonkeyPatch.context() as patch:
         patch.setattr("benchmarks.scenarios.answers.SAMPLE", 1)
-        first.verify(port, POINT, [Exchange(REQUEST)] * 5)
+        first.verify(port, POINT, [Exchange(REQUEST)] * 5, memory)
     assert list(first.answers) == [0]

@@ -4,6 +4,7 @@ from collections import Counter
 import pytest
 from benchmarks.measurement import KINDS
 from benchmarks.scenarios.catalogue import SCENARIOS, chosen
+from benchmarks.scenarios.region import SIZE
 from benchmarks.scenarios.scenario import Infer, Scenario
 from benchmarks.scenarios.served import SERVED
 
@@ -34,6 +35,18 @@ def test_only_some_are_chosen_by_words_and_forms() -> None:
     assert {each.name for each in chosen(("GZIP",), KINDS)} == {"gzip x 4,096", "gzip wanted x 256"}
     assert {each.kind for each in chosen((), ("json",))} == {"json"}
     assert chosen(("nosuch",), KINDS) == []
+
+
+@pytest.mark.parametrize(
+    "scenario", [each for each in SCENARIOS if "in shared memory" in each.name], ids=lambda each: each.name
+)
+def test_places_in_shared_memory_fit_and_are_used_once(scenario: Scenario) -> None:
+    end = 0
+    for exchange in scenario.exchanges():
+        for name, begin in exchange.shared.items():
+            assert begin == end
+            end += {**exchange.inputs, **exchange.outputs}[name].nbytes
+    assert 0 < end <= SIZE
 
 
 def test_a_sequence_begins_and_ends_with_its_request() -> None:

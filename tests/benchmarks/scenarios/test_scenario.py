@@ -58,6 +58,25 @@ def test_a_zipped_body_is_that_of_the_plain_request() -> None:
     assert f"Content-Length: {len(zipped[1])}" in zipped[0]
 
 
+def test_in_shared_memory_every_tensor_of_every_request_has_a_place_of_its_own() -> None:
+    exchanges = list(Infer("eight", 3, rows=2, count=2, shared=("IN", "OUT")).exchanges("json"))
+    begins = [offset for exchange in exchanges for offset in exchange.shared.values()]
+    assert begins == list(range(0, 2 * 16 * 24, 24))
+    head, body = parts(exchanges[1].request)
+    told = json.loads(body)
+    place = {"shared_memory_region": "scenarios", "shared_memory_byte_size": 24, "shared_memory_offset": 16 * 24}
+    assert "Content-Type: application/json" in head
+    assert told["inputs"][0] == {"name": "IN0", "shape": [2, 3], "datatype": "FP32", "parameters": place}
+    assert told["outputs"][0] == {"name": "OUT0", "parameters": {**place, "shared_memory_offset": 24 * 24}}
+
+
+def test_outputs_come_back_where_only_inputs_are_in_shared_memory() -> None:
+    exchange = next(Infer("fp32", 3, got="binary", shared=("IN",)).exchanges("json"))
+    told = json.loads(parts(exchange.request)[1])
+    assert exchange.shared == {"IN0": 0}
+    assert told["outputs"] == [{"name": "OUT0", "parameters": {"binary_data": True}}]
+
+
 def test_requests_without_a_body() -> None:
     (get,) = Ask("/v2").exchanges("json")
     assert get.request == b"GET /v2 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
