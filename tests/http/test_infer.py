@@ -1,7 +1,8 @@
 """The exchange of one request: it is answered once, whatever goes wrong."""
 
 import asyncio
-from types import SimpleNamespace
+from collections.abc import Mapping
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ class Template:
     rows, shape_key, requested, priority, timeout_us, byte_size = 1, None, None, 0, 0, 0
     correlation_id, sequence_start, sequence_end = 0, False, False
     request = InferRequest()
+    outputs_at: Mapping[str, object] = MappingProxyType({})
 
     def __init__(self, inputs: dict[str, Any] | None) -> None:
         self._inputs = inputs

@@ -1,7 +1,11 @@
 """Shared memory over HTTP, with segments of this process."""
 
+import json
 import os
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPResponse
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
@@ -10,7 +14,8 @@ import pytest
 from tests.support.asking import ask_json
 from tests.support.serving import REPOSITORY, serving
 
-FLAGS = ["--model-control-mode=explicit", "--load-model=identity_fp32_nb", "--load-model=identity_bytes"]
+MODELS = ("identity_fp32_nb", "identity_bytes", "add_sub_int32")
+FLAGS = ["--model-control-mode=explicit", *(f"--load-model={model}" for model in MODELS)]
 SYSTEM = "/v2/systemsharedmemory"
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -91,6 +96,67 @@ def test_repeated_requests_look_for_their_region_each_time(port: int, segment: S
         for _ in range(2):
             missing = infer(port, place("r", 4, 12), place("r", 80, 64), 3)
             assert missing == (404, {"error": "Unable to find shared memory region: 'r'"})
+    del values
+
+
+def test_an_output_in_memory_stays_out_of_replies_that_are_composed_anew(port: int, segment: SharedMemory) -> None:
+    register(port, segment, "r")
+    values = np.ndarray(16, "<i4", segment.buf)
+    inputs = [{"name": f"INPUT{n}", "shape": [1, 16], "datatype": "INT32", "data": [*range(16)]} for n in range(2)]
+    classes = {"name": "OUTPUT1", "parameters": {"classification": 1}}
+    document = {"inputs": inputs, "outputs": [{"name": "OUTPUT0", "parameters": place("r", 0, 64)}, classes]}
+    for _ in range(3):
+        values[:] = -1
+        status, answer = ask_json(port, "POST", "/v2/models/add_sub_int32/infer", document)
+        placed, classified = answer["outputs"]
+        assert (status, placed) == (200, {"name": "OUTPUT0", "datatype": "INT32", "shape": [1, 16]})
+        assert values.tolist() == [2 * number for number in range(16)]
+        assert classified["datatype"] == "BYTES"
+    del values
+
+
+@contextmanager
+def one_connection(port: int) -> Iterator[Callable[[dict[str, Any]], tuple[int, Any]]]:
+    """Sends requests in one piece each, all on the same connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+
+        def infer(document: dict[str, Any]) -> tuple[int, Any]:
+            body = json.dumps(document)
+            head = f"POST /v2/models/identity_fp32_nb/infer HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n\r\n"
+            connection.sendall((head + body).encode())
+            response = HTTPResponse(connection)
+            response.begin()
+            return response.status, json.loads(response.read())
+
+        yield infer
+
+
+@pytest.mark.parametrize("source", ["memory", "JSON"])
+def test_what_a_connection_repeats_looks_for_its_region_each_time(
+    port: int, segment: SharedMemory, source: str
+) -> None:
+    values = np.ndarray(4 * PAGE // 4, "<f4", segment.buf)
+    values[:] = np.arange(values.size)
+    there = {"parameters": place("in", 4, 12)} if source == "memory" else {"data": [7, 8, 9]}
+    document = {
+        "inputs": [{"name": "INPUT0", "shape": [3], "datatype": "FP32", **there}],
+        "outputs": [{"name": "OUTPUT0", "parameters": place("out", 80, 16)}],
+    }
+    with one_connection(port) as ask:
+        for page in (0, 2, 0):
+            register(port, segment, "in", page * PAGE, 2 * PAGE)
+            key = {"key": f"/{segment.name}", "offset": page * PAGE, "byte_size": 2 * PAGE}
+            ask_json(port, "POST", f"{SYSTEM}/region/out/register", key)
+            begin = page * PAGE // 4
+            expected = values[begin + 1 : begin + 4].tolist() if source == "memory" else [7, 8, 9]
+            for _ in range(3):
+                values[begin + 20 : begin + 24] = 0
+                status, answer = ask(document)
+                assert (status, answer["outputs"]) == (200, [{"name": "OUTPUT0", "datatype": "FP32", "shape": [3]}])
+                assert values[begin + 20 : begin + 24].tolist() == [*expected, 0]
+            ask_json(port, "POST", f"{SYSTEM}/region/out/unregister")
+            for _ in range(2):
+                assert ask(document) == (404, {"error": "Unable to find shared memory region: 'out'"})
     del values
 
 

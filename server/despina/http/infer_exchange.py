@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from despina.errors import DespinaError, Internal, Unavailable
 from despina.http.compression import compress
-from despina.http.placed_outputs import place_outputs
+from despina.http.placed_outputs import place_outputs, windows_of
 from despina.http.reply_kind import ReplyKind
 from despina.http.request_template import KnownRequest, RequestTemplate
 from despina.http.request_templates import Templates
@@ -24,6 +24,7 @@ from despina.protocol.encode import Buffer, EncodedOutput
 from despina.protocol.json import dumps
 from despina.protocol.messages import Array, InferRequest, OutputTensor, RequestedOutput
 from despina.scheduling.pending import Pending
+from despina.shared_memory.window import Window
 
 if TYPE_CHECKING:
     from despina.models.model import Model
@@ -70,7 +71,18 @@ def compressed(reply: InferReply, encoding: str) -> InferReply:
 class InferExchange:
     """One request and its reply. `reply` is called exactly once, perhaps before `start` returns."""
 
-    __slots__ = ("_amend", "_client", "_reply", "_request", "_server", "_template", "_trace", "model", "pending")
+    __slots__ = (
+        "_amend",
+        "_client",
+        "_reply",
+        "_request",
+        "_server",
+        "_template",
+        "_trace",
+        "_windows",
+        "model",
+        "pending",
+    )
 
     def __init__(
         self,
@@ -89,6 +101,7 @@ class InferExchange:
         self._template: RequestTemplate | None = None
         self._request: InferRequest | None = None
         self._trace: Trace | None = None
+        self._windows: Mapping[str, Window] | None = None
         self.pending: Pending | None = None
 
     def start(
@@ -110,7 +123,8 @@ class InferExchange:
             repeatable = 0 < length <= self._server.limits.max_input_size and self._amend is None
             found = self._find(body, length) if repeatable else None
             if found is not None:
-                self._submit(found.template, found.inputs, found.id, found.correlation_id, found.request)
+                self._windows = found.windows
+                self._submit(found.template, found.inputs, found.id, found.correlation_id)
                 return found.template if not found.id and found.template.repeats else None
             self._start_decoding(body, length)
         except Exception as error:
@@ -132,7 +146,11 @@ class InferExchange:
             inputs = template.read(data, start)
             if inputs is None:
                 return False
-            self._submit(template, inputs, "", correlation_id, template.request)
+            if template.outputs_at:
+                self._windows = template.find_windows()
+                if self._windows is None:
+                    return False
+            self._submit(template, inputs, "", correlation_id)
         except Exception as error:
             self._refuse(error)
         return True
@@ -156,6 +174,7 @@ class InferExchange:
         self._request = request = decode.decode_request(body, length, context)
         if self._amend is not None:
             self._amend(request)
+        self._windows = windows_of(request)
         self.pending = self.model.submit(request, self._done, self._trace, self._client)
 
     def _find(self, body: memoryview, length: int) -> KnownRequest | None:
@@ -168,11 +187,10 @@ class InferExchange:
         inputs: dict[str, Array],
         request_id: str,
         correlation_id: int | str,
-        request: InferRequest,
     ) -> None:
         """Submit a request of a kind that was seen before."""
         self._template = template
-        self._request = request
+        self._request = request = template.request
         # Naming the arguments would cost 0.2 µs.
         self.pending = pending = Pending(
             inputs,
@@ -212,9 +230,9 @@ class InferExchange:
         try:
             if pending.error is not None:
                 raise pending.error
+            if self._windows is not None:
+                place_outputs(self.model, self._windows, pending)
             template = self._template
-            if template is None or template.places_outputs:
-                self._place_outputs(pending)
             kind = template.reply if template is not None else self._reply_kind()
             composed = kind.compose(pending) if kind is not None else None
             reply = InferReply(200, *composed) if composed is not None else self._encode(pending)
@@ -226,11 +244,6 @@ class InferExchange:
         model = self.model
         trace_request(self._trace, model.name, model.version, model.signature, pending)
         self._send(reply)
-
-    def _place_outputs(self, pending: Pending) -> None:
-        assert self._request is not None
-        if any(output.shared_memory is not None for output in self._request.outputs):
-            place_outputs(self.model, self._request, pending)
 
     def _reply_kind(self) -> ReplyKind | None:
         assert self._request is not None

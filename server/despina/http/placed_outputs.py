@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from despina.errors import DespinaError, Internal
+from despina.http.reply_frame import SMALL_DATA
 from despina.protocol import encode
 from despina.protocol.encode import Buffer
-from despina.protocol.messages import InferRequest, OutputTensor
+from despina.protocol.messages import Array, InferRequest, OutputTensor
 from despina.scheduling.pending import Pending
 from despina.shared_memory.window import Window
 
@@ -15,25 +17,36 @@ if TYPE_CHECKING:
     from despina.models.model import Model
 
 
-def place_outputs(model: Model, request: InferRequest, pending: Pending) -> None:
-    """Write the outputs that a request wants in shared memory, in the order of their names. Raises DespinaError when
-    one does not fit, or the client has taken the memory away."""
+def windows_of(request: InferRequest) -> dict[str, Window] | None:
+    """Where outputs of a decoded request go, by their names; None when all of them are in the reply."""
+    # If one is named twice, the last time counts.
+    asked = {output.name: output.shared_memory for output in request.outputs}
+    return {name: window for name, window in asked.items() if isinstance(window, Window)} or None
+
+
+def place_outputs(model: Model, windows: Mapping[str, Window], pending: Pending) -> None:
+    """Write outputs to their windows, in the order of their names. Raises DespinaError when one does not fit, or the
+    client has taken the memory away."""
     signature, results = model.signature, pending.results
     assert results is not None
-    windows = {output.name: output.shared_memory for output in request.outputs}
     for name in signature.output_order:
         window, array = windows.get(name), results.get(name)
         if window is None or array is None:
             continue
-        spec = signature.outputs[name]
-        tensor = OutputTensor(name, spec.datatype.name, spec.to_client(array, signature.max_batch_size > 0))
         try:
-            _place(window, encode.binary_data(tensor), model, name)
+            _place(window, _bytes(array, signature.outputs[name].datatype.name), model, name)
         except DespinaError as error:
             # As in tritonserver, where the backend asks for the place, this inference has failed. Another object than
             # the one that is raised: that holds these frames, and with them the region, which has to be free at once.
             pending.error = Internal(error.message)
             raise
+
+
+def _bytes(array: Array, datatype: str) -> Buffer:
+    """What the client finds in memory, whatever the shape."""
+    if array.nbytes <= SMALL_DATA and datatype != "BYTES":
+        return array.tobytes()
+    return encode.binary_data(OutputTensor("", datatype, array))
 
 
 def _place(window: Window, data: Buffer, model: Model, output: str) -> None:

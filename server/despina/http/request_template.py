@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import dataclass
 
 import numpy as np
 import orjson
@@ -14,10 +13,10 @@ from despina.http.fixed_text import spans_like
 from despina.http.reply_kind import ReplyKind
 from despina.protocol import tensor_data
 from despina.protocol.decode import FindRegion
-from despina.protocol.messages import Array, InferRequest, RequestedOutput
+from despina.protocol.messages import Array, InferRequest
 from despina.protocol.plain_numbers import PlainNumbers
 from despina.protocol.plain_texts import PlainTexts
-from despina.shared_memory.window import SharedMemory
+from despina.shared_memory.window import SharedMemory, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class RequestTemplate:
     """What a kind of request came to. `fixed` is its JSON without the characters of its ids and the data.
     `correlation_id` is None where each request of the kind has its own. `requested` are the outputs that the scheduler
     is told of, `byte_size` is 0 where texts decide on it, `reply` is None when replies to this kind differ in more than
-    data."""
+    data. `outputs_at` says which outputs go to shared memory, and where."""
 
     fixed: tuple[bytes, ...]
     binary_size: int
@@ -62,8 +61,7 @@ class RequestTemplate:
     sequence_end: bool
     request: InferRequest
     reply: ReplyKind | None
-    places_outputs: ClassVar[bool] = False
-    """Whether outputs may go to shared memory."""
+    outputs_at: Mapping[str, SharedMemory]
 
     @property
     def repeats(self) -> bool:
@@ -87,7 +85,10 @@ class RequestTemplate:
             return None
         if correlation_id is None or inputs is None:
             return None
-        return KnownRequest(self, request_id, correlation_id, inputs, self.request)
+        if not self.outputs_at:
+            return KnownRequest(self, request_id, correlation_id, inputs)
+        windows = self.find_windows()
+        return None if windows is None else KnownRequest(self, request_id, correlation_id, inputs, windows)
 
     def read(self, data: bytes | memoryview, start: int) -> dict[str, Array] | None:
         """The inputs, of which the first begins at `start`, right behind the first fixed piece. None when the data of
@@ -98,6 +99,10 @@ class RequestTemplate:
         for item in self.inputs:
             inputs[item.name] = np.ndarray(item.shape, item.dtype, data, start + item.offset)
         return inputs
+
+    def find_windows(self) -> dict[str, Window] | None:
+        """Where the outputs at `outputs_at` go. None when there is no room there any more."""
+        return {}
 
     def _arrays(self, text: bytes, start: int) -> dict[str, Array] | None:
         inputs: dict[str, Array] = {}
@@ -127,44 +132,33 @@ class SizedTemplate(RequestTemplate):
 
 @dataclass(frozen=True, slots=True)
 class PlacedTemplate(RequestTemplate):
-    """A kind with tensors in shared memory: `inputs_at` and `outputs_at` say which and where. The regions are looked up
-    for each request."""
+    """A kind with tensors in shared memory: `inputs_at` says which inputs, and where. The regions are looked up for
+    each request."""
 
     inputs_at: Mapping[str, SharedMemory]
-    outputs_at: Mapping[str, SharedMemory]
     find_region: FindRegion
-    places_outputs: ClassVar[bool] = True
-
-    @property
-    def repeats(self) -> bool:
-        return False
-
-    def take(
-        self, request_id: str, correlation_id: int | str | None, data: bytes | memoryview, start: int
-    ) -> KnownRequest | None:
-        try:
-            known = RequestTemplate.take(self, request_id, correlation_id, data, start)
-            if known is not None and self.outputs_at:
-                known.request = replace(self.request, outputs=[self._found(item) for item in self.request.outputs])
-            return known
-        except DespinaError:
-            return None
 
     def read(self, data: bytes | memoryview, start: int) -> dict[str, Array] | None:
         if not self.inputs_at:
             return RequestTemplate.read(self, data, start)
         inputs: dict[str, Array] = {}
-        for item in self.inputs:
-            place = self.inputs_at.get(item.name)
-            if place is None:
-                inputs[item.name] = np.ndarray(item.shape, item.dtype, data, start + item.offset)
-            else:
-                inputs[item.name] = np.ndarray(item.shape, item.dtype, self.find_region(place).read())
+        try:
+            for item in self.inputs:
+                place = self.inputs_at.get(item.name)
+                if place is None:
+                    inputs[item.name] = np.ndarray(item.shape, item.dtype, data, start + item.offset)
+                else:
+                    inputs[item.name] = np.ndarray(item.shape, item.dtype, self.find_region(place).read())
+        except DespinaError:
+            return None
         return inputs
 
-    def _found(self, output: RequestedOutput) -> RequestedOutput:
-        place = self.outputs_at.get(output.name)
-        return output if place is None else RequestedOutput(output.name, shared_memory=self.find_region(place))
+    def find_windows(self) -> dict[str, Window] | None:
+        find = self.find_region
+        try:
+            return {name: find(place) for name, place in self.outputs_at.items()}
+        except DespinaError:
+            return None
 
 
 @dataclass(slots=True)
@@ -175,4 +169,4 @@ class KnownRequest:
     id: str
     correlation_id: int | str
     inputs: dict[str, Array]
-    request: InferRequest
+    windows: dict[str, Window] | None = None

@@ -206,15 +206,17 @@ class Templates:
         inputs_at: Mapping[str, SharedMemory] = MappingProxyType({}),
         sized: bool = False,
     ) -> None:
-        outputs_at = {item.name: item.shared_memory.place for item in request.outputs if item.shared_memory is not None}
+        windows = {item.name: item.shared_memory for item in request.outputs}
+        outputs_at = {name: window.place for name, window in windows.items() if isinstance(window, Window)}
         make: Callable[..., RequestTemplate] = RequestTemplate
         if sized:
             if inputs_at or outputs_at:
                 return
             make = SizedTemplate
         elif inputs_at or outputs_at:
-            make = partial(PlacedTemplate, inputs_at=inputs_at, outputs_at=outputs_at, find_region=self._find_region)
-        outputs = [replace(output, shared_memory=None) for output in request.outputs]
+            make = partial(PlacedTemplate, inputs_at=inputs_at, find_region=self._find_region)
+        # Without the windows, which would keep the memory of regions open.
+        outputs = [replace(output, shared_memory=outputs_at.get(output.name)) for output in request.outputs]
         template = make(
             marks.fixed,
             binary_size,
@@ -230,6 +232,7 @@ class Templates:
             request.sequence_end,
             InferRequest(outputs=outputs, parameters=request.parameters, binary_output=request.binary_output),
             self.reply_kind(request),
+            outputs_at,
         )
         remember(self._sized if sized else self._known, marks.fixed, template, MAX_TEMPLATES)
 

