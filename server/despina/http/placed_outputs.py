@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from despina.errors import DespinaError, Internal
-from despina.http.reply_frame import SMALL_DATA
 from despina.protocol import encode
 from despina.protocol.encode import Buffer
 from despina.protocol.messages import Array, InferRequest, OutputTensor
@@ -15,6 +14,10 @@ from despina.shared_memory.window import Window
 
 if TYPE_CHECKING:
     from despina.models.model import Model
+
+
+COPIED = 32768
+"""Bytes of an output that are copied before they are written: a view of them takes 0.6 µs, as a copy of 60 kB does."""
 
 
 def windows_of(request: InferRequest) -> dict[str, Window] | None:
@@ -44,7 +47,7 @@ def place_outputs(model: Model, windows: Mapping[str, Window], pending: Pending)
 
 def _bytes(array: Array, datatype: str) -> Buffer:
     """What the client finds in memory, whatever the shape."""
-    if array.nbytes <= SMALL_DATA and datatype != "BYTES":
+    if array.nbytes <= COPIED and datatype != "BYTES":
         return array.tobytes()
     return encode.binary_data(OutputTensor("", datatype, array))
 
