@@ -22,9 +22,11 @@ COPIED = 32768
 
 def windows_of(request: InferRequest) -> dict[str, Window] | None:
     """Where outputs of a decoded request go, by their names; None when all of them are in the reply."""
-    # If one is named twice, the last time counts.
-    asked = {output.name: output.shared_memory for output in request.outputs}
-    return {name: window for name, window in asked.items() if isinstance(window, Window)} or None
+    windows: dict[str, Window] = {}
+    for output in request.outputs:
+        if isinstance(output.shared_memory, Window):
+            windows[output.name] = output.shared_memory
+    return windows or None
 
 
 def place_outputs(model: Model, windows: Mapping[str, Window], pending: Pending) -> None:

@@ -25,6 +25,7 @@ from despina.http.fixed_text import (
     without_id,
     without_sequence_id,
 )
+from despina.http.placed_outputs import windows_of
 from despina.http.remember import remember
 from despina.http.reply_kind import ReplyKind, form_of, reply_kind
 from despina.http.request_template import InputTemplate, KnownRequest, PlacedTemplate, RequestTemplate, SizedTemplate
@@ -206,8 +207,7 @@ class Templates:
         inputs_at: Mapping[str, SharedMemory] = MappingProxyType({}),
         sized: bool = False,
     ) -> None:
-        windows = {item.name: item.shared_memory for item in request.outputs}
-        outputs_at = {name: window.place for name, window in windows.items() if isinstance(window, Window)}
+        outputs_at = {name: window.place for name, window in (windows_of(request) or {}).items()}
         make: Callable[..., RequestTemplate] = RequestTemplate
         if sized:
             if inputs_at or outputs_at:
