@@ -19,8 +19,11 @@ from tests.support.serving import REPOSITORY
 
 from despina.errors import DespinaError
 from despina.http.infer_exchange import InferExchange, InferReply
+from despina.http.reply_kind import ReplyKind
 from despina.http.request_templates import MAX_FIXED_BYTES, KnownRequest, RequestTemplate, Templates
 from despina.models.model import Model
+from despina.protocol.json import encode_string
+from despina.protocol.messages import InferRequest
 from despina.protocol.plain_texts import PlainTexts
 from despina.run import load_models
 from despina.scheduling.clock import LoopClock
@@ -69,6 +72,13 @@ class EagerTemplates(Templates):
         return False
 
 
+class NoTemplates(Templates):
+    """Know nothing, of replies neither."""
+
+    def reply_kind(self, request: InferRequest) -> ReplyKind | None:
+        return None
+
+
 class Exchanges:
     """A server in this process, without a port."""
 
@@ -94,8 +104,8 @@ class Exchanges:
         stateful: bool = False,
         templates: type[Templates] = EagerTemplates,
     ) -> list[Answer]:
-        """The answers to `bodies`, one after the other; unless `keep`, each meets templates that know nothing. With it,
-        one that begins like an earlier one goes the way of those."""
+        """The answers to `bodies`, one after the other; unless `keep`, each meets templates that know nothing, and is
+        encoded in full. With it, one that begins like an earlier one goes the way of those."""
         return self._runner.run(self._answers(model, bodies, keep, partial(templates, stateful=stateful)))
 
     async def _answers(
@@ -107,7 +117,7 @@ class Exchanges:
         known: dict[tuple[int, str | None], RequestTemplate] = {}
         for body, header_length in bodies:
             if not keep:
-                model.templates = make_templates(model)
+                model.templates = NoTemplates(model)
             replied: asyncio.Future[InferReply] = asyncio.get_running_loop().create_future()
             exchange = WatchedExchange(self._server, model, replied.set_result)
             exchange.submitted = None
@@ -185,7 +195,7 @@ MODELS = {
     "identity_fp16": ("FP16", (("A", 2), ("B", 3)), ("X", "Y")),
 }
 
-IDS = ['"7"', '"7"', '"number eight"', '""', '"\u00e9"', '"a\\"b"', '"\\n"', '"\t"', '"/"', "7", "null"]
+IDS = ['"7"', '"7"', '"number eight"', '""', '"\udcff"', '"\u00e9"', '"a\\"b"', '"\\n"', '"\t"', '"/"', "7", "null"]
 
 ODD_TEXTS = ['"]"', '"],["', '"\\"data\\":[1]"', '"\\ud800"', '"\\ud83d\\ude00"', '"\\u0000"', "7", "null", '"id"']
 ODD_ELEMENTS = [b"", b"\0", b"\xff", "\u00e9".encode(), b"\xed\xa0\x80", b'"', b"x" * 300]
@@ -258,7 +268,7 @@ def json_bodies(draw: st.DrawFn, model: str) -> list[Body]:
             text = text.replace("#", draw(st.sampled_from(IDS)), 1)
         while "$" in text:
             text = text.replace("$", draw(st.sampled_from(SEQUENCE_IDS)), 1)
-        bodies.append((text.encode(), None))
+        bodies.append((encode_string(text), None))
     return bodies
 
 
@@ -322,7 +332,7 @@ ONE = '{"name":"A","shape":[1,2],"datatype":"INT32",%s},{"name":"B","shape":[1,3
 
 
 def two_inputs(first: str, second: str, before: str = "") -> bytes:
-    return (f'{{{before}"inputs":[' + ONE % (first, second) + "]}").encode()
+    return encode_string(f'{{{before}"inputs":[' + ONE % (first, second) + "]}")
 
 
 BINARY_HEAD = two_inputs('"parameters":{"binary_data_size":8}', '"parameters":{"binary_data_size":12}')
@@ -510,7 +520,7 @@ def test_texts_of_any_length_are_one_kind_of_binary_request(exchanges: Exchanges
     second = binary_texts([b"longer", b""], ["\u00e9".encode(), b"x" * 300, b"z"], before='"id":"7",', binary=binary)
     known = binary_texts([b"12", b"345"], [b"", b"", b""], binary=binary)
     others = [first, second, known, binary_texts([b"\xff", b"b"], [b"c", b"d", b"e"], binary=binary)]
-    kept, full = [exchanges.answers(model, others, keep) for keep in (True, False)]
+    full, kept = [exchanges.answers(model, others, keep) for keep in (False, True)]
     assert kept == full
     assert exchanges.is_known(model, known[0], int(known[1] or 0))
 

@@ -69,16 +69,19 @@ def frame_around(
 
 def filled(frame: ReplyFrame, arrays: list[Array], request_id: str) -> tuple[list[Buffer], int, int] | None:
     """Buffers of the reply with the data of `arrays`, their size, and the length of its JSON if binary data follows.
-    None for arrays that do not lie as they should."""
+    None for arrays that do not lie as they should, and for ids that are not UTF-8."""
+    text = frame.before
+    if request_id:
+        try:
+            text = b'{"id":%b,%b' % (orjson.dumps(request_id), text[1:])
+        except TypeError:
+            return None
     small = frame.small
     if not small:
         if frame.forms:
-            return _filled_with_texts(frame, arrays, request_id)
+            return _filled_with_texts(frame, arrays, text)
         if not all(array.flags.c_contiguous for array in arrays):
             return None
-    text = frame.before
-    if request_id:
-        text = b'{"id":%b,%b' % (orjson.dumps(request_id), text[1:])
     if len(arrays) == 1 and small and frame.binary_size:
         length = len(text)
         return [text, arrays[0].tobytes()], length + frame.binary_size, length
@@ -92,10 +95,8 @@ def filled(frame: ReplyFrame, arrays: list[Array], request_id: str) -> tuple[lis
     return buffers, length + binary_size, length if binary_size else 0
 
 
-def _filled_with_texts(frame: ReplyFrame, arrays: list[Array], request_id: str) -> tuple[list[Buffer], int, int]:
-    before = frame.before
-    if request_id:
-        before = b'{"id":%b,%b' % (orjson.dumps(request_id), before[1:])
+def _filled_with_texts(frame: ReplyFrame, arrays: list[Array], before: bytes) -> tuple[list[Buffer], int, int]:
+    """The same where texts are binary data, with what is `before` all data."""
     pieces = [before]
     tensors: list[Buffer] = []
     for array, (datatype, after), form in zip(arrays, frame.outputs, frame.forms, strict=True):
