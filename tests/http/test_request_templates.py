@@ -137,11 +137,13 @@ class Exchanges:
         found: KnownRequest | None = self._server.models.get(model, None).templates.find_json(memoryview(body))
         return found
 
-    def is_known(self, model: str, body: bytes, length: int | None = None) -> bool:
+    def find_binary(self, model: str, body: bytes, length: int) -> KnownRequest | None:
         templates: Templates = self._server.models.get(model, None).templates
-        if length is None:
-            return self.find(model, body) is not None
-        return templates.find_binary(memoryview(body), length) is not None
+        return templates.find_binary(memoryview(body), length)
+
+    def is_known(self, model: str, body: bytes, length: int | None = None) -> bool:
+        found = self.find(model, body) if length is None else self.find_binary(model, body, length)
+        return found is not None
 
 
 @pytest.fixture(scope="module")
@@ -523,6 +525,17 @@ def test_texts_of_any_length_are_one_kind_of_binary_request(exchanges: Exchanges
     full, kept = [exchanges.answers(model, others, keep) for keep in (False, True)]
     assert kept == full
     assert exchanges.is_known(model, known[0], int(known[1] or 0))
+
+
+@pytest.mark.parametrize("model", ["identity_bytes", "onnx_bytes"])
+@pytest.mark.parametrize("binary", ["true", "false"])
+def test_what_is_around_the_texts_of_replies_is_written_once(exchanges: Exchanges, model: str, binary: str) -> None:
+    body, header_length = binary_texts([b"a", b"b"], [b"c", b"d", b"e"], binary=binary)
+    exchanges.answers(model, [(body, header_length)] * 2, keep=True)
+    found = exchanges.find_binary(model, body, int(header_length or 0))
+    assert found is not None
+    assert found.template.reply is not None
+    assert list(found.template.reply.frames) == [((1, 2), (1, 3))]
 
 
 @pytest.mark.parametrize(

@@ -57,11 +57,7 @@ def reply_kind(model: Model, request: InferRequest) -> ReplyKind | None:
     specs = [signature.outputs[name] for name in signature.output_order if not wanted or name in wanted]
     forms: list[Form] = [wanted.get(spec.name, every) for spec in specs]
     for spec, form in zip(specs, forms, strict=True):
-        if (
-            spec.reshape is not None
-            or spec.datatype.kind == "bytes"
-            or (spec.datatype.kind == "half" and form == "JSON")
-        ):
+        if spec.reshape is not None or (spec.datatype.kind == "half" and form == "JSON"):
             return None
     return ReplyKind(model, tuple([(spec.name, spec.datatype.name) for spec in specs]), tuple(forms))
 
