@@ -1,6 +1,3 @@
-from types import SimpleNamespace
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -11,24 +8,21 @@ from despina.http.reply_frame import filled, frame_around
     "array", [np.float32(1).reshape(()), np.empty((0, 2), "<f4"), np.ones((2, 3), "<f4").T, np.ones((9, 999), "<f4").T]
 )
 def test_outputs_that_do_not_lie_as_usual_have_no_frame(array: np.ndarray) -> None:
-    model: Any = SimpleNamespace(name="m", version=1)
-    assert frame_around(model, [("X", "FP32")], ["binary"], [array]) is None
+    assert frame_around("m", 1, [("X", "FP32")], ["binary"], [array]) is None
 
 
 def test_a_frame_is_not_filled_with_what_does_not_lie_as_usual() -> None:
-    model: Any = SimpleNamespace(name="m", version=1)
     array = np.arange(9_999, dtype="<f4").reshape(9, 1_111)
-    frame = frame_around(model, [("X", "FP32")], ["binary"], [array])
+    frame = frame_around("m", 1, [("X", "FP32")], ["binary"], [array])
     assert frame is not None
     assert filled(frame, [array], "") is not None
     assert filled(frame, [array.reshape(1_111, 9).T], "") is None
 
 
 def test_texts_as_binary_data_come_with_the_size_they_have() -> None:
-    model: Any = SimpleNamespace(name="m", version=1)
     outputs = [("N", "FP32"), ("T", "BYTES"), ("J", "BYTES")]
     numbers, short, long = np.ones(1, "<f4"), np.array([b"a"], object), np.array(["\u00e9" * 4], object)
-    frame = frame_around(model, outputs, ["binary", "binary", "JSON"], [numbers, short, short])
+    frame = frame_around("m", 1, outputs, ["binary", "binary", "JSON"], [numbers, short, short])
     assert frame is not None
     for texts, data, written in ((short, b"\1\0\0\0a", b"a"), (long, b"\x08\0\0\0" + "\u00e9".encode() * 4, long[0])):
         reply = filled(frame, [numbers, texts, texts], "7")

@@ -1,6 +1,7 @@
 """Templates are a short cut: whatever is sent, the answers are those of the full way."""
 
 import asyncio
+import gc
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -344,6 +345,16 @@ def test_a_request_that_was_seen_before_is_known(exchanges: Exchanges) -> None:
     exchanges.answers("identity_int32", [(two_inputs('"data":[1,2]', '"data":[[1,2,3]]'), None)], keep=True)
     assert exchanges.is_known("identity_int32", two_inputs('"data":[8,9]', '"data":[7,7,7]'))
     assert not exchanges.is_known("identity_int32", two_inputs('"data":[8,9,1]', '"data":[7,7,7]'))
+
+
+def test_what_a_connection_remembers_of_a_request_does_not_keep_the_model(exchanges: Exchanges) -> None:
+    body = two_inputs('"data":[1,2]', '"data":[1,2,3]')
+    exchanges.answers("identity_int32", [(body, None)] * 2, keep=True)
+    found = exchanges.find("identity_int32", body)
+    assert found is not None
+    assert found.template.reply is not None
+    held = gc.get_referents(found.template, found.template.reply)
+    assert not any(isinstance(item, Model) for item in held)
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import orjson
 
 from despina.protocol.encode import Buffer, EncodedOutput, binary_data, encode_output, json_data, response_frame
 from despina.protocol.messages import Array, OutputTensor, Parameter
-
-if TYPE_CHECKING:
-    from despina.models.model import Model
 
 SMALL_DATA = 4096
 """Bytes of a reply's tensors that are copied rather than passed on as views."""
@@ -38,14 +35,15 @@ class ReplyFrame:
 
 
 def frame_around(
-    model: Model,
+    model: str,
+    version: int,
     outputs: Sequence[tuple[str, str]],
     forms: Sequence[Form],
     arrays: list[Array],
     parameters: Mapping[str, Parameter] | None = None,
 ) -> ReplyFrame | None:
-    """The frame of replies whose outputs have these names and datatypes, `forms`, and the shapes of `arrays`. None
-    where replies differ in more than data."""
+    """The frame of replies of a model version whose outputs have these names and datatypes, `forms`, and the shapes of
+    `arrays`. None where replies differ in more than data."""
     if any(array.ndim == 0 or not array.size or not array.flags.c_contiguous for array in arrays):
         return None
     described: list[EncodedOutput] = []
@@ -56,7 +54,7 @@ def frame_around(
         output.sized = datatype != "BYTES" or form != "binary"
         gaps.append(form == "JSON" or not output.sized)
         described.append(output)
-    before, *after = response_frame(model.name, model.version, "", described, parameters)
+    before, *after = response_frame(model, version, "", described, parameters)
     ends = iter(after)
     parts: list[tuple[str, bytes | None]] = []
     for (_, datatype), form, gap in zip(outputs, forms, gaps, strict=True):

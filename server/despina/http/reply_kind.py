@@ -20,9 +20,11 @@ MAX_FRAMES = 1024
 @dataclass(frozen=True, slots=True)
 class ReplyKind:
     """`outputs` are the names and datatypes of the outputs in the order of the reply, `forms` say how each comes back.
-    `frames` maps their shapes, or that of the only one, and parameters of the reply to what is around their data."""
+    `frames` maps their shapes, or that of the only one, and parameters of the reply to what is around their data. The
+    model is only named: a connection that has lain idle since its last request must not keep one that was unloaded."""
 
-    model: Model
+    model: str
+    version: int
     outputs: tuple[tuple[str, str], ...]
     forms: tuple[Form, ...]
     frames: dict[tuple[object, ...], ReplyFrame] = field(default_factory=dict)
@@ -42,7 +44,7 @@ class ReplyKind:
         kind = shapes if not parameters else (shapes, *parameters.items())
         frame = self.frames.get(kind)
         if frame is None:
-            frame = frame_around(self.model, self.outputs, self.forms, arrays, parameters)
+            frame = frame_around(self.model, self.version, self.outputs, self.forms, arrays, parameters)
             if frame is None:
                 return None
             remember(self.frames, kind, frame, MAX_FRAMES)
@@ -59,7 +61,8 @@ def reply_kind(model: Model, request: InferRequest) -> ReplyKind | None:
     for spec, form in zip(specs, forms, strict=True):
         if spec.reshape is not None or (spec.datatype.kind == "half" and form == "JSON"):
             return None
-    return ReplyKind(model, tuple([(spec.name, spec.datatype.name) for spec in specs]), tuple(forms))
+    outputs = tuple([(spec.name, spec.datatype.name) for spec in specs])
+    return ReplyKind(model.name, model.version, outputs, tuple(forms))
 
 
 def form_of(output: RequestedOutput) -> Form:
