@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from despina.http.reply_frame import filled, frame_around
+from despina.http.reply_frame import Form, filled, frame_around
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,15 @@ def test_texts_as_binary_data_come_with_the_size_they_have() -> None:
             f'{{"name":"T","datatype":"BYTES","shape":[1],"parameters":{{"binary_data_size":{len(data)}}}}},'
             f'{{"name":"J","datatype":"BYTES","shape":[1],"data":["{spelled}"]}}]}}'
         )
+
+
+@pytest.mark.parametrize("form", ["JSON", "binary"])
+def test_a_frame_is_made_without_writing_the_data(monkeypatch: pytest.MonkeyPatch, form: Form) -> None:
+    def write(*data: object) -> bytes:
+        raise AssertionError("as long as writing the reply twice")
+
+    texts = np.array([b"a", b"b"], object)
+    frame = frame_around("m", 1, [("X", "BYTES")], [form], [texts])
+    monkeypatch.setattr("despina.protocol.encode.json_data", write)
+    monkeypatch.setattr("despina.protocol.bytes_tensor.encode", write)
+    assert frame_around("m", 1, [("X", "BYTES")], [form], [texts]) == frame

@@ -8,7 +8,7 @@ from typing import Literal
 
 import orjson
 
-from despina.protocol.encode import Buffer, EncodedOutput, binary_data, encode_output, json_data, response_frame
+from despina.protocol.encode import Buffer, EncodedOutput, binary_data, json_data, response_frame
 from despina.protocol.messages import Array, OutputTensor, Parameter
 
 SMALL_DATA = 4096
@@ -49,9 +49,7 @@ def frame_around(
     described: list[EncodedOutput] = []
     gaps: list[bool] = []
     for (name, datatype), form, array in zip(outputs, forms, arrays, strict=True):
-        tensor = OutputTensor(name, datatype, array)
-        output = EncodedOutput(tensor) if form == "placed" else encode_output(tensor, form == "binary")
-        output.sized = datatype != "BYTES" or form != "binary"
+        output = _without_data(OutputTensor(name, datatype, array), form)
         gaps.append(form == "JSON" or not output.sized)
         described.append(output)
     before, *after = response_frame(model, version, "", described, parameters)
@@ -63,6 +61,17 @@ def frame_around(
         return ReplyFrame(before, tuple(parts), 0, False, tuple(forms))
     binary_size = sum(array.nbytes for array, form in zip(arrays, forms, strict=True) if form == "binary")
     return ReplyFrame(before, tuple(parts), binary_size, sum(array.nbytes for array in arrays) <= SMALL_DATA)
+
+
+def _without_data(tensor: OutputTensor, form: Form) -> EncodedOutput:
+    """An output as far as a frame tells of it: to write its data as well would take as long as the whole reply."""
+    if form == "JSON":
+        return EncodedOutput(tensor, data=b"")
+    if form == "placed":
+        return EncodedOutput(tensor)
+    if tensor.datatype == "BYTES":
+        return EncodedOutput(tensor, binary=b"", sized=False)
+    return EncodedOutput(tensor, binary=binary_data(tensor))
 
 
 def filled(frame: ReplyFrame, arrays: list[Array], request_id: str) -> tuple[list[Buffer], int, int] | None:
