@@ -35,11 +35,12 @@ class ReplyKind:
         results = pending.results
         assert results is not None
         parameters = pending.response_parameters
-        if len(results) < len(self.outputs):
-            return None
         if parameters and (pending.parameters or pending.correlation_id):
             return None  # An explanation that was asked for, or a sequence. Those of ensembles are always the same.
-        arrays = [results[name] for name, _ in self.outputs]
+        try:
+            arrays = [results[name] for name, _ in self.outputs]
+        except KeyError:
+            return None  # A model may leave out what needs an optional input, and make others nobody asked for.
         shapes = arrays[0].shape if len(arrays) == 1 else tuple([array.shape for array in arrays])
         kind = shapes if not parameters else (shapes, *parameters.items())
         frame = self.frames.get(kind)
