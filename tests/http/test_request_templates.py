@@ -61,7 +61,7 @@ class WatchedExchange(InferExchange):
             (type(pending.correlation_id), pending.correlation_id, pending.sequence_start, pending.sequence_end),
             dict(pending.parameters),
             (pending.priority, pending.timeout_us, pending.outputs, pending.rows),
-            None if any(array.dtype == object for array in pending.inputs.values()) else pending.byte_size,
+            pending.byte_size,
         )
         super()._done(pending)
 

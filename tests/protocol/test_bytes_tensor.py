@@ -87,4 +87,5 @@ def test_texts_are_written_like_their_bytes(texts: list[str]) -> None:
 
 
 def test_a_text_counts_like_its_bytes() -> None:
-    assert held_bytes(array_of(["ab", "c"])) == held_bytes(array_of([b"ab", b"c"]))
+    texts = ["ab", "c", "\u00e9\u4e2d\U0001f600"]
+    assert held_bytes(array_of(texts)) == held_bytes(array_of([text.encode() for text in texts]))

@@ -156,10 +156,11 @@ def is_texts(elements: list[Any]) -> bool:
 
 
 def held_bytes(array: Array) -> int:
-    """What a tensor of any datatype takes in memory, with its texts if it has any."""
+    """What a tensor of any datatype takes in memory, with its texts if it has any; those that are `str` count like the
+    `bytes` they came as."""
     if not array.dtype.hasobject:
         return array.nbytes
     elements: list[Any] = array.ravel().tolist()
     # Joining texts takes a quarter of asking each for its length.
-    size = len("".join(elements)) if is_texts(elements) else sum(map(len, elements))
+    size = len("".join(elements).encode()) if is_texts(elements) else sum(map(len, elements))
     return array.nbytes + array.size * _ELEMENT_BYTES + size
