@@ -304,3 +304,16 @@ def test_it_is_busy_with_what_has_not_started(play) -> None:
     it.models["a"].answer()
     it.clock.settle()
     assert told == ["idle"]
+
+
+def test_a_group_that_parts_at_one_reader_of_a_tensor_counts_for_those_after_it(play) -> None:
+    steps = (("a", "in", "t"), ("b", "in", "s"), ("c", "t", "left"), ("d", "t s", "right"))
+    it = joining(play, steps, outputs=("left", "right"))
+    requests = send(it, 1.0, 2.0)
+    it.clock.settle()
+    it.models["c"].step_rows = 0
+    it.models["a"].answer()
+    answer_all(it)
+    assert (sizes(it, "c"), sizes(it, "d")) == ([1, 1], [1, 1])
+    assert [pending.results["right"].tolist() for pending in requests] == [[[5.0]], [[7.0]]]
+    assert not it.scheduler.busy

@@ -176,11 +176,15 @@ class EnsembleRun:
         self._owner.parted(self._parts)
 
     def _go_on(self, step: PlannedStep) -> None:
+        # All are counted before the first is sent: the group may part then, and its members count on from here.
+        complete: list[PlannedStep] = []
         for _, tensor in step.outputs:
             for reader in self._plan.readers.get(tensor, ()):
                 self._missing[reader.index] -= 1
                 if not self._missing[reader.index]:
-                    self._enter(reader)
+                    complete.append(reader)
+        for reader in complete:
+            self._enter(reader)
         if not self._unfinished and not self.ended:
             self._succeed()
 
