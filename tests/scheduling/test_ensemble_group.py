@@ -317,3 +317,22 @@ def test_a_group_that_parts_at_one_reader_of_a_tensor_counts_for_those_after_it(
     assert (sizes(it, "c"), sizes(it, "d")) == ([1, 1], [1, 1])
     assert [pending.results["right"].tolist() for pending in requests] == [[[5.0]], [[7.0]]]
     assert not it.scheduler.busy
+
+
+def test_who_is_given_up_while_the_others_of_the_moment_start_is_answered_and_not_started(play) -> None:
+    it = joining(play)
+    second, third = (Pending({"in": np.zeros((1, 1))}, 1, it.answered.append, id=name) for name in ("2", "3"))
+
+    def first_done(pending: Pending) -> None:
+        it.models["a"].refuses = None
+        it.scheduler.request_gone(second)
+
+    it.models["a"].refuses = Unavailable("full")
+    for pending in (Pending({"in": np.zeros((1, 1))}, 1, first_done, id="1"), second, third):
+        it.scheduler.submit(pending)
+    it.clock.settle()
+    assert isinstance(second.error, Cancelled)
+    assert [request.id for request in it.models["a"].seen] == ["3"]
+    answer_all(it)
+    assert it.answered == [second, third]
+    assert not it.scheduler.busy

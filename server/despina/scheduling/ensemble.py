@@ -101,6 +101,10 @@ class EnsembleScheduler:
         return max(1, rows // pending.rows)
 
     def _start(self, requests: Sequence[Pending]) -> None:
+        if any([each.error is not None for each in requests]):
+            requests = [each for each in requests if each.error is None]  # The others were given up meanwhile.
+            if not requests:
+                return
         pending = requests[0]
         if len(requests) > 1:
             try:
@@ -123,10 +127,7 @@ class EnsembleScheduler:
         if pending not in self._runs:
             return
         run = self._runs[pending]
-        if run is None:
-            self._arrived.remove(pending)
-            self._fail(pending, Cancelled(""), "CANCELED")
-        elif all(each is pending or each.error is not None for each in run.members):
+        if run is not None and all(each is pending or each.error is not None for each in run.members):
             run.fail(Cancelled(""), "CANCELED")
         else:
             self._fail(pending, Cancelled(""), "CANCELED")
