@@ -5,6 +5,7 @@ import pytest
 from tests.support.ensembles import CHAIN, FAN, Play
 
 from despina.errors import Cancelled, InvalidArgument, Unavailable
+from despina.scheduling.ensemble_group import MAX_JOINED_BYTES
 from despina.scheduling.pending import Pending
 from despina.scheduling.request_queue import QueueFull
 
@@ -336,3 +337,11 @@ def test_who_is_given_up_while_the_others_of_the_moment_start_is_answered_and_no
     answer_all(it)
     assert it.answered == [second, third]
     assert not it.scheduler.busy
+
+
+@pytest.mark.parametrize(("byte_size", "together"), [(MAX_JOINED_BYTES // 3, [3, 2]), (MAX_JOINED_BYTES, [1] * 5)])
+def test_large_requests_do_not_hold_the_loop_up_to_be_put_together(play, byte_size: int, together: list[int]) -> None:
+    it = joining(play)
+    send(it, 1.0, 2.0, 3.0, 4.0, 5.0, byte_size=byte_size)
+    it.clock.settle()
+    assert sizes(it) == together

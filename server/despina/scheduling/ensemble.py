@@ -15,7 +15,7 @@ from despina.scheduling.batch_axis import fit_batch_axis
 from despina.scheduling.clock import Clock
 from despina.scheduling.ensemble_gate import Gate
 from despina.scheduling.ensemble_graph import EnsembleGraph, Plan, PlannedStep, make_plan
-from despina.scheduling.ensemble_group import joined, kind_of, results_of
+from despina.scheduling.ensemble_group import MAX_JOINED_BYTES, joined, kind_of, results_of
 from despina.scheduling.ensemble_run import EnsembleRun
 from despina.scheduling.ensemble_step import FindModel, StepModel
 from despina.scheduling.outbox import Outbox
@@ -93,18 +93,17 @@ class EnsembleScheduler:
                 self._start(requests[start : start + together])
 
     def _together(self, pending: Pending) -> int:
-        """How many requests like this one can go through all steps as one."""
+        """How many requests like this one can go through all steps as one. Only texts differ in their size."""
         try:
             rows = min([self.find_model(step).step_rows for step in self._plan_of(pending).steps], default=0)
         except DespinaError:
             return 1
-        return max(1, rows // pending.rows)
+        return max(1, min(rows // pending.rows, MAX_JOINED_BYTES // max(1, pending.byte_size)))
 
     def _start(self, requests: Sequence[Pending]) -> None:
-        if any([each.error is not None for each in requests]):
-            requests = [each for each in requests if each.error is None]  # The others were given up meanwhile.
-            if not requests:
-                return
+        requests = [each for each in requests if each.error is None]  # The others were given up meanwhile.
+        if not requests:
+            return
         pending = requests[0]
         if len(requests) > 1:
             try:
