@@ -60,3 +60,12 @@ def test_who_waits_for_the_last_answer_hears_of_it_at_once(stage, clock) -> None
     stage.scheduler.when_idle(lambda: heard.append(True))
     clock.settle_once()
     assert heard
+
+
+def test_nobody_is_waited_for_while_enough_for_a_batch_wait(stage, clock) -> None:
+    ask(stage, "abcdefghijkl")
+    begin_ns = clock.now_ns()
+    while len(stage.answered) < 12:
+        clock.settle_once()
+    assert rows(stage) == [4, 4, 4]
+    assert clock.now_ns() - begin_ns <= 30_000

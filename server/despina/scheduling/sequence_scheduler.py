@@ -271,7 +271,8 @@ class SequenceScheduler:
     def _turn(self) -> None:
         self._turns.asked = False
         now = self._clock.now_ns()
-        if not self._draining and self._returning_clients.waits(self._waiting, len(self._waiting), now):
+        few = len(self._waiting) < max(1, self._plan.max_batch_size) and not self._draining
+        if few and self._returning_clients.waits(self._waiting, len(self._waiting), now):
             self.ask_turn()
             return
         for sequence in self._backlog.expired(now):
