@@ -255,3 +255,12 @@ def test_outputs_have_the_batch_dimension_of_the_ensemble(play, batches, rank, s
     pending = it.submit()
     it.models["a"].answer()
     assert pending.results["out"].shape == shape
+
+
+@pytest.mark.parametrize("joins", [False, True])
+def test_an_output_that_is_not_there_any_more_is_refused(play, joins: bool) -> None:
+    it = play(joins=joins)
+    with pytest.raises(InvalidArgument) as caught:
+        it.submit(outputs=("before", "out"))
+    assert str(caught.value) == "unexpected inference output 'before' for model 'e'"
+    assert not it.scheduler.busy

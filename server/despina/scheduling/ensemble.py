@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from time import time_ns
 
-from despina.errors import Cancelled, DespinaError, Unsupported
+from despina.errors import Cancelled, DespinaError, InvalidArgument, Unsupported
 from despina.scheduling.answers import TOGETHER
 from despina.scheduling.batch_axis import fit_batch_axis
 from despina.scheduling.clock import Clock
@@ -69,7 +69,10 @@ class EnsembleScheduler:
 
     def submit(self, pending: Pending) -> None:
         """Start a request, at once or when everything that is ready has been read. It may be answered here already,
-        when its first step cannot take it."""
+        when its first step cannot take it. Raises InvalidArgument for outputs that the ensemble does not have: another
+        one, whose step it is, may know them from a version before."""
+        if pending.outputs is not None:
+            self._plan_of(pending)
         pending.queued_ns = self.now_ns()
         add_sequence_parameters(pending)
         if not self._joins:
@@ -138,6 +141,8 @@ class EnsembleScheduler:
         outputs = pending.outputs or self._graph.outputs
         plan = self._plans.get(outputs)
         if plan is None:
+            if unknown := [name for name in outputs if name not in self._graph.outputs]:
+                raise InvalidArgument(f"unexpected inference output '{min(unknown)}' for model '{self.name}'")
             if len(self._plans) >= MAX_PLANS:
                 self._plans.clear()
             plan = self._plans[outputs] = make_plan(self._graph, outputs)
