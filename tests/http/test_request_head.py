@@ -43,8 +43,12 @@ def test_a_trace_context_is_for_the_application_if_it_matters(matters: bool) -> 
         ("1.0", "Connection: close\r\n", "close"),
     ],
 )
-def test_what_is_said_of_the_connection_follows_from_version_and_wish(version: str, header: str, said: str) -> None:
-    head = parse(f"POST /v2/models/m/infer HTTP/{version}\r\n{header}Content-Length: 1\r\n\r\n".encode(), LaneRules())
+@pytest.mark.parametrize("length", [0, 1])
+def test_what_is_said_of_the_connection_follows_from_version_and_wish(
+    version: str, header: str, said: str, length: int
+) -> None:
+    lines = f"POST /v2/models/m/infer HTTP/{version}\r\n{header}Content-Length: {length}\r\n\r\n"
+    head = parse(lines.encode(), LaneRules())
     assert head is not None
     assert head.connection == said
 

@@ -135,7 +135,10 @@ def parse(head: bytes, rules: LaneRules) -> InferHead | None:
     collector = HeadCollector()
     parser = httptools.HttpRequestParser(collector)
     try:
-        parser.feed_data(head)
+        # The last byte ends a message without a body, and then the parser does not know any more what this asks for.
+        parser.feed_data(head[:-1])
+        stays = parser.should_keep_alive()
+        parser.feed_data(head[-1:])
     except (httptools.HttpParserError, httptools.HttpParserUpgrade):
         return None
     match = _INFER_PATH.fullmatch(collector.url)
@@ -152,7 +155,7 @@ def parse(head: bytes, rules: LaneRules) -> InferHead | None:
         header_length.decode("latin-1") if header_length is not None else None,
         len(head),
         negotiate(accepted.decode("latin-1")) if rules.compression else "",
-        _connection(version, parser.should_keep_alive()),
+        _connection(version, stays),
         head if collector.headers.get(b"content-encoding") in _PACKED else b"",
     )
 
