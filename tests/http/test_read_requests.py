@@ -41,6 +41,8 @@ def get(path: str, *headers: str, method: str = "GET", version: str = "1.1") -> 
         (get("/v2", "Connection: keep-alive", version="1.0"), None),
         (get("/v2", version="0.9"), None),
         (get("/v2", "Connection: close"), None),
+        (get("/v2", "Proxy-Connection: close"), None),
+        (get("/v2", "Connection: keep-alive", "Proxy-Connection: close"), None),
         (get("/v2", "Connection: upgrade"), None),
         (get("/v2", "Upgrade: h2c"), None),
         (get("/v2", "Expect: 100-continue"), None),

@@ -25,7 +25,8 @@ from despina.http.routes import Routes
 if TYPE_CHECKING:
     from despina.server import Server
 
-_NEEDS_MORE = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
+_NEEDS_MORE = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"proxy-connection"})
+"""Old clients write the last one for Connection, and the parser reads it so."""
 
 
 class ReadRequests:
