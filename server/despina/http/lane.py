@@ -25,19 +25,19 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from despina.errors import DespinaError, InvalidArgument
+from despina.http.beginning import Beginning
 from despina.http.body_budget import BodyBudget
 from despina.http.collecting_connection import CollectingConnection
-from despina.http.compression import IN_THREAD_SIZE, decompress_small
-from despina.http.infer_exchange import InferExchange, InferReply, compressed, error_reply
+from despina.http.compression import decompress_small
+from despina.http.infer_exchange import InferExchange, InferReply, error_reply
 from despina.http.open_files import OpenFiles
 from despina.http.read_requests import ReadRequests
+from despina.http.reply_compression import compress_reply
 from despina.http.reply_head import reply_head
 from despina.http.request_head import HEAD_END, InferHead, RequestHeads, SplitHead
 from despina.scheduling.outbox import Outbox
 
 if TYPE_CHECKING:
-    from despina.http.request_template import RequestTemplate
-    from despina.models.model import Model
     from despina.server import Server
 
 _log = logging.getLogger(__name__)
@@ -46,18 +46,6 @@ _package_log = logging.getLogger("despina")
 
 JOIN_LIMIT = 64 * 1024
 """Replies up to this size are joined and written at once; in larger ones the tensors are written as they are."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Beginning:
-    """The `text` before the tensors of a request without an id, and what it came to. `size` is that of the request. An
-    idle connection does not keep a model that is gone."""
-
-    text: bytes
-    size: int
-    head: InferHead
-    model: ref[Model]
-    template: RequestTemplate
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +79,7 @@ class InferLane(CollectingConnection):
         self._backlog = b""
         self._connection = ""
         self._encoding = ""
-        self._last: _Beginning | None = None
+        self._last: Beginning | None = None
         self._split_head: SplitHead | None = None
 
     # ----------------------------------------------------------------------------------------------- what arrives
@@ -190,7 +178,7 @@ class InferLane(CollectingConnection):
         template = exchange.start(memoryview(data)[head.size :], head.header_length)
         if template is not None and self._connection != "close":
             text = data[: head.size + len(template.fixed[0])]
-            self._last = _Beginning(text, len(data), head, ref(exchange.model), template)
+            self._last = Beginning(text, len(data), head, ref(exchange.model), template)
 
     def _exchange_body(self, head: InferHead, body: memoryview) -> None:
         received_ns, self._received_ns = self._received_ns, 0
@@ -229,27 +217,11 @@ class InferLane(CollectingConnection):
 
     def _replied(self, reply: InferReply) -> None:
         if self._encoding and reply.status == 200:
-            self._compress(reply)
+            compress_reply(self.loop, reply, self._encoding, self._finish)
             return
         self._exchange = None
         if not self.transport.is_closing():
             self._send(reply)
-
-    def _compress(self, reply: InferReply) -> None:
-        if reply.size < IN_THREAD_SIZE:
-            self._finish(compressed(reply, self._encoding))
-        else:
-            self._compress_in_thread(reply)
-
-    def _compress_in_thread(self, reply: InferReply) -> None:
-        try:
-            compressing = self.loop.run_in_executor(None, compressed, reply, self._encoding)
-        except RuntimeError as error:
-            # No thread any more at the end of the server, or not one more. Nobody has to compress an answer.
-            _log.warning("an answer of %d bytes is not compressed: %s", reply.size, error)
-            self._finish(reply)
-        else:
-            compressing.add_done_callback(lambda done: self._finish(done.result()))
 
     def _finish(self, reply: InferReply) -> None:
         self._exchange = None
