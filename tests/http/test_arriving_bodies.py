@@ -30,6 +30,7 @@ from despina.http.body_gate import BodyGate
 from despina.http.endpoint import Endpoint
 from despina.http.lane import InferLane, Lane
 from despina.http.request_head import LaneRules, RequestHeads
+from despina.http.routes import Routes
 from despina.settings import Settings
 
 PATIENCE_MS = PATIENCE_NS / MS
@@ -51,7 +52,7 @@ class NoModels:
 async def listening(budget: BodyBudget) -> AsyncIterator[int]:
     """The port of a lane without models, which answers 404, with an application that knows how long a body is."""
     server: Any = SimpleNamespace(settings=Settings(), models=NoModels())
-    app: ASGIApp = BodyGate(make_app(server, [Endpoint(("POST",), "/length", None, length)]), budget)
+    app: ASGIApp = BodyGate(make_app(server, Routes([Endpoint(("POST",), "/length", None, length)])), budget)
     config = uvicorn.Config(cast("Any", app), lifespan="off", log_config=None, access_log=False)
     config.load()
     lane = Lane(server, RequestHeads(LaneRules()), budget)

@@ -65,4 +65,4 @@ async def test_an_application_has_no_lifespan_which_servers_are_told_by_an_excep
 
     server: Any = None
     with pytest.raises(NotImplementedError, match="no lifespan here"):
-        await make_app(server, ENDPOINTS)({"type": "lifespan"}, unused, unused)
+        await make_app(server, Routes(ENDPOINTS))({"type": "lifespan"}, unused, unused)

@@ -7,7 +7,7 @@ endpoint's own. Works under any ASGI server; the infer lane only takes a short c
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect, Request
@@ -85,11 +85,6 @@ def check_restriction(request: Request, category: str | None, restrictions: Mapp
         raise Forbidden(f"This API is restricted, expecting header '{header}'")
 
 
-def make_app(server: Server, endpoints: Iterable[Endpoint]) -> ASGIApp:
-    """The application that serves `endpoints`; the first match wins."""
-    return routed_app(server, Routes(endpoints))
-
-
-def routed_app(server: Server, routes: Routes) -> ASGIApp:
-    """The application whose `routes` others know as well."""
+def make_app(server: Server, routes: Routes) -> ASGIApp:
+    """The application behind `routes`, which others may know as well."""
     return ReceivedPath(Application(server, routes))
