@@ -162,6 +162,14 @@ def test_what_does_not_end_is_refused(port: int, beginning: bytes, endless: byte
     assert b"Request head exceeds maximum of 262144 bytes. Send fewer or shorter headers." in answer
 
 
+def test_empty_lines_behind_requests_are_no_head(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
+        for _ in range(2):
+            sock.sendall(b"GET /v2/health/live HTTP/1.1\r\n\r\n")
+            assert sock.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+            sock.sendall(b"\r\n" * MAX_HEAD)
+
+
 def test_a_head_may_be_long(port: int) -> None:
     head = b"GET /v2/health/live HTTP/1.1\r\nConnection: close\r\nX: %b\r\n\r\n" % (b"x" * (MAX_HEAD // 2))
     assert exchange(port, head).startswith(b"HTTP/1.1 200 ")

@@ -131,6 +131,8 @@ class ApplicationConnection(HttpToolsProtocol):
             return
         self._unfinished += len(data)
         super().data_received(data)
+        if not self._message_open:
+            self._unfinished = 0  # empty lines behind a request, which nothing is kept of
         if self._unfinished > MAX_HEAD and not self.transport.is_closing():
             self._refusal = f"Request head exceeds maximum of {MAX_HEAD} bytes. Send fewer or shorter headers."
             self.send_400_response(self._refusal)
