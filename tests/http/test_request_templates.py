@@ -417,6 +417,26 @@ def test_a_sequence_id_that_is_told_twice_is_not_cut_out(exchanges: Exchanges, a
 @pytest.mark.parametrize(
     ("first", "second"),
     [
+        ('"parameters":{"sequence_id":5,"sequence_id":5},', '"parameters":{"sequence_id":6,"sequence_id":5},'),
+        (
+            '"parameters":{"sequence_id":5,"\\u0073equence_id":5},',
+            '"parameters":{"sequence_id":6,"\\u0073equence_id":5},',
+        ),
+        ('"x":{"sequence_id":5},', '"x":{"sequence_id":6},'),
+        ('"parameters":{"sequence_id":5},', '"parameters":{"sequence_id":},'),
+        ('"parameters":{"sequence_id":5},', '"parameters":{"sequence_id":6.0},'),
+        ('"parameters":{"sequence_id":"a"},', f'"parameters":{{"sequence_id":"{"x" * 129}"}},'),
+    ],
+)
+def test_a_sequence_id_is_read_as_in_the_full_way(exchanges: Exchanges, first: str, second: str) -> None:
+    bodies: list[Body] = [(two_inputs('"data":[1,2]', '"data":[1,2,3]', before), None) for before in (first, second)]
+    kept = exchanges.answers("identity_int32", bodies, keep=True, stateful=True)
+    assert kept == exchanges.answers("identity_int32", bodies, keep=False)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
         # An id that is told twice: which one counts must not be forgotten.
         (
             two_inputs('"data":[1,2]', '"data":[1,2,3]', '"id":"a","id":"a",'),
@@ -475,9 +495,9 @@ NOTHING = b'{"inputs":[{"name":"INPUT0","shape":[0,0],"datatype":"FP32",%b}]}'
 def test_a_request_whose_reply_is_more_than_data_is_answered_alike_each_time(
     exchanges: Exchanges, model: str, body: bytes
 ) -> None:
-    first, second = exchanges.answers(model, [(body, None), (body, None)], keep=True)
-    assert first[0] == 200, first
-    assert first == second
+    full = exchanges.answers(model, [(body, None), (body, None)], keep=False)
+    assert full[0][0] == 200, full
+    assert exchanges.answers(model, [(body, None), (body, None)], keep=True) == full
 
 
 @pytest.mark.parametrize("data", [b'"data":[]', b'"parameters":{"binary_data_size":0}'])
@@ -547,6 +567,24 @@ def test_what_is_around_the_texts_of_replies_is_written_once(exchanges: Exchange
     assert found is not None
     assert found.template.reply is not None
     assert list(found.template.reply.frames) == [((1, 2), (1, 3))]
+
+
+@pytest.mark.parametrize(
+    ("before", "binary"), [('"x":{"binary_data_size":7},', "true"), ("", 'true,"binary_data_size":7')]
+)
+def test_a_size_of_nothing_is_none_of_an_input(exchanges: Exchanges, before: str, binary: str) -> None:
+    texts = (b"e", b"longer", b"")
+    bodies = [binary_texts([b"a", b"b"], [b"c", b"d", text], before=before, binary=binary) for text in texts]
+    kept, full = [exchanges.answers("onnx_bytes", bodies, keep) for keep in (True, False)]
+    assert kept == full
+    assert [answer[0] for answer in full] == [200] * 3
+
+
+def test_a_binary_request_that_was_seen_before_needs_its_tensors(exchanges: Exchanges) -> None:
+    bodies: list[Body] = [(BINARY_HEAD + bytes(20), str(len(BINARY_HEAD))), (BINARY_HEAD, None)]
+    kept, full = [exchanges.answers("identity_int32", bodies, keep) for keep in (True, False)]
+    assert kept == full
+    assert [answer[0] for answer in full] == [200, 400]
 
 
 @pytest.mark.parametrize(
