@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.asking import ask_json
+from tests.support.asking import ask, ask_json
 from tests.support.serving import REPOSITORY, serving
 
 MODELS = ("identity_fp32_nb", "identity_bytes", "add_sub_int32")
@@ -200,6 +200,23 @@ def test_strings_are_read_in_their_binary_form(port: int, segment: SharedMemory)
     document["inputs"][0]["shape"] = [1] * len(metadata["inputs"][0]["shape"])
     status, answer = ask_json(port, "POST", "/v2/models/identity_bytes/infer", document)
     assert (status, answer["outputs"][0]["data"]) == (200, ["abc"])
+
+
+def test_outputs_of_repeated_texts_go_to_memory_each_time(port: int, segment: SharedMemory) -> None:
+    register(port, segment, "r")
+    for text in (b"a", b"bc", b"def"):
+        data = len(text).to_bytes(4, "little") + text
+        size = {"binary_data_size": len(data)}
+        document = {
+            "inputs": [{"name": "INPUT0", "shape": [1, 1], "datatype": "BYTES", "parameters": size}],
+            "outputs": [{"name": "OUTPUT0", "parameters": place("r", 0, 16)}],
+        }
+        head = json.dumps(document).encode()
+        headers = {"Inference-Header-Content-Length": str(len(head))}
+        answer = ask(port, "POST", "/v2/models/identity_bytes/infer", head + data, headers)
+        outputs = json.loads(answer.body)["outputs"]
+        assert outputs == [{"name": "OUTPUT0", "datatype": "BYTES", "shape": [1, 1]}]
+        assert segment.buf[: len(data)] == data
 
 
 def test_an_unregistered_region_is_gone_for_the_next_request(port: int, segment: SharedMemory) -> None:
