@@ -51,11 +51,13 @@ Answer = tuple[int, bytes, int, object]
 class WatchedExchange(InferExchange):
     """Keeps what the scheduler was told."""
 
-    __slots__ = ("submitted",)
+    __slots__ = ("byte_size", "submitted")
 
     submitted: object
+    byte_size: int
 
     def _done(self, pending: Pending) -> None:
+        self.byte_size = pending.byte_size
         self.submitted = (
             pending.id,
             (type(pending.correlation_id), pending.correlation_id, pending.sequence_start, pending.sequence_end),
@@ -86,6 +88,10 @@ class Exchanges:
     def __init__(self, repository: Path) -> None:
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._server = self._runner.run(self._start(repository))
+        self.byte_size = 0
+        """What the inputs of the last request take."""
+        self.repeats = False
+        """Whether one that begins like the last request need not be looked at further than its tensors."""
 
     async def _start(self, repository: Path) -> Server:
         clock = LoopClock(asyncio.get_running_loop())
@@ -121,16 +127,18 @@ class Exchanges:
                 model.templates = NoTemplates(model)
             replied: asyncio.Future[InferReply] = asyncio.get_running_loop().create_future()
             exchange = WatchedExchange(self._server, model, replied.set_result)
-            exchange.submitted = None
+            exchange.submitted, exchange.byte_size = None, 0
             last = known.get((len(body), header_length)) if keep else None
             if last is None or not begins_like(exchange, last, body):
                 template = exchange.start(memoryview(body), header_length)
+                self.repeats = template is not None
                 if template is not None:
                     known[len(body), header_length] = template
             async with asyncio.timeout(10):
                 reply = await replied
             assert exchange.pending is None  # they would hold each other
             content = b"".join(bytes(memoryview(piece).cast("B")) for piece in reply.buffers if len(piece))
+            self.byte_size = exchange.byte_size
             found.append((reply.status, content, reply.header_length, exchange.submitted))
         return found
 
@@ -405,6 +413,9 @@ def test_requests_of_different_sequences_are_one_kind(
     exchanges.answers("identity_int32", [(one, None)], keep=True, stateful=stateful)
     assert exchanges.is_known("identity_int32", one)
     assert exchanges.is_known("identity_int32", other) is (known and stateful)
+    bodies: list[Body] = [(one, None), (one, None), (other, None)]
+    kept = exchanges.answers("identity_int32", bodies, keep=True, stateful=stateful)
+    assert kept == exchanges.answers("identity_int32", bodies, keep=False)
 
 
 @pytest.mark.parametrize("again", ['"sequence_id":6', '"\\u0073equence_id":6'])
@@ -567,6 +578,38 @@ def test_what_is_around_the_texts_of_replies_is_written_once(exchanges: Exchange
     assert found is not None
     assert found.template.reply is not None
     assert list(found.template.reply.frames) == [((1, 2), (1, 3))]
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "repeats"),
+    [
+        ("identity_int32", (two_inputs('"data":[1,2]', '"data":[1,2,3]'), None), True),
+        ("identity_int32", (two_inputs('"data":[1,2]', '"data":[1,2,3]', '"id":"1",'), None), False),
+        ("identity_int32", (BINARY_HEAD + bytes(20), str(len(BINARY_HEAD))), True),
+        (
+            "onnx_bytes",
+            (two_inputs('"data":["a","b"]', '"data":["c","d","e"]').replace(b"INT32", b"BYTES"), None),
+            True,
+        ),
+        ("onnx_bytes", binary_texts([b"a", b"b"], [b"c", b"d", b"e"]), False),
+    ],
+)
+def test_what_differs_in_nothing_but_tensors_repeats(
+    exchanges: Exchanges, model: str, body: Body, repeats: bool
+) -> None:
+    assert [answer[0] for answer in exchanges.answers(model, [body] * 2, keep=True)] == [200] * 2
+    assert exchanges.repeats is repeats
+
+
+@pytest.mark.parametrize("model", ["identity_bytes", "onnx_bytes"])
+def test_texts_of_known_requests_take_what_they_took_the_first_time(exchanges: Exchanges, model: str) -> None:
+    bodies = [binary_texts([text, b"b"], [b"c", b"d", b"e"]) for text in (b"a", b"x" * 1000)]
+    sizes: list[int] = []
+    for keep in (False, True):
+        exchanges.answers(model, bodies, keep)
+        sizes.append(exchanges.byte_size)
+    assert exchanges.is_known(model, bodies[1][0], int(bodies[1][1] or 0))
+    assert sizes[0] == sizes[1] > 1000
 
 
 @pytest.mark.parametrize(
