@@ -190,6 +190,12 @@ async def test_two_requests_in_one_packet_are_the_applications(level: logging.Lo
     assert await ask(protocol, transport, get("/models/m")) == OK
 
 
+async def test_two_requests_that_would_be_one_together_are_two(level: logging.Logger) -> None:
+    protocol, transport = await connection()
+    both = b"GET /models HTTP/1.1\r\n\r\nGET /m HTTP/1.1\r\n\r\n"
+    assert (await ask(protocol, transport, both)).count(b"application") == 2
+
+
 async def test_a_request_in_two_pieces_is_the_applications(level: logging.Logger) -> None:
     protocol, transport = await connection()
     protocol.data_received(get("/models/m")[:3])

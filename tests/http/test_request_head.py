@@ -2,6 +2,7 @@ from itertools import combinations, pairwise
 
 import pytest
 
+from despina.http.compression import IN_THREAD_SIZE
 from despina.http.request_head import LaneRules, SplitHead, parse, without_upgrade
 
 HEAD = b"POST /x HTTP/1.1\r\nUp: 1\r\nUPGRADE: h2c\r\nX-Upgrade: y\r\nupgrade:z\r\nUpgraded: n\r\n\r\n"
@@ -55,3 +56,20 @@ def test_what_is_said_of_the_connection_follows_from_version_and_wish(
 
 def test_other_versions_are_for_the_application() -> None:
     assert parse(b"POST /v2/models/m/infer HTTP/0.9\r\nContent-Length: 1\r\n\r\n", LaneRules()) is None
+
+
+@pytest.mark.parametrize(
+    ("encoding", "length", "packed"),
+    [
+        ("gzip", IN_THREAD_SIZE - 1, True),
+        ("deflate", 1, True),
+        ("gzip", IN_THREAD_SIZE, None),
+        ("br", 1, None),
+        ("gzip, gzip", 1, None),
+        ("identity", IN_THREAD_SIZE, False),
+    ],
+)
+def test_only_small_compressed_bodies_are_for_the_lane(encoding: str, length: int, packed: bool | None) -> None:
+    lines = f"POST /v2/models/m/infer HTTP/1.1\r\nContent-Encoding: {encoding}\r\nContent-Length: {length}\r\n\r\n"
+    head = parse(lines.encode(), LaneRules())
+    assert (None if head is None else bool(head.packed)) == packed
