@@ -1,5 +1,7 @@
 """Requests of an ensemble that came in the same moment go through its steps as one."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from tests.support.ensembles import CHAIN, FAN, Play
@@ -64,7 +66,16 @@ def test_each_request_is_counted(play) -> None:
         6,
     )
     assert {rows: times.count for rows, times in counted.batches.items()} == {2: 3}
+    assert counted.queue.ns == 0
     assert (counted.compute.input.ns, counted.compute.infer.ns) == (3 * 3 * 7, 3 * 3 * 13)
+
+
+def test_a_batch_of_no_rows_counts_as_one(play) -> None:
+    it = joining(play)
+    it.scheduler.submit(Pending({"in": np.zeros((0, 1))}, 8, it.answered.append, empty=True))
+    answer_all(it)
+    assert (it.statistics.inference_count, it.statistics.execution_count) == (1, 1)
+    assert list(it.statistics.batches) == [1]
 
 
 def test_a_request_alone_is_none_of_a_group(play) -> None:
@@ -86,6 +97,7 @@ def test_a_request_alone_is_none_of_a_group(play) -> None:
         {"sequence_start": True},
         {"sequence_end": True},
         {"empty": True},
+        {"trace": SimpleNamespace(child=lambda: None)},
     ],
 )
 def test_who_says_something_about_itself_goes_alone_and_in_order(play, own: dict[str, object]) -> None:
@@ -101,8 +113,8 @@ def test_who_says_something_about_itself_goes_alone_and_in_order(play, own: dict
 def test_requests_that_differ_do_not_go_together(play) -> None:
     it = joining(play, FAN, outputs=("out", "left"))
     send(it, 1.0, 2.0)
-    send(it, 1.0, 2.0, shape_key="other")
     send(it, 1.0, 2.0, outputs=("left",))
+    send(it, 1.0, 2.0, shape_key="other", outputs=("left",))
     for _ in range(2):
         it.scheduler.submit(Pending({"in": np.zeros((3, 1))}, 3, it.answered.append))
     it.clock.settle()
@@ -285,6 +297,22 @@ def test_who_hung_up_before_a_group_parts_does_not_go_on(play) -> None:
     assert sizes(it, "b") == [1]
     answer_all(it)
     assert it.answered == [gone, other]
+    assert not it.scheduler.busy
+
+
+def test_who_hangs_up_after_a_group_parted_takes_only_its_own_steps_along(play) -> None:
+    it = joining(play)
+    gone, other = send(it, 1.0, 2.0)
+    it.clock.settle()
+    it.models["b"].step_rows = 0
+    it.models["a"].answer()
+    (_, sent), _ = it.models["b"].calls
+    it.scheduler.request_gone(gone)
+    assert it.models["b"].gone == [sent]
+    answer_all(it)
+    assert it.answered == [gone, other]
+    assert (sizes(it, "c"), it.statistics.failures["CANCELED"]) == ([1], 1)
+    assert not it.scheduler.busy
 
 
 def test_an_output_gets_its_batch_dimension_for_each_request(play) -> None:
