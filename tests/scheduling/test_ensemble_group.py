@@ -181,7 +181,7 @@ def test_the_error_of_a_step_is_that_of_all_and_counts_for_each(play) -> None:
 
 def test_a_full_queue_refuses_all(play) -> None:
     it = joining(play)
-    it.models["b"].refuses = QueueFull("full", 2.0)
+    it.models["b"].refuses_many = QueueFull("full", 2.0)
     requests = send(it, 1.0, 2.0)
     answer_all(it)
     assert [str(pending.error) for pending in requests] == ["in ensemble 'e', full"] * 2
@@ -199,9 +199,10 @@ def test_what_a_step_does_not_take_together_each_sends_by_itself(play) -> None:
     assert it.statistics.success.count == 2
 
 
-def test_a_step_whose_new_version_takes_less_gets_each_by_itself(play) -> None:
+@pytest.mark.parametrize("outputs", [None, ("out",)])
+def test_a_step_whose_new_version_takes_less_gets_each_by_itself(play, outputs: tuple[str, ...] | None) -> None:
     it = joining(play)
-    send(it, 1.0, 2.0)
+    send(it, 1.0, 2.0, outputs=outputs)
     it.clock.settle()
     it.models["c"].step_rows = 0
     answer_all(it)
@@ -214,10 +215,13 @@ def test_rows_beyond_those_of_the_requests_are_nobody_s(play) -> None:
     it = joining(play)
     requests = send(it, 1.0, 2.0)
     it.clock.settle()
-    it.models["a"].calls.pop()[1].succeed({"y_t": np.array([[5.0], [6.0], [7.0]])})
+    _, sent = it.models["a"].calls.pop()
+    sent.started_ns, sent.input_end_ns, sent.infer_end_ns = 100, 107, 120
+    sent.succeed({"y_t": np.array([[5.0], [6.0], [7.0]])})
     assert sizes(it, "b") == [1, 1]
     answer_all(it)
     assert [pending.results["out"].tolist() for pending in requests] == [[[7.0]], [[8.0]]]
+    assert [pending.compute_ns[:2] for pending in requests] == [(21, 39)] * 2
 
 
 def test_a_request_without_rows_of_an_output_fails_and_the_others_go_on(play) -> None:
@@ -245,6 +249,19 @@ def test_steps_beside_the_one_that_parts_a_group_are_waited_for(play) -> None:
     # a: +1, c: +1; the last step adds both of its inputs and 1.
     assert [pending.results["out"].tolist() for pending in requests[:2]] == [[[9.0]], [[11.0]]]
     assert requests[2].error is not None
+    assert not it.scheduler.busy
+
+
+def test_a_group_that_parts_has_what_the_steps_beside_gave(play) -> None:
+    it = joining(play, FAN)
+    requests = send(it, 1.0, 2.0)
+    it.clock.settle()
+    it.models["a"].answer()
+    it.models["c"].answer()
+    it.models["b"].calls.pop()[1].succeed({"y_left": np.array([[5.0], [6.0], [7.0]])})
+    assert sizes(it, "d") == [1, 1]
+    answer_all(it)
+    assert [pending.results["out"].tolist() for pending in requests] == [[[9.0]], [[11.0]]]
     assert not it.scheduler.busy
 
 
