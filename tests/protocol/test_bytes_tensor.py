@@ -70,7 +70,30 @@ def test_elements_that_are_cut_short_are_no_texts(data: bytes) -> None:
     assert decode_texts(wire([b"text"] * (MANY - 1)) + data, MANY) is None
 
 
-@given(st.lists(st.binary(max_size=3), min_size=MANY, max_size=MANY + 4), st.data())
+TEXTS = wire([b"text"] * MANY)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\5" + TEXTS,
+        TEXTS[:8] + b"\5" + TEXTS[9:],
+        TEXTS[:8] + b"\4\0\0xa\0bc" + TEXTS[16:],
+        TEXTS[:8] + b"\4x\0\0a\0bc" + TEXTS[16:],
+        TEXTS[:-1],
+        TEXTS + b"x",
+    ],
+)
+def test_lengths_that_do_not_lead_from_one_element_to_the_next_are_no_texts(data: bytes) -> None:
+    assert decode_texts(data, MANY) is None
+    with pytest.raises(InvalidArgument):
+        decoded(data, MANY)
+
+
+ELEMENTS = st.one_of(st.sampled_from([b"a", b"text", "\u00e9".encode()]), st.binary(max_size=3))
+
+
+@given(st.lists(ELEMENTS, min_size=MANY, max_size=MANY + 4), st.data())
 def test_what_was_changed_at_any_place_is_never_cut_otherwise(elements: list[bytes], data: st.DataObject) -> None:
     changed = bytearray(wire(elements))
     for _ in range(data.draw(st.integers(0, 4))):

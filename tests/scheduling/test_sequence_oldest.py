@@ -79,6 +79,43 @@ def test_an_id_that_begins_anew_waits_for_its_last_answer(clock) -> None:
     assert stage.ran == [[1, 2, 3], [1]]
 
 
+def test_an_id_that_begins_anew_waits_where_its_last_request_is(clock) -> None:
+    stage = SequenceStage(clock, oldest(1), instances=2)
+    submit(stage, 1, 2, 2, flags="se")
+    assert stage.ran == [[1], [2]]
+    stage.finish(0)
+    assert stage.ran == [[1], [2]]
+    stage.finish(0)
+    assert stage.ran == [[1], [2], [2]]
+
+
+def test_a_slot_that_others_have_is_not_free_when_an_earlier_answer_of_it_comes(clock) -> None:
+    stage = SequenceStage(clock, oldest(1), instances=2)
+    submit(stage, 1, 2, flags="se")
+    submit(stage, 9, flags="s")  # behind the last request of 1
+    submit(stage, 1, flags="se")  # behind that of 2
+    stage.finish(1)
+    stage.finish(0)
+    submit(stage, 5, flags="se")
+    assert stage.ran == [[1], [2], [1], [9]]
+    stage.finish_all()
+    assert stage.ran[4:] == [[5]]
+    submit(stage, 9, flags="e")
+    stage.finish_all()
+    submit(stage, 6, 7)
+    assert stage.ran[-2:] == [[6], [7]]
+
+
+def test_both_slots_of_an_id_that_ended_twice_are_free_again(clock) -> None:
+    stage = SequenceStage(clock, oldest(2))
+    submit(stage, 1)
+    submit(stage, 1, flags="e")
+    submit(stage, 1, flags="se")
+    stage.finish_all()
+    submit(stage, 5, 6)
+    assert stage.ran[-1] == [5, 6]
+
+
 def test_slots_are_free_again_whatever_became_of_their_sequences(clock) -> None:
     stage = SequenceStage(clock, oldest(3))
     for _ in range(5):
