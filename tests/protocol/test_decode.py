@@ -10,6 +10,7 @@ from despina.errors import DespinaError, InvalidArgument, NotFound
 from despina.protocol.decode import Context, Limits, decode_request, no_shared_memory
 from despina.protocol.json_input import json_input
 from despina.protocol.messages import RequestedOutput
+from despina.protocol.tensor_data import from_json
 from despina.shared_memory.window import SharedMemory, Window
 
 
@@ -48,6 +49,10 @@ def test_json_data_becomes_a_flat_array(datatype: str, data: list[Any], expected
     array = request.inputs[0].data
     assert isinstance(array, np.ndarray)
     assert array.tolist() == expected
+
+
+def test_bytes_that_are_no_text_are_taken_from_json_as_they_are() -> None:
+    assert from_json(["a", "\udcff"], "X", "BYTES", 2).tolist() == [b"a", b"\xff"]
 
 
 def test_data_of_an_empty_tensor_is_not_looked_at() -> None:

@@ -49,6 +49,11 @@ def test_what_is_no_number_in_json_is_printed_like_the_real_server_does(count: i
     assert json_data("FP64", array).startswith(b"[NaN,Infinity,-Infinity")
 
 
+def test_bytes_that_are_no_text_are_in_json_as_they_are() -> None:
+    assert json_data("BYTES", np.array([b"\xff", b"a"], object)) == b'["\xff","a"]'
+    assert json_data("BYTES", np.array(["\u00e9", "a"], object)) == '["\u00e9","a"]'.encode()
+
+
 @pytest.mark.parametrize("datatype", ["FP16", "BF16"])
 def test_halves_are_not_sent_as_json(datatype: str) -> None:
     with pytest.raises(InvalidArgument, match=f"sending {datatype} data via JSON is not supported"):
