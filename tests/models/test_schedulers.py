@@ -1,4 +1,5 @@
 from contextlib import nullcontext
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -6,12 +7,14 @@ import pytest
 from google.protobuf import text_format
 
 from despina.config.proto import ModelConfig
-from despina.errors import InvalidArgument, Unsupported
+from despina.errors import InvalidArgument, NotFound, Unsupported
+from despina.models.ensemble_steps import EnsembleSteps
 from despina.models.loader import PlacedInstance
 from despina.models.schedulers import Parts, SchedulingOptions, answers_early, make_scheduler, queue_rules
 from despina.models.signature import takes_oversize
 from despina.scheduling.batch_policy import BatchPolicy, OpenBatch, next_batch
 from despina.scheduling.batcher import Batcher
+from despina.scheduling.ensemble_step import StepModel
 from despina.scheduling.fastest_batch import FastestBatch
 from despina.scheduling.oversize import Oversize
 from despina.scheduling.pending import Pending
@@ -111,6 +114,18 @@ def test_a_choice_without_a_scheduler_is_refused_with_its_name(monkeypatch: pyte
 def test_an_ensemble_where_no_other_models_are_is_refused() -> None:
     with pytest.raises(Unsupported, match="ensemble 'm': there are no other models here to run its steps"):
         make_scheduler(parts("ensemble_scheduling {}"))
+
+
+@pytest.mark.parametrize(("ragged", "joins"), [("", True), ("allow_ragged_batch: true", False)])
+def test_requests_of_an_ensemble_go_together_unless_an_input_is_ragged(ragged: str, joins: bool) -> None:
+    def find(name: str, version: int | None) -> StepModel:
+        raise NotFound(name)
+
+    text = f'max_batch_size: 4 input {{ name: "X" dims: -1 {ragged} }} ensemble_scheduling {{}}'
+    steps = EnsembleSteps.of(config(text), find)
+    made: Any = make_scheduler(replace(parts(text), steps=steps))
+    made.submit(Pending({}, 1, lambda _: None))
+    assert bool(made._arrived) is joins
 
 
 @pytest.mark.parametrize(("action", "refused"), [("REJECT", True), ("DELAY", False)])

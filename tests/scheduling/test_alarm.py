@@ -30,6 +30,14 @@ async def test_rings_come_in_the_order_of_their_times_and_not_before_them() -> N
     assert rung == [(200, True), (500, True), (900, True)]
 
 
+async def test_a_later_ring_does_not_put_off_an_earlier_one() -> None:
+    alarm = Alarm(asyncio.get_running_loop())
+    first = asyncio.Event()
+    alarm.call_at(monotonic_ns() + 200 * US, first.set)
+    alarm.call_at(monotonic_ns() + 3_600_000 * MS, first.clear)
+    await asyncio.wait_for(first.wait(), 10)
+
+
 async def test_what_is_cancelled_does_not_ring() -> None:
     alarm = Alarm(asyncio.get_running_loop())
     begin_ns = monotonic_ns()
@@ -81,7 +89,7 @@ def _timers() -> int:
 
 
 @pytest.mark.parametrize("wait_us", [100, 400, 1_400, 5_000])
-def test_the_clock_sleeps_through_short_waits(wait_us: int) -> None:
+def test_the_clock_calls_no_earlier_than_waking_up_takes(wait_us: int) -> None:
     async def early_ns() -> int:
         clock = LoopClock(asyncio.get_running_loop())
         called: asyncio.Future[int] = asyncio.get_running_loop().create_future()
