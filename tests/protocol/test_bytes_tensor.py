@@ -94,6 +94,14 @@ ELEMENTS = st.one_of(st.sampled_from([b"a", b"text", "\u00e9".encode()]), st.bin
 
 
 @given(st.lists(ELEMENTS, min_size=MANY, max_size=MANY + 4), st.data())
+def test_a_piece_of_a_length_behind_the_last_element_is_no_further_element() -> None:
+    with pytest.raises(InvalidArgument, match=r"incomplete string length indicator .* only 3 bytes available"):
+        decoded(wire([b"text"]) + b"\0\0\0", 1)
+    with pytest.raises(InvalidArgument, match="unexpected number of string elements 2 "):
+        decoded(wire([b"text"]) + b"\0\0\0\0", 1)
+
+
+@given(st.lists(st.binary(max_size=3), min_size=MANY, max_size=MANY + 4), st.data())
 def test_what_was_changed_at_any_place_is_never_cut_otherwise(elements: list[bytes], data: st.DataObject) -> None:
     changed = bytearray(wire(elements))
     for _ in range(data.draw(st.integers(0, 4))):

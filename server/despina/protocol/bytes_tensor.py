@@ -36,14 +36,14 @@ def decode(data: memoryview, count: int, name: str, model: str, label: str) -> A
     position = 0
     end = len(raw)
     while position < end:
-        if len(elements) == count:
-            raise _too_many(count, name, model, label)
         if end - position < _LENGTH.size:
             raise InvalidArgument(
                 f"{label}incomplete string length indicator for inference input '{name}' for model '{model}', "
                 f"expecting 4 bytes but only {end - position} bytes available. Please make sure the string length "
                 "indicator is in one buffer."
             )
+        if len(elements) == count:
+            raise _too_many(count, name, model, label)
         (length,) = _LENGTH.unpack_from(raw, position)
         position += _LENGTH.size
         elements.append(raw[position : position + length])
