@@ -1,7 +1,8 @@
 """Compare with a real tritonserver: `python -m tests.differential [WHAT] [--count 3000] [--seed 1]`.
 
-Both servers get the same damaged requests, the same changed configurations, or the same operations in the same order
-(`conversation.py`: new servers with other flags every so often), one after the other. Prints where the answers differ,
+Both servers get the same damaged requests, the same requests of one kind several times over, the same changed
+configurations, or the same operations in the same order (`conversation.py`: new servers with other flags every so
+often), one after the other. Prints where the answers differ,
 one example of each kind, most frequent first; the exit status is 1 when one of them has no known reason (`known.py`).
 Needs TRITON_BACKEND_DIRECTORY, as the benchmark peer tritonserver-onnxruntime does.
 """
@@ -10,17 +11,21 @@ import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.server_process import NotStarted
 from tests.differential.configurations import changed_configurations
 from tests.differential.conversation import converse
 from tests.differential.differences import Differences
+from tests.differential.kinds import repeated_kinds
 from tests.differential.operations import STEPS
 from tests.differential.requests import damaged_requests
 from tests.differential.servers import Pair, both
+from tests.fuzz.corpus import Good
 
 PROGRESS = 500
+WHAT = ("requests", "kinds", "configurations", "operations")
 
 
 def main() -> int:
@@ -33,7 +38,7 @@ def main() -> int:
 
 def run() -> int:
     parser = argparse.ArgumentParser(description="Compare with a real tritonserver.")
-    parser.add_argument("what", nargs="?", choices=("requests", "configurations", "operations"), default="requests")
+    parser.add_argument("what", nargs="?", choices=WHAT, default="requests")
     parser.add_argument("--count", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--verbose", action="store_true", help="print all that is said in operations")
@@ -53,11 +58,16 @@ def run() -> int:
 
 
 def compare(pair: Pair, what: str, count: int, seed: int, differences: Differences) -> None:
-    source = damaged_requests(seed) if what == "requests" else changed_configurations(seed, pair)
-    for number, exchange in zip(range(1, count + 1), source, strict=False):
+    sources: dict[str, Iterator[Sequence[Good]]] = {
+        "requests": damaged_requests(seed),
+        "kinds": repeated_kinds(seed),
+        "configurations": changed_configurations(seed, pair),
+    }
+    same_kind = what == "kinds"
+    for number, exchange in zip(range(1, count + 1), sources[what], strict=False):
         for request in exchange:
-            theirs, ours = pair.ask(request)
-            if not differences.compare(request, theirs, ours):
+            theirs, ours = pair.ask(request, keep=same_kind)
+            if not differences.compare(request, theirs, ours) and not same_kind:
                 break
         if number % PROGRESS == 0:
             print(f"{number} of {count}", file=sys.stderr)

@@ -32,30 +32,51 @@ class Contestant:
     folder: Path
     server: ServerProcess | None = None
     metrics_port: int = 0
+    kept: http.client.HTTPConnection | None = None
+    """The connection of requests that share one."""
 
     @property
     def repository(self) -> Path:
         return self.folder / "repository"
 
-    def ask(self, request: Good) -> replay.Response | None:
-        """The answer; None when there was none that is HTTP. A server that does not answer in time is ended."""
+    def ask(self, request: Good, *, keep: bool = False) -> replay.Response | None:
+        """The answer; None when there was none that is HTTP. A server that does not answer in time is ended. Requests
+        that `keep` their connection share it."""
         server = self.server or self._start()
         port = self.metrics_port if request.path == METRICS else server.port
         sent = {"method": request.method, "path": request.path, "headers": request.headers, "body": request.body}
         try:
-            answer = replay.send("127.0.0.1", port, sent, TIMEOUT_S)
+            answer = self._send_on(request) if keep else replay.send("127.0.0.1", port, sent, TIMEOUT_S)
             answer.body = answer.body.replace(str(self.folder).encode(), b"{FOLDER}")
             return answer
         except TimeoutError:
             self.stop()
             return None
         except (OSError, http.client.HTTPException):
+            self._hang_up()
             try:
                 server.process.wait(timeout=0.5)
             except subprocess.TimeoutExpired:
                 return None
             self.stop()
             return None
+
+    def _send_on(self, request: Good) -> replay.Response:
+        assert self.server is not None
+        if self.kept is None:
+            self.kept = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=TIMEOUT_S)
+        self.kept.putrequest(request.method, request.path, skip_accept_encoding=True)
+        for name, value in request.headers:
+            self.kept.putheader(name, value)
+        self.kept.endheaders(request.body or None)
+        answer = self.kept.getresponse()
+        headers = {name.lower(): value for name, value in answer.getheaders() if name.lower() in replay.KEEP}
+        return replay.Response(answer.status, headers, answer.read())
+
+    def _hang_up(self) -> None:
+        if self.kept is not None:
+            self.kept.close()
+        self.kept = None
 
     def _start(self) -> ServerProcess:
         port, self.metrics_port = free_port(), free_port()
@@ -65,6 +86,7 @@ class Contestant:
         return self.server
 
     def stop(self) -> None:
+        self._hang_up()
         if self.server is not None:
             self.server.stop()
         self.server = None
@@ -78,8 +100,8 @@ class Pair:
     triton: Contestant
     despina: Contestant
 
-    def ask(self, request: Good) -> tuple[replay.Response | None, replay.Response | None]:
-        answers = self.triton.ask(request), self.despina.ask(request)
+    def ask(self, request: Good, *, keep: bool = False) -> tuple[replay.Response | None, replay.Response | None]:
+        answers = self.triton.ask(request, keep=keep), self.despina.ask(request, keep=keep)
         if self.triton.server is None or self.despina.server is None:
             self.stop()
         return answers

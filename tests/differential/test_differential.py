@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.conformance.replay import Response
 from tests.differential.differences import WRITTEN, Differences, complaint_of
+from tests.differential.kinds import repeated_kinds
 from tests.differential.operations import operations, random_flags
 from tests.differential.repository import ENSEMBLES, PLACES, Change, make_repository
 from tests.differential.requests import damaged_requests
@@ -30,6 +31,16 @@ def test_a_damaged_request_says_how_long_its_body_is() -> None:
     for (request,) in islice(damaged_requests(3), 500):
         said = [value for name, value in request.headers if name == "Content-Length"]
         assert said == [str(len(request.body))] or (not request.body and request.method not in ("POST", "PUT", "PATCH"))
+
+
+def test_requests_of_a_kind_go_to_one_model_and_say_how_long_they_are() -> None:
+    first, again = (list(islice(repeated_kinds(4), 200)) for _ in range(2))
+    assert first == again
+    for requests in first:
+        assert len({request.path for request in requests}) == 1
+        assert len(set(requests)) > 1
+        for request in requests:
+            assert dict(request.headers)["Content-Length"] == str(len(request.body))
 
 
 @pytest.mark.parametrize(
