@@ -38,13 +38,15 @@ def refuse(text: str, error: ValueError) -> NoReturn:
     message = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
     position = error.pos if isinstance(error, json.JSONDecodeError) else 0
     half_a_pair = len(r"\ud800\u") if message.startswith("Invalid \\u") else 0
-    refuse_what_the_parser_lets_pass(text, position - half_a_pair)
+    unterminated = message.startswith("Unterminated string")
+    refuse_what_the_parser_lets_pass(text, len(text) if unterminated else position - half_a_pair)
     if message.startswith(("Expecting ',' delimiter", "Extra data")):
         reason = _after_value(text, position)
-    elif message.startswith("Unterminated string") and _ends_in_an_escape(text):
+    elif unterminated and _ends_in_an_escape(text):
         reason = "Invalid escape character in string."
     elif message.startswith("Invalid \\u") and _HEX_DIGITS.match(text, position + 1):
         # The parser wants to see what follows the digits.
+        refuse_what_the_parser_lets_pass(text, position + len("u0000"))
         reason = "Missing a closing quotation mark in string."
     else:
         reason = next((reason for start, reason in _REASONS if message.startswith(start)), "Invalid value.")
