@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 MAX_TEMPLATES = 1024
 MAX_SEEN = 4 * MAX_TEMPLATES
+MAX_REPLY_KINDS = 64
+"""Lists of outputs that clients ask for; each has up to a thousand shapes."""
 MAX_FIXED_BYTES = 4096
 
 
@@ -170,7 +172,7 @@ class Templates:
         try:
             return self._replies[key]
         except KeyError:
-            return remember(self._replies, key, reply_kind(self._model, request), MAX_TEMPLATES)
+            return remember(self._replies, key, reply_kind(self._model, request), MAX_REPLY_KINDS)
 
     # ------------------------------------------------------------------------------------------------------- keeping
 
