@@ -5,7 +5,7 @@ import sys
 import pytest
 
 PROGRAM = """
-import time
+import signal, time
 from contextlib import ExitStack
 from benchmarks.signals import end_cleanly
 
@@ -14,6 +14,7 @@ def stop():
     time.sleep(0.2)
     print("stopped", flush=True)
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
 end_cleanly()
 with ExitStack() as opened:
     opened.callback(stop)
