@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LEAVES = {"despina", "despina.errors", "despina.memory", "despina.settings", "despina.telemetry"}
+LEAVES = {"despina", "despina.errors", "despina.memory", "despina.remember", "despina.settings", "despina.telemetry"}
 LINGERING = "despina.lingering"
 BASE = "despina_backends.base"
 VOCABULARY = {"despina.protocol.messages", "despina.protocol.datatypes", "despina.protocol.bytes_tensor"}
@@ -15,6 +15,7 @@ ALLOWED = {
     "despina.errors": set[str](),
     LINGERING: set[str](),
     "despina.memory": set[str](),
+    "despina.remember": set[str](),
     "despina.settings": set[str](),
     "despina.telemetry": {"despina", "despina.errors", "despina.settings"},
     "despina.shared_memory": LEAVES,

@@ -1,4 +1,4 @@
-from despina.http.remember import MAX_REMEMBERED, remember
+from despina.remember import MAX_REMEMBERED, remember
 
 
 def test_no_more_is_remembered_than_there_is_room_for() -> None:

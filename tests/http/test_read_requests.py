@@ -18,9 +18,9 @@ from despina.http.endpoint import Place, reading
 from despina.http.endpoints import ALL
 from despina.http.lane import InferLane, Lane
 from despina.http.read_requests import ReadRequests, plain_path
-from despina.http.remember import MAX_REMEMBERED
 from despina.http.request_head import LaneRules, RequestHeads
 from despina.http.routes import Routes
+from despina.remember import MAX_REMEMBERED
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 

@@ -6,8 +6,8 @@ from starlette.responses import Response
 
 from despina.http.app import make_app
 from despina.http.endpoint import Endpoint
-from despina.http.remember import MAX_REMEMBERED
 from despina.http.routes import MAX_PATH, Routes
+from despina.remember import MAX_REMEMBERED
 
 
 async def nothing(request: Request, server: Any) -> Response:

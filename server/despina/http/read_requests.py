@@ -18,9 +18,9 @@ from despina.errors import DespinaError
 from despina.http.app import error_response
 from despina.http.auth import ApiKeys
 from despina.http.endpoint import Place
-from despina.http.remember import remember
 from despina.http.request_head import MAX_HEAD, HeadCollector
 from despina.http.routes import Routes
+from despina.remember import remember
 
 if TYPE_CHECKING:
     from despina.server import Server

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from despina.http.remember import remember
 from despina.http.reply_frame import Form, ReplyFrame, filled, frame_around
 from despina.protocol.encode import Buffer
 from despina.protocol.messages import InferRequest, RequestedOutput
+from despina.remember import remember
 from despina.scheduling.pending import Pending
 
 if TYPE_CHECKING:

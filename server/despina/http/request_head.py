@@ -12,7 +12,7 @@ import httptools
 
 from despina.http.auth import ApiKeys
 from despina.http.compression import IN_THREAD_SIZE, negotiate
-from despina.http.remember import remember
+from despina.remember import remember
 
 _INFER_PATH = re.compile(rb"/v2/models/([^/%?]+)(?:/versions/([0-9]{1,18}))?/infer(?:\?.*)?")
 HEAD_END = b"\r\n\r\n"

@@ -26,7 +26,6 @@ from despina.http.fixed_text import (
     without_sequence_id,
 )
 from despina.http.placed_outputs import windows_of
-from despina.http.remember import remember
 from despina.http.reply_kind import ReplyKind, form_of, reply_kind
 from despina.http.request_template import InputTemplate, KnownRequest, PlacedTemplate, RequestTemplate, SizedTemplate
 from despina.http.tensor_sizes import cut, holds_the_sizes, split_at_sizes
@@ -34,6 +33,7 @@ from despina.protocol.decode import FindRegion, no_shared_memory
 from despina.protocol.messages import Array, InferRequest
 from despina.protocol.plain_numbers import PlainNumbers
 from despina.protocol.plain_texts import PlainTexts
+from despina.remember import remember
 from despina.scheduling.pending import Pending
 from despina.shared_memory.window import SharedMemory, Window
 

@@ -9,7 +9,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.routing import compile_path
 
 from despina.http.endpoint import Endpoint
-from despina.http.remember import remember
+from despina.remember import remember
 
 MAX_PATH = 512
 """Characters. A longer path is looked for every time."""

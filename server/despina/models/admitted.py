@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from despina.protocol.messages import Array
+from despina.remember import remember
 
 MAX_KINDS = 64
 """How many kinds of sets of arrays a model remembers."""
@@ -54,9 +55,7 @@ class KnownArrays:
         """Remember arrays that were admitted, unless they are texts: what those take is not told by their shape."""
         if any(dtype.hasobject for _, _, dtype in kind):
             return
-        if len(self._known) >= MAX_KINDS:
-            self._known.clear()
         shapes = {name: array.shape for name, array in admitted.inputs.items()}
         as_they_are = all(shape == shapes[name] for name, shape, _ in kind)
         like = Admitted({}, admitted.rows, admitted.shape_key, admitted.byte_size, admitted.empty)
-        self._known[kind] = {} if as_they_are else shapes, like
+        remember(self._known, kind, ({} if as_they_are else shapes, like), MAX_KINDS)

@@ -10,6 +10,7 @@ from itertools import groupby
 from time import time_ns
 
 from despina.errors import Cancelled, DespinaError, InvalidArgument, Unsupported
+from despina.remember import remember
 from despina.scheduling.answers import TOGETHER
 from despina.scheduling.batch_axis import fit_batch_axis
 from despina.scheduling.clock import Clock
@@ -143,9 +144,7 @@ class EnsembleScheduler:
         if plan is None:
             if unknown := [name for name in outputs if name not in self._graph.outputs]:
                 raise InvalidArgument(f"unexpected inference output '{min(unknown)}' for model '{self.name}'")
-            if len(self._plans) >= MAX_PLANS:
-                self._plans.clear()
-            plan = self._plans[outputs] = make_plan(self._graph, outputs)
+            plan = remember(self._plans, outputs, make_plan(self._graph, outputs), MAX_PLANS)
         return plan
 
     # ---------------------------------------------------------------------------------------- what a run asks its owner

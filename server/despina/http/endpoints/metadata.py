@@ -11,9 +11,9 @@ from despina.config.render import to_json
 from despina.http.endpoint import Place, reading
 from despina.http.json_body import JSON, json_response
 from despina.http.paths import path_model
-from despina.http.remember import remember
 from despina.models.tensor_spec import TensorSpec
 from despina.protocol.json import dumps
+from despina.remember import remember
 
 if TYPE_CHECKING:
     from despina.models.model import Model

@@ -12,7 +12,6 @@ from typing import cast
 from despina.config.proto import ModelConfig
 from despina.errors import UNKNOWN_LABEL, DespinaError, Internal, Unavailable, Unsupported
 from despina.http.endpoints.logging import change
-from despina.http.remember import remember
 from despina.http.workers import messages
 from despina.http.workers.arena import CAPACITY, Arena
 from despina.http.workers.gathering import Gathering, SentKind, parts_of
@@ -21,6 +20,7 @@ from despina.http.workers.messages import Frame, FrameReader, frame
 from despina.http.workers.remote_model import Elsewhere, Outgoing, RemoteModel
 from despina.protocol.json import dumps, loads
 from despina.protocol.messages import Array
+from despina.remember import remember
 from despina.scheduling.outbox import Outbox
 from despina.scheduling.pending import Pending
 from despina.telemetry.logging import LogSettings

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from despina.http.remember import remember
 from despina.http.workers.arena import Arena
 from despina.protocol import bytes_tensor
 from despina.protocol.messages import Array
+from despina.remember import remember
 
 ALIGNMENT = 64
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, cast
 from weakref import WeakValueDictionary, ref
 
 from despina.errors import DespinaError, Internal, Unavailable
-from despina.http.remember import remember
 from despina.http.workers import messages
 from despina.http.workers.arena import Arena
 from despina.http.workers.layout import GroupLayouts, Layout, LayoutKey, layout_of, wire_form
@@ -20,6 +19,7 @@ from despina.http.workers.patience import Patience
 from despina.http.workers.request_kind import RequestKind, decode_kind
 from despina.protocol.bytes_tensor import held_bytes
 from despina.protocol.json import dumps, loads
+from despina.remember import remember
 from despina.scheduling.pending import Pending
 from despina_backends.base import Array
 

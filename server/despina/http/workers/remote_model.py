@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from despina.config.proto import ModelConfig
 from despina.http.collecting_connection import LARGE_BODY
-from despina.http.remember import remember
 from despina.http.request_templates import Templates
 from despina.http.workers.gathering import SentKind
 from despina.http.workers.layout import GroupLayouts, Layout, layout_of, wire_form
@@ -17,6 +16,7 @@ from despina.http.workers.messages import MAX_GROUP
 from despina.http.workers.request_kind import RequestKind
 from despina.models.signature import Signature
 from despina.protocol.messages import Array, InferRequest
+from despina.remember import remember
 from despina.scheduling.pending import Pending
 
 if TYPE_CHECKING:
