@@ -40,7 +40,7 @@ GRACE_S = 0.5
 
 ACCEPTED_AT_ONCE = 4
 """The loop accepts one connection a turn for each descriptor that listens, so a port has several. Requests that come
-with connections of their own then make batches together. One that comes alone takes 8 % longer."""
+with connections of their own then make batches together. One that comes alone takes 12 % longer."""
 
 
 class Listener:
