@@ -12,6 +12,7 @@ MANY = 1024
 PLACES = 16
 """So many requests with tensors in shared memory: up to 16 connections have one each, so that no two write to the same
 place at once."""
+MANY_HEADERS = {f"X-Header-{each}": "v" * 30 for each in range(20)}
 DATATYPES = ("fp32", "fp64", "fp16", "int64", "uint8", "bool", "bytes")
 
 
@@ -33,6 +34,12 @@ def in_shared_memory(*widths: int) -> list[Scenario]:
     return [
         Scenario(f"FP32 x {width:,}, in shared memory", "json", (replace(shared, width=width),)) for width in widths
     ]
+
+
+def of_a_proxy(number: int) -> dict[str, str]:
+    """What an ingress and a tracer add, different for each request."""
+    known = {"X-Real-IP": "10.1.2.3", "X-Forwarded-For": "10.1.2.3", "X-Forwarded-Proto": "https"}
+    return {"X-Request-ID": f"{number:032x}", **known, "traceparent": f"00-{number:032x}-{number:016x}-01"}
 
 
 def sequence(number: int) -> dict[str, object]:
@@ -74,9 +81,10 @@ REQUESTS = (
     *one("timeout", "json", Infer("fp32", fields={"parameters": {"timeout": 1_000_000}})),
     *one("parameters", "json", Infer("fp32", fields={"parameters": {"a": "b", "c": 3, "d": 1.5}})),
     *one("gzip x 4,096", "binary", Infer("fp32", 4096, gzipped=True)),
-    *one("gzip wanted x 256", "json", Infer("fp32", 256, headers={"Accept-Encoding": "gzip"})),
-    *one("20 more headers", "json", Infer("fp32", headers={f"X-Header-{each}": "v" * 30 for each in range(20)})),
-    *one("connection closed", "json", Infer("fp32", headers={"Connection": "close"})),
+    *one("gzip wanted x 256", "json", Infer("fp32", 256, headers=lambda number: {"Accept-Encoding": "gzip"})),
+    *one("20 more headers", "json", Infer("fp32", headers=lambda number: MANY_HEADERS)),
+    *one("headers of a proxy", "json", Infer("fp32", count=4 * MANY, headers=of_a_proxy)),
+    *one("connection closed", "json", Infer("fp32", headers=lambda number: {"Connection": "close"})),
     Scenario("64 widths", "json", [Infer("fp32", width, count=1) for width in range(3, 67)]),
     Scenario("7 models", "binary", [Infer(name, count=1) for name in DATATYPES]),
 )

@@ -35,7 +35,8 @@ class Infer:
     """`count` inference requests to a model of SERVED, with `width` numbers of their own in every row of every tensor.
 
     `got`: in which form the outputs are asked for, where it is not that of the inputs; `named`: whether they are named.
-    `fields` stand beside inputs and outputs in the JSON, `numbered` likewise, by the number of the request.
+    `fields` stand beside inputs and outputs in the JSON, `numbered` likewise, by the number of the request, and so are
+    `headers`.
     `classes`: how many classes each output is to be answered with, 0 for its numbers. `gzipped`: the body. `shared`:
     how the names of those tensors begin that lie in REGION, no strings. Each request has places of its own there; the
     scenario has no other requests."""
@@ -49,7 +50,7 @@ class Infer:
     fields: Mapping[str, Any] = field(default_factory=dict)
     numbered: Callable[[int], Mapping[str, Any]] = lambda number: {}
     classes: int = 0
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Callable[[int], Mapping[str, str]] = lambda number: {}
     gzipped: bool = False
     shared: tuple[Literal["IN", "OUT"], ...] = ()
 
@@ -73,7 +74,7 @@ class Infer:
         body = head + tail
         if self.gzipped:
             body, headers = gzip.compress(body, 1, mtime=0), {**headers, "Content-Encoding": "gzip"}
-        request = http_request(f"/v2/models/{self.model}/infer", {**headers, **self.headers}, body)
+        request = http_request(f"/v2/models/{self.model}/infer", {**headers, **self.headers(number)}, body)
         return Exchange(request, {} if self.classes else outputs, inputs=inputs, shared=shared)
 
     def _offsets(self, number: int, tensors: Mapping[str, Array]) -> dict[str, int]:

@@ -19,11 +19,10 @@ from despina.scheduling.outbox import Outbox
 
 JSON = b'{"inputs":[]}'
 TENSOR = b"0123456789abcdef"
-TEMPLATE = SimpleNamespace(fixed=(JSON,))
 
 
-def request(tensor: bytes = TENSOR, text: bytes = JSON, model: str = "m") -> bytes:
-    head = f"POST /v2/models/{model}/infer HTTP/1.1\r\nInference-Header-Content-Length: {len(text)}\r\n"
+def request(tensor: bytes = TENSOR, text: bytes = JSON, model: str = "m", headers: str = "") -> bytes:
+    head = f"POST /v2/models/{model}/infer HTTP/1.1\r\n{headers}Inference-Header-Content-Length: {len(text)}\r\n"
     return f"{head}Content-Length: {len(text) + len(tensor)}\r\n\r\n".encode() + text + tensor
 
 
@@ -93,13 +92,14 @@ class Wire:
     def exchange(self, server: Any, model: object, reply: Callable[[InferReply], None], client: object) -> Any:
         self.clients.append(client)
 
-        def start(body: memoryview, header_length: str) -> object:
-            self.taken.append(("in full", bytes(body[int(header_length) :])))
+        def start(body: memoryview, header_length: str, received_ns: int = 0) -> object:
+            text, tensor = bytes(body[: int(header_length)]), bytes(body[int(header_length) :])
+            self.taken.append(("in full", tensor))
             reply(InferReply(200, [b"{}"], 2))
-            return TEMPLATE if self.known else None
+            return SimpleNamespace(fixed=(text,)) if self.known else None
 
-        def start_like(template: object, data: bytes, start: int) -> bool:
-            assert template is TEMPLATE
+        def start_like(template: Any, data: bytes, start: int) -> bool:
+            assert data[:start].endswith(b"\r\n\r\n" + template.fixed[0])
             if self.readable:
                 self.taken.append(("short", data[start:]))
                 reply(InferReply(200, [b"{}"], 2))
@@ -130,6 +130,29 @@ def test_only_the_tensors_of_a_request_that_begins_the_same_are_looked_at(wire: 
     assert wire.send(request()) == [("in full", TENSOR)]
     assert wire.send(*map(request, others)) == [("short", tensor) for tensor in others]
     assert len(wire.transport.written) == 4
+
+
+def test_a_header_that_nobody_reads_may_be_another_one_each_time(wire: Wire) -> None:
+    others = [request(bytes([number]) * len(TENSOR), headers=f"X-Request-ID: {10**number}\r\n") for number in range(3)]
+    assert wire.send(request()) == [("in full", TENSOR)]
+    assert wire.send(*others) == [("short", each[-len(TENSOR) :]) for each in others]
+    assert wire.send(request(), request(text=JSON + b" ", headers="A: b\r\n")) == [
+        ("short", TENSOR),
+        ("in full", TENSOR),
+    ]
+
+
+def test_a_header_that_is_read_makes_it_another_request(wire: Wire) -> None:
+    wire.send(request())
+    assert wire.send(request(headers="Accept-Encoding: gzip\r\n")) == [("in full", TENSOR)]
+
+
+def test_of_such_a_request_not_more_is_taken_than_its_own(wire: Wire) -> None:
+    wire.send(request())
+    one, two = (request(bytes([number]) * len(TENSOR), headers=f"A: {number}\r\n") for number in range(2))
+    assert [tensor for _, tensor in wire.send(one + two)] == [one[-len(TENSOR) :], two[-len(TENSOR) :]]
+    assert wire.send(one[:-1]) == []
+    assert wire.send(one[-1:]) == [("in full", one[-len(TENSOR) :])]
 
 
 def test_an_idle_connection_does_not_keep_a_model_that_is_gone(wire: Wire) -> None:

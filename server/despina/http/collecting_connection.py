@@ -63,12 +63,11 @@ class CollectingConnection(ApplicationConnection, ABC):
 
     # ----------------------------------------------------------------------------------------------------- collecting
 
-    def _expect(self, head: InferHead, data: bytes) -> None:
-        """Make room for a body of which only a part has come."""
+    def _expect(self, head: InferHead, begun: memoryview) -> None:
+        """Make room for a body that has only begun to come."""
         self._received_ns = monotonic_ns()
         self._head = head
         self._body = bytearray()
-        begun = memoryview(data)[head.size :]
         if self._budget is not None and head.content_length >= SMALLEST_CLAIM:
             self._claim = claim = self._budget.claim(self, head.content_length)
             if claim.waiting:

@@ -80,6 +80,8 @@ class InferLane(CollectingConnection):
         self._connection = ""
         self._encoding = ""
         self._last: Beginning | None = None
+        self._packed_head = b""
+        """The head of the last request with a compressed body, for the application if that has to see it."""
         self._split_head: SplitHead | None = None
 
     # ----------------------------------------------------------------------------------------------- what arrives
@@ -100,30 +102,48 @@ class InferLane(CollectingConnection):
             return
         last = self._last
         if last is not None and len(data) == last.size and data.startswith(last.text):
-            self._take_up(last.head)
-            exchange = self._open(last.head)
-            if exchange is not None and (
-                exchange.model is not last.model() or not exchange.start_like(last.template, data, len(last.text))
-            ):
-                self._last = None
-                self._start(exchange, last.head, data)
-            return
-        end = data.find(HEAD_END)
-        head = self._lane.heads.find(data[: end + 4]) if end >= 0 else None
-        if head is None:
-            if 0 <= end == len(data) - 4 and self._answer_read(data):
+            start = len(last.text)
+        else:
+            start = self._begin_otherwise(data)
+            if not start:
                 return
-            self._split_head = SplitHead()
-            super().data_received(self._split_head.feed(data))
-            return
+            last = self._last
+            assert last is not None
+        self._take_up(last.head)
+        exchange = self._open(last.head)
+        if exchange is not None and (
+            exchange.model is not last.model() or not exchange.start_like(last.template, data, start)
+        ):
+            self._last = None
+            self._start(exchange, last.head, data)
+
+    def _begin_otherwise(self, data: bytes) -> int:
+        """Take up a request that does not begin like the last one; 0. If it is like that one but for its head, nothing
+        is done, and the answer is where its tensors begin."""
+        end = data.find(HEAD_END)
+        size = end + len(HEAD_END)
+        head = self._lane.heads.find(data[:size]) if end >= 0 else None
+        if head is None:
+            if end < 0 or size < len(data) or not self._answer_read(data):
+                self._split_head = SplitHead()
+                super().data_received(self._split_head.feed(data))
+            return 0
+        body_end = size + head.content_length
+        last = self._last
+        if last is not None and last.head is head and len(data) == body_end:
+            text = last.template.fixed[0]
+            if data.startswith(text, size):
+                return size + len(text)
         self._take_up(head)
-        body_end = head.size + head.content_length
+        if head.packed:
+            self._packed_head = data[:size]
         if len(data) < body_end:
-            self._expect(head, data)
-            return
+            self._expect(head, memoryview(data)[size:])
+            return 0
         if len(data) > body_end:
             self._keep(data[body_end:])
         self._exchange_whole(head, data[:body_end])
+        return 0
 
     def _answer_read(self, request: bytes) -> bool:
         """Answer a request that only reads, if it is one. Lines of the log and last answers are the application's."""
@@ -168,23 +188,23 @@ class InferLane(CollectingConnection):
     def _exchange_whole(self, head: InferHead, data: bytes) -> None:
         """Exchange a request that came in one piece."""
         if head.packed:
-            self._exchange_body(head, memoryview(data)[head.size :])
+            self._exchange_body(head, _body(head, data))
             return
         exchange = self._open(head)
         if exchange is not None:
             self._start(exchange, head, data)
 
     def _start(self, exchange: InferExchange, head: InferHead, data: bytes) -> None:
-        template = exchange.start(memoryview(data)[head.size :], head.header_length)
+        template = exchange.start(_body(head, data), head.header_length)
         if template is not None and self._connection != "close":
-            text = data[: head.size + len(template.fixed[0])]
+            text = data[: len(data) - head.content_length + len(template.fixed[0])]
             self._last = Beginning(text, len(data), head, ref(exchange.model), template)
 
     def _exchange_body(self, head: InferHead, body: memoryview) -> None:
         received_ns, self._received_ns = self._received_ns, 0
         plain = decompress_small(body, self._lane.server.limits.max_input_size) if head.packed else body
         if plain is None:
-            self._hand_over(head.packed, body)
+            self._hand_over(self._packed_head, body)
             return
         exchange = self._open(head, body)
         if exchange is not None:
@@ -285,3 +305,7 @@ class InferLane(CollectingConnection):
             self._connection = "close"
         else:
             super().shutdown()
+
+
+def _body(head: InferHead, request: bytes) -> memoryview:
+    return memoryview(request)[len(request) - head.content_length :]

@@ -18,15 +18,14 @@ from despina.errors import DespinaError
 from despina.http.app import error_response
 from despina.http.auth import ApiKeys
 from despina.http.endpoint import Place
-from despina.http.request_head import MAX_HEAD, HeadCollector
+from despina.http.known_heads import READ, KnownHeads
+from despina.http.request_head import HeadCollector
 from despina.http.routes import Routes
-from despina.remember import remember
 
 if TYPE_CHECKING:
     from despina.server import Server
 
 _NEEDS_MORE = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"proxy-connection"})
-"""Old clients write the last one for Connection, and the parser reads it so."""
 
 
 class ReadRequests:
@@ -36,16 +35,11 @@ class ReadRequests:
         self._server = server
         self._routes = routes
         self._keys = ApiKeys(server.settings.api_key)
-        self._known: dict[bytes, tuple[Callable[[Place, Server], Response], Place] | None] = {}
+        self._known = KnownHeads(self._parse)
 
     def answer(self, request: bytes) -> bytes | None:
         """The whole answer to a request that ends with its head, None when the application has to give it."""
-        try:
-            known = self._known[request]
-        except KeyError:
-            if len(request) > MAX_HEAD:
-                return None
-            known = remember(self._known, request, self._parse(request))
+        known = self._known.find(request)
         if known is None:
             return None
         read, place = known
@@ -71,7 +65,7 @@ def plain_path(request: bytes, keys: ApiKeys) -> str | None:
     """The path of a GET that carries one of the `keys` and asks for nothing besides; None for any other request."""
     if not request.startswith(b"GET /"):
         return None
-    collector = HeadCollector()
+    collector = HeadCollector(READ)
     parser = httptools.HttpRequestParser(collector)
     try:
         parser.feed_data(request)

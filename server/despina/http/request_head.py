@@ -1,18 +1,15 @@
-"""The head of an HTTP request as the infer lane sees it: parsed once, then recognised by its bytes.
-
-A client on a kept-alive connection sends the same head again and again. `RequestHeads` remembers what a head came to,
-so that the next one costs a dictionary lookup. Parsing itself is httptools' business.
-"""
+"""The head of an HTTP request as the infer lane sees it: parsed once (httptools), then known."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import httptools
 
 from despina.http.auth import ApiKeys
 from despina.http.compression import IN_THREAD_SIZE, negotiate
-from despina.remember import remember
+from despina.http.known_heads import READ, KnownHeads
 
 _INFER_PATH = re.compile(rb"/v2/models/([^/%?]+)(?:/versions/([0-9]{1,18}))?/infer(?:\?.*)?")
 HEAD_END = b"\r\n\r\n"
@@ -20,7 +17,6 @@ _UPGRADE = re.compile(rb"(?<=\n)upgrade(?=:)", re.IGNORECASE)
 _DIGITS = re.compile(rb"[0-9]{1,10}")
 _PACKED = frozenset({b"gzip", b"deflate"})
 _NOT_FOR_THE_LANE = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
-MAX_HEAD = 4096
 MAX_CONTENT_LENGTH = (1 << 31) - 1
 
 
@@ -30,18 +26,16 @@ class InferHead:
 
     `encoding` is that of the reply: "gzip", "deflate" or "" for none. `connection` is what the reply says of the
     connection: "close", "keep-alive" to a client of HTTP/1.0 that wishes so, or "" for what HTTP/1.1 takes for granted
-    (RFC 9112 §9.3). `packed` is there where the body is compressed: this head as it came, for the application if that
-    has to see it.
+    (RFC 9112 §9.3). `packed` says that the body is compressed.
     """
 
     model: str
     version: int | None
     content_length: int
     header_length: str | None
-    size: int
     encoding: str = ""
     connection: str = ""
-    packed: bytes = b""
+    packed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +54,18 @@ class LaneRules:
     closed: bool = False
     trace_context: bool = False
 
+    @property
+    def headers(self) -> frozenset[bytes]:
+        """Those that decide, by their names in lower case."""
+        required = {self.required_header[0]} if self.required_header is not None else set()
+        return READ | required | ({b"traceparent"} if self.trace_context else set())
 
-class RequestHeads:
-    """Parsed heads by their bytes. None stands for a head that is not the lane's business."""
+
+class RequestHeads(KnownHeads["InferHead | None"]):
+    """What heads ask for by these rules. None stands for a head that is not the lane's business."""
 
     def __init__(self, rules: LaneRules) -> None:
-        self._rules = rules
-        self._known: dict[bytes, InferHead | None] = {}
-
-    def find(self, head: bytes) -> InferHead | None:
-        """What `head`, up to and including the empty line, asks for."""
-        try:
-            return self._known[head]
-        except KeyError:
-            pass
-        if len(head) > MAX_HEAD:
-            return None
-        return remember(self._known, head, parse(head, self._rules))
+        super().__init__(partial(parse, rules=rules), rules.headers)
 
 
 def without_upgrade(head: bytes) -> bytes:
@@ -112,9 +101,10 @@ class SplitHead:
 
 
 class HeadCollector:
-    """Receives httptools' callbacks."""
+    """Receives httptools' callbacks. Of the headers those count that have one of `names`, in lower case."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Container[bytes]) -> None:
+        self._names = names
         self.url = b""
         self.headers: dict[bytes, bytes] = {}
         self.repeated = False
@@ -124,15 +114,16 @@ class HeadCollector:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
-        self.repeated = self.repeated or name in self.headers
-        self.headers[name] = value
+        if name in self._names:
+            self.repeated = self.repeated or name in self.headers
+            self.headers[name] = value
 
 
 def parse(head: bytes, rules: LaneRules) -> InferHead | None:
     """The InferHead of a head that the lane may serve, else None; never an error: the application answers those."""
     if rules.closed or not head.startswith(b"POST /v2/models/"):
         return None
-    collector = HeadCollector()
+    collector = HeadCollector(rules.headers)
     parser = httptools.HttpRequestParser(collector)
     try:
         # The last byte ends a message without a body, and then the parser does not know any more what this asks for.
@@ -153,10 +144,9 @@ def parse(head: bytes, rules: LaneRules) -> InferHead | None:
         int(match.group(2)) if match.group(2) else None,
         length,
         header_length.decode("latin-1") if header_length is not None else None,
-        len(head),
         negotiate(accepted.decode("latin-1")) if rules.compression else "",
         _connection(version, stays),
-        head if collector.headers.get(b"content-encoding") in _PACKED else b"",
+        collector.headers.get(b"content-encoding") in _PACKED,
     )
 
 

@@ -39,7 +39,13 @@ def test_the_answer_may_be_wanted_in_the_other_form() -> None:
 
 def test_what_is_said_beside_the_tensors_is_there() -> None:
     head, told = first(
-        Infer("fp32", classes=5, fields={"parameters": {"a": 1}}, numbered=lambda n: {"id": f"{n}"}, headers={"X": "y"})
+        Infer(
+            "fp32",
+            classes=5,
+            fields={"parameters": {"a": 1}},
+            numbered=lambda n: {"id": f"{n}"},
+            headers=lambda number: {"X": "y"},
+        )
     )
     assert told["outputs"] == [{"name": "OUT0", "parameters": {"classification": 5}}]
     assert (told["parameters"], told["id"]) == ({"a": 1}, "0")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from despina.errors import DespinaError, Unavailable
 from despina.http.infer_exchange import InferExchange, InferReply
 from despina.http.lane import InferLane, Lane
-from despina.http.request_head import InferHead
+from despina.http.request_head import HEAD_END, InferHead
 from despina.http.workers.remote_model import Elsewhere, RemoteModel
 from despina.protocol.decode import Limits, no_shared_memory
 from despina.scheduling.pending import Pending
@@ -79,10 +79,11 @@ class FrontLane(InferLane):
 
     def _open(self, head: InferHead, body: memoryview | None = None) -> InferExchange | None:
         begun, self._begun = self._begun, b""
+        size = begun.find(HEAD_END) + len(HEAD_END)
         if body is None:
-            elsewhere = partial(self._hand_over, begun[: head.size + head.content_length])
+            elsewhere = partial(self._hand_over, begun[: size + head.content_length])
         else:
-            elsewhere = partial(self._hand_over, begun[: head.size], body)
+            elsewhere = partial(self._hand_over, begun[:size], body)
         model = self._channel.model(head.model, head.version)
         if model is None:
             elsewhere()
