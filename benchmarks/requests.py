@@ -31,9 +31,14 @@ DATATYPES = {
 """By the names of numpy's; those of BYTES are arrays of `str`."""
 
 
-def http_request(path: str, headers: Mapping[str, str], body: bytes = b"", method: str = "POST") -> bytes:
-    """A complete request; the connection is kept unless the headers say otherwise."""
+def http_request(
+    path: str, headers: Mapping[str, str], body: bytes = b"", method: str = "POST", *, chunked: bool = False
+) -> bytes:
+    """A complete request; the connection is kept unless the headers say otherwise. `chunked`: its body, as one."""
     length = {} if method == "GET" else {"Content-Length": str(len(body))}
+    if chunked:
+        length = {"Transfer-Encoding": "chunked"}
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
     lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1"]
     lines += [f"{name}: {value}" for name, value in {**headers, **length}.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + body

@@ -81,6 +81,8 @@ REQUESTS = (
     *one("timeout", "json", Infer("fp32", fields={"parameters": {"timeout": 1_000_000}})),
     *one("parameters", "json", Infer("fp32", fields={"parameters": {"a": "b", "c": 3, "d": 1.5}})),
     *one("gzip x 4,096", "binary", Infer("fp32", 4096, gzipped=True)),
+    *both("chunked", Infer("fp32", chunked=True)),
+    *one("chunked x 4,096", "binary", Infer("fp32", 4096, chunked=True)),
     *one("gzip wanted x 256", "json", Infer("fp32", 256, headers=lambda number: {"Accept-Encoding": "gzip"})),
     *one("20 more headers", "json", Infer("fp32", headers=lambda number: MANY_HEADERS)),
     *one("headers of a proxy", "json", Infer("fp32", count=4 * MANY, headers=of_a_proxy)),

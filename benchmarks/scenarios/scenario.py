@@ -37,9 +37,9 @@ class Infer:
     `got`: in which form the outputs are asked for, where it is not that of the inputs; `named`: whether they are named.
     `fields` stand beside inputs and outputs in the JSON, `numbered` likewise, by the number of the request, and so are
     `headers`.
-    `classes`: how many classes each output is to be answered with, 0 for its numbers. `gzipped`: the body. `shared`:
-    how the names of those tensors begin that lie in REGION, no strings. Each request has places of its own there; the
-    scenario has no other requests."""
+    `classes`: how many classes each output is to be answered with, 0 for its numbers. `gzipped`, `chunked`: the body.
+    `shared`: how the names of those tensors begin that lie in REGION, no strings. Each request has places of its own
+    there; the scenario has no other requests."""
 
     model: str
     width: int = 16
@@ -52,6 +52,7 @@ class Infer:
     classes: int = 0
     headers: Callable[[int], Mapping[str, str]] = lambda number: {}
     gzipped: bool = False
+    chunked: bool = False
     shared: tuple[Literal["IN", "OUT"], ...] = ()
 
     def exchanges(self, kind: Kind) -> Iterator[Exchange]:
@@ -74,7 +75,8 @@ class Infer:
         body = head + tail
         if self.gzipped:
             body, headers = gzip.compress(body, 1, mtime=0), {**headers, "Content-Encoding": "gzip"}
-        request = http_request(f"/v2/models/{self.model}/infer", {**headers, **self.headers(number)}, body)
+        path = f"/v2/models/{self.model}/infer"
+        request = http_request(path, {**headers, **self.headers(number)}, body, chunked=self.chunked)
         return Exchange(request, {} if self.classes else outputs, inputs=inputs, shared=shared)
 
     def _offsets(self, number: int, tensors: Mapping[str, Array]) -> dict[str, int]:

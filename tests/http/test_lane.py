@@ -196,7 +196,7 @@ def test_lane_and_application_take_turns_in_one_packet(connection: socket.socket
     assert json.loads(reader.response()[2])["name"] == "identity_fp32"
 
 
-def test_a_chunked_body_is_served_by_the_application(connection: socket.socket) -> None:
+def test_a_chunked_body_is_served(connection: socket.socket) -> None:
     whole = request([4.0, 5.0])
     head, _, body = whole.partition(b"\r\n\r\n")
     lines = [line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length")]

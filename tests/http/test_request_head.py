@@ -3,7 +3,7 @@ from itertools import combinations, pairwise
 import pytest
 
 from despina.http.compression import IN_THREAD_SIZE
-from despina.http.request_head import LaneRules, SplitHead, parse, without_upgrade
+from despina.http.request_head import CHUNKED, LaneRules, SplitHead, parse, without_upgrade
 
 HEAD = b"POST /x HTTP/1.1\r\nUp: 1\r\nUPGRADE: h2c\r\nX-Upgrade: y\r\nupgrade:z\r\nUpgraded: n\r\n\r\n"
 BODY = b"\r\nupgrade: stays\r\n\r\nupgrade:"
@@ -73,3 +73,37 @@ def test_only_small_compressed_bodies_are_for_the_lane(encoding: str, length: in
     lines = f"POST /v2/models/m/infer HTTP/1.1\r\nContent-Encoding: {encoding}\r\nContent-Length: {length}\r\n\r\n"
     head = parse(lines.encode(), LaneRules())
     assert (None if head is None else bool(head.packed)) == packed
+
+
+@pytest.mark.parametrize(
+    ("lines", "length"),
+    [
+        ("Transfer-Encoding: chunked\r\n", CHUNKED),
+        ("transfer-encoding:chunked\r\n", CHUNKED),
+        ("Transfer-Encoding: chunked\r\nContent-Encoding: identity\r\n", CHUNKED),
+        ("Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n", None),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", None),
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", None),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", None),
+        ("Transfer-Encoding: Chunked\r\n", None),
+        ("Transfer-Encoding: chunked, chunked\r\n", None),
+        ("Transfer-Encoding: chunked\t\r\n", None),
+        ("Transfer-Encoding: chunked;q=1\r\n", None),
+        ("Transfer-Encoding: identity, chunked\r\n", None),
+        ("Transfer-Encoding: identity\r\n", None),
+        ("Transfer-Encoding: gzip\r\n", None),
+        ("Transfer-Encoding:\r\n", None),
+        ("Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n", None),
+        ("Content-Length: 5\r\n", 5),
+        ("Content-Length: 5\r\nTransfer-Encoding:\r\n", None),
+        ("", None),
+    ],
+)
+def test_a_body_is_framed_in_one_way(lines: str, length: int | None) -> None:
+    head = parse(f"POST /v2/models/m/infer HTTP/1.1\r\n{lines}\r\n".encode(), LaneRules())
+    assert (None if head is None else head.content_length) == length
+
+
+def test_old_clients_have_no_chunks() -> None:
+    lines = b"POST /v2/models/m/infer HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert parse(lines, LaneRules()) is None

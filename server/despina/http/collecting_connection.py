@@ -20,14 +20,16 @@ from despina.errors import DespinaError, Unavailable
 from despina.http.application_connection import ApplicationConnection
 from despina.http.body_budget import SMALLEST_CLAIM, BodyBudget, Claim, too_slow
 from despina.http.body_receiver import BodyReceiver
-from despina.http.request_head import InferHead
+from despina.http.chunks import Chunks
+from despina.http.request_head import CHUNKED, InferHead
 
 LARGE_BODY = 64 * 1024
 """Bodies with at least so many bytes still to come are received by a BodyReceiver."""
 
 
 class CollectingConnection(ApplicationConnection, ABC):
-    """One connection. Implements `Sender`. While a body is arriving, `_body` is what came through here of it."""
+    """One connection. Implements `Sender`. While a body is arriving, `_body` is what came through here of it; if it is
+    chunked, of the whole request."""
 
     def __init__(
         self,
@@ -45,13 +47,22 @@ class CollectingConnection(ApplicationConnection, ABC):
         self._body: bytearray | None = None
         self._receiver: BodyReceiver | None = None
         self._claim: Claim | None = None
+        self._body_chunks: Chunks | None = None
         self._received_ns = 0
 
     # ------------------------------------------------------------------------------- what a subclass does with a body
 
     @abstractmethod
-    def _exchange_body(self, head: InferHead, body: memoryview) -> None:
-        """The body is whole."""
+    def _exchange_body(self, head: InferHead, body: memoryview, chunks: memoryview | None = None) -> None:
+        """The body is whole. It came in `chunks`, if it did."""
+
+    @abstractmethod
+    def _has_model(self, head: InferHead) -> bool:
+        """Whether the request has somebody to wait for its body."""
+
+    @abstractmethod
+    def _hand_over(self, *request: bytes | bytearray | memoryview) -> None:
+        """This is for the application."""
 
     @abstractmethod
     def _keep(self, data: bytes) -> None:
@@ -63,8 +74,13 @@ class CollectingConnection(ApplicationConnection, ABC):
 
     # ----------------------------------------------------------------------------------------------------- collecting
 
-    def _expect(self, head: InferHead, begun: memoryview) -> None:
-        """Make room for a body that has only begun to come."""
+    def _expect(self, head: InferHead, request: bytes, begin: int) -> None:
+        """Make room for a body that has only begun to come. In the request it begins there; if it is chunked, all of it
+        may be there."""
+        if head.content_length == CHUNKED:
+            self._expect_chunks(head, request, begin)
+            return
+        begun = memoryview(request)[begin:]
         self._received_ns = monotonic_ns()
         self._head = head
         self._body = bytearray()
@@ -101,6 +117,9 @@ class CollectingConnection(ApplicationConnection, ABC):
         head, body = self._head, self._body
         assert head is not None
         assert body is not None
+        if self._body_chunks is not None:
+            self._collect_chunks(head, body, self._body_chunks, data)
+            return
         missing = head.content_length - len(body)
         if len(data) > missing:
             self._keep(data[missing:])
@@ -124,8 +143,41 @@ class CollectingConnection(ApplicationConnection, ABC):
         """The rest of the body is not waited for."""
         self._head = None
         self._body = None
+        self._body_chunks = None
         self._receiver = None
         self._give_back()
+
+    # -------------------------------------------------------------------------------------------------------- chunks
+
+    def _expect_chunks(self, head: InferHead, request: bytes, begin: int) -> None:
+        """Take up a request with a chunked body, which begins there. Where there is no such model, the application
+        answers before the body is whole."""
+        chunks = Chunks(begin)
+        usual = chunks.find(request)
+        if usual and chunks.end:
+            self._chunks_complete(head, request, chunks)
+        elif usual and self._has_model(head):
+            self._received_ns = monotonic_ns()
+            self._head, self._body, self._body_chunks = head, bytearray(request), chunks
+        else:
+            self._hand_over(request)
+
+    def _collect_chunks(self, head: InferHead, request: bytearray, chunks: Chunks, data: bytes) -> None:
+        begun = len(request)
+        request += data
+        if not chunks.find(request):
+            self._drop_body()
+            # One after the other, as they came: the parser's limits count what comes between its events.
+            self._hand_over(request[:begun])
+            self._hand_over(data)
+        elif chunks.end:
+            self._drop_body()
+            self._chunks_complete(head, request, chunks)
+
+    def _chunks_complete(self, head: InferHead, request: bytes | bytearray, chunks: Chunks) -> None:
+        if len(request) > chunks.end:
+            self._keep(bytes(request[chunks.end :]))
+        self._exchange_body(head, chunks.body(request), memoryview(request)[chunks.begin : chunks.end])
 
     # ----------------------------------------------------------------------------------------------------------- room
 

@@ -138,7 +138,7 @@ class InferLane(CollectingConnection):
         if head.packed:
             self._packed_head = data[:size]
         if len(data) < body_end:
-            self._expect(head, memoryview(data)[size:])
+            self._expect(head, data, size)
             return 0
         if len(data) > body_end:
             self._keep(data[body_end:])
@@ -200,17 +200,17 @@ class InferLane(CollectingConnection):
             text = data[: len(data) - head.content_length + len(template.fixed[0])]
             self._last = Beginning(text, len(data), head, ref(exchange.model), template)
 
-    def _exchange_body(self, head: InferHead, body: memoryview) -> None:
+    def _exchange_body(self, head: InferHead, body: memoryview, chunks: memoryview | None = None) -> None:
         received_ns, self._received_ns = self._received_ns, 0
         plain = decompress_small(body, self._lane.server.limits.max_input_size) if head.packed else body
         if plain is None:
             self._hand_over(self._packed_head, body)
             return
-        exchange = self._open(head, body)
+        exchange = self._open(head, body if chunks is None else chunks)
         if exchange is not None:
             exchange.start(memoryview(plain), head.header_length, received_ns)
 
-    def _hand_over(self, *request: bytes | memoryview) -> None:
+    def _hand_over(self, *request: bytes | bytearray | memoryview) -> None:
         """Let the application have a request that this lane took, and what came after it."""
         self._exchange = None
         if self.transport.is_closing():
@@ -222,8 +222,16 @@ class InferLane(CollectingConnection):
         if self._connection == "close":
             super().shutdown()
 
+    def _has_model(self, head: InferHead) -> bool:
+        try:
+            self._lane.server.models.get(head.model, head.version)
+        except DespinaError:
+            return False
+        return True
+
     def _open(self, head: InferHead, body: memoryview | None = None) -> InferExchange | None:
-        """The exchange of a request, or None when it has gone elsewhere. `body` if that came in more pieces."""
+        """The exchange of a request, or None when it has gone elsewhere. `body`, as it came, if that came in more
+        pieces."""
         if _package_log.level <= logging.DEBUG:
             _log.debug("HTTP request: POST /v2/models/%s/infer", head.model)
         server = self._lane.server

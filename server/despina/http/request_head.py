@@ -16,17 +16,20 @@ HEAD_END = b"\r\n\r\n"
 _UPGRADE = re.compile(rb"(?<=\n)upgrade(?=:)", re.IGNORECASE)
 _DIGITS = re.compile(rb"[0-9]{1,10}")
 _PACKED = frozenset({b"gzip", b"deflate"})
-_NOT_FOR_THE_LANE = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
+_NOT_FOR_THE_LANE = frozenset({b"expect", b"upgrade"})
 MAX_CONTENT_LENGTH = (1 << 31) - 1
+CHUNKED = 1 << 62
+"""In place of a Content-Length, and more than any request has."""
 
 
 @dataclass(frozen=True, slots=True)
 class InferHead:
-    """The head of a plain infer request: POST, a Content-Length, nothing encoded but perhaps a small body.
+    """The head of a plain infer request: POST, a Content-Length or a chunked body, nothing encoded but perhaps a small
+    body of which the length is known.
 
-    `encoding` is that of the reply: "gzip", "deflate" or "" for none. `connection` is what the reply says of the
-    connection: "close", "keep-alive" to a client of HTTP/1.0 that wishes so, or "" for what HTTP/1.1 takes for granted
-    (RFC 9112 §9.3). `packed` says that the body is compressed.
+    `content_length` is CHUNKED for a chunked body. `encoding` is that of the reply: "gzip", "deflate" or "" for none.
+    `connection` is what the reply says of the connection: "close", "keep-alive" to a client of HTTP/1.0 that wishes so,
+    or "" for what HTTP/1.1 takes for granted (RFC 9112 §9.3). `packed` says that the body is compressed.
     """
 
     model: str
@@ -134,9 +137,11 @@ def parse(head: bytes, rules: LaneRules) -> InferHead | None:
         return None
     match = _INFER_PATH.fullmatch(collector.url)
     version = parser.get_http_version()
-    if match is None or collector.repeated or version not in ("1.0", "1.1") or not _is_plain(collector.headers, rules):
+    if match is None or collector.repeated or version not in ("1.0", "1.1"):
         return None
-    length = int(collector.headers[b"content-length"])
+    length = _length(collector.headers)
+    if length is None or (length == CHUNKED and version == "1.0") or not _is_plain(collector.headers, length, rules):
+        return None
     header_length = collector.headers.get(b"inference-header-content-length")
     accepted = collector.headers.get(b"accept-encoding", b"")
     return InferHead(
@@ -156,14 +161,21 @@ def _connection(version: str, stays: bool) -> str:
     return "keep-alive" if version == "1.0" else ""
 
 
-def _is_plain(headers: Mapping[bytes, bytes], rules: LaneRules) -> bool:
-    length = headers.get(b"content-length")
+def _length(headers: Mapping[bytes, bytes]) -> int | None:
+    """That of the body, CHUNKED, or None where it is not said as it should be, and once (RFC 9112 §6.3)."""
+    coding, length = headers.get(b"transfer-encoding"), headers.get(b"content-length")
+    if coding is not None:
+        return CHUNKED if coding == b"chunked" and length is None else None
     if length is None or not _DIGITS.fullmatch(length) or int(length) > MAX_CONTENT_LENGTH:
-        return False
+        return None
+    return int(length)
+
+
+def _is_plain(headers: Mapping[bytes, bytes], length: int, rules: LaneRules) -> bool:
     if not _NOT_FOR_THE_LANE.isdisjoint(headers):
         return False
     encoding = headers.get(b"content-encoding", b"")
-    if encoding not in (b"", b"identity") and (encoding not in _PACKED or int(length) >= IN_THREAD_SIZE):
+    if encoding not in (b"", b"identity") and (encoding not in _PACKED or length >= IN_THREAD_SIZE):
         return False
     if not rules.keys.admit(headers) or (rules.trace_context and b"traceparent" in headers):
         return False

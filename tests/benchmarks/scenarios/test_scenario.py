@@ -64,6 +64,13 @@ def test_a_zipped_body_is_that_of_the_plain_request() -> None:
     assert f"Content-Length: {len(zipped[1])}" in zipped[0]
 
 
+def test_a_chunked_body_is_that_of_the_plain_request() -> None:
+    plain, chunked = (parts(next(Infer("fp32", chunked=each).exchanges("binary")).request) for each in (False, True))
+    assert chunked[1] == b"%x\r\n%b\r\n0\r\n\r\n" % (len(plain[1]), plain[1])
+    assert "Transfer-Encoding: chunked" in chunked[0]
+    assert not any(line.startswith("Content-Length") for line in chunked[0])
+
+
 def test_in_shared_memory_every_tensor_of_every_request_has_a_place_of_its_own() -> None:
     exchanges = list(Infer("eight", 3, rows=2, count=2, shared=("IN", "OUT")).exchanges("json"))
     begins = [offset for exchange in exchanges for offset in exchange.shared.values()]

@@ -1,4 +1,4 @@
-"""POST .../infer as an ordinary endpoint: what the lane leaves over (large and compressed, chunked, forwarded headers).
+"""POST .../infer as an ordinary endpoint: what the lane leaves over (large and packed or chunked, forwarded headers).
 
 The body goes through the same exchange as in the lane; only the first and the last hop differ.
 """

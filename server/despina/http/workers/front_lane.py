@@ -77,6 +77,9 @@ class FrontLane(InferLane):
         except Unavailable:
             return super()._room(size)
 
+    def _has_model(self, head: InferHead) -> bool:
+        return self._channel.model(head.model, head.version) is not None
+
     def _open(self, head: InferHead, body: memoryview | None = None) -> InferExchange | None:
         begun, self._begun = self._begun, b""
         size = begun.find(HEAD_END) + len(HEAD_END)
