@@ -93,7 +93,7 @@ class ModelState(Generic[M]):
 
     def ready(self) -> list[VersionState[M]]:
         """READY versions, ascending."""
-        return [self.versions[version] for version in sorted(self.versions) if self.is_ready(version)]
+        return [entry for _, entry in sorted(self.versions.items()) if entry.state == "READY"]
 
     def is_ready(self, version: int) -> bool:
         entry = self.versions.get(version)

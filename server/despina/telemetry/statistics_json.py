@@ -35,8 +35,9 @@ def _duration(duration: Duration) -> dict[str, int]:
 
 
 def _compute(times: ComputeTimes) -> dict[str, Any]:
+    count = times.count
     return {
-        "compute_input": _duration(times.input),
-        "compute_infer": _duration(times.infer),
-        "compute_output": _duration(times.output),
+        "compute_input": {"count": count, "ns": times.input_ns},
+        "compute_infer": {"count": count, "ns": times.infer_ns},
+        "compute_output": {"count": count, "ns": times.output_ns},
     }
