@@ -24,11 +24,13 @@ from despina.scheduling.rate_limiter import RateLimiter, Resource
 from despina.scheduling.request_queue import QueueLimits
 from despina.scheduling.response_cache import open_cache
 from despina.settings import Settings
+from despina.shared_memory.cuda import CudaOpener
 from despina.shared_memory.regions import Regions
 from despina.shared_memory.window import SharedMemory, Window
 from despina.telemetry.logging import LogSettings, escapes_messages
 from despina.telemetry.tracing.settings import TraceSettings
 from despina_backends.cores import usable_cores
+from despina_backends.onnxruntime.recording import GATE
 
 
 class Server:
@@ -42,7 +44,7 @@ class Server:
         self.is_exiting = False
         self.logging = log_settings(settings)
         self.trace = TraceSettings(settings.trace_config)
-        self.shared_memory = Regions()
+        self.shared_memory = Regions(open_cuda=CudaOpener(apart=GATE.transfers))
         self.forwarding = header_forwarding(settings)
         check_tls(settings)
         self._clock = clock

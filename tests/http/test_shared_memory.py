@@ -1,18 +1,27 @@
 """Shared memory over HTTP, with segments of this process."""
 
+import asyncio
+import ctypes
 import json
 import os
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.client import HTTPResponse
 from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.support.asking import ask, ask_json
 from tests.support.serving import REPOSITORY, serving
+
+from despina.scheduling.clock import LoopClock
+from despina.server import Server
+from despina.settings import Settings
+from despina_backends.onnxruntime.recording import GATE
 
 MODELS = ("identity_fp32_nb", "identity_bytes", "add_sub_int32")
 FLAGS = ["--model-control-mode=explicit", *(f"--load-model={model}" for model in MODELS)]
@@ -282,3 +291,40 @@ def test_without_the_flag_clients_cannot_register() -> None:
             assert ask_json(port, "POST", f"/v2/{family}/region/r/register", {}) == (501, disabled)
             assert ask_json(port, "POST", f"/v2/{family}/unregister") == (501, disabled)
             assert ask_json(port, "GET", f"/v2/{family}/status") == (200, [])
+
+
+def test_memory_of_gpus_is_copied_apart_from_recordings_of_graphs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Cuda:
+        """A driver with one GPU."""
+
+        def __init__(self) -> None:
+            self.apart: list[bool] = []
+
+        def __getattr__(self, name: str) -> Callable[..., int]:
+            return lambda *_: 0
+
+        def cuDeviceGetCount(self, count: Any) -> int:  # noqa: N802
+            count._obj.value = 1
+            return 0
+
+        def cuMemGetAddressRange_v2(self, _base: Any, size: Any, _address: Any) -> int:  # noqa: N802
+            size._obj.value = 8
+            return 0
+
+        def cuMemcpyDtoH_v2(self, *_: object) -> int:  # noqa: N802
+            with ThreadPoolExecutor(1) as elsewhere:
+                self.apart.append(not elsewhere.submit(GATE.transfers.acquire, blocking=False).result())
+            return 0
+
+    async def start() -> Server:
+        clock = LoopClock(asyncio.get_running_loop())
+        return Server(Settings(model_repository=(tmp_path,), allow_metrics=False), clock)
+
+    cuda = Cuda()
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: cuda)
+    regions = asyncio.run(start()).shared_memory
+    regions.register_cuda("g", b"h" * 64, 0, 8)
+    assert bytes(regions.find("g", 0, 8).read()) == bytes(8)
+    assert cuda.apart == [True]

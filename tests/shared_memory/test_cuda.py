@@ -136,3 +136,47 @@ def test_gpus_are_counted_as_onnx_runtime_and_nvml_count_them_even_if_the_driver
     monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
     CudaDriver()
     assert orders == ["PCI_BUS_ID"]
+
+
+class Apart:
+    """Counts how often it is entered, and whether one is inside."""
+
+    def __init__(self) -> None:
+        self.entered = self.inside = 0
+
+    def __enter__(self) -> None:
+        self.entered += 1
+        self.inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.inside -= 1
+
+
+class WatchedCuda(LazyCuda):
+    """Says which functions were called inside of `apart`, and which outside."""
+
+    def __init__(self, apart: Apart) -> None:
+        super().__init__()
+        self.apart = apart
+        self.calls: dict[str, set[bool]] = {}
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("cu"):
+            self.calls.setdefault(name, set()).add(bool(self.apart.inside))
+        return super().__getattribute__(name)
+
+
+def test_what_a_recording_of_a_graph_must_not_meet_happens_apart_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    apart = Apart()
+    cuda = WatchedCuda(apart)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: cuda)
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    memory = CudaOpener(apart=apart)("r", b"h" * 64, 0, 0)
+    memory.write(0, b"abc")
+    memory.read(0, 3)
+    del memory
+    assert apart.entered == 4
+    assert not apart.inside
+    outside = {name for name, inside in cuda.calls.items() if inside != {True}}
+    assert outside == {"cuInit", "cuDeviceGetCount"}
+    assert {"cuIpcOpenMemHandle_v2", "cuMemcpyHtoD_v2", "cuMemcpyDtoH_v2", "cuIpcCloseMemHandle"} < set(cuda.calls)

@@ -8,15 +8,21 @@ milliseconds; so it waits until the batches under way are done, and those that c
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Condition
+from threading import Condition, RLock
 
 from despina_backends.base import Batch, Execution, Instance
 
 
 class Gate:
-    """Runs go on side by side, a recording alone. A recording that waits is let in before further runs."""
+    """Runs go on side by side, a recording alone. A recording that waits is let in before further runs.
+
+    `transfers` is held around whatever else uses a GPU for a moment, on a thread that must not wait for a batch: it is
+    kept waiting by the recording itself alone, not by the runs that a recording waits for. It may be taken again by
+    the thread that holds it, since freeing memory of a GPU may be the garbage collector's idea.
+    """
 
     def __init__(self) -> None:
+        self.transfers = RLock()
         self._changed = Condition()
         self._runs = 0
         self._recording = False
@@ -41,7 +47,8 @@ class Gate:
             self._recording = True
             self._changed.wait_for(lambda: not self._runs)
         try:
-            yield
+            with self.transfers:
+                yield
         finally:
             with self._changed:
                 self._recording = False

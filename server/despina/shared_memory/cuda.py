@@ -10,7 +10,7 @@ import ctypes
 import os
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from despina.errors import Internal, InvalidArgument
 
@@ -55,14 +55,15 @@ class CudaMemory:
 
 
 class CudaOpener:
-    """Opens device memory by IPC handle. The driver is made for the first one, unless one is given."""
+    """Opens device memory by IPC handle. The driver is made for the first one, unless one is given; `apart` is its."""
 
-    def __init__(self, driver: CudaDriver | None = None) -> None:
+    def __init__(self, driver: CudaDriver | None = None, apart: AbstractContextManager[object] | None = None) -> None:
         self._driver = driver
+        self._apart = apart
 
     def __call__(self, name: str, raw_handle: bytes, device_id: int, byte_size: int) -> CudaMemory:
         """Open the memory that region `name` is to be. Raises InvalidArgument, also where there is no GPU."""
-        driver = self._driver = self._driver or _make_driver(name)
+        driver = self._driver = self._driver or _make_driver(name, self._apart)
         try:
             address, size = driver.open(device_id, raw_handle)
         except CudaError:
@@ -73,9 +74,9 @@ class CudaOpener:
         return memory
 
 
-def _make_driver(name: str) -> CudaDriver:
+def _make_driver(name: str, apart: AbstractContextManager[object] | None) -> CudaDriver:
     try:
-        return CudaDriver()
+        return CudaDriver(apart)
     except (OSError, CudaError):
         raise InvalidArgument(f"failed to register CUDA shared memory region: '{name}', GPUs not supported") from None
 
@@ -86,10 +87,14 @@ class _IpcHandle(ctypes.Structure):
 
 class CudaDriver:
     """libcuda. Works in the primary context of a device, which is the one ONNX Runtime works in, too; once used, a
-    context is kept for the life of the process. Every method raises CudaError."""
+    context is kept for the life of the process. Every method raises CudaError.
 
-    def __init__(self) -> None:
+    `apart` keeps the calls that copy, open and close away from what they would disturb: while a CUDA graph is recorded
+    on any thread of the process, CUDA refuses them to all others, and the recording fails, too."""
+
+    def __init__(self, apart: AbstractContextManager[object] | None = None) -> None:
         """Raises OSError where there is no driver, CudaError where there is no GPU."""
+        self._apart = apart or nullcontext()
         # Read by the driver's first call in a process, which may be this one. See `onnxruntime.runtime`.
         os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
         self._cuda = ctypes.CDLL("libcuda.so.1")
@@ -108,11 +113,12 @@ class CudaDriver:
     @contextmanager
     def _current(self, device: int) -> Iterator[None]:
         """Makes the context of a device current, and afterwards the one that was."""
-        self._call("cuCtxPushCurrent_v2", self._contexts.get(device) or self._retain(device))
-        try:
-            yield
-        finally:
-            self._call("cuCtxPopCurrent_v2", ctypes.byref(ctypes.c_void_p()))
+        with self._apart:
+            self._call("cuCtxPushCurrent_v2", self._contexts.get(device) or self._retain(device))
+            try:
+                yield
+            finally:
+                self._call("cuCtxPopCurrent_v2", ctypes.byref(ctypes.c_void_p()))
 
     def _retain(self, device: int) -> ctypes.c_void_p:
         ordinal, context = ctypes.c_int(), ctypes.c_void_p()

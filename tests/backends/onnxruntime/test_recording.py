@@ -85,6 +85,27 @@ def test_one_recording_at_a_time() -> None:
     leave_second()
 
 
+def test_a_transfer_waits_for_a_recording_and_not_for_the_runs_that_it_waits_for() -> None:
+    threads = Inside(Gate())
+    run, leave_run = threads.enter("run")
+    run.result(LATE_S)
+    record, leave_record = threads.enter("recording")
+    assert waits(record)
+    with threads.gate.transfers:
+        leave_run()
+        assert waits(record)
+    record.result(LATE_S)
+    assert not threads.gate.transfers.acquire(blocking=False)
+    leave_record()
+    assert threads.gate.transfers.acquire(blocking=False)
+
+
+def test_a_transfer_within_a_transfer_goes_on() -> None:
+    gate = Gate()
+    with gate.transfers, gate.transfers:
+        pass
+
+
 def test_the_gate_is_open_again_after_an_error() -> None:
     gate = Gate()
     for way in (gate.run, gate.recording, gate.run):
