@@ -4,7 +4,8 @@ A graph is recorded for one shape and one set of addresses. So there is one per 
 each with inputs and outputs of its own that stay on the GPU, and a batch runs in the smallest bucket it fits, padded
 with zeros. ONNX Runtime records a graph in the first runs of its `gpu_graph_id` and keeps it with the thread that ran
 it, so every run of an instance happens on the same thread. All graphs are recorded when the instance is made, and apart
-from whatever else runs on GPUs (`recording`).
+from whatever else runs on GPUs (`recording`). Before that each bucket runs once without a graph: cuDNN may look for its
+fastest algorithm for a second, and nobody has to wait for that.
 
 Asked for with `enable_cuda_graph: 1` among the parameters of the `cuda` accelerator. Checked so far only with the CPU
 in the GPU's place.
@@ -28,6 +29,10 @@ from despina_backends.onnxruntime.recording import GATE
 from despina_backends.onnxruntime.session import CREATION, Session
 
 PARAMETER = "enable_cuda_graph"
+
+GRAPH_ID = "gpu_graph_id"
+NO_GRAPH = "-1"
+"""The run option that names the graph of a run, and the value that neither records nor replays one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +117,12 @@ class GraphInstance:
     def _record(self, session: Session, sizes: Sequence[int]) -> None:
         try:
             for rows in sizes:
-                with GATE.recording():
+                with GATE.run():
                     bucket = self._bucket(session, rows)
                     for name, value in bucket.inputs.items():
                         value.update_inplace(bucket.host[name])
+                    session.run_with_iobinding(bucket.binding, self._run_options(NO_GRAPH))
+                with GATE.recording():
                     session.run_with_iobinding(bucket.binding, bucket.run_options)
                 self._buckets.append(bucket)
         except Exception as error:
@@ -167,10 +174,13 @@ class GraphInstance:
             binding.bind_ortvalue_input(name, values[name])
         for name in self._outputs:
             binding.bind_ortvalue_output(name, values[name])
+        inputs, outputs = ({name: values[name] for name in names} for names in (self._inputs, self._outputs))
+        return Bucket(rows, host, inputs, outputs, binding, self._run_options(str(rows)))
+
+    def _run_options(self, graph_id: str) -> Any:
         run_options = self._runtime.RunOptions()
-        run_options.add_run_config_entry("gpu_graph_id", str(rows))
-        inputs = {name: values[name] for name in self._inputs}
-        return Bucket(rows, host, inputs, {name: values[name] for name in self._outputs}, binding, run_options)
+        run_options.add_run_config_entry(GRAPH_ID, graph_id)
+        return run_options
 
     def _value(self, tensor: TensorMetadata, rows: int) -> Any:
         shape = (rows, *tensor.shape[1:])

@@ -20,14 +20,21 @@ GRAPH = "g (float[N,2] X, int64[N,2] I) => (float[N,2] Y, int64[N,2] J) { Y = Ne
 
 
 class Watched:
-    """A session that remembers which graph ran on which thread. The CPU knows no graphs, so the id is only noted."""
+    """A session that remembers which graph ran on which thread, and what ran first without one. The CPU knows no
+    graphs, so the id is only noted."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
         self.runs: list[tuple[str, int]] = []
+        self.without: list[tuple[int, int]] = []
+        """Of each run without a graph: how many there were with one before, and its thread."""
 
     def run_with_iobinding(self, binding: Any, run_options: Any) -> None:
-        self.runs.append((run_options.get_run_config_entry("gpu_graph_id"), threading.get_ident()))
+        graph = run_options.get_run_config_entry("gpu_graph_id")
+        if graph == "-1":
+            self.without.append((len(self.runs), threading.get_ident()))
+        else:
+            self.runs.append((graph, threading.get_ident()))
         self._session.run_with_iobinding(binding)
 
     def __getattr__(self, name: str) -> Any:
@@ -61,7 +68,7 @@ def test_a_batch_runs_in_the_smallest_bucket_it_fits_and_gets_its_own_rows(write
 def test_every_graph_is_recorded_before_any_request_and_while_nothing_else_is_on_a_gpu(
     write_model: Write,
 ) -> None:
-    others: list[tuple[threading.Thread, bool]] = []
+    others: list[tuple[threading.Thread, bool, bool]] = []
 
     def run() -> None:
         with GATE.run():
@@ -72,17 +79,26 @@ def test_every_graph_is_recorded_before_any_request_and_while_nothing_else_is_on
             assert CREATION.locked()
             other = threading.Thread(target=run, daemon=True)
             other.start()
-            other.join(0.02)
-            others.append((other, other.is_alive()))
+            records = run_options.get_run_config_entry("gpu_graph_id") != "-1"
+            other.join(0.02 if records else 10)
+            others.append((other, other.is_alive(), records))
             super().run_with_iobinding(binding, run_options)
 
     instance, session = graphed(write_model(GRAPH), (1, 2, 3), Locked)
     assert [graph for graph, _ in session.runs] == ["1", "2", "3"]
     assert not CREATION.locked()
-    for thread, waited in others:
-        assert waited
+    assert [records for _, _, records in others] == [False, True] * 3
+    for thread, waited, records in others:
+        assert waited is records
         thread.join(10)
         assert not thread.is_alive()
+    instance.close()
+
+
+def test_each_bucket_runs_once_without_a_graph_before_its_graph_is_recorded(write_model: Write) -> None:
+    instance, session = graphed(write_model(GRAPH))
+    assert [before for before, _ in session.without] == [0, 1, 2]
+    assert {thread for _, thread in session.without} == {thread for _, thread in session.runs}
     instance.close()
 
 
