@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import cast
 
 from despina_backends.base import BackendError, Device, Instance, LoadOptions, TensorMetadata
+from despina_backends.onnxruntime import tensorrt
 from despina_backends.onnxruntime.bound import BoundInstance
 from despina_backends.onnxruntime.cuda import PinnedMemory, device_count, missing_libraries, open_cudart
 from despina_backends.onnxruntime.cuda_graph import GraphInstance, bucket_sizes, check_graphable, wants_graphs
@@ -17,7 +18,7 @@ from despina_backends.onnxruntime.memory import Allocator, PageableMemory
 from despina_backends.onnxruntime.metadata import tensors
 from despina_backends.onnxruntime.options import enough_cpu_instances, run_options, session_options
 from despina_backends.onnxruntime.parameters import own_boolean
-from despina_backends.onnxruntime.providers import CUDA, Provider, execution_providers
+from despina_backends.onnxruntime.providers import CUDA, TENSORRT, Provider, execution_providers
 from despina_backends.onnxruntime.recording import GATE, GatedInstance
 from despina_backends.onnxruntime.session import CREATION, Session
 from despina_backends.onnxruntime.steady import is_steady
@@ -106,6 +107,9 @@ class OnnxRuntimeBackend:
     def _create(self, device: Device) -> Session:
         providers = execution_providers(self._options, device)
         self._check_available(providers, device)
+        wants_tensorrt = any(name == TENSORRT for name, _ in providers)
+        if wants_tensorrt:
+            tensorrt.preload(tensorrt.package_folder())
         with CREATION:
             try:
                 options = session_options(self._runtime, self._options, device)
@@ -121,6 +125,8 @@ class OnnxRuntimeBackend:
                 raise
             except Exception as error:
                 advise(str(error))
+                if wants_tensorrt and tensorrt.missing():
+                    raise self._did_not_start(TENSORRT, device) from error
                 raise runtime_error(error) from error
         session = cast(Session, created)
         self._check_providers(session.get_providers(), providers, device)
@@ -138,8 +144,13 @@ class OnnxRuntimeBackend:
         TensorRT leaves to a CUDA that is not there."""
         lost = [name for name, _ in wanted if name not in got]
         if lost:
-            reason = f"{lost[0]} did not start, ONNX Runtime would use {', '.join(got)}"
-            raise self._unavailable(device, f"{reason}: {diagnosis(self._runtime.cuda_version, device.id)}")
+            raise self._did_not_start(lost[0], device, f", ONNX Runtime would use {', '.join(got)}")
+
+    def _did_not_start(self, provider: str, device: Device, instead: str = "") -> BackendError:
+        cuda_version = self._runtime.cuda_version
+        absent = tensorrt.missing() if provider == TENSORRT else ()
+        why = tensorrt.advice(absent, cuda_version) if absent else diagnosis(cuda_version, device.id)
+        return self._unavailable(device, f"{provider} did not start{instead}: {why}")
 
     def _unavailable(self, device: Device, reason: str) -> BackendError:
         where = f"KIND_{device.kind} {device.id}" if device.kind == "GPU" else "KIND_CPU"

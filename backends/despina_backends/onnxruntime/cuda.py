@@ -40,10 +40,11 @@ def required_libraries(cuda_version: str) -> tuple[str, ...]:
 
 def missing_libraries(cuda_version: str, open_library: Callable[[str], object] = ctypes.CDLL) -> tuple[str, ...]:
     """Those of `required_libraries` that the loader does not find."""
-    return tuple(name for name in required_libraries(cuda_version) if not _opens(name, open_library))
+    return tuple(name for name in required_libraries(cuda_version) if not opens(name, open_library))
 
 
-def _opens(name: str, open_library: Callable[[str], object]) -> bool:
+def opens(name: str, open_library: Callable[[str], object]) -> bool:
+    """Whether a library can be opened; then it stays so, and is found by its name."""
     try:
         open_library(name)
     except OSError:

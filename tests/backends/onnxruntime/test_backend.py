@@ -8,7 +8,7 @@ import pytest
 
 from despina_backends.base import BackendError, Batch, Device, LoadOptions
 from despina_backends.onnxruntime import backend as module
-from despina_backends.onnxruntime import compute_capabilities, load, why_no_gpu
+from despina_backends.onnxruntime import compute_capabilities, load, tensorrt, why_no_gpu
 from despina_backends.onnxruntime.backend import OnnxRuntimeBackend
 from despina_backends.onnxruntime.bound import BoundInstance
 from despina_backends.onnxruntime.cuda_graph import GraphInstance
@@ -169,10 +169,12 @@ def test_silent_fallback_to_the_cpu_is_an_error_that_says_why(
 
 def test_tensorrt_that_did_not_start_is_an_error(write_model: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "missing_libraries", lambda _: ())
+    monkeypatch.setattr(tensorrt, "missing", lambda: ("libnvinfer.so.10",))
     runtime = FakeRuntime(got=["CUDAExecutionProvider", "CPUExecutionProvider"])
     accelerators: dict[str, list[tuple[str, dict[str, str]]]] = {"GPU": [("tensorrt", {})]}
-    with pytest.raises(BackendError, match="TensorrtExecutionProvider did not start"):
+    with pytest.raises(BackendError, match="TensorrtExecutionProvider did not start") as caught:
         runtime.backend(write_model(NEG), accelerators=accelerators, cpu_instance_count=0)
+    assert "missing for TensorRT: libnvinfer.so.10" in caught.value.message
 
 
 def test_cuda_that_did_not_start_beside_tensorrt_is_an_error(
@@ -184,6 +186,40 @@ def test_cuda_that_did_not_start_beside_tensorrt_is_an_error(
     with pytest.raises(BackendError, match="CUDAExecutionProvider did not start") as caught:
         runtime.backend(write_model(NEG), accelerators=accelerators, cpu_instance_count=0)
     assert "missing for CUDA 13.0: libcurand.so.10" in caught.value.message
+
+
+WITH_TENSORRT: Mapping[str, Any] = {"accelerators": {"GPU": [("tensorrt", {})]}, "cpu_instance_count": 0}
+
+
+def test_libraries_of_tensorrt_are_opened_before_a_session_that_wants_them_and_for_no_other(
+    write_model: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = FakeRuntime()
+    opened: list[int] = []
+    monkeypatch.setattr(tensorrt, "preload", lambda _: opened.append(len(runtime.created)))
+    path = write_model(NEG)
+    runtime.backend(path, cpu_instance_count=0)
+    runtime.backend(path, **WITH_TENSORRT)
+    assert opened == [1]
+
+
+@pytest.mark.parametrize("absent", [("libnvinfer.so.10", "libnvonnxparser.so.10"), ()])
+def test_tensorrt_that_is_not_installed_is_named_where_onnx_runtime_says_something_else(
+    write_model: Write, monkeypatch: pytest.MonkeyPatch, absent: tuple[str, ...]
+) -> None:
+    class Refusing(FakeRuntime):
+        def InferenceSession(self, *_: Any, **__: Any) -> Any:  # noqa: N802
+            raise RuntimeError("Please install TensorRT libraries as mentioned in the GPU requirements page")
+
+    monkeypatch.setattr(tensorrt, "missing", lambda: absent)
+    with pytest.raises(BackendError) as caught:
+        Refusing().backend(write_model(NEG), **WITH_TENSORRT)
+    assert caught.value.message == (
+        "unable to load model 'm' on KIND_GPU 0: TensorrtExecutionProvider did not start: missing for TensorRT: "
+        "libnvinfer.so.10, libnvonnxparser.so.10; they come with `pip install 'tensorrt-cu13<11'`"
+        if absent
+        else "onnx runtime error 6: Please install TensorRT libraries as mentioned in the GPU requirements page"
+    )
 
 
 def test_gpu_instance_binds_memory(write_model: Write) -> None:
