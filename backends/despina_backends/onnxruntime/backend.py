@@ -61,13 +61,23 @@ class OnnxRuntimeBackend:
             return self._plain_instance(device)
         if wants_graphs(self._options):
             return self._graph_instance(device)
-        return GatedInstance(self._plain_instance(device))
+        return GatedInstance(self._plain_instance(device), partial(self._choose, device))
 
     def close(self) -> None:
         """Let go of sessions that no instance has, and of shared ones."""
         with GATE.run():
+            self._choose(self._spare_device)
             self._spare = None
-            self._shared.clear()
+            for device in tuple(self._shared):
+                self._choose(device)
+                del self._shared[device]
+
+    def _choose(self, device: Device) -> None:
+        """Make a GPU the one of this thread. A thread that never chose works by way of GPU 0, also where it frees what
+        is on another: that takes some hundred megabytes there, and fails where they are not left."""
+        cudart = open_cudart(self._runtime.cuda_version) if device.kind == "GPU" else None
+        if cudart is not None:
+            cudart.cudaSetDevice(device.id)
 
     def _plain_instance(self, device: Device) -> RunInstance | BoundInstance:
         session = self._session(device)
@@ -87,10 +97,9 @@ class OnnxRuntimeBackend:
             reason = f"{SHARE_SESSION} and CUDA graphs exclude each other: a graph belongs to one instance"
             raise BackendError(f"model '{self._options.model_name}': {reason}", "INVALID_ARG")
         sizes = bucket_sizes(self._options.max_batch_size)
-        cudart = open_cudart(self._runtime.cuda_version)
-        # The first copies of the thread happen before its first run, which is where ONNX Runtime chooses the GPU.
-        enter = None if cudart is None else partial(cudart.cudaSetDevice, device.id)
         session = self._session(device)
+        # The first copies of the thread happen before its first run, which is where ONNX Runtime chooses the GPU.
+        enter = partial(self._choose, device)
         return GraphInstance(session, self.inputs, self.outputs, sizes, self._runtime, device, enter=enter)
 
     def _session(self, device: Device) -> Session:

@@ -108,8 +108,12 @@ class PinnedMemory:
         address: int = block.__array_interface__["data"][0]
         if address in self._pointers:
             self._pointers.remove(address)
-            self._cudart.cudaFreeHost(ctypes.c_void_p(address))
+            self._free(address)
 
     def close(self) -> None:
         while self._pointers:
-            self._cudart.cudaFreeHost(ctypes.c_void_p(self._pointers.pop()))
+            self._free(self._pointers.pop())
+
+    def _free(self, address: int) -> None:
+        self._cudart.cudaSetDevice(self._device)
+        self._cudart.cudaFreeHost(ctypes.c_void_p(address))

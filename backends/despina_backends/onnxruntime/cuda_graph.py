@@ -75,8 +75,8 @@ def check_graphable(options: LoadOptions, tensors: Sequence[TensorMetadata]) -> 
 
 
 class GraphInstance:
-    """One session and its buckets on `device_type` ("cuda") number `device`. `enter` is the first thing that is called
-    on the thread of the instance."""
+    """One session and its buckets on `device_type` ("cuda") number `device`. `enter` makes that GPU the one of the
+    thread that calls it: the instance's own before anything else, and later the one that closes it."""
 
     def __init__(
         self,
@@ -92,6 +92,7 @@ class GraphInstance:
         self._session: Session | None = session
         self._runtime = runtime
         self._place = (device_type, device.id)
+        self._enter = enter
         self._inputs = dict(inputs)
         self._outputs = dict(outputs)
         self._buckets: list[Bucket] = []
@@ -111,6 +112,8 @@ class GraphInstance:
         """Let go of the graphs, then of the session."""
         self._thread.shutdown()
         with GATE.run():
+            if self._enter is not None:
+                self._enter()
             self._buckets.clear()
             self._session = None
 

@@ -6,7 +6,7 @@ of the models that load at the same time, later on the requests of those that ar
 milliseconds; so it waits until the batches under way are done, and those that come meanwhile wait for it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Condition, RLock
 
@@ -60,10 +60,11 @@ GATE = Gate()
 
 
 class GatedInstance:
-    """An instance on a GPU without graphs."""
+    """An instance on a GPU without graphs. `enter` makes that GPU the one of the thread that calls it."""
 
-    def __init__(self, inner: Instance) -> None:
+    def __init__(self, inner: Instance, enter: Callable[[], object]) -> None:
         self.inner = inner
+        self._enter = enter
 
     def execute(self, batch: Batch) -> Execution:
         """See `base.Instance`."""
@@ -73,4 +74,5 @@ class GatedInstance:
     def close(self) -> None:
         """See `base.Instance`."""
         with GATE.run():
+            self._enter()
             self.inner.close()

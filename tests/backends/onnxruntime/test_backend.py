@@ -1,7 +1,8 @@
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -290,27 +291,51 @@ def test_shared_sessions_are_one_per_device(write_model: Write) -> None:
     assert len(runtime.created) == 2
 
 
-def test_the_thread_of_cuda_graphs_chooses_the_gpu_of_its_instance(
+class Cudart:
+    """Notes which GPU is chosen on which thread."""
+
+    def __init__(self) -> None:
+        self.chosen: list[tuple[int, bool]] = []
+        """Numbers of GPUs, and whether the thread was the one of the test."""
+        self._thread = threading.get_ident()
+
+    def cudaSetDevice(self, device: int) -> int:  # noqa: N802
+        self.chosen.append((device, threading.get_ident() == self._thread))
+        return 0
+
+
+@pytest.mark.parametrize("shared", ["true", "false"])
+def test_what_is_on_a_gpu_is_freed_by_a_thread_that_has_chosen_it(
+    write_model: Write, monkeypatch: pytest.MonkeyPatch, shared: str
+) -> None:
+    cudart = Cudart()
+    monkeypatch.setattr(module, "open_cudart", lambda _: cudart)
+    fields: dict[str, Any] = {"parameters": {"share_session": shared}, "cpu_instance_count": 0, "first_gpu": 3}
+    backend = FakeRuntime().backend(write_model(NEG), pinned_input=False, pinned_output=False, **fields)
+    instance = backend.instance(Device("GPU", 3))
+    assert cudart.chosen == []
+    instance.close()
+    assert cudart.chosen == [(3, True)]
+    backend.close()
+    assert cudart.chosen[1:] == [(3, True)] * (2 if shared == "true" else 1)
+
+
+def test_the_thread_of_cuda_graphs_chooses_the_gpu_of_its_instance_and_so_does_the_one_that_closes_it(
     write_model: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Cudart:
-        chosen: ClassVar[list[int]] = []
-
-        def cudaSetDevice(self, device: int) -> int:  # noqa: N802
-            self.chosen.append(device)
-            return 0
+    cudart = Cudart()
 
     class OnTheCpu(GraphInstance):
         def __init__(self, *arguments: Any, **named: Any) -> None:
             super().__init__(*arguments, **named, device_type="cpu")
 
-    monkeypatch.setattr(module, "open_cudart", lambda _: Cudart())
+    monkeypatch.setattr(module, "open_cudart", lambda _: cudart)
     monkeypatch.setattr(module, "GraphInstance", OnTheCpu)
     accelerators = {"GPU": [("cuda", {"enable_cuda_graph": "1"})]}
     fields: dict[str, Any] = {"accelerators": accelerators, "cpu_instance_count": 0, "first_gpu": 3}
     backend = FakeRuntime().backend(write_model(NEG), max_batch_size=2, **fields)
     backend.instance(Device("GPU", 3)).close()
-    assert Cudart.chosen == [3]
+    assert cudart.chosen == [(3, False), (3, True)]
 
 
 def test_cuda_graphs_and_shared_sessions_exclude_each_other(write_model: Write) -> None:

@@ -19,6 +19,7 @@ class FakeCudart:
         self.status, self.gpus = status, gpus
         self.current = 0
         self.allocated_on: list[int] = []
+        self.freed_on: list[int] = []
         self.blocks: dict[int, Any] = {}
         self.last_error = 0
 
@@ -45,6 +46,7 @@ class FakeCudart:
 
     def cudaFreeHost(self, pointer: Any, /) -> int:  # noqa: N802
         del self.blocks[pointer.value]
+        self.freed_on.append(self.current)
         return 0
 
     def cudaGetLastError(self) -> int:  # noqa: N802
@@ -126,9 +128,14 @@ def test_nothing_is_allocated_for_nothing() -> None:
     assert cudart.blocks == {}
 
 
-def test_pinned_memory_is_allocated_with_the_instances_gpu_current() -> None:
+def test_pinned_memory_is_allocated_and_freed_with_the_instances_gpu_current() -> None:
     cudart = FakeCudart()
     memory = PinnedMemory(cudart, 1)
+    first = memory.bytes(1)
     memory.bytes(1)
-    assert cudart.allocated_on == [1]
+    assert cudart.allocated_on == [1, 1]
+    cudart.current = 0  # as that of another thread
+    memory.free(first)
+    cudart.current = 0
     memory.close()
+    assert cudart.freed_on == [1, 1]

@@ -224,6 +224,8 @@ def test_the_gpu_is_chosen_on_the_instances_thread_before_anything_is_copied_to_
     def enter() -> None:
         happened.append(("choose", threading.get_ident()))
 
-    GraphInstance(session, inputs, outputs, (1,), runtime, Device("GPU", 1), "cpu", enter).close()
+    instance = GraphInstance(session, inputs, outputs, (1,), runtime, Device("GPU", 1), "cpu", enter)
     assert [what for what, _ in happened] == ["choose", "copy", "copy"]
     assert len({thread for _, thread in happened}) == 1
+    instance.close()
+    assert happened[3:] == [("choose", threading.get_ident())]

@@ -129,7 +129,7 @@ def test_an_instance_executes_and_closes_apart_from_recordings(monkeypatch: pyte
 
     gate, inner = Gate(), Noting()
     monkeypatch.setattr(recording, "GATE", gate)
-    instance = GatedInstance(inner)
+    instance = GatedInstance(inner, lambda: inner.did.append("enter"))
     threads = Inside(gate)
     with ThreadPoolExecutor(1) as pool:
         for work, what in (
@@ -145,3 +145,4 @@ def test_an_instance_executes_and_closes_apart_from_recordings(monkeypatch: pyte
             leave()
             done.result(LATE_S)
             assert inner.did[-1] == what
+    assert inner.did == ["execute 1", "enter", "close"]
