@@ -1,4 +1,5 @@
 import sys
+import threading
 from types import ModuleType
 
 import numpy as np
@@ -20,6 +21,7 @@ class Double:
         self.fail_instance = None
         self.fail_execute = False
         self.executed = set()
+        self.ran_on = []
         self.inputs = {"X": TensorMetadata("X", "FP32", (-1, 2))}
         self.outputs = {"Y": TensorMetadata("Y", "FP32", (-1, 2))}
 
@@ -48,6 +50,7 @@ class DoubleInstance:
         if self.backend.fail_execute:
             raise BackendError("boom")
         self.backend.executed.add(self.name)
+        self.backend.ran_on.append(threading.current_thread())
         return Execution({"Y": np.concatenate(batch.inputs["X"])}, 0, 0)
 
     def close(self):
@@ -371,6 +374,39 @@ def test_gpu_instances_are_warm_at_every_batch_size_and_statistics_do_not_count_
     ]
     assert loaded.warmup == ()
     loaded.close()
+
+
+WARM = 'max_batch_size: 8 model_warmup { name: "w" batch_size: 1 inputs { key: "X" value { %s } } }'
+WARM %= "data_type: TYPE_FP32 dims: [ 2 ] zero_data: true"
+
+
+def test_an_instance_on_a_gpu_is_warmed_up_by_a_thread_of_its_own(tmp_path, double):
+    put(tmp_path, f"{WARM} instance_group [ {{ kind: KIND_GPU count: 2 }} ]")
+    loaded = load(tmp_path, gpus=(0,))
+    first, second = dict.fromkeys(double.ran_on)
+    assert [first.name, second.name] == ["despina-m_0_0", "despina-m_0_1"]
+    # The sample, then two sizes twice.
+    assert double.ran_on == [first, second, *[first] * 4, *[second] * 4]
+    loaded.close()
+    assert not first.is_alive()
+    assert not second.is_alive()
+
+
+def test_an_instance_on_the_cpu_is_warmed_up_where_it_is_loaded(tmp_path, double):
+    put(tmp_path, f"{WARM} instance_group [ {{ kind: KIND_CPU count: 2 }} ]")
+    loaded = load(tmp_path)
+    assert double.ran_on == [threading.current_thread()] * 2
+    assert [placed.thread for placed in loaded.instances] == [None, None]
+    loaded.close()
+
+
+def test_a_warmup_that_fails_leaves_no_thread(tmp_path, double):
+    put(tmp_path, f"{WARM} instance_group [ {{ kind: KIND_GPU }} ]")
+    double.fail_execute = True
+    with pytest.raises(InvalidArgument, match="failed to run warmup sample 'w': boom; "):
+        load(tmp_path, gpus=(0,))
+    assert double.open == []
+    assert "despina-m_0_0" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_backend_hears_on_which_gpu_its_first_instance_will_be(tmp_path, double):

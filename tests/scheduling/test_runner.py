@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from despina.scheduling.batch_placement import BatchPlacement, Return
+from despina.scheduling.instance_thread import InstanceThread, OnThread
 from despina.scheduling.outcome import Outcome
 from despina.scheduling.own_process import OwnProcess
 from despina.scheduling.run_times import LEARN_RUNS, SLOW_RUNS
@@ -255,6 +256,28 @@ def test_close_ends_the_thread_and_frees_the_instance() -> None:
     driver.runner.close()
     assert not thread.is_alive()
     assert driver.instance.closed
+
+
+def test_an_instance_that_has_a_thread_already_runs_on_it() -> None:
+    thread = InstanceThread("despina-warm")
+    warm = Instance()
+    OnThread(warm, thread).execute(BATCH)
+    clock, instance, outcomes = ThreadClock(), Instance(), list[Outcome]()
+    runner = InstanceRunner("warm", instance, clock, False, 0, thread=thread)
+    runner.run(BATCH, 1, outcomes.append)
+    clock.wait()
+    assert outcomes[0].execution is not None
+    assert instance.threads == warm.threads
+    runner.close()
+    assert "despina-warm" not in {thread.name for thread in threading.enumerate()}
+    assert instance.closed
+
+
+def test_a_thread_that_only_warmed_up_ends_with_the_instance() -> None:
+    thread = InstanceThread("despina-warm")
+    OnThread(Instance(), thread).execute(BATCH)
+    InstanceRunner("warm", Instance(), ThreadClock(), False, 0, thread=thread).close()
+    assert "despina-warm" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_an_instance_that_never_ran_has_no_thread() -> None:

@@ -29,6 +29,7 @@ from despina.models.warmup import WarmupExecution, read_samples, run_samples
 from despina.models.warmup_sizes import run_sizes, size_samples, warmup_sizes
 from despina.repository.files import model_file, version_files
 from despina.repository.labels import read_labels
+from despina.scheduling.instance_thread import InstanceThread, OnThread
 from despina.scheduling.sequence_plan import SequencePlan
 from despina.settings import Settings
 from despina_backends.base import (
@@ -47,13 +48,20 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PlacedInstance:
-    """An execution context, where it runs, and the index of its instance group. A passive one gets no work."""
+    """An execution context, where it runs, and the index of its instance group. A passive one gets no work. One on a
+    GPU has a thread, for all its batches."""
 
     name: str
     device: Device
     group: int
     instance: Instance
     passive: bool = False
+    thread: InstanceThread | None = None
+
+    @property
+    def cold(self) -> Instance:
+        """The instance for the warm-up, which runs its batches where later ones will run."""
+        return self.instance if self.thread is None else OnThread(self.instance, self.thread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,8 @@ class LoadedVersion:
     def close(self) -> None:
         """Free everything. Blocks."""
         for placed in self.instances:
+            if placed.thread is not None:
+                placed.thread.close()
             placed.instance.close()
         if self.backend is not None:
             self.backend.close()
@@ -163,10 +173,10 @@ def _warmed_up(loaded: LoadedVersion) -> LoadedVersion:
     sequences = sequence_plan(config, directory)
     samples = with_sequence_inputs(read_samples(config, directory), sequences)
     working = [placed for placed in loaded.instances if not placed.passive]
-    warmup = run_samples(config.name, samples, [(placed.name, placed.instance) for placed in working])
+    warmup = run_samples(config.name, samples, [(placed.name, placed.cold) for placed in working])
     for placed in working:
         sized = size_samples(config, warmup_sizes(config, placed.device), samples)
-        run_sizes(config.name, with_sequence_inputs(sized, sequences), placed.instance)
+        run_sizes(config.name, with_sequence_inputs(sized, sequences), placed.cold)
     return replace(loaded, warmup=warmup, sequences=sequences)
 
 
@@ -272,7 +282,10 @@ def _place(config: ModelConfig, backend: Backend, layout: BatchLayout, opened: E
         instance = backend.instance(wanted.device)
         opened.callback(instance.close)
         laid_out = layout.around(with_listed_outputs(instance, config, backend))
-        placed.append(PlacedInstance(wanted.name, wanted.device, wanted.group, laid_out, wanted.passive))
+        thread = InstanceThread(f"despina-{wanted.name}") if wanted.device.kind == "GPU" else None
+        if thread is not None:
+            opened.callback(thread.close)
+        placed.append(PlacedInstance(wanted.name, wanted.device, wanted.group, laid_out, wanted.passive, thread))
     return tuple(placed)
 
 

@@ -71,6 +71,7 @@ class Model:
                 steady and placed.device.kind == "CPU",
                 limit_ns,
                 process_offer(loaded, placed, options),
+                placed.thread,
             )
             for placed in places
         ]

@@ -4,12 +4,12 @@
 import logging
 from functools import partial
 from queue import SimpleQueue
-from threading import Thread
 from time import monotonic_ns
 
 from despina.errors import BACKEND_ERRORS, Internal, Unavailable
 from despina.scheduling.batch_placement import BatchPlacement
 from despina.scheduling.clock import Clock
+from despina.scheduling.instance_thread import InstanceThread
 from despina.scheduling.outcome import Done, Outcome
 from despina.scheduling.own_process import OwnProcess, ProcessOffer
 from despina_backends.base import BackendError, Batch, Execution, Instance
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 class InstanceRunner:
     """Executes batches on one instance, in order. `run` returns at once unless the batch is short enough for the loop's
     thread, in which case `done` has been called when it returns. `steady`: how long a batch takes depends on the shapes
-    of its inputs alone."""
+    of its inputs alone. `thread` is the instance's own, if it has one already."""
 
     def __init__(
         self,
@@ -30,6 +30,7 @@ class InstanceRunner:
         steady: bool,
         inline_limit_ns: int,
         offer: ProcessOffer | None = None,
+        thread: InstanceThread | None = None,
     ) -> None:
         self.name = name
         self._instance = instance
@@ -37,7 +38,8 @@ class InstanceRunner:
         self._placement = BatchPlacement(inline_limit_ns if steady else 0)
         self._process = OwnProcess(name, offer, clock, self._run_on_thread) if steady and offer is not None else None
         self._work: SimpleQueue[tuple[Batch, Done] | None] = SimpleQueue()
-        self._thread: Thread | None = None
+        self._thread = thread or InstanceThread(f"despina-{name}")
+        self._serves = False
 
     @property
     def overlaps(self) -> bool:
@@ -69,9 +71,9 @@ class InstanceRunner:
         on the loop's thread."""
         if self._process is not None:
             self._process.close()
-        if self._thread is not None:
+        if self._serves:
             self._work.put(None)
-            self._thread.join()
+        self._thread.close()
         self._instance.close()
 
     def _came_back(self, size: int, done: Done, outcome: Outcome) -> None:
@@ -79,17 +81,16 @@ class InstanceRunner:
         done(outcome)
 
     def _run_on_thread(self, batch: Batch, done: Done) -> None:
-        if self._thread is None:
-            thread = Thread(target=self._serve, name=f"despina-{self.name}", daemon=True)
+        if not self._serves:
             try:
-                thread.start()
+                self._thread.post(self._serve)
             except RuntimeError as error:
                 # The system allows no more; the next batch tries again.
                 refusal = Unavailable(f"instance '{self.name}' has no thread to run on: {error}. Try again later.")
                 outcome = Outcome(monotonic_ns(), error=refusal)
                 self._clock.call_threadsafe(partial(done, outcome))
                 return
-            self._thread = thread
+            self._serves = True
         self._work.put((batch, done))
 
     def _serve(self) -> None:
