@@ -1,10 +1,12 @@
 """KIND_GPU means the GPU, and its answers are the CPU's."""
 
+import ctypes
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ from despina.errors import DespinaError
 from despina.models.loader import LoadedVersion, load_version
 from despina.models.source import Source
 from despina.settings import Settings
+from despina.shared_memory.cuda import CudaDriver
 from despina_backends.base import Array, Batch
-from despina_backends.onnxruntime.recording import GatedInstance
+from despina_backends.onnxruntime.recording import GATE, GatedInstance
 
 pytestmark = pytest.mark.gpu
 
@@ -121,12 +124,14 @@ def test_the_first_request_of_a_warm_batch_size_is_as_fast_as_the_next(repositor
         loaded.close()
 
 
+GRAPHS = """ optimization { execution_accelerators {
+    gpu_execution_accelerator { name: "cuda" parameters { key: "enable_cuda_graph" value: "1" } } } }"""
+
+
 def test_cuda_graphs_give_the_same_answers(repository: Write) -> None:
     root = repository(CONV, ON_GPU % 1, weights())
     plain = load(root)
-    accelerator = 'gpu_execution_accelerator { name: "cuda" parameters { key: "enable_cuda_graph" value: "1" } }'
-    optimization = f" optimization {{ execution_accelerators {{ {accelerator} }} }}"
-    (root / "m" / "config.pbtxt").write_text(ON_GPU % 1 + optimization)
+    (root / "m" / "config.pbtxt").write_text(ON_GPU % 1 + GRAPHS)
     graphed = load(root)
     try:
         for count in (1, 2, 5, 8, 3) * 5:
@@ -136,3 +141,30 @@ def test_cuda_graphs_give_the_same_answers(repository: Write) -> None:
     finally:
         graphed.close()
         plain.close()
+
+
+def test_cuda_shared_memory_is_copied_while_graphs_are_recorded(repository: Write, cudart: Any) -> None:
+    root = repository(CONV, ON_GPU % 1 + GRAPHS, weights())
+    driver, address, failed, done = CudaDriver(GATE.transfers), ctypes.c_void_p(), list[Exception](), threading.Event()
+    assert cudart.cudaSetDevice(0) == 0
+    assert cudart.cudaMalloc(ctypes.byref(address), ctypes.c_size_t(64)) == 0
+    assert address.value is not None
+
+    def copy(place: int) -> None:
+        while not done.wait(0.0005):  # in which the event loop would do other things
+            try:
+                driver.copy_in(0, place, b"x" * 64)
+                driver.copy_out(0, place, 64)
+            except Exception as error:
+                failed.append(error)
+
+    copying = threading.Thread(target=copy, args=(address.value,))
+    copying.start()
+    try:
+        for _ in range(3):
+            load(root).close()
+    finally:
+        done.set()
+        copying.join()
+        cudart.cudaFree(address)
+    assert failed == []

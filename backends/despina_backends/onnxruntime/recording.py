@@ -18,7 +18,8 @@ class Gate:
 
     `transfers` is held around whatever else uses a GPU for a moment, on a thread that must not wait for a batch: it is
     kept waiting by the recording itself alone, not by the runs that a recording waits for. It may be taken again by
-    the thread that holds it, since freeing memory of a GPU may be the garbage collector's idea.
+    the thread that holds it, since freeing memory of a GPU may be the garbage collector's idea. It is no queue: a
+    recording comes in when that thread does something else for as long as it takes to be woken, some 50 µs.
     """
 
     def __init__(self) -> None:
