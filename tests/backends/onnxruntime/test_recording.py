@@ -74,6 +74,48 @@ def test_a_recording_waits_for_the_runs_under_way_and_keeps_further_ones_out() -
     leave_late()
 
 
+def test_nobody_else_waits_for_a_long_run_that_a_recording_waits_for() -> None:
+    threads = Inside(Gate(patience_s=SOON_S))
+    long, leave_long = threads.enter("run")
+    long.result(LATE_S)
+    record, leave_record = threads.enter("recording")
+    assert waits(record)
+    for _ in range(3):
+        short, leave_short = threads.enter("run")
+        short.result(LATE_S)
+        leave_short()
+    assert waits(record)
+    leave_long()
+    record.result(LATE_S)
+    late, leave_late = threads.enter("run")
+    assert waits(late)
+    leave_record()
+    late.result(LATE_S)
+    leave_late()
+
+
+def test_a_recording_is_let_in_though_somebody_always_runs() -> None:
+    gate, over = Gate(patience_s=SOON_S / 5), threading.Event()
+
+    def run(delay_s: float) -> None:
+        over.wait(delay_s)
+        while not over.is_set():
+            with gate.run():
+                over.wait(SOON_S)
+
+    def record() -> None:
+        with gate.recording():
+            pass
+
+    with ThreadPoolExecutor(3) as pool:
+        for number in range(2):
+            pool.submit(run, number * SOON_S / 2)
+        try:
+            pool.submit(record).result(LATE_S)
+        finally:
+            over.set()
+
+
 def test_one_recording_at_a_time() -> None:
     threads = Inside(Gate())
     first, leave_first = threads.enter("recording")
