@@ -145,3 +145,13 @@ def test_every_front_end_asks_for_the_key(repository: Path) -> None:
                 response = connection.getresponse()
                 response.read()
                 assert response.status == status
+
+
+def test_requests_with_parameters_are_answered_as_those_without(served: Serving) -> None:
+    rows = {"INPUT0": ("INT32", [1, 16], list(range(16))), "INPUT1": ("INT32", [1, 16], [5] * 16)}
+    for connection in served.connections_to_both():
+        plain = [post(connection, "add_sub_int32", as_json(rows)) for _ in range(3)]
+        told = [post(connection, "add_sub_int32", as_json(rows, parameters={"a": "b", "c": 1.5})) for _ in range(4)]
+        assert {*plain, *told} == {plain[0]}
+        explained = post(connection, "add_sub_int32", as_json(rows, parameters={"despina_explain": True}))
+        assert json.loads(explained)["parameters"]["batch_rows"] == 1

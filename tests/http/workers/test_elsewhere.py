@@ -97,7 +97,7 @@ async def test_a_kind_made_for_a_model_that_is_no_more_is_not_run() -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        {"parameters": {"k": 1}},
+        {"parameters": {"despina_explain": True}},
         {"correlation_id": 5},
         {"sequence_start": True},
         {"sequence_end": True},

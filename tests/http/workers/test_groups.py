@@ -54,6 +54,15 @@ async def test_a_group_has_no_more_rows_than_a_batch_and_requests_of_one_kind_on
         ]
 
 
+async def test_parameters_of_clients_keep_no_request_out_of_a_group() -> None:
+    async with paired(4) as (pair, model):
+        remote = await pair.model()
+        for parameters in ({}, {"k": 1}, {"k": "x", "despina_explain": False}):
+            pair.submit(remote, [1, 2], parameters=parameters)
+        await pair.turn()
+        assert [(each.count, dict(each.parameters)) for each in model.scheduled] == [(3, {})]
+
+
 @pytest.mark.parametrize("group_rows", [0, 4])
 async def test_each_request_is_told_its_own_id_when_the_group_fails(group_rows: int) -> None:
     async with paired(group_rows) as (pair, model):

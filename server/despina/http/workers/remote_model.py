@@ -17,6 +17,7 @@ from despina.http.workers.request_kind import RequestKind
 from despina.models.signature import Signature
 from despina.protocol.messages import Array, InferRequest
 from despina.remember import remember
+from despina.scheduling.explanation import EXPLAIN
 from despina.scheduling.pending import Pending
 
 if TYPE_CHECKING:
@@ -136,10 +137,11 @@ class RemoteModel:
 
 
 def _is_plain(request: InferRequest) -> bool:
+    # Of the client's own parameters only this one means anything to the owner.
     return not (
         request.correlation_id
         or request.sequence_start
         or request.sequence_end
-        or request.parameters
+        or request.parameters.get(EXPLAIN) is True
         or any(output.classification or output.shared_memory for output in request.outputs)
     )
