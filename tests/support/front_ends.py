@@ -58,6 +58,10 @@ class Serving:
                 return tuple(self._connections.enter_context(closing(found[pid])) for pid in sorted(found))
         raise AssertionError("all connections went to one front end")
 
+    def hang_up(self) -> None:
+        """Close all connections that `connections_to_both` gave out."""
+        self._connections.close()
+
     def has_replaced(self, pid: int) -> bool:
         """Whether there are two front ends, and none of them is `pid`."""
         now = self.front_ends()  # only once: a process that is ending loses its name before its sockets

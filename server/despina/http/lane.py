@@ -18,7 +18,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ref
 
 from uvicorn.config import Config
@@ -61,6 +61,19 @@ class Lane:
     reads: ReadRequests | None = None
 
 
+class Exchange(Protocol):
+    """A request that is under way."""
+
+    def abandon(self) -> None:
+        """The client hung up."""
+        ...
+
+
+def log_request(model: str) -> None:
+    """Log that there is an infer request, wherever it came from."""
+    _log.debug("HTTP request: POST /v2/models/%s/infer", model)
+
+
 class InferLane(CollectingConnection):
     """One connection."""
 
@@ -75,7 +88,7 @@ class InferLane(CollectingConnection):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop, budget=lane.budget)
         self._lane = lane
-        self._exchange: InferExchange | None = None
+        self._exchange: Exchange | None = None
         self._backlog = b""
         self._connection = ""
         self._encoding = ""
@@ -233,7 +246,7 @@ class InferLane(CollectingConnection):
         """The exchange of a request, or None when it has gone elsewhere. `body`, as it came, if that came in more
         pieces."""
         if _package_log.level <= logging.DEBUG:
-            _log.debug("HTTP request: POST /v2/models/%s/infer", head.model)
+            log_request(head.model)
         server = self._lane.server
         try:
             model = server.models.get(head.model, head.version)

@@ -44,6 +44,19 @@ def test_a_client_that_hangs_up_frees_its_memory(repository: Path) -> None:
             connection.close()
 
 
+def test_a_request_that_is_passed_on_is_answered_before_the_server_exits(repository: Path) -> None:
+    with server(repository, []) as serving:
+        connections = serving.connections_to_both()
+        for connection in connections:  # they do not know the model yet
+            connection.request("POST", "/v2/models/slow/infer", TWO_NUMBERS)
+        time.sleep(0.2)  # the requests must have arrived
+        serving.process.terminate()
+        for connection in connections:
+            response = connection.getresponse()
+            assert (response.status, json.loads(response.read())["outputs"][0]["data"]) == (200, [1.0, 2.0])
+        assert serving.process.wait(timeout=20) == 0
+
+
 def test_a_request_that_is_relayed_is_answered_before_the_server_exits(repository: Path) -> None:
     with server(repository, []) as serving:
         connections = serving.connections_to_both()

@@ -18,6 +18,9 @@ from despina.protocol.messages import Array
 
 CAPACITY = 1 << 36
 KEPT_BYTES = 256 << 20
+COPIED_SIZE = 64 * 1024
+"""Results up to this size are copied, and their slot is free at once. Larger ones are written to the client from shared
+memory; their slot is free when nothing looks at them any more."""
 _SMALLEST = 12
 """Slots have at least 2^12 bytes: memory can be returned in pages only."""
 

@@ -13,10 +13,11 @@ from despina.config.proto import ModelConfig
 from despina.errors import UNKNOWN_LABEL, DespinaError, Internal, Unavailable, Unsupported
 from despina.http.endpoints.logging import change
 from despina.http.workers import messages
-from despina.http.workers.arena import CAPACITY, Arena
+from despina.http.workers.arena import CAPACITY, COPIED_SIZE, Arena
 from despina.http.workers.gathering import Gathering, SentKind, parts_of
 from despina.http.workers.layout import Layout, read_layout
 from despina.http.workers.messages import Frame, FrameReader, frame
+from despina.http.workers.remote_exchanges import RemoteExchanges
 from despina.http.workers.remote_model import Elsewhere, Outgoing, RemoteModel
 from despina.protocol.json import dumps, loads
 from despina.protocol.messages import Array
@@ -24,10 +25,6 @@ from despina.remember import remember
 from despina.scheduling.outbox import Outbox
 from despina.scheduling.pending import Pending
 from despina.telemetry.logging import LogSettings
-
-COPIED_SIZE = 64 * 1024
-"""Results up to this size are copied, and their slot is free at once. Larger ones are written to the client from shared
-memory; their slot is free when nothing looks at them any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +50,7 @@ class FrontChannel(asyncio.Protocol):
         self._numbers = itertools.count()
         self._under_way: dict[int, _Sent] = {}
         self._gone: set[Pending] = set()
+        self.exchanges = RemoteExchanges(results, self._write, self._release)
         self._layouts: dict[bytes, Layout] = {}
         self._models: dict[tuple[str, int | None], RemoteModel] = {}
         self._asked: set[tuple[str, int | None]] = set()
@@ -73,9 +71,11 @@ class FrontChannel(asyncio.Protocol):
         """Tell the owner that the port is open."""
         self._write(messages.LISTENING)
 
-    def _write(self, kind: int, number: int = 0, offset: int = 0, body: bytes = b"", requests: int = 0) -> None:
+    def _write(
+        self, kind: int, number: int = 0, offset: int = 0, extra: bytes = b"", body: bytes = b"", requests: int = 0
+    ) -> None:
         assert self._transport is not None
-        self.outbox.put(self._transport, frame(kind, number, offset, b"", body, requests))
+        self.outbox.put(self._transport, frame(kind, number, offset, extra, body, requests))
 
     def data_received(self, data: bytes) -> None:
         with self.outbox.together():
@@ -85,6 +85,8 @@ class FrontChannel(asyncio.Protocol):
         for arrived in self._reader.feed(data):
             if arrived.kind == messages.RESULT:
                 self._result(arrived)
+            elif arrived.kind == messages.REPLY:
+                self.exchanges.replied(arrived)
             elif arrived.kind == messages.FAILED:
                 self._failed(arrived)
             elif arrived.kind == messages.ELSEWHERE:
@@ -161,7 +163,7 @@ class FrontChannel(asyncio.Protocol):
     def _infer(self, kind: SentKind, requests: Sequence[Pending], offset: int, slot: int | None) -> None:
         number = next(self._numbers) % messages.NUMBERS
         self._under_way[number] = _Sent(kind.model, requests, slot)
-        self._write(messages.INFER, number, offset, kind.text, len(requests))
+        self._write(messages.INFER, number, offset, b"", kind.text, len(requests))
 
     def cancel(self, pending: Pending) -> None:
         """The owner hears of it when nobody of the group is left. It still answers, and the slot is in use until

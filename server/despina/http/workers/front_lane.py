@@ -1,4 +1,5 @@
-"""The infer lane of a front end: it answers what it can, and gives everything else to the application, which relays."""
+"""The infer lane of a front end: it answers what it can. Other small requests it passes on to its owner, and large ones
+it gives to the application, which relays."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from despina.errors import DespinaError, Unavailable
+from despina.http.collecting_connection import LARGE_BODY
 from despina.http.infer_exchange import InferExchange, InferReply
 from despina.http.lane import InferLane, Lane
 from despina.http.request_head import HEAD_END, InferHead
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from despina.http.workers.front_channel import FrontChannel
 
 _log = logging.getLogger(__name__)
+_package_log = logging.getLogger("despina")
+
+_OWNERS = (b'"shared_memory_region":', b'"classification":', b'"despina_explain":')
+"""A request with one of these in its JSON is for the owner, most probably, and not decoded to be sure."""
 
 
 class FrontServer:
@@ -45,6 +51,13 @@ class FrontExchange(InferExchange):
     ) -> None:
         super().__init__(server, model, reply)  # type: ignore[arg-type]
         self._elsewhere = elsewhere
+
+    def _start_decoding(self, body: memoryview, length: int) -> None:
+        if length < LARGE_BODY:
+            text = bytes(body[:length])
+            if any(key in text for key in _OWNERS):
+                raise Elsewhere
+        super()._start_decoding(body, length)
 
     def _refuse(self, error: Exception) -> None:
         if isinstance(error, (DespinaError, Elsewhere)):
@@ -82,20 +95,30 @@ class FrontLane(InferLane):
 
     def _open(self, head: InferHead, body: memoryview | None = None) -> InferExchange | None:
         begun, self._begun = self._begun, b""
-        size = begun.find(HEAD_END) + len(HEAD_END)
-        if body is None:
-            elsewhere = partial(self._hand_over, begun[: size + head.content_length])
-        else:
-            elsewhere = partial(self._hand_over, begun[:size], body)
+        elsewhere = partial(self._pass_on, head, begun, body)
         model = self._channel.model(head.model, head.version)
-        if model is None:
+        if model is None or model.is_stateful:
             elsewhere()
             return None
         self._exchange = exchange = FrontExchange(self._lane.server, model, self._replied, elsewhere)
         return exchange
 
+    def _pass_on(self, head: InferHead, begun: bytes, body: memoryview | None) -> None:
+        """Let the owner have a request that began so, with its `body` if that came in more pieces."""
+        size = begun.find(HEAD_END) + len(HEAD_END)
+        if self.transport.is_closing():
+            self._exchange = None
+        elif head.packed or head.content_length >= LARGE_BODY:
+            if body is None:
+                self._hand_over(begun[: size + head.content_length])
+            else:
+                self._hand_over(begun[:size], body)
+        else:
+            data = begun[size : size + head.content_length] if body is None else body
+            self._exchange = self._channel.exchanges.start(head, data, self._replied)
+
     def _replied(self, reply: InferReply) -> None:
-        # Only now: of a request that is handed over the owner says this.
-        assert self._exchange is not None
-        _log.debug("HTTP request: POST /v2/models/%s/infer", self._exchange.model.name)
+        # Only now: of a request that is passed on the owner says this.
+        if _package_log.level <= logging.DEBUG and isinstance(self._exchange, FrontExchange):
+            _log.debug("HTTP request: POST /v2/models/%s/infer", self._exchange.model.name)
         super()._replied(reply)

@@ -2,20 +2,26 @@
 
 A frame is a fixed head and up to two pieces of bytes behind it. What the fields mean depends on the kind:
 
-    kind       number   offset           extra                 body
-    INFER      group    slot of inputs                         RequestKind (JSON), that of all `requests`
+    kind       number    offset           extra                body
+    INFER      group     slot of inputs                        RequestKind (JSON), that of all `requests`
     CANCEL     group
-    RELEASE             slot of results
+    EXCHANGE   exchange                   target (JSON)        that of a request as it came
+    ABANDON    exchange
+    RELEASE              slot of results
     ASK                                                        [name, version or null]
     LISTENING
     PONG                                                                         the answer to PING
-    RESULT     group    slot of results  response parameters   layout of the results (JSON)
+    RESULT     group     slot of results  response parameters  layout of the results (JSON)
     FAILED     group                                           [word, message, retry after or null]
     ELSEWHERE  group                                                             its requests belong to the application
-    MODEL                                configuration         description (JSON), of a model that was asked for
+    REPLY      exchange  slot if large    its head (JSON)      that of the reply, empty if it is large
+    MODEL                                 configuration        description (JSON), of a model that was asked for
     LOG                                                        what is logged from now on (JSON)
     PING
     STOP
+
+The target of an exchange is [model, version or null, length of the JSON or null], the head of its reply [status, length
+of the JSON or 0, retry after or null, size].
 
 Requests travel in groups of one or more that run together (`gathering`). Ids of requests do not travel.
 """
@@ -24,13 +30,14 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import NamedTuple
 
-INFER, CANCEL, RELEASE, ASK, LISTENING, PONG, RESULT, FAILED, ELSEWHERE, MODEL, LOG, PING, STOP = range(13)
+INFER, CANCEL, EXCHANGE, ABANDON, RELEASE, ASK, LISTENING, PONG = range(8)
+RESULT, FAILED, ELSEWHERE, REPLY, MODEL, LOG, PING, STOP = range(8, 16)
 
 _HEAD = Struct("<IIQIBxH")
 """Bytes behind the head, number, offset, bytes of `extra`, kind, requests of a group."""
 
 NUMBERS = 1 << 32
-"""Groups are numbered below this."""
+"""Groups are numbered below this, and so are exchanges."""
 MAX_GROUP = (1 << 16) - 1
 """More requests do not fit a group."""
 

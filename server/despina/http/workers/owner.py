@@ -15,6 +15,7 @@ from despina.http.workers import messages
 from despina.http.workers.arena import Arena
 from despina.http.workers.layout import GroupLayouts, Layout, LayoutKey, layout_of, wire_form
 from despina.http.workers.messages import Frame, FrameReader, frame
+from despina.http.workers.owner_exchanges import OwnerExchanges
 from despina.http.workers.patience import Patience
 from despina.http.workers.request_kind import RequestKind, decode_kind
 from despina.protocol.bytes_tensor import held_bytes
@@ -66,6 +67,7 @@ class OwnerChannel(asyncio.Protocol):
         self._kinds: dict[bytes, _Known] = {}
         self._layouts: dict[LayoutKey, tuple[Layout, bytes]] = {}
         self._active: dict[int, tuple[Model, SentGroup]] = {}
+        self._exchanges = OwnerExchanges(server, results, self._write)
         self._transport: asyncio.Transport | None = None
 
     # ------------------------------------------------------------------------------------------------ the connection
@@ -78,6 +80,7 @@ class OwnerChannel(asyncio.Protocol):
         self._transport = None
         for model, pending in list(self._active.values()):
             model.request_gone(pending)
+        self._exchanges.abandon_all()
 
     def stop(self) -> None:
         """Tell the front end to answer what it has accepted and to exit."""
@@ -101,10 +104,14 @@ class OwnerChannel(asyncio.Protocol):
         for arrived in self._reader.feed(data):
             if arrived.kind == messages.INFER:
                 self._infer(arrived)
+            elif arrived.kind == messages.EXCHANGE:
+                self._exchanges.start(arrived)
             elif arrived.kind == messages.RELEASE:
                 self._results.give(arrived.offset)
             elif arrived.kind == messages.CANCEL:
                 self._cancel(arrived.number)
+            elif arrived.kind == messages.ABANDON:
+                self._exchanges.abandon(arrived.number)
             elif arrived.kind == messages.ASK:
                 self._describe(arrived.body)
             elif arrived.kind == messages.PONG:

@@ -60,6 +60,8 @@ class RemoteModel:
         self.labels: Mapping[str, list[str]] = {}
         self.trace = SimpleNamespace(active=False)
         self.takes_text = False
+        self.is_stateful: bool = config.HasField("sequence_batching")
+        """Whether its requests are of sequences, and for the owner."""
         self.templates: Any = Templates(self)  # type: ignore[arg-type]
         self._epoch = epoch
         self._channel = channel
