@@ -12,11 +12,13 @@ from tests.support.arenas import arena
 
 from despina.config.proto import ModelConfig
 from despina.errors import NotFound
+from despina.http.request_templates import Templates
 from despina.http.workers.arena import Arena
 from despina.http.workers.front_channel import FrontChannel
 from despina.http.workers.owner import OwnerChannel
 from despina.http.workers.remote_model import RemoteModel
 from despina.models.signature import Signature
+from despina.protocol.decode import Limits, no_shared_memory
 from despina.protocol.messages import InferInput, InferRequest
 from despina.scheduling.outbox import Outbox
 from despina.scheduling.pending import Pending
@@ -45,6 +47,14 @@ class FakeModel:
         self.gone: list[Pending] = []
         self.schedule: Callable[[Pending], None] = self.scheduled.append
         self.request_gone = self.gone.append
+        self.takes_text = False
+        self.templates: Any = Templates(self)  # type: ignore[arg-type]
+
+    def submit(self, request: InferRequest, on_done: Callable[[Pending], None], *_: object) -> Pending:
+        admitted = self.signature.admit(request)
+        pending = Pending(admitted.inputs, admitted.rows, on_done, byte_size=admitted.byte_size)
+        self.schedule(pending)
+        return pending
 
 
 class Pair:
@@ -53,7 +63,8 @@ class Pair:
     def __init__(self, model: FakeModel, requests: Arena, results: Arena) -> None:
         self.serving: FakeModel | None = model
         self.older: FakeModel | None = None
-        server: Any = SimpleNamespace(models=SimpleNamespace(get=self._get), outbox=Outbox())
+        models = SimpleNamespace(get=self._get)
+        server: Any = SimpleNamespace(models=models, outbox=Outbox(), limits=Limits(), find_region=no_shared_memory)
         # In two processes each side has an object of its own; slots are handed out by one side only.
         self.owner = OwnerChannel(server, requests, results, lambda: None)
         self.front = FrontChannel(requests, results, LogSettings())

@@ -5,13 +5,21 @@ import http.client
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.channels import FakeModel, Pair, config, paired, raising
 from tests.support.front_ends import Serving, as_binary, as_json, post, server
+
+from despina.errors import Unavailable
+from despina.http.infer_exchange import InferReply
+from despina.http.request_head import InferHead
+from despina.http.workers.arena import CAPACITY
+from despina.models.signature import Signature
 
 SEQUENCES = """
 backend: "identity"
@@ -137,16 +145,9 @@ def test_they_need_no_connection_to_the_application(serving: Serving, segment: S
         assert {json.loads(answer)["outputs"][0]["data"][0] for _, _, answer in told} == {"2.000000:1"}
         explained = post(connection, "quick", as_json(VALUES, parameters={"despina_explain": True}))
         assert json.loads(explained)["parameters"]["batch_rows"] == 1
+        large = as_json({"INPUT0": ("FP32", [1, LARGE], [0.5] * LARGE)}, outputs=classes)
+        assert json.loads(post(connection, "quick", large))["outputs"][0]["data"] == ["0.500000:0"]
     assert sockets_of(serving) == before
-
-
-def test_a_large_request_of_a_sequence_is_answered_all_the_same(serving: Serving) -> None:
-    body, json_length = as_binary({"INPUT0": ("FP32", [1, 100_000], bytes(400_000))})
-    headers = {"Inference-Header-Content-Length": str(json_length)}
-    for connection in serving.connections_to_both():
-        status, _, answer = infer(connection, "sequences", body, headers)
-        assert status == 400
-        assert b"unexpected shape for input 'INPUT0' for model 'sequences'" in answer
 
 
 def test_those_whose_clients_have_gone_do_not_run(serving: Serving) -> None:
@@ -160,3 +161,118 @@ def test_those_whose_clients_have_gone_do_not_run(serving: Serving) -> None:
     assert infer(connection, "slow", body)[0] == 200
     statistics = json.loads(serving.ask("GET", "/v2/models/slow/stats")[1])["model_stats"][0]
     assert statistics["inference_count"] == 3
+
+
+HEAD = InferHead("m", None, 0, None, 0)
+
+
+def large_model() -> FakeModel:
+    model = FakeModel()
+    model.config = config(dims=[50_000])
+    model.signature = Signature(model.config)
+    return model
+
+
+def start(pair: Pair, body: bytes | memoryview, replies: list[InferReply], json_length: int | None = None) -> Any:
+    header_length = None if json_length is None else str(json_length)
+    return pair.front.exchanges.start(replace(HEAD, header_length=header_length), body, replies.append)
+
+
+def large_body(number: int) -> tuple[bytes, int]:
+    return as_binary({"IN": ("FP32", [1, 50_000], np.full(50_000, number, "<f4").tobytes())})
+
+
+@pytest.mark.parametrize("received_there", [True, False])
+@pytest.mark.parametrize("kind", ["usual", "early", "sequences"])
+async def test_a_large_body_lies_in_shared_memory_until_its_reply(kind: str, received_there: bool) -> None:
+    async with paired() as (pair, model):
+        pair.serving = model = large_model()
+        model.answers_early = kind == "early"
+        if kind == "sequences":
+            model.config.sequence_batching.direct.SetInParent()
+        body, json_length = large_body(3)
+        received: bytes | memoryview = body
+        if received_there:
+            received = pair.front.room(len(body))
+            received[:] = body
+        replies: list[InferReply] = []
+        start(pair, received, replies, json_length)
+        del received
+        await pair.turn()
+        (pending,) = model.scheduled
+        assert set(pending.inputs["IN"].ravel().tolist()) == {3}
+        assert (0 <= pair.requests.find(pending.inputs["IN"]) < CAPACITY) == (kind == "usual")
+        assert pair.requests.taken == 1
+        pending.succeed({"OUT": pending.inputs["IN"]})
+        await pair.turn()
+        assert pair.requests.taken == 0
+        (reply,) = replies
+        assert (reply.status, reply.size) == (200, len(reply.buffers[0]))
+        assert bytes(reply.buffers[0])[reply.header_length :] == body[json_length:]
+        assert pair.results.taken == 1
+        replies.clear()
+        del reply
+        await pair.turn()
+        assert pair.results.taken == 0
+
+
+async def test_a_large_body_that_there_is_no_room_for_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with paired() as (pair, model):
+        monkeypatch.setattr(pair.requests, "take", raising(Unavailable("no room")))
+        with pytest.raises(Unavailable):
+            start(pair, bytes(100_000), [])
+        await pair.turn()
+        assert not model.scheduled
+
+
+async def test_a_large_reply_that_there_is_no_room_for_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with paired() as (pair, model):
+        pair.serving = model = large_model()
+        replies: list[InferReply] = []
+        start(pair, *large_body(1)[:1], replies, large_body(1)[1])
+        await pair.turn()
+        monkeypatch.setattr(pair.results, "take", raising(Unavailable("no room", retry_after=2.5)))
+        model.scheduled[0].succeed({"OUT": np.zeros((1, 50_000), "<f4")})
+        await pair.turn()
+        (reply,) = replies
+        assert (reply.status, reply.retry_after, reply.buffers) == (503, 2.5, [b'{"error":"no room"}'])
+
+
+async def test_a_reply_that_cannot_be_delivered_costs_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    async with paired() as (pair, _):
+        replies: list[InferReply] = []
+        pair.front.exchanges.start(HEAD, b"{}", raising(KeyError("oops")))
+        start(pair, b"{}", replies)
+        await pair.turn()
+        assert [reply.status for reply in replies] == [500]
+    assert "the answer of a request could not be delivered" in caplog.text
+
+
+async def test_those_of_a_front_end_that_is_gone_are_given_up() -> None:
+    async with paired() as (pair, _):
+        pair.serving = model = large_model()
+        body, json_length = large_body(1)
+        start(pair, body, [], json_length)
+        await pair.turn()
+        pair.owner.connection_lost(None)
+        assert model.gone == model.scheduled
+        model.scheduled[0].succeed({"OUT": np.zeros((1, 50_000), "<f4")})
+        assert pair.results.taken == 0
+
+
+async def test_a_client_that_hangs_up_is_told_once_and_there_is_a_reply_all_the_same() -> None:
+    async with paired() as (pair, _):
+        pair.serving = model = large_model()
+        replies: list[InferReply] = []
+        body, json_length = large_body(1)
+        exchange = start(pair, body, replies, json_length)
+        await pair.turn()
+        exchange.abandon()
+        await pair.turn()
+        assert model.gone == model.scheduled
+        model.scheduled[0].fail(Unavailable("gone"))
+        await pair.turn()
+        assert [reply.status for reply in replies] == [503]
+        exchange.abandon()
+        await pair.turn()
+        assert model.gone == model.scheduled

@@ -12,8 +12,8 @@ encoding. Three things connect a front end with its owner:
 
 A front end answers a request itself only if it is plain, known and right. Other infer requests (tracing, sequences,
 shared memory of clients, every mistake) it passes on as they came, and their replies come back so (`remote_exchanges`,
-`owner_exchanges`). Everything else, and what is large, it relays through a door connection. So whatever depends on the
-server's state exists once and reads the same with any number of processes.
+`owner_exchanges`). Everything else it relays through a door connection. So whatever depends on the server's state
+exists once and reads the same with any number of processes.
 
 What a front end knows of a model is only a copy. Every frame names the very model object it was made for, and the owner
 runs it only if that one would answer the request at this moment. If not, the front end forgets the model and passes the

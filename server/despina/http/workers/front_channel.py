@@ -50,7 +50,7 @@ class FrontChannel(asyncio.Protocol):
         self._numbers = itertools.count()
         self._under_way: dict[int, _Sent] = {}
         self._gone: set[Pending] = set()
-        self.exchanges = RemoteExchanges(results, self._write, self._release)
+        self.exchanges = RemoteExchanges(requests, results, self._write, self._release)
         self._layouts: dict[bytes, Layout] = {}
         self._models: dict[tuple[str, int | None], RemoteModel] = {}
         self._asked: set[tuple[str, int | None]] = set()

@@ -1,10 +1,11 @@
-"""The infer lane of a front end: it answers what it can. Other small requests it passes on to its owner, and large ones
+"""The infer lane of a front end: it answers what it can. Other infer requests it passes on to its owner, and all others
 it gives to the application, which relays."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from despina.errors import DespinaError, Unavailable
 from despina.http.collecting_connection import LARGE_BODY
 from despina.http.infer_exchange import InferExchange, InferReply
 from despina.http.lane import InferLane, Lane
-from despina.http.request_head import HEAD_END, InferHead
+from despina.http.request_head import CHUNKED, HEAD_END, InferHead
 from despina.http.workers.remote_model import Elsewhere, RemoteModel
 from despina.protocol.decode import Limits, no_shared_memory
 from despina.scheduling.pending import Pending
@@ -105,17 +106,17 @@ class FrontLane(InferLane):
 
     def _pass_on(self, head: InferHead, begun: bytes, body: memoryview | None) -> None:
         """Let the owner have a request that began so, with its `body` if that came in more pieces."""
-        size = begun.find(HEAD_END) + len(HEAD_END)
         if self.transport.is_closing():
             self._exchange = None
-        elif head.packed or head.content_length >= LARGE_BODY:
-            if body is None:
-                self._hand_over(begun[: size + head.content_length])
-            else:
-                self._hand_over(begun[:size], body)
-        else:
-            data = begun[size : size + head.content_length] if body is None else body
-            self._exchange = self._channel.exchanges.start(head, data, self._replied)
+            return
+        size = begun.find(HEAD_END) + len(HEAD_END)
+        if body is None:
+            body = memoryview(begun)[size : size + head.content_length]
+        if not head.packed and head.content_length != CHUNKED:
+            with suppress(Unavailable):
+                self._exchange = self._channel.exchanges.start(head, body, self._replied)
+                return
+        self._hand_over(begun[:size], body)
 
     def _replied(self, reply: InferReply) -> None:
         # Only now: of a request that is passed on the owner says this.

@@ -5,7 +5,7 @@ A frame is a fixed head and up to two pieces of bytes behind it. What the fields
     kind       number    offset           extra                body
     INFER      group     slot of inputs                        RequestKind (JSON), that of all `requests`
     CANCEL     group
-    EXCHANGE   exchange                   target (JSON)        that of a request as it came
+    EXCHANGE   exchange  place if large   target (JSON)        that of a request as it came, empty if it is large
     ABANDON    exchange
     RELEASE              slot of results
     ASK                                                        [name, version or null]
@@ -20,8 +20,8 @@ A frame is a fixed head and up to two pieces of bytes behind it. What the fields
     PING
     STOP
 
-The target of an exchange is [model, version or null, length of the JSON or null], the head of its reply [status, length
-of the JSON or 0, retry after or null, size].
+The target of an exchange is [model, version or null, length of the JSON or null, size], the head of its reply [status,
+length of the JSON or 0, retry after or null, size]. Large is what has more than 64 KiB, and lies in shared memory.
 
 Requests travel in groups of one or more that run together (`gathering`). Ids of requests do not travel.
 """

@@ -67,7 +67,7 @@ class OwnerChannel(asyncio.Protocol):
         self._kinds: dict[bytes, _Known] = {}
         self._layouts: dict[LayoutKey, tuple[Layout, bytes]] = {}
         self._active: dict[int, tuple[Model, SentGroup]] = {}
-        self._exchanges = OwnerExchanges(server, results, self._write)
+        self._exchanges = OwnerExchanges(server, requests, results, self._write)
         self._transport: asyncio.Transport | None = None
 
     # ------------------------------------------------------------------------------------------------ the connection

@@ -18,6 +18,7 @@ from despina.protocol.json import dumps, loads
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from despina.models.model import Model
     from despina.server import Server
 
 _package_log = logging.getLogger("despina")
@@ -30,17 +31,19 @@ class Write(Protocol):
 
 
 class OwnerExchanges:
-    """Answers such requests as the lane of a single process would. Large replies go through the arena `results`."""
+    """Answers such requests as the lane of a single process would. Large bodies lie in the arena `requests`, large
+    replies go through `results`."""
 
-    def __init__(self, server: Server, results: Arena, write: Write) -> None:
+    def __init__(self, server: Server, requests: Arena, results: Arena, write: Write) -> None:
         self._server = server
+        self._requests = requests
         self._results = results
         self._write: Write | None = write
         self._under_way: dict[int, InferExchange] = {}
 
     def start(self, sent: Frame) -> None:
         """Take a request; its reply follows."""
-        name, version, header_length = loads(sent.extra)
+        name, version, header_length, size = loads(sent.extra)
         if _package_log.level <= logging.DEBUG:
             log_request(name)
         reply = partial(self._reply, sent.number)
@@ -50,7 +53,15 @@ class OwnerExchanges:
             reply(error_reply(error))
             return
         self._under_way[sent.number] = exchange = InferExchange(self._server, model, reply)
-        exchange.start(memoryview(sent.body), header_length)
+        body = sent.body if size <= COPIED_SIZE else self._body(model, sent.offset, size)
+        exchange.start(memoryview(body), header_length)
+
+    def _body(self, model: Model, place: int, size: int) -> bytes | memoryview:
+        """A large body. It stays where it is, unless somebody may look at it when the front end has other use for the
+        room: a step of an ensemble, or who has the state of a sequence."""
+        outlived = model.answers_early or model.config.HasField("sequence_batching")
+        body = memoryview(self._requests.memory)[place : place + size]
+        return bytes(body) if outlived else body
 
     def abandon(self, number: int) -> None:
         """The client hung up."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
+
+import numpy as np
 
 from despina.http.infer_exchange import InferReply
 from despina.http.request_head import InferHead
 from despina.http.workers import messages
-from despina.http.workers.arena import COPIED_SIZE, Arena
+from despina.http.workers.arena import CAPACITY, COPIED_SIZE, Arena
 from despina.http.workers.messages import Frame
 from despina.protocol.encode import Buffer
 from despina.protocol.json import dumps, loads
@@ -38,27 +41,53 @@ class RemoteExchange:
         self._write(messages.ABANDON, self._number)
 
 
-class RemoteExchanges:
-    """Those that are under way. Large replies lie in the arena `results`; `release` gives a slot of it back."""
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """Who waits for a reply, and the body, which is in use until then."""
 
-    def __init__(self, results: Arena, write: Write, release: Callable[[int], None]) -> None:
+    reply: Callable[[InferReply], None]
+    body: bytes | memoryview
+
+
+class RemoteExchanges:
+    """Those that are under way. Large bodies lie in the arena `requests`, large replies in `results`, of which
+    `release` gives a slot back."""
+
+    def __init__(self, requests: Arena, results: Arena, write: Write, release: Callable[[int], None]) -> None:
+        self._requests = requests
         self._results = results
         self._write = write
         self._release = release
         self._numbers = itertools.count()
-        self._replies: dict[int, Callable[[InferReply], None]] = {}
+        self._under_way: dict[int, _UnderWay] = {}
 
     def start(self, head: InferHead, body: bytes | memoryview, reply: Callable[[InferReply], None]) -> RemoteExchange:
-        """Send a request, whose body is small; `reply` is called once, later."""
+        """Send a request; `reply` is called once, later. Raises Unavailable when there is no room for the body."""
+        size, place, text = len(body), 0, b""
+        if size <= COPIED_SIZE:
+            text = bytes(body)
+        else:
+            body, place = self._placed(body)
         number = next(self._numbers) % messages.NUMBERS
-        self._replies[number] = reply
-        described = dumps([head.model, head.version, head.header_length])
-        self._write(messages.EXCHANGE, number, 0, described, bytes(body))
+        self._under_way[number] = _UnderWay(reply, body)
+        target = dumps([head.model, head.version, head.header_length, size])
+        self._write(messages.EXCHANGE, number, place, target, text)
         return RemoteExchange(self._write, number)
+
+    def _placed(self, body: bytes | memoryview) -> tuple[memoryview, int]:
+        """The body in shared memory, and where there."""
+        if isinstance(body, memoryview):
+            place = self._requests.find(np.frombuffer(body, np.uint8))
+            if 0 <= place < CAPACITY:
+                return body, place
+        place = self._requests.take(len(body))
+        room = self._requests.view(place, len(body), self._requests.give).data
+        room[:] = body
+        return room, place
 
     def replied(self, answer: Frame) -> None:
         """Hand on what the owner says."""
-        reply = self._replies.pop(answer.number)
+        reply = self._under_way.pop(answer.number).reply
         status, header_length, retry_after, size = loads(answer.extra)
         body: Buffer = answer.body
         if size > COPIED_SIZE:
