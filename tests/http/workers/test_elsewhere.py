@@ -1,10 +1,11 @@
 """Which requests a front end leaves to its owner: those with more than tensors, and those for what a model was."""
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.support.channels import FakeModel, config, paired
+from tests.support.channels import FakeModel, config, paired, raising
 
 from despina.errors import InvalidArgument
 from despina.http.infer_exchange import InferReply
@@ -137,3 +138,31 @@ def test_what_is_wrong_with_a_request_is_for_the_owner_to_say_but_not_what_goes_
     assert got == answers
     assert text in caplog.text
     assert bool(caplog.records) == bool(text)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "answers"),
+    [
+        ([{"name": "OUT", "parameters": {"classification": 2}}], ["elsewhere"]),
+        ([{"name": "OUT", "parameters": {"shared_memory_region": "r", "shared_memory_byte_size": 8}}], ["elsewhere"]),
+        ([{"name": "classification"}], [500]),
+    ],
+)
+def test_what_is_for_the_owner_is_not_decoded(
+    outputs: list[object], answers: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("despina.protocol.decode.decode_request", lambda *args: raising(KeyError("decoded"))(None))
+    templates = SimpleNamespace(find_json=lambda body: None)
+    model: Any = SimpleNamespace(name="m", trace=SimpleNamespace(active=False), templates=templates)
+    got: list[object] = []
+    server: Any = SimpleNamespace(limits=Limits(), find_region=None)
+    exchange = FrontExchange(server, model, lambda reply: got.append(reply.status), lambda: got.append("elsewhere"))
+    exchange.start(memoryview(json.dumps({"outputs": outputs}).encode()), None)
+    assert got == answers
+
+
+async def test_a_front_end_knows_that_requests_of_sequences_are_for_the_owner() -> None:
+    async with paired() as (pair, model):
+        assert not (await pair.model()).is_stateful
+        model.config.sequence_batching.direct.SetInParent()
+        assert (await pair.model(1)).is_stateful
