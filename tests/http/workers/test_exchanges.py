@@ -175,7 +175,7 @@ def large_model() -> FakeModel:
 
 def start(pair: Pair, body: bytes | memoryview, replies: list[InferReply], json_length: int | None = None) -> Any:
     header_length = None if json_length is None else str(json_length)
-    return pair.front.exchanges.start(replace(HEAD, header_length=header_length), body, replies.append)
+    return pair.front.exchanges.start(replace(HEAD, header_length=header_length), memoryview(body), replies.append)
 
 
 def large_body(number: int) -> tuple[bytes, int]:
@@ -238,10 +238,22 @@ async def test_a_large_reply_that_there_is_no_room_for_is_an_error(monkeypatch: 
         assert (reply.status, reply.retry_after, reply.buffers) == (503, 2.5, [b'{"error":"no room"}'])
 
 
+async def test_a_body_that_the_owner_cannot_take_is_an_error_of_that_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with paired() as (pair, model):
+        monkeypatch.setattr(pair.owner._exchanges, "_body", lambda *args: raising(MemoryError())(None))
+        replies: list[InferReply] = []
+        for _ in range(2):
+            start(pair, bytes(100_000), replies)
+        await pair.turn()
+        assert [reply.status for reply in replies] == [500, 500]
+        assert not model.scheduled
+        assert pair.requests.taken == 0
+
+
 async def test_a_reply_that_cannot_be_delivered_costs_no_other(caplog: pytest.LogCaptureFixture) -> None:
     async with paired() as (pair, _):
         replies: list[InferReply] = []
-        pair.front.exchanges.start(HEAD, b"{}", raising(KeyError("oops")))
+        pair.front.exchanges.start(HEAD, memoryview(b"{}"), raising(KeyError("oops")))
         start(pair, b"{}", replies)
         await pair.turn()
         assert [reply.status for reply in replies] == [500]

@@ -13,7 +13,7 @@ A frame is a fixed head and up to two pieces of bytes behind it. What the fields
     PONG                                                                         the answer to PING
     RESULT     group     slot of results  response parameters  layout of the results (JSON)
     FAILED     group                                           [word, message, retry after or null]
-    ELSEWHERE  group                                                             its requests belong to the application
+    ELSEWHERE  group                                                             its requests are for the owner itself
     REPLY      exchange  slot if large    its head (JSON)      that of the reply, empty if it is large
     MODEL                                 configuration        description (JSON), of a model that was asked for
     LOG                                                        what is logged from now on (JSON)
@@ -28,7 +28,7 @@ Requests travel in groups of one or more that run together (`gathering`). Ids of
 
 from collections.abc import Iterator
 from struct import Struct
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 INFER, CANCEL, EXCHANGE, ABANDON, RELEASE, ASK, LISTENING, PONG = range(8)
 RESULT, FAILED, ELSEWHERE, REPLY, MODEL, LOG, PING, STOP = range(8, 16)
@@ -51,6 +51,12 @@ class Frame(NamedTuple):
     extra: bytes
     body: bytes
     requests: int
+
+
+class Write(Protocol):
+    """Sends a frame to the other side."""
+
+    def __call__(self, kind: int, number: int = 0, offset: int = 0, extra: bytes = b"", body: bytes = b"") -> None: ...
 
 
 def frame(

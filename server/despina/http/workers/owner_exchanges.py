@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from despina.errors import DespinaError, Unavailable
+from despina.errors import Unavailable
 from despina.http.infer_exchange import InferExchange, InferReply, error_reply
 from despina.http.lane import log_request
 from despina.http.workers import messages
 from despina.http.workers.arena import COPIED_SIZE, Arena
-from despina.http.workers.messages import Frame
+from despina.http.workers.messages import Frame, Write
 from despina.protocol.encode import Buffer
 from despina.protocol.json import dumps, loads
 
@@ -22,12 +22,6 @@ if TYPE_CHECKING:
     from despina.server import Server
 
 _package_log = logging.getLogger("despina")
-
-
-class Write(Protocol):
-    """Sends a frame to the front end."""
-
-    def __call__(self, kind: int, number: int = 0, offset: int = 0, extra: bytes = b"", body: bytes = b"") -> None: ...
 
 
 class OwnerExchanges:
@@ -49,11 +43,11 @@ class OwnerExchanges:
         reply = partial(self._reply, sent.number)
         try:
             model = self._server.models.get(name, version)
-        except DespinaError as error:
+            body = sent.body if size <= COPIED_SIZE else self._body(model, sent.offset, size)
+        except Exception as error:
             reply(error_reply(error))
             return
         self._under_way[sent.number] = exchange = InferExchange(self._server, model, reply)
-        body = sent.body if size <= COPIED_SIZE else self._body(model, sent.offset, size)
         exchange.start(memoryview(body), header_length)
 
     def _body(self, model: Model, place: int, size: int) -> bytes | memoryview:

@@ -6,7 +6,6 @@ import itertools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -14,17 +13,11 @@ from despina.http.infer_exchange import InferReply
 from despina.http.request_head import InferHead
 from despina.http.workers import messages
 from despina.http.workers.arena import CAPACITY, COPIED_SIZE, Arena
-from despina.http.workers.messages import Frame
+from despina.http.workers.messages import Frame, Write
 from despina.protocol.encode import Buffer
 from despina.protocol.json import dumps, loads
 
 _log = logging.getLogger(__name__)
-
-
-class Write(Protocol):
-    """Sends a frame to the owner."""
-
-    def __call__(self, kind: int, number: int = 0, offset: int = 0, extra: bytes = b"", body: bytes = b"") -> None: ...
 
 
 class RemoteExchange:
@@ -43,10 +36,10 @@ class RemoteExchange:
 
 @dataclass(frozen=True, slots=True)
 class _UnderWay:
-    """Who waits for a reply, and the body, which is in use until then."""
+    """Who waits for a reply, and a large body, which is in use until then."""
 
     reply: Callable[[InferReply], None]
-    body: bytes | memoryview
+    body: memoryview | None
 
 
 class RemoteExchanges:
@@ -61,25 +54,21 @@ class RemoteExchanges:
         self._numbers = itertools.count()
         self._under_way: dict[int, _UnderWay] = {}
 
-    def start(self, head: InferHead, body: bytes | memoryview, reply: Callable[[InferReply], None]) -> RemoteExchange:
+    def start(self, head: InferHead, body: memoryview, reply: Callable[[InferReply], None]) -> RemoteExchange:
         """Send a request; `reply` is called once, later. Raises Unavailable when there is no room for the body."""
-        size, place, text = len(body), 0, b""
-        if size <= COPIED_SIZE:
-            text = bytes(body)
-        else:
-            body, place = self._placed(body)
+        size = len(body)
+        placed, place = self._placed(body) if size > COPIED_SIZE else (None, 0)
         number = next(self._numbers) % messages.NUMBERS
-        self._under_way[number] = _UnderWay(reply, body)
+        self._under_way[number] = _UnderWay(reply, placed)
         target = dumps([head.model, head.version, head.header_length, size])
-        self._write(messages.EXCHANGE, number, place, target, text)
+        self._write(messages.EXCHANGE, number, place, target, b"" if placed is not None else bytes(body))
         return RemoteExchange(self._write, number)
 
-    def _placed(self, body: bytes | memoryview) -> tuple[memoryview, int]:
+    def _placed(self, body: memoryview) -> tuple[memoryview, int]:
         """The body in shared memory, and where there."""
-        if isinstance(body, memoryview):
-            place = self._requests.find(np.frombuffer(body, np.uint8))
-            if 0 <= place < CAPACITY:
-                return body, place
+        place = self._requests.find(np.frombuffer(body, np.uint8))
+        if 0 <= place < CAPACITY:
+            return body, place
         place = self._requests.take(len(body))
         room = self._requests.view(place, len(body), self._requests.give).data
         room[:] = body

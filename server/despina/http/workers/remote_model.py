@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Elsewhere(Exception):
-    """The request is for the owner's application."""
+    """The request is for the owner itself."""
 
 
 @dataclass(frozen=True, slots=True)
