@@ -24,11 +24,12 @@ from tests.support.serving import REPOSITORY, serving
 from uvicorn.server import ServerState
 
 from despina.errors import NotFound
+from despina.http.answering_connection import Lane
 from despina.http.app import make_app
 from despina.http.body_budget import PATIENCE_NS, SMALLEST_CLAIM, BodyBudget
 from despina.http.body_gate import BodyGate
 from despina.http.endpoint import Endpoint
-from despina.http.lane import InferLane, Lane
+from despina.http.lane import InferLane
 from despina.http.request_head import LaneRules, RequestHeads
 from despina.http.routes import Routes
 from despina.settings import Settings

@@ -14,8 +14,9 @@ from tests.support.serving import REPOSITORY, serving
 from uvicorn.server import ServerState
 
 from despina.errors import NotFound
+from despina.http.answering_connection import Lane
 from despina.http.infer_exchange import InferReply
-from despina.http.lane import InferLane, Lane
+from despina.http.lane import InferLane
 from despina.http.request_head import LaneRules, RequestHeads
 
 INFER = "/v2/models/identity_fp32/infer"

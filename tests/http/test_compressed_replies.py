@@ -14,8 +14,9 @@ import uvicorn
 import uvloop
 from uvicorn.server import ServerState
 
+from despina.http.answering_connection import Lane
 from despina.http.infer_exchange import InferReply
-from despina.http.lane import InferLane, Lane
+from despina.http.lane import InferLane
 from despina.http.request_head import LaneRules, RequestHeads
 
 REQUEST = b"POST /v2/models/m/infer HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"

@@ -13,9 +13,10 @@ import uvicorn
 from tests.support.serving import REPOSITORY, serving
 from uvicorn.server import ServerState
 
+from despina.http.answering_connection import Lane
 from despina.http.compression import IN_THREAD_SIZE
 from despina.http.infer_exchange import InferReply
-from despina.http.lane import InferLane, Lane
+from despina.http.lane import InferLane
 from despina.http.request_head import LaneRules, RequestHeads
 
 LIMIT = 1_000_000

@@ -13,10 +13,11 @@ from tests.support.serving import REPOSITORY, serving
 from uvicorn.server import ServerState
 
 from despina.errors import NotFound, Unavailable
+from despina.http.answering_connection import Lane
 from despina.http.auth import ApiKeys
 from despina.http.endpoint import Place, reading
 from despina.http.endpoints import ALL
-from despina.http.lane import InferLane, Lane
+from despina.http.lane import InferLane
 from despina.http.read_requests import ReadRequests, plain_path
 from despina.http.request_head import LaneRules, RequestHeads
 from despina.http.routes import Routes

@@ -12,8 +12,9 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from despina.errors import NotFound
+from despina.http.answering_connection import Lane
 from despina.http.infer_exchange import InferReply
-from despina.http.lane import InferLane, Lane
+from despina.http.lane import InferLane
 from despina.http.request_head import LaneRules, RequestHeads
 from despina.scheduling.outbox import Outbox
 

@@ -8,7 +8,7 @@ A connection is in one of four states, and requests on it are served one after a
 
     idle        the next bytes begin a request
     collecting  a body is arriving, or waits for room to arrive in (`CollectingConnection`)
-    answering   an exchange is under way; what arrives meanwhile is kept in `_backlog`, with reading paused
+    answering   an exchange is under way; what arrives meanwhile is kept (`AnsweringConnection`)
     application uvicorn's protocol owns the connection until its response is complete (`ApplicationConnection`)
 """
 
@@ -16,57 +16,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 from weakref import ref
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from despina.errors import DespinaError, InvalidArgument
+from despina.errors import DespinaError
+from despina.http.answering_connection import AnsweringConnection, Lane
 from despina.http.beginning import Beginning
-from despina.http.body_budget import BodyBudget
-from despina.http.collecting_connection import CollectingConnection
 from despina.http.compression import decompress_small
-from despina.http.infer_exchange import InferExchange, InferReply, error_reply
-from despina.http.open_files import OpenFiles
-from despina.http.read_requests import ReadRequests
-from despina.http.reply_compression import compress_reply
-from despina.http.reply_head import reply_head
-from despina.http.request_head import HEAD_END, InferHead, RequestHeads, SplitHead
-from despina.scheduling.outbox import Outbox
-
-if TYPE_CHECKING:
-    from despina.server import Server
+from despina.http.infer_exchange import InferExchange, error_reply
+from despina.http.request_head import HEAD_END, InferHead, SplitHead
 
 _log = logging.getLogger(__name__)
 _package_log = logging.getLogger("despina")
 """Asking its level takes a fifth of what asking `_log` takes."""
-
-JOIN_LIMIT = 64 * 1024
-"""Replies up to this size are joined and written at once; in larger ones the tensors are written as they are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """What all connections share. Without a budget, bodies take what memory they like. Small replies leave by the
-    `outbox`."""
-
-    server: Server
-    heads: RequestHeads
-    budget: BodyBudget | None = None
-    outbox: Outbox = field(default_factory=Outbox)
-    open_files: OpenFiles = field(default_factory=OpenFiles)
-    reads: ReadRequests | None = None
-
-
-class Exchange(Protocol):
-    """A request that is under way."""
-
-    def abandon(self) -> None:
-        """The client hung up."""
-        ...
 
 
 def log_request(model: str) -> None:
@@ -74,7 +39,7 @@ def log_request(model: str) -> None:
     _log.debug("HTTP request: POST /v2/models/%s/infer", model)
 
 
-class InferLane(CollectingConnection):
+class InferLane(AnsweringConnection):
     """One connection."""
 
     def __init__(
@@ -86,12 +51,7 @@ class InferLane(CollectingConnection):
         *,
         lane: Lane,
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop, budget=lane.budget)
-        self._lane = lane
-        self._exchange: Exchange | None = None
-        self._backlog = b""
-        self._connection = ""
-        self._encoding = ""
+        super().__init__(config, server_state, app_state, _loop, lane=lane)
         self._last: Beginning | None = None
         self._packed_head = b""
         """The head of the last request with a compressed body, for the application if that has to see it."""
@@ -184,18 +144,6 @@ class InferLane(CollectingConnection):
         if head.connection and self._on_gone is None:
             self._connection = head.connection
 
-    def _keep(self, data: bytes) -> None:
-        self._backlog += data
-        self.flow.pause_reading()
-
-    def _go_on(self) -> None:
-        """Take up what arrived while the last request was being answered."""
-        if self._exchange is None and not self._in_application and not self.transport.is_closing():
-            data, self._backlog = self._backlog, b""
-            self.flow.resume_reading()
-            if data:
-                self.data_received(data)
-
     # --------------------------------------------------------------------------------------------------- exchanges
 
     def _exchange_whole(self, head: InferHead, data: bytes) -> None:
@@ -255,77 +203,6 @@ class InferLane(CollectingConnection):
             return None
         self._exchange = exchange = InferExchange(server, model, self._replied, client=self)
         return exchange
-
-    def _replied(self, reply: InferReply) -> None:
-        if self._encoding and reply.status == 200:
-            compress_reply(self.loop, reply, self._encoding, self._finish)
-            return
-        self._exchange = None
-        if not self.transport.is_closing():
-            self._send(reply)
-
-    def _finish(self, reply: InferReply) -> None:
-        self._exchange = None
-        if not self.transport.is_closing():
-            self._send(reply)
-
-    def _send(self, reply: InferReply) -> None:
-        self.server_state.total_requests += 1
-        if reply.size <= JOIN_LIMIT and not self._connection:
-            self._lane.outbox.put(self.transport, b"".join((reply_head(reply), *reply.buffers)))
-        else:
-            head = reply_head(reply, self._connection)
-            self.transport.writelines([head, *(memoryview(buffer).cast("B") for buffer in reply.buffers)])
-        if self._connection == "close":
-            if self._backlog or reply.status != 200:
-                self.transport.close()
-            else:
-                self._lingering.close_clean()
-        elif self._backlog:
-            self.loop.call_soon(self._go_on)
-
-    def _send_last(self, error: DespinaError) -> None:
-        self._connection = "close"
-        self._send(error_reply(error))
-
-    # ---------------------------------------------------------------------------------------------- the connection
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._lane.open_files.connected(transport)
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP, and hang up."""
-        self._give_up()
-        if not self.transport.is_closing():
-            self._send_last(InvalidArgument(self.why_refused(msg)))
-
-    def eof_received(self) -> None:
-        self._give_up()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._give_up()
-        if self._exchange is not None:
-            self._exchange.abandon()
-        self._drop_body()
-        self._backlog = b""
-        super().connection_lost(exc)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self._backlog:
-            self.loop.call_soon(self._go_on)
-
-    def take_leave(self, on_gone: Callable[[], None]) -> None:
-        super().take_leave(on_gone)
-        self._connection = "close"
-
-    def shutdown(self) -> None:
-        """Close the connection now if it is idle, else after the answer that is under way."""
-        if self._exchange is not None or self._body is not None:
-            self._connection = "close"
-        else:
-            super().shutdown()
 
 
 def _body(head: InferHead, request: bytes) -> memoryview:

@@ -14,13 +14,14 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from despina.errors import Unavailable
+from despina.http.answering_connection import Lane
 from despina.http.app import make_app
 from despina.http.application_connection import ApplicationConnection
 from despina.http.auth import ApiKeys, KeyGate
 from despina.http.body_budget import body_budget
 from despina.http.body_gate import BodyGate
 from despina.http.endpoints import endpoints
-from despina.http.lane import InferLane, Lane
+from despina.http.lane import InferLane
 from despina.http.metrics import metrics_app
 from despina.http.read_requests import ReadRequests
 from despina.http.request_head import LaneRules, RequestHeads

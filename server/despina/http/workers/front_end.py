@@ -14,8 +14,8 @@ from typing import Any
 
 import uvloop
 
+from despina.http.answering_connection import Lane
 from despina.http.body_budget import body_budget
-from despina.http.lane import Lane
 from despina.http.listener import Listener, bind, lane_rules, uvicorn_config
 from despina.http.request_head import RequestHeads
 from despina.http.tls import tls_options

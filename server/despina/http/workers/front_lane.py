@@ -10,9 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from despina.errors import DespinaError, Unavailable
+from despina.http.answering_connection import Lane
 from despina.http.collecting_connection import LARGE_BODY
 from despina.http.infer_exchange import InferExchange, InferReply
-from despina.http.lane import InferLane, Lane
+from despina.http.lane import InferLane
 from despina.http.request_head import CHUNKED, HEAD_END, InferHead
 from despina.http.workers.remote_model import Elsewhere, RemoteModel
 from despina.protocol.decode import Limits, no_shared_memory
