@@ -75,6 +75,13 @@ class EagerTemplates(Templates):
         return False
 
 
+class Descriptions(Templates):
+    """Keep the first request of a kind by what it says of its inputs and outputs, and none by its text."""
+
+    def _is_new(self, fixed: tuple[bytes, ...]) -> bool:
+        return fixed[0].startswith(b"{")
+
+
 class NoTemplates(Templates):
     """Know nothing, of replies neither."""
 
@@ -258,6 +265,7 @@ def json_structures(draw: st.DrawFn, model: str) -> str:
     further = ['"id":#', '"x":{"data":@2@}', '"y":{"data":@3@}', '"z":"\\"data\\":[1]"', '"outputs":[]', '"x":NaN']
     further += ['"parameters":{"binary_data_output":true}', '"parameters":{"timeout":1}', '"x":"\u00e9"']
     further += ['"parameters":{"sequence_id":$}', '"parameters":{"sequence_id": $,"sequence_start":true}']
+    further += ['"x":"\x7f"', '"x":"\\u007f"', '"x":"\\""', '"x":["y"]', '"x":1,"x":2']
     further += ['"parameters":{"sequence_id":$,"sequence_id":3}', '"x":{"sequence_id":$}', '"parameters":{"mine":1}']
     members += draw(st.lists(st.sampled_from(further), max_size=draw(st.sampled_from([0, 0, 1, 3]))))
     begins = draw(st.sampled_from(["", "", '"id":#,', '"id": #,', '"id":#,"\\u0069d":#,']))
@@ -333,10 +341,13 @@ def sequences(draw: st.DrawFn) -> tuple[str, list[Body]]:
 
 @given(sequences(), st.booleans())
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_templates_change_no_answer(exchanges: Exchanges, sequence: tuple[str, list[Body]], stateful: bool) -> None:
+@pytest.mark.parametrize("templates", [EagerTemplates, Descriptions])
+def test_templates_change_no_answer(
+    exchanges: Exchanges, templates: type[Templates], sequence: tuple[str, list[Body]], stateful: bool
+) -> None:
     model, bodies = sequence
     full = exchanges.answers(model, bodies, keep=False)
-    assert exchanges.answers(model, bodies, keep=True, stateful=stateful) == full
+    assert exchanges.answers(model, bodies, keep=True, stateful=stateful, templates=templates) == full
 
 
 ONE = '{"name":"A","shape":[1,2],"datatype":"INT32",%s},{"name":"B","shape":[1,3],"datatype":"INT32",%s}'
@@ -372,6 +383,54 @@ def test_a_kind_is_kept_when_it_comes_again(exchanges: Exchanges, times: int) ->
     assert exchanges.is_known("identity_int32", text) is (times > 1)
     exchanges.answers("identity_int32", [(tensors, str(len(BINARY_HEAD)))] * times, keep=True, templates=Templates)
     assert exchanges.is_known("identity_int32", tensors, len(BINARY_HEAD)) is (times > 1)
+
+
+SOMETHING_NEW = [
+    '"x":"new {}",',
+    '"x":["new {}",{{"deep\\n":null}}],',
+    '"parameters":{{"mine":"new {}"}},',
+    '"parameters":{{"priority":{}}},',
+    '"x":1,"id":"new {}",',
+    '"id":"new","x":{},',
+]
+
+
+@pytest.mark.parametrize("new", SOMETHING_NEW)
+@pytest.mark.parametrize("binary", [False, True])
+def test_a_request_with_something_new_is_known_by_what_it_says_of_its_tensors(
+    exchanges: Exchanges, new: str, binary: bool
+) -> None:
+    data = ('"parameters":{"binary_data_size":8}', '"parameters":{"binary_data_size":12}')
+    if not binary:
+        data = ('"data":[1,2]', '"data":[[1,2,3]]')
+    heads = [two_inputs(*data, new.format(number)) for number in range(4)]
+    tensors = bytes(20) if binary else b""
+    bodies: list[Body] = [(head + tensors, str(len(head)) if binary else None) for head in heads]
+    answers = exchanges.answers("identity_int32", bodies, keep=True, templates=Templates)
+    assert answers == exchanges.answers("identity_int32", bodies, keep=False)
+    exchanges.answers("identity_int32", bodies[:2], keep=True, templates=Templates)
+    length = len(heads[2]) if binary else None
+    assert exchanges.is_known("identity_int32", bodies[2][0], length)
+    assert not exchanges.is_known("identity_int32", bodies[3][0] + b"]", length)
+
+
+def test_what_cannot_be_kept_by_its_text_is_known_by_what_it_says_every_other_time(exchanges: Exchanges) -> None:
+    body = two_inputs('"data":[1,2]', '"data":[1,2,3]', f'"x":"{"x" * MAX_FIXED_BYTES}",')
+    exchanges.answers("identity_int32", [(body, None)] * 2, keep=True, templates=Templates)
+    assert [exchanges.is_known("identity_int32", body) for _ in range(4)] == [True, False, True, False]
+
+
+def test_only_so_many_descriptions_are_kept(exchanges: Exchanges, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("despina.http.request_templates.MAX_TEMPLATES", 2)
+    bodies = [two_inputs(f'"x":{number},"data":[1,2]', '"data":[1,2,3]') for number in range(3)]
+    exchanges.answers("identity_int32", [(body, None) for body in bodies], keep=True, templates=Descriptions)
+    assert [exchanges.is_known("identity_int32", body) for body in bodies] == [False, False, True]
+
+
+def test_what_is_said_at_length_is_not_kept(exchanges: Exchanges) -> None:
+    body = two_inputs(f'"x":"{"x" * MAX_FIXED_BYTES}","data":[1,2]', '"data":[1,2,3]')
+    exchanges.answers("identity_int32", [(body, None)], keep=True, templates=Descriptions)
+    assert not exchanges.is_known("identity_int32", body)
 
 
 def test_a_request_is_known_after_one_that_begins_and_ends_the_same_way(exchanges: Exchanges) -> None:
@@ -664,7 +723,7 @@ def test_parameters_are_those_of_the_kind(exchanges: Exchanges) -> None:
     exchanges.answers("identity_int32", [(body, None)], keep=True)
     found = exchanges.find("identity_int32", body)
     assert found is not None
-    assert (found.template.priority, found.template.timeout_us) == (7, 9_000_000)
+    assert (found.request.priority, found.request.timeout_us) == (7, 9_000_000)
     assert found.template.request.parameters == {"mine": "own"}
 
 

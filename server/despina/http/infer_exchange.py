@@ -124,7 +124,7 @@ class InferExchange:
             found = self._find(body, length) if repeatable else None
             if found is not None:
                 self._windows = found.windows
-                self._submit(found.template, found.inputs, found.id, found.correlation_id)
+                self._submit(found.template, found.request, found.inputs, found.id, found.correlation_id)
                 return found.template if not found.id and found.template.repeats else None
             self._start_decoding(body, length)
         except Exception as error:
@@ -150,7 +150,7 @@ class InferExchange:
                 self._windows = template.find_windows()
                 if self._windows is None:
                     return False
-            self._submit(template, inputs, "", correlation_id)
+            self._submit(template, template.request, inputs, "", correlation_id)
         except Exception as error:
             self._refuse(error)
         return True
@@ -184,13 +184,13 @@ class InferExchange:
     def _submit(
         self,
         template: RequestTemplate,
+        request: InferRequest,
         inputs: dict[str, Array],
         request_id: str,
         correlation_id: int | str,
     ) -> None:
         """Submit a request of a kind that was seen before."""
-        self._template = template
-        self._request = request = template.request
+        self._template, self._request = template, request
         # Naming the arguments would cost 0.2 µs.
         self.pending = pending = Pending(
             inputs,
@@ -199,15 +199,15 @@ class InferExchange:
             template.shape_key,
             template.requested,
             request_id,
-            template.priority,
-            template.timeout_us,
+            request.priority,
+            request.timeout_us,
             template.byte_size or sum(map(held_bytes, inputs.values())),
             request.parameters,
             self._trace,
             self._client,
             correlation_id,
-            template.sequence_start,
-            template.sequence_end,
+            request.sequence_start,
+            request.sequence_end,
         )
         self.model.schedule(pending)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,11 +54,7 @@ class RequestTemplate:
     shape_key: object
     byte_size: int
     requested: tuple[str, ...] | None
-    priority: int
-    timeout_us: int
     correlation_id: int | str | None
-    sequence_start: bool
-    sequence_end: bool
     request: InferRequest
     reply: ReplyKind | None
     outputs_at: Mapping[str, SharedMemory]
@@ -85,10 +81,11 @@ class RequestTemplate:
             return None
         if correlation_id is None or inputs is None:
             return None
-        if not self.outputs_at:
-            return KnownRequest(self, request_id, correlation_id, inputs)
-        windows = self.find_windows()
-        return None if windows is None else KnownRequest(self, request_id, correlation_id, inputs, windows)
+        known = KnownRequest(self, self.request, request_id, correlation_id, inputs)
+        if self.outputs_at:
+            known.windows = self.find_windows()
+            return known if known.windows is not None else None
+        return known
 
     def read(self, data: bytes | memoryview, start: int) -> dict[str, Array] | None:
         """The inputs, of which the first begins at `start`, right behind the first fixed piece. None when the data of
@@ -105,15 +102,19 @@ class RequestTemplate:
         return {}
 
     def _arrays(self, text: bytes, start: int) -> dict[str, Array] | None:
-        inputs: dict[str, Array] = {}
         try:
             if len(self.inputs) == 1 and text.endswith(self.fixed[1]):
                 item, end = self.inputs[0], len(text) - len(self.fixed[1])
-                inputs[item.name] = item.read(text[start:end])
-                return inputs
-            spans = spans_like(text, start, self.fixed)
-            if not spans:
-                return None
+                return {item.name: item.read(text[start:end])}
+        except (orjson.JSONDecodeError, DespinaError):
+            return None
+        spans = spans_like(text, start, self.fixed)
+        return self.read_spans(text, spans) if spans else None
+
+    def read_spans(self, text: bytes, spans: Sequence[tuple[int, int]]) -> dict[str, Array] | None:
+        """The inputs whose JSON data is at `spans`. None when it is not as it should be."""
+        inputs: dict[str, Array] = {}
+        try:
             for item, (begin, end) in zip(self.inputs, spans, strict=True):
                 inputs[item.name] = item.read(text[begin:end])
         except (orjson.JSONDecodeError, DespinaError):
@@ -163,9 +164,11 @@ class PlacedTemplate(RequestTemplate):
 
 @dataclass(slots=True)
 class KnownRequest:
-    """A request of a known kind: what it has in common with others, and what is its own."""
+    """A request of a known kind: what it has in common with others, and what is its own. `request` says the rest of it;
+    its tensors and ids are not there."""
 
     template: RequestTemplate
+    request: InferRequest
     id: str
     correlation_id: int | str
     inputs: dict[str, Array]

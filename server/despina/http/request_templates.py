@@ -3,8 +3,9 @@
 Clients send the same JSON again and again around tensors that differ. The first requests of a kind are decoded,
 admitted and encoded in full; what the second one came to is kept as a `RequestTemplate` under the bytes that do not
 change. The next request with the same bytes only has its ids and its tensors cut out: binary ones as views of the body,
-JSON ones by parsing just the arrays, those in shared memory from there. A reply that differs in more than data
-(classification) takes the full way.
+JSON ones by parsing just the arrays, those in shared memory from there. A request whose bytes are new is known as well
+by what it says of its inputs and outputs, if that has come before (request_description.py). A reply that differs in
+more than data (classification) takes the full way.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from despina.http.fixed_text import (
 )
 from despina.http.placed_outputs import windows_of
 from despina.http.reply_kind import ReplyKind, form_of, reply_kind
+from despina.http.request_description import Described, describe
 from despina.http.request_template import InputTemplate, KnownRequest, PlacedTemplate, RequestTemplate, SizedTemplate
 from despina.http.tensor_sizes import cut, holds_the_sizes, split_at_sizes
 from despina.protocol.decode import FindRegion, no_shared_memory
@@ -46,6 +48,8 @@ MAX_REPLY_KINDS = 64
 """Lists of outputs that clients ask for; each has up to a thousand shapes."""
 MAX_FIXED_BYTES = 4096
 
+_BYTES = b"BYTES"
+
 
 class Templates:
     """The templates of one model version, by the pieces of JSON that do not change: one piece before binary tensors, or
@@ -58,8 +62,12 @@ class Templates:
         self._known: dict[tuple[bytes, ...], RequestTemplate] = {}
         self._sized: dict[tuple[bytes, ...], RequestTemplate] = {}
         """Those of requests with texts as binary data, by the pieces around the sizes."""
-        self._seen: dict[int, None] = {}
-        """Hashes of the pieces of requests that may be kept the next time."""
+        self._described: dict[tuple[bytes, ...], RequestTemplate] = {}
+        """By what requests say of their inputs and outputs, for those whose text is new."""
+        self._seen: dict[int, bool] = {}
+        """Hashes of the pieces of requests that may be kept the next time, and of their descriptions."""
+        self._keeps_text = self._keeps_description = False
+        """Whether the last request that was looked for in vain comes again: by its pieces, or by its description."""
         self._replies: dict[tuple[object, ...], ReplyKind | None] = {}
         self._last: RequestTemplate | None = None
         """That of the last JSON request: the next one is likely to be of the same kind."""
@@ -75,24 +83,28 @@ class Templates:
         template = self._known.get((text,))
         if template is not None and template.binary_size == len(body) - length:
             return template.take(request_id, correlation_id, body, length)
-        if not self._sized:
+        pieces: tuple[bytes, ...] = (text,)
+        if _BYTES in text:
+            pieces, sizes = split_at_sizes(text)
+            sized = self._sized.get(pieces)
+            if sized is not None:
+                return sized.with_inputs(request_id, correlation_id, cut(sized.inputs, body[length:], sizes))
+        described = self._find_described(pieces, (text,), correlation_id)
+        if described is None or described.template.binary_size != len(body) - length:
             return None
-        pieces, sizes = split_at_sizes(text)
-        sized = self._sized.get(pieces)
-        if sized is None:
-            return None
-        return sized.with_inputs(request_id, correlation_id, cut(sized.inputs, body[length:], sizes))
+        return described.take(request_id, described.template.read(body, length))
 
     def keep_binary(
         self, body: memoryview, length: int, request: InferRequest, pending: Pending, max_input_size: int
     ) -> None:
         """Remember a request that was just admitted and is not the first of its kind, if its JSON says all there is to
         say about the next one."""
+        if not (self._keeps_text or self._keeps_description) or pending.empty:
+            return
         text = bytes(body[:length])
         has_texts = any(array.dtype == object for array in pending.inputs.values())
         pieces = split_at_sizes(text)[0] if has_texts else (text,)
-        marks = self._marks(pieces, request) if not pending.empty else None
-        if marks is None or self._is_new(marks.fixed) or (has_texts and not holds_the_sizes(pieces)):
+        if has_texts and not holds_the_sizes(pieces):
             return
         inputs: list[InputTemplate] = []
         places: dict[str, SharedMemory] = {}
@@ -108,7 +120,7 @@ class Templates:
             else:
                 return
         if offset == len(body) - length:
-            self._keep(marks, offset, inputs, request, pending, places, has_texts)
+            self._keep(pieces, offset, inputs, request, pending, places, has_texts)
 
     def _plain_texts(self, array: Array, max_input_size: int) -> PlainTexts | None:
         return PlainTexts(array.size, self._model.takes_text, max_input_size) if array.dtype == object else None
@@ -118,8 +130,6 @@ class Templates:
     def find_json(self, body: memoryview) -> KnownRequest | None:
         """What is known of a body that is all JSON. None as well when the data is not as it should be: what is wrong
         with it is for the full decoding to say."""
-        if not self._known:
-            return None
         request_id, text = without_id(bytes(body))
         correlation_id: int | str | None = None
         if self._stateful:
@@ -130,14 +140,17 @@ class Templates:
             if found is not None:
                 return found
         parts = split_at_data(text)
-        if parts is None:
-            template = self._known.get((text,))
-            if template is None or template.binary_size:
-                return None
-            return template.take(request_id, correlation_id, b"", 0)
-        template = self._known.get(parts.fixed)
+        pieces = (text,) if parts is None else parts.fixed
+        template = self._known.get(pieces)
         if template is None:
-            return None
+            described = self._find_described(pieces, pieces, correlation_id)
+            if described is None or described.template.binary_size:
+                return None
+            template = described.template
+            inputs = template.read(b"", 0) if parts is None else template.read_spans(text, parts.spans)
+            return described.take(request_id, inputs)
+        if parts is None:
+            return template.take(request_id, correlation_id, b"", 0) if not template.binary_size else None
         found = template.take(request_id, correlation_id, text, len(template.fixed[0]))
         if found is not None:
             self._last = template
@@ -146,12 +159,13 @@ class Templates:
     def keep_json(self, body: memoryview, request: InferRequest, pending: Pending, max_input_size: int) -> None:
         """Remember a request that was just admitted and is not the first of its kind, if only its data will differ the
         next time."""
+        if not (self._keeps_text or self._keeps_description) or pending.empty:
+            return
         parts = split_at_data(bytes(body))
         if parts is None:
             self.keep_binary(body, len(body), request, pending, max_input_size)
             return
-        marks = self._marks(parts.fixed, request) if not pending.empty else None
-        if marks is None or self._is_new(marks.fixed) or not holds_the_inputs(parts):
+        if not holds_the_inputs(parts):
             return
         inputs: list[InputTemplate] = []
         for item in request.inputs:
@@ -160,7 +174,27 @@ class Templates:
                 return
             plain = self._plain_texts(array, max_input_size) or PlainNumbers.of(item.datatype, array.size)
             inputs.append(InputTemplate(item.name, array.dtype, array.shape, 0, item.datatype, array.size, plain))
-        self._keep(marks, 0, inputs, request, pending)
+        self._keep(parts.fixed, 0, inputs, request, pending)
+
+    # --------------------------------------------------------------------------------------------- requests of new text
+
+    def _find_described(
+        self, marks: tuple[bytes, ...], pieces: tuple[bytes, ...], correlation_id: int | str | None
+    ) -> Described | None:
+        """What is known of a request by what it says of its inputs and outputs, if it is the first with these marks;
+        the next one with them is to be kept by them. Those whose correlation id was cut out cannot be parsed."""
+        self._keeps_text = not self._is_new(marks)
+        self._keeps_description = False
+        if self._keeps_text or correlation_id is not None:
+            return None
+        description = describe(pieces)
+        if description is None:
+            return None
+        template = self._described.get(description.key)
+        if template is None:
+            self._keeps_description = not self._is_new(description.key)
+            return None
+        return Described(template, description.request)
 
     # ------------------------------------------------------------------------------------------------------- replies
 
@@ -192,16 +226,15 @@ class Templates:
         return _Marks(pieces, request.correlation_id)
 
     def _is_new(self, fixed: tuple[bytes, ...]) -> bool:
-        """Whether it is the first time that these pieces come. Keeping what never comes again takes as long as decoding
-        it."""
-        known = hash(fixed) in self._seen
-        if not known:
-            remember(self._seen, hash(fixed), None, MAX_SEEN)
-        return not known
+        """Whether these pieces come for the first time, or the third: keeping what never comes again takes as long as
+        decoding it, and what cannot be kept is not to be decoded in full each time."""
+        if self._seen.pop(hash(fixed), False):
+            return False
+        return remember(self._seen, hash(fixed), True, MAX_SEEN)
 
     def _keep(
         self,
-        marks: _Marks,
+        pieces: tuple[bytes, ...],
         binary_size: int,
         inputs: list[InputTemplate],
         request: InferRequest,
@@ -220,23 +253,25 @@ class Templates:
         # Without the windows, which would keep the memory of regions open.
         outputs = [replace(output, shared_memory=outputs_at.get(output.name)) for output in request.outputs]
         template = make(
-            marks.fixed,
+            (),
             binary_size,
             tuple(inputs),
             pending.rows,
             pending.shape_key,
             0 if any(item.dtype == object for item in inputs) else pending.byte_size,
             pending.outputs,
-            request.priority,
-            request.timeout_us,
-            marks.correlation_id,
-            request.sequence_start,
-            request.sequence_end,
-            InferRequest(outputs=outputs, parameters=request.parameters, binary_output=request.binary_output),
+            None,
+            replace(request, id="", inputs=[], outputs=outputs),
             self.reply_kind(request),
             outputs_at,
         )
-        remember(self._sized if sized else self._known, marks.fixed, template, MAX_TEMPLATES)
+        marks = self._marks(pieces, request) if self._keeps_text else None
+        if marks is not None:
+            known = replace(template, fixed=marks.fixed, correlation_id=marks.correlation_id)
+            remember(self._sized if sized else self._known, marks.fixed, known, MAX_TEMPLATES)
+        description = describe(pieces) if not sized else None
+        if description is not None and len(description.key[-1]) <= MAX_FIXED_BYTES:
+            remember(self._described, description.key, template, MAX_TEMPLATES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,78 @@
+"""What a request says of its inputs and outputs, whatever else is in its text.
+
+A member, an id or a parameter that is new each time makes the text of a request a new one, and what the model makes of
+it depends on none of them. So the text without data, which is short, is parsed, and a kind of requests is known by the
+entries of inputs and outputs as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import orjson
+
+from despina.errors import DespinaError
+from despina.http.request_template import KnownRequest, RequestTemplate
+from despina.protocol.fields import cut_at_nul
+from despina.protocol.json import as_string
+from despina.protocol.messages import Array, InferRequest
+from despina.protocol.parameters import read_parameters
+
+_MARK = b"\x7f"
+_ESCAPED = b"\\u00"
+"""How a text may spell such a character, or a quotation mark, that is not seen."""
+_DATA = b'"%b"' % _MARK
+"""Stands for the data of an input: a character that no other text of the document is to have."""
+
+
+@dataclass(slots=True)
+class Description:
+    """`key` is the same for requests that say the same of their inputs and outputs, `request` all but these."""
+
+    key: tuple[bytes, bytes]
+    request: InferRequest
+
+
+def describe(pieces: tuple[bytes, ...]) -> Description | None:
+    """What a request says whose JSON is in `pieces`, without the arrays that are the data of its inputs. None where
+    this is for the full decoding to say: something may be wrong, a key be there twice, or an array be something else.
+    Whether an array is one, and fits its input, is not looked at."""
+    text = _DATA.join(pieces)
+    gaps = len(pieces) - 1
+    if text.count(_MARK) != gaps or _ESCAPED in text:
+        return None
+    try:
+        document = orjson.loads(text)
+        inputs = document["inputs"]
+        if gaps and [entry["data"] for entry in inputs] != ["\x7f"] * gaps:
+            return None
+        # Of a key that is there twice, the parser has dropped one.
+        if text.count(b'"') != orjson.dumps(document).count(b'"'):
+            return None
+        request = InferRequest()
+        if "id" in document:
+            request.id = cut_at_nul(as_string(document["id"]))
+        if "parameters" in document:
+            read_parameters(document["parameters"], request)
+        tensors = [inputs, document["outputs"]] if "outputs" in document else [inputs]
+        return Description((b"binary" if request.binary_output else b"", orjson.dumps(tensors)), request)
+    except (ValueError, TypeError, KeyError, DespinaError):
+        return None
+
+
+@dataclass(slots=True)
+class Described:
+    """A request that says the same of its inputs and outputs as those of `template`, and all else in `request`."""
+
+    template: RequestTemplate
+    request: InferRequest
+
+    def take(self, request_id: str, inputs: dict[str, Array] | None) -> KnownRequest | None:
+        """The request with inputs that have been read, if they could be, and the id that was cut out of its text, if
+        one was."""
+        request = self.request
+        found = self.template.with_inputs(request_id or request.id, request.correlation_id, inputs)
+        if found is not None:
+            request.outputs = self.template.request.outputs
+            found.request = request
+        return found
