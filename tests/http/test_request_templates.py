@@ -390,6 +390,7 @@ SOMETHING_NEW = [
     '"x":["new {}",{{"deep\\n":null}}],',
     '"parameters":{{"mine":"new {}"}},',
     '"parameters":{{"priority":{}}},',
+    '"parameters":{{"sequence_id":5,"mine":"new {}"}},',
     '"x":1,"id":"new {}",',
     '"id":"new","x":{},',
 ]
@@ -397,8 +398,9 @@ SOMETHING_NEW = [
 
 @pytest.mark.parametrize("new", SOMETHING_NEW)
 @pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("stateful", [False, True])
 def test_a_request_with_something_new_is_known_by_what_it_says_of_its_tensors(
-    exchanges: Exchanges, new: str, binary: bool
+    exchanges: Exchanges, new: str, binary: bool, stateful: bool
 ) -> None:
     data = ('"parameters":{"binary_data_size":8}', '"parameters":{"binary_data_size":12}')
     if not binary:
@@ -406,9 +408,9 @@ def test_a_request_with_something_new_is_known_by_what_it_says_of_its_tensors(
     heads = [two_inputs(*data, new.format(number)) for number in range(4)]
     tensors = bytes(20) if binary else b""
     bodies: list[Body] = [(head + tensors, str(len(head)) if binary else None) for head in heads]
-    answers = exchanges.answers("identity_int32", bodies, keep=True, templates=Templates)
+    answers = exchanges.answers("identity_int32", bodies, keep=True, stateful=stateful, templates=Templates)
     assert answers == exchanges.answers("identity_int32", bodies, keep=False)
-    exchanges.answers("identity_int32", bodies[:2], keep=True, templates=Templates)
+    exchanges.answers("identity_int32", bodies[:2], keep=True, stateful=stateful, templates=Templates)
     length = len(heads[2]) if binary else None
     assert exchanges.is_known("identity_int32", bodies[2][0], length)
     assert not exchanges.is_known("identity_int32", bodies[3][0] + b"]", length)

@@ -27,10 +27,20 @@ _DATA = b'"%b"' % _MARK
 
 @dataclass(slots=True)
 class Description:
-    """`key` is the same for requests that say the same of their inputs and outputs, `request` all but these."""
+    """`key` is the same for requests that say the same of their inputs and outputs; `request` has all but these."""
 
     key: tuple[bytes, bytes]
     request: InferRequest
+
+    def take(self, template: RequestTemplate, request_id: str, inputs: dict[str, Array] | None) -> KnownRequest | None:
+        """The request, which is like those of `template`, with inputs that have been read, if they could be, and the id
+        that was cut out of its text, if one was."""
+        request = self.request
+        found = template.with_inputs(request_id or request.id, request.correlation_id, inputs)
+        if found is not None:
+            request.outputs = template.request.outputs
+            found.request = request
+        return found
 
 
 def describe(pieces: tuple[bytes, ...]) -> Description | None:
@@ -39,7 +49,7 @@ def describe(pieces: tuple[bytes, ...]) -> Description | None:
     Whether an array is one, and fits its input, is not looked at."""
     text = _DATA.join(pieces)
     gaps = len(pieces) - 1
-    if text.count(_MARK) != gaps or _ESCAPED in text:
+    if text.count(_MARK) != gaps or (b"\\" in text and _ESCAPED in text):
         return None
     try:
         document = orjson.loads(text)
@@ -58,21 +68,3 @@ def describe(pieces: tuple[bytes, ...]) -> Description | None:
         return Description((b"binary" if request.binary_output else b"", orjson.dumps(tensors)), request)
     except (ValueError, TypeError, KeyError, DespinaError):
         return None
-
-
-@dataclass(slots=True)
-class Described:
-    """A request that says the same of its inputs and outputs as those of `template`, and all else in `request`."""
-
-    template: RequestTemplate
-    request: InferRequest
-
-    def take(self, request_id: str, inputs: dict[str, Array] | None) -> KnownRequest | None:
-        """The request with inputs that have been read, if they could be, and the id that was cut out of its text, if
-        one was."""
-        request = self.request
-        found = self.template.with_inputs(request_id or request.id, request.correlation_id, inputs)
-        if found is not None:
-            request.outputs = self.template.request.outputs
-            found.request = request
-        return found

@@ -28,7 +28,7 @@ from despina.http.fixed_text import (
 )
 from despina.http.placed_outputs import windows_of
 from despina.http.reply_kind import ReplyKind, form_of, reply_kind
-from despina.http.request_description import Described, describe
+from despina.http.request_description import Description, describe
 from despina.http.request_template import InputTemplate, KnownRequest, PlacedTemplate, RequestTemplate, SizedTemplate
 from despina.http.tensor_sizes import cut, holds_the_sizes, split_at_sizes
 from despina.protocol.decode import FindRegion, no_shared_memory
@@ -76,10 +76,8 @@ class Templates:
 
     def find_binary(self, body: memoryview, length: int) -> KnownRequest | None:
         """What is known of a body whose first `length` bytes are JSON."""
-        request_id, text = without_id(bytes(body[:length]))
-        correlation_id: int | str | None = None
-        if self._stateful:
-            correlation_id, text = without_sequence_id(text)
+        request_id, whole = without_id(bytes(body[:length]))
+        correlation_id, text = without_sequence_id(whole) if self._stateful else (None, whole)
         template = self._known.get((text,))
         if template is not None and template.binary_size == len(body) - length:
             return template.take(request_id, correlation_id, body, length)
@@ -89,10 +87,10 @@ class Templates:
             sized = self._sized.get(pieces)
             if sized is not None:
                 return sized.with_inputs(request_id, correlation_id, cut(sized.inputs, body[length:], sizes))
-        described = self._find_described(pieces, (text,), correlation_id)
-        if described is None or described.template.binary_size != len(body) - length:
+        description, template = self._find_described(pieces, (whole,))
+        if description is None or template is None or template.binary_size != len(body) - length:
             return None
-        return described.take(request_id, described.template.read(body, length))
+        return description.take(template, request_id, template.read(body, length))
 
     def keep_binary(
         self, body: memoryview, length: int, request: InferRequest, pending: Pending, max_input_size: int
@@ -130,10 +128,8 @@ class Templates:
     def find_json(self, body: memoryview) -> KnownRequest | None:
         """What is known of a body that is all JSON. None as well when the data is not as it should be: what is wrong
         with it is for the full decoding to say."""
-        request_id, text = without_id(bytes(body))
-        correlation_id: int | str | None = None
-        if self._stateful:
-            correlation_id, text = without_sequence_id(text)
+        request_id, whole = without_id(bytes(body))
+        correlation_id, text = without_sequence_id(whole) if self._stateful else (None, whole)
         last = self._last
         if last is not None and text.startswith(last.fixed[0]):
             found = last.take(request_id, correlation_id, text, len(last.fixed[0]))
@@ -143,12 +139,13 @@ class Templates:
         pieces = (text,) if parts is None else parts.fixed
         template = self._known.get(pieces)
         if template is None:
-            described = self._find_described(pieces, pieces, correlation_id)
-            if described is None or described.template.binary_size:
+            if correlation_id is not None:
+                parts = split_at_data(whole)
+            description, template = self._find_described(pieces, (whole,) if parts is None else parts.fixed)
+            if description is None or template is None or template.binary_size:
                 return None
-            template = described.template
-            inputs = template.read(b"", 0) if parts is None else template.read_spans(text, parts.spans)
-            return described.take(request_id, inputs)
+            inputs = template.read(b"", 0) if parts is None else template.read_spans(whole, parts.spans)
+            return description.take(template, request_id, inputs)
         if parts is None:
             return template.take(request_id, correlation_id, b"", 0) if not template.binary_size else None
         found = template.take(request_id, correlation_id, text, len(template.fixed[0]))
@@ -179,22 +176,19 @@ class Templates:
     # --------------------------------------------------------------------------------------------- requests of new text
 
     def _find_described(
-        self, marks: tuple[bytes, ...], pieces: tuple[bytes, ...], correlation_id: int | str | None
-    ) -> Described | None:
-        """What is known of a request by what it says of its inputs and outputs, if it is the first with these marks;
-        the next one with them is to be kept by them. Those whose correlation id was cut out cannot be parsed."""
+        self, marks: tuple[bytes, ...], pieces: tuple[bytes, ...]
+    ) -> tuple[Description | None, RequestTemplate | None]:
+        """What a request in `pieces` says, and the template of those that say the same of their inputs and outputs. The
+        second one with the same marks is to be kept by these instead."""
         self._keeps_text = not self._is_new(marks)
         self._keeps_description = False
-        if self._keeps_text or correlation_id is not None:
-            return None
-        description = describe(pieces)
+        description = describe(pieces) if not self._keeps_text else None
         if description is None:
-            return None
+            return None, None
         template = self._described.get(description.key)
         if template is None:
             self._keeps_description = not self._is_new(description.key)
-            return None
-        return Described(template, description.request)
+        return description, template
 
     # ------------------------------------------------------------------------------------------------------- replies
 
