@@ -27,7 +27,7 @@ def json_input(data: Json, name: str, datatype: str, shape: tuple[int, ...], max
 
 def element_count(name: str, shape: tuple[int, ...]) -> int:
     """Number of elements of a client's shape; an empty shape has none (protocol §2.6)."""
-    if any(dim > INT64_MAX for dim in shape):
+    if shape and max(shape) > INT64_MAX:
         raise InvalidArgument(tensor_data.MISMATCH)
     if not shape or 0 in shape:
         return 0

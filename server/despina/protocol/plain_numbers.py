@@ -7,7 +7,6 @@ Booleans are orjson's, which become bytes at once.
 """
 
 from abc import ABC, abstractmethod
-from contextvars import copy_context
 from importlib.util import find_spec
 from struct import Struct, error
 from typing import TYPE_CHECKING, Literal
@@ -17,7 +16,7 @@ import orjson
 
 from despina.protocol.datatypes import DATATYPES, Datatype
 from despina.protocol.messages import Array
-from despina.protocol.tensor_data import MAX_DEPTH
+from despina.protocol.tensor_data import MAX_DEPTH, as_in_c
 
 HAS_SIMDJSON = find_spec("simdjson") is not None
 
@@ -38,10 +37,6 @@ _FORMATS: dict[Parsed, str] = {"d": "d", "i": "q", "u": "Q"}
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]"))
 
 _OF_BOOLEANS = b"truefals[], \n\r\t"
-
-_as_in_c = copy_context()
-"""Here numpy does not warn of what FP32 cannot hold: it becomes infinity. `np.errstate` would take 0.5 µs a time."""
-_as_in_c.run(np.seterr, over="ignore")
 
 
 class PlainNumbers(ABC):
@@ -83,7 +78,7 @@ class BySimdjson(PlainNumbers):
             return None
         if numbers.size != self._count:
             return None
-        return _as_in_c.run(numbers.astype, self._dtype, copy=False)
+        return as_in_c.run(numbers.astype, self._dtype, copy=False)
 
 
 class ByStruct(PlainNumbers):
@@ -101,7 +96,7 @@ class ByStruct(PlainNumbers):
             numbers = np.frombuffer(self._struct.pack(*orjson.loads(text)), self._parsed_dtype)
         except (ValueError, TypeError, OverflowError, error):
             return None
-        return _as_in_c.run(numbers.astype, self._dtype, copy=False)
+        return as_in_c.run(numbers.astype, self._dtype, copy=False)
 
 
 class Booleans(PlainNumbers):

@@ -42,11 +42,13 @@ def _quotes(value: Json) -> int:
     pending = [value]
     while pending:
         value = pending.pop()
-        if type(value) is str:
-            count += 2
-        elif type(value) is dict:
+        if type(value) is dict:
             count += 2 * len(value)
-            pending += value.values()
-        elif type(value) is list and value and type(value[0]) is dict:
-            pending += value
+            for item in value.values():
+                if type(item) is str:
+                    count += 2
+                elif type(item) is dict:
+                    pending.append(item)
+                elif type(item) is list and item and type(item[0]) is dict:
+                    pending += item
     return count
