@@ -56,7 +56,8 @@ ODD += ("-9223372036854775809",)
 @dataclass(frozen=True, slots=True)
 class Kind:
     """What its requests have in common: `count` elements a row, the inputs that are sent as `binary` data, an id that
-    is another one for each request where `id_text` has a `%s`, and how the JSON is written and the body `packed`."""
+    is another one for each request where `id_text` has a `%s`, a member or parameter that is `new` each time, and how
+    the JSON is written and the body `packed`."""
 
     model: str
     rows: int
@@ -68,6 +69,7 @@ class Kind:
     compact: bool
     outputs: tuple[dict[str, Any], ...]
     parameters: dict[str, Any]
+    new: str
     packed: str
     accept: str
 
@@ -102,6 +104,7 @@ def _kind(rng: random.Random) -> Kind:
         compact=rng.random() < 0.6,
         outputs=tuple(outputs if rng.random() < 0.6 else ()),
         parameters=rng.choice(({}, {}, {"binary_data_output": True}, {"binary_data_output": False}, *_PARAMETERS)),
+        new=rng.choice(("", "", "", "member", "parameter")),
         packed=rng.choice(("", "", "", "", "gzip", "deflate")),
         accept=rng.choice(("", "", "", "", "gzip", "deflate")),
     )
@@ -148,6 +151,10 @@ def _request(kind: Kind, rng: random.Random, wrong: bool) -> Good:
         document["outputs"] = list(kind.outputs)
     if kind.parameters:
         document["parameters"] = kind.parameters
+    if kind.new == "member":
+        document["x"] = [rng.choice(TEXTS), rng.random()]
+    elif kind.new == "parameter":
+        document["parameters"] = {**kind.parameters, "new": f"{rng.choice(TEXTS)}{rng.random()}"}
     if kind.id_text is not None:
         identity = kind.id_text.replace("%s", str(rng.randrange(10 ** rng.randint(1, 6))))
         document = document | {"id": identity} if kind.id_last else {"id": identity} | document
