@@ -69,10 +69,13 @@ class WatchedExchange(InferExchange):
 
 
 class EagerTemplates(Templates):
-    """Keep the first request of a kind."""
+    """Keep the first request of a kind, by its text alone."""
 
     def _is_new(self, fixed: tuple[bytes, ...]) -> bool:
         return False
+
+    def _keep_description(self, template: RequestTemplate, pieces: tuple[bytes, ...]) -> None:
+        """Not at all."""
 
 
 class Descriptions(Templates):
@@ -416,10 +419,27 @@ def test_a_request_with_something_new_is_known_by_what_it_says_of_its_tensors(
     assert not exchanges.is_known("identity_int32", bodies[3][0] + b"]", length)
 
 
-def test_what_cannot_be_kept_by_its_text_is_known_by_what_it_says_every_other_time(exchanges: Exchanges) -> None:
+def test_what_cannot_be_kept_by_its_text_is_known_by_what_it_says(exchanges: Exchanges) -> None:
     body = two_inputs('"data":[1,2]', '"data":[1,2,3]', f'"x":"{"x" * MAX_FIXED_BYTES}",')
     exchanges.answers("identity_int32", [(body, None)] * 2, keep=True, templates=Templates)
-    assert [exchanges.is_known("identity_int32", body) for _ in range(4)] == [True, False, True, False]
+    assert [exchanges.is_known("identity_int32", body) for _ in range(4)] == [True, True, True, True]
+
+
+@pytest.mark.parametrize("told", ["", '"id":"7",', '"parameters":{"sequence_id":7,"mine":1},'])
+@pytest.mark.parametrize("stateful", [False, True])
+def test_what_is_known_by_what_it_says_is_known_by_its_text_from_the_second_time_on(
+    exchanges: Exchanges, told: str, stateful: bool
+) -> None:
+    first, body = [two_inputs('"data":[1,2]', '"data":[1,2,3]', f'{told}"x":{number},') for number in (1, 2)]
+    bodies: list[Body] = [(text, None) for text in (first, first, body, body, body)]
+    answers = exchanges.answers("identity_int32", bodies, keep=True, stateful=stateful, templates=Templates)
+    assert answers == exchanges.answers("identity_int32", bodies, keep=False)
+    exchanges.answers("identity_int32", bodies[:3], keep=True, stateful=stateful, templates=Templates)
+    found = [exchanges.find("identity_int32", body) for _ in range(2)]
+    assert [request.template.fixed != () for request in found if request is not None] == [False, True]
+    again = exchanges.find("identity_int32", body.replace(b"7", b"8"))
+    assert again is not None
+    assert again.request.parameters == ({"mine": 1} if "mine" in told else {})
 
 
 def test_only_so_many_descriptions_are_kept(exchanges: Exchanges, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,16 +32,6 @@ class Description:
     key: tuple[bytes, bytes]
     request: InferRequest
 
-    def take(self, template: RequestTemplate, request_id: str, inputs: dict[str, Array] | None) -> KnownRequest | None:
-        """The request, which is like those of `template`, with inputs that have been read, if they could be, and the id
-        that was cut out of its text, if one was."""
-        request = self.request
-        found = template.with_inputs(request_id or request.id, request.correlation_id, inputs)
-        if found is not None:
-            request.outputs = template.request.outputs
-            found.request = request
-        return found
-
 
 def describe(pieces: tuple[bytes, ...]) -> Description | None:
     """What a request says whose JSON is in `pieces`, without the arrays that are the data of its inputs. None where
@@ -68,3 +58,23 @@ def describe(pieces: tuple[bytes, ...]) -> Description | None:
         return Description((b"binary" if request.binary_output else b"", orjson.dumps(tensors)), request)
     except (ValueError, TypeError, KeyError, DespinaError):
         return None
+
+
+@dataclass(slots=True)
+class Described:
+    """A request in `pieces` that says the same of its inputs and outputs as those of `template`, and in `request` all
+    else."""
+
+    template: RequestTemplate
+    pieces: tuple[bytes, ...]
+    request: InferRequest
+
+    def take(self, request_id: str, inputs: dict[str, Array] | None) -> KnownRequest | None:
+        """The request with inputs that have been read, if they could be, and the id that was cut out of its text, if
+        one was."""
+        request = self.request
+        found = self.template.with_inputs(request_id or request.id, request.correlation_id, inputs)
+        if found is not None:
+            request.outputs = self.template.request.outputs
+            found.request = request
+        return found

@@ -28,7 +28,7 @@ from despina.http.fixed_text import (
 )
 from despina.http.placed_outputs import windows_of
 from despina.http.reply_kind import ReplyKind, form_of, reply_kind
-from despina.http.request_description import Description, describe
+from despina.http.request_description import Described, describe
 from despina.http.request_template import InputTemplate, KnownRequest, PlacedTemplate, RequestTemplate, SizedTemplate
 from despina.http.tensor_sizes import cut, holds_the_sizes, split_at_sizes
 from despina.protocol.decode import FindRegion, no_shared_memory
@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from despina.models.model import Model
 
 MAX_TEMPLATES = 1024
-MAX_SEEN = 4 * MAX_TEMPLATES
+MAX_SEEN = 2 * MAX_TEMPLATES
+"""More would find kinds to keep that are forgotten again before they come the next time."""
 MAX_REPLY_KINDS = 64
 """Lists of outputs that clients ask for; each has up to a thousand shapes."""
 MAX_FIXED_BYTES = 4096
@@ -64,7 +65,7 @@ class Templates:
         """Those of requests with texts as binary data, by the pieces around the sizes."""
         self._described: dict[tuple[bytes, ...], RequestTemplate] = {}
         """By what requests say of their inputs and outputs, for those whose text is new."""
-        self._seen: dict[int, bool] = {}
+        self._seen: dict[int, None] = {}
         """Hashes of the pieces of requests that may be kept the next time, and of their descriptions."""
         self._keeps_text = self._keeps_description = False
         """Whether the last request that was looked for in vain comes again: by its pieces, or by its description."""
@@ -87,10 +88,10 @@ class Templates:
             sized = self._sized.get(pieces)
             if sized is not None:
                 return sized.with_inputs(request_id, correlation_id, cut(sized.inputs, body[length:], sizes))
-        description, template = self._find_described(pieces, (whole,))
-        if description is None or template is None or template.binary_size != len(body) - length:
+        described = self._find_described(pieces, (whole,))
+        if described is None or described.template.binary_size != len(body) - length:
             return None
-        return description.take(template, request_id, template.read(body, length))
+        return self._take(described, request_id, described.template.read(body, length))
 
     def keep_binary(
         self, body: memoryview, length: int, request: InferRequest, pending: Pending, max_input_size: int
@@ -141,11 +142,12 @@ class Templates:
         if template is None:
             if correlation_id is not None:
                 parts = split_at_data(whole)
-            description, template = self._find_described(pieces, (whole,) if parts is None else parts.fixed)
-            if description is None or template is None or template.binary_size:
+            described = self._find_described(pieces, (whole,) if parts is None else parts.fixed)
+            if described is None or described.template.binary_size:
                 return None
+            template = described.template
             inputs = template.read(b"", 0) if parts is None else template.read_spans(whole, parts.spans)
-            return description.take(template, request_id, inputs)
+            return self._take(described, request_id, inputs)
         if parts is None:
             return template.take(request_id, correlation_id, b"", 0) if not template.binary_size else None
         found = template.take(request_id, correlation_id, text, len(template.fixed[0]))
@@ -175,20 +177,26 @@ class Templates:
 
     # --------------------------------------------------------------------------------------------- requests of new text
 
-    def _find_described(
-        self, marks: tuple[bytes, ...], pieces: tuple[bytes, ...]
-    ) -> tuple[Description | None, RequestTemplate | None]:
-        """What a request in `pieces` says, and the template of those that say the same of their inputs and outputs. The
-        second one with the same marks is to be kept by these instead."""
+    def _find_described(self, marks: tuple[bytes, ...], pieces: tuple[bytes, ...]) -> Described | None:
+        """What is known of a request in `pieces` by what it says of its inputs and outputs. The second one with these
+        marks is to be remembered by them."""
         self._keeps_text = not self._is_new(marks)
         self._keeps_description = False
-        description = describe(pieces) if not self._keeps_text else None
+        description = describe(pieces)
         if description is None:
-            return None, None
+            return None
         template = self._described.get(description.key)
         if template is None:
             self._keeps_description = not self._is_new(description.key)
-        return description, template
+            return None
+        return Described(template, pieces, description.request)
+
+    def _take(self, described: Described, request_id: str, inputs: dict[str, Array] | None) -> KnownRequest | None:
+        """The request with inputs that have been read, if they could be."""
+        found = described.take(request_id, inputs)
+        if found is not None and self._keeps_text:
+            self._keep_text(described.template, described.pieces, found.request)
+        return found
 
     # ------------------------------------------------------------------------------------------------------- replies
 
@@ -220,11 +228,12 @@ class Templates:
         return _Marks(pieces, request.correlation_id)
 
     def _is_new(self, fixed: tuple[bytes, ...]) -> bool:
-        """Whether these pieces come for the first time, or the third: keeping what never comes again takes as long as
-        decoding it, and what cannot be kept is not to be decoded in full each time."""
-        if self._seen.pop(hash(fixed), False):
-            return False
-        return remember(self._seen, hash(fixed), True, MAX_SEEN)
+        """Whether it is the first time that these pieces come. Keeping what never comes again takes as long as decoding
+        it."""
+        known = hash(fixed) in self._seen
+        if not known:
+            remember(self._seen, hash(fixed), None, MAX_SEEN)
+        return not known
 
     def _keep(
         self,
@@ -246,6 +255,7 @@ class Templates:
             make = partial(PlacedTemplate, inputs_at=inputs_at, find_region=self._find_region)
         # Without the windows, which would keep the memory of regions open.
         outputs = [replace(output, shared_memory=outputs_at.get(output.name)) for output in request.outputs]
+        request = replace(request, inputs=[], outputs=outputs)
         template = make(
             (),
             binary_size,
@@ -255,15 +265,26 @@ class Templates:
             0 if any(item.dtype == object for item in inputs) else pending.byte_size,
             pending.outputs,
             None,
-            replace(request, id="", inputs=[], outputs=outputs),
+            request,
             self.reply_kind(request),
             outputs_at,
         )
-        marks = self._marks(pieces, request) if self._keeps_text else None
+        if self._keeps_text:
+            self._keep_text(template, pieces, request)
+        if not sized:
+            self._keep_description(template, pieces)
+
+    def _keep_text(self, template: RequestTemplate, pieces: tuple[bytes, ...], request: InferRequest) -> None:
+        """Know requests like this one, which came to `template`, by its pieces."""
+        marks = self._marks(pieces, request)
         if marks is not None:
-            known = replace(template, fixed=marks.fixed, correlation_id=marks.correlation_id)
-            remember(self._sized if sized else self._known, marks.fixed, known, MAX_TEMPLATES)
-        description = describe(pieces) if not sized else None
+            known = self._sized if isinstance(template, SizedTemplate) else self._known
+            kept = replace(template, fixed=marks.fixed, correlation_id=marks.correlation_id, request=request)
+            remember(known, marks.fixed, kept, MAX_TEMPLATES)
+
+    def _keep_description(self, template: RequestTemplate, pieces: tuple[bytes, ...]) -> None:
+        """Know requests by what this one, which came to `template`, says of its inputs and outputs."""
+        description = describe(pieces)
         if description is not None and len(description.key[-1]) <= MAX_FIXED_BYTES:
             remember(self._described, description.key, template, MAX_TEMPLATES)
 
