@@ -112,7 +112,7 @@ class Model:
         """Check a request against the model and hand it to the scheduler; `on_done` is called once with the answer.
         Raises DespinaError when it does not fit or cannot be taken."""
         admitted = self.signature.admit(request)
-        outputs = tuple(sorted(output.name for output in request.outputs)) or None
+        outputs = tuple(sorted([output.name for output in request.outputs])) or None
         return self._submit(request, admitted, outputs, on_done, trace, client)
 
     def submit_step(self, request: StepRequest, on_done: Callable[[Pending], None]) -> Pending:

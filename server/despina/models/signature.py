@@ -71,7 +71,7 @@ class Signature:
             array = self._array(item, request, rows)
             arrays[item.name] = array
             byte_size += bytes_tensor.held_bytes(array)
-        in_order = dict(reversed(arrays.items()))
+        in_order = dict(reversed(arrays.items())) if len(arrays) > 1 else arrays
         return self._admitted(in_order, rows, byte_size)
 
     def admit_arrays(self, inputs: Mapping[str, Array], request_id: str = "") -> Admitted:
@@ -118,9 +118,11 @@ class Signature:
             return None
         skip = 1 if self.max_batch_size else 0
         return tuple(
-            (name, arrays[name].shape[skip:] if not spec.ragged else None)
-            for name, spec in self.inputs.items()
-            if name in arrays
+            [
+                (name, None if spec.ragged else arrays[name].shape[skip:])
+                for name, spec in self.inputs.items()
+                if name in arrays
+            ]
         )
 
     def _check_names(self, request: InferRequest) -> None:

@@ -27,8 +27,13 @@ class TensorSpec:
     def accepts(self, shape: tuple[int, ...]) -> bool:
         """Whether `shape`, without the batch dimension, fits the dims."""
         dims = self.dims
-        return shape == dims or (
-            len(shape) == len(dims) and all(want in (-1, got) for want, got in zip(dims, shape, strict=True))
+        if len(shape) != len(dims):
+            return False
+        # Most dims are all fixed or all variable.
+        return (
+            shape == dims
+            or dims.count(-1) == len(dims)
+            or all(want in (-1, got) for want, got in zip(dims, shape, strict=True))
         )
 
     def model_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
