@@ -15,6 +15,7 @@ END = b"}]}"
         (b'{ "inputs": [{"name": "A", "shape": [1, 2], "datatype": "FP32", "data": ', b'}], "x": "a\\n\\"b\\""}'),
         (b'{"inputs":[' + ENTRY, b'}],"id":"7","parameters":{"mine":"x"}}'),
         (b'{"inputs":[' + ENTRY, b'}],"x":["a",{"b":["c"]}]}'),
+        (b'{"inputs":[' + ENTRY, b'}],"x":"\\u00e9\\n\\\\"}'),
     ],
 )
 def test_what_else_is_there_does_not_matter(pieces: tuple[bytes, ...]) -> None:

@@ -19,10 +19,10 @@ from despina.protocol.messages import Array, InferRequest
 from despina.protocol.parameters import read_parameters
 
 _MARK = b"\x7f"
-_ESCAPED = b"\\u00"
-"""How a text may spell such a character, or a quotation mark, that is not seen."""
 _DATA = b'"%b"' % _MARK
 """Stands for the data of an input: a character that no other text of the document is to have."""
+_HIDDEN_MARK, _HIDDEN_QUOTE = b"\\u007", b"\\u0022"
+"""How a text may spell it, or a quotation mark, so that counting does not see it."""
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ def describe(pieces: tuple[bytes, ...]) -> Description | None:
     Whether an array is one, and fits its input, is not looked at."""
     text = _DATA.join(pieces)
     gaps = len(pieces) - 1
-    if text.count(_MARK) != gaps or (b"\\" in text and _ESCAPED in text):
+    if text.count(_MARK) != gaps or (b"\\" in text and (_HIDDEN_MARK in text or _HIDDEN_QUOTE in text)):
         return None
     try:
         document = orjson.loads(text)

@@ -164,8 +164,8 @@ class PlacedTemplate(RequestTemplate):
 
 @dataclass(slots=True)
 class KnownRequest:
-    """A request of a known kind: what it has in common with others, and what is its own. `request` says the rest of it;
-    its tensors and ids are not there."""
+    """A request of a known kind: what it has in common with others, and what is its own. `request` says the rest of it,
+    without its tensors."""
 
     template: RequestTemplate
     request: InferRequest
