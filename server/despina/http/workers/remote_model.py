@@ -77,7 +77,7 @@ class RemoteModel:
         client: object = None,
     ) -> Pending:
         """As `Model.submit`. Raises Elsewhere for requests that say more than is sent to the owner."""
-        if not _is_plain(request):
+        if any(output.classification or output.shared_memory for output in request.outputs):
             raise Elsewhere
         admitted = self.signature.admit(request)
         if admitted.empty:
@@ -91,12 +91,18 @@ class RemoteModel:
             priority=request.priority,
             timeout_us=request.timeout_us,
             byte_size=admitted.byte_size,
+            parameters=request.parameters,
+            correlation_id=request.correlation_id,
+            sequence_start=request.sequence_start,
+            sequence_end=request.sequence_end,
         )
         self.schedule(pending)
         return pending
 
     def schedule(self, pending: Pending) -> None:
-        """As `Model.schedule`."""
+        """As `Model.schedule`. Raises Elsewhere for the same as `submit`."""
+        if not _is_plain(pending):
+            raise Elsewhere
         if pending.rows <= self._group_rows and pending.byte_size < LARGE_BODY:
             # Requests of such a model have the same shapes but for their rows.
             key: object = (*pending.inputs, pending.rows, pending.outputs, pending.priority, pending.timeout_us)
@@ -138,12 +144,11 @@ class RemoteModel:
         self._channel.cancel(pending)
 
 
-def _is_plain(request: InferRequest) -> bool:
+def _is_plain(pending: Pending) -> bool:
     # Of the client's own parameters only this one means anything to the owner.
     return not (
-        request.correlation_id
-        or request.sequence_start
-        or request.sequence_end
-        or request.parameters.get(EXPLAIN) is True
-        or any(output.classification or output.shared_memory for output in request.outputs)
+        pending.correlation_id
+        or pending.sequence_start
+        or pending.sequence_end
+        or pending.parameters.get(EXPLAIN) is True
     )
