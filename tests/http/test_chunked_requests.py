@@ -141,8 +141,8 @@ def test_an_unknown_model_is_told_before_the_body_is_here(port: int) -> None:
 
 
 class Ways:
-    """A connection without a socket. `bodies` are those that the lane took, `handed_over` is what the application got
-    to read."""
+    """A connection without a socket. `bodies` are those that the lane took, `received_ns` is since when they came if
+    that is known, `handed_over` is what the application got to read."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, has_model: bool = True) -> None:
         config = uvicorn.Config(lambda: None, lifespan="off", log_config=None)
@@ -154,6 +154,7 @@ class Ways:
 
         server: Any = SimpleNamespace(models=SimpleNamespace(get=get))
         self.bodies: list[bytes] = []
+        self.received_ns: list[int] = []
         self.handed_over: list[bytes] = []
         self.connection = InferLane(
             config, ServerState(), {}, cast("Any", SimpleNamespace()), lane=Lane(server, RequestHeads(LaneRules()))
@@ -172,6 +173,7 @@ class Ways:
     def exchange(self, server: Any, model: object, reply: Callable[[InferReply], None], client: object) -> Any:
         def start(body: memoryview, header_length: str | None, received_ns: int = 0) -> None:
             self.bodies.append(bytes(body))
+            self.received_ns.append(received_ns)
             reply(InferReply(200, [b"{}"], 2))
 
         return SimpleNamespace(model=model, start=start)
@@ -221,3 +223,15 @@ def test_nobody_waits_for_the_body_of_a_request_without_a_model(monkeypatch: pyt
     ways = Ways(monkeypatch, has_model=False)
     ways.connection.data_received(head())
     assert ways.handed_over == [head()]
+
+
+def test_since_when_a_body_came_is_not_what_is_known_of_one_that_was_handed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ways = Ways(monkeypatch)
+    plain, unusual = head() + FRAMED["one chunk"], head() + FRAMED["trailer"]
+    for piece in (plain[:-9], plain[-9:], plain, unusual[:-9], unusual[-9:], plain):
+        ways.connection.data_received(piece)
+    assert len(ways.bodies) == 3
+    assert len(ways.handed_over) == 2
+    assert [bool(since) for since in ways.received_ns] == [True, False, False]

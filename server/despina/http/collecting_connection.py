@@ -167,6 +167,7 @@ class CollectingConnection(ApplicationConnection, ABC):
         request += data
         if not chunks.find(request):
             self._drop_body()
+            self._received_ns = 0
             # One after the other, as they came: the parser's limits count what comes between its events.
             self._hand_over(request[:begun])
             self._hand_over(data)
