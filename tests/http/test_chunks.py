@@ -1,4 +1,5 @@
 import random
+import tracemalloc
 
 import httptools
 import pytest
@@ -97,6 +98,18 @@ def test_a_large_body_is_collected_by_somebody_else() -> None:
 @pytest.mark.parametrize(("count", "usual"), [(MOST_CHUNKS, True), (MOST_CHUNKS + 1, False)])
 def test_many_chunks_are_counted_by_somebody_else(count: int, usual: bool) -> None:
     assert Chunks(len(HEAD)).find(HEAD + b"1\r\na\r\n" * count + b"0\r\n\r\n") is usual
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_more_is_not_looked_for_and_takes_no_more_memory_than_a_body(ended: bool) -> None:
+    request = HEAD + b"1\r\na\r\n" * 20 * MOST_CHUNKS + b"0\r\n\r\n" * ended
+    chunks = Chunks(len(HEAD))
+    tracemalloc.start()
+    try:
+        assert not chunks.find(request)
+        assert tracemalloc.get_traced_memory()[0] < MOST_COLLECTED
+    finally:
+        tracemalloc.stop()
 
 
 class Parsed:

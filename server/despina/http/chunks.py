@@ -16,7 +16,8 @@ _LAST = b"0\r\n\r\n"
 MOST_COLLECTED = 64 * 1024
 """Bytes of a request that does not come as a whole. Of larger ones the application counts how much has come."""
 
-MOST_CHUNKS = 4096
+MOST_CHUNKS = 512
+"""Of a body with more the application counts them: what is known of so many takes no more than what is collected."""
 
 
 class Chunks:
@@ -39,10 +40,10 @@ class Chunks:
             end = begin + int(size[1], 16)
             if not request.startswith(_END, end):
                 return end <= MOST_COLLECTED and _END.startswith(request[end : end + len(_END)])
+            if len(self._places) == MOST_CHUNKS:
+                return False
             self._places.append((begin, end))
             self._next = end + len(_END)
-        if len(self._places) > MOST_CHUNKS:
-            return False
         if request.startswith(_LAST, self._next):
             self.end = self._next + len(_LAST)
             return True
