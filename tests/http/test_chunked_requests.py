@@ -131,6 +131,14 @@ def test_what_comes_behind_a_chunked_body_has_its_turn(port: int, cut: bool) -> 
     assert [status for status, _, _ in conversation(port, *pieces)] == [b"HTTP/1.1 200 OK\r\n"] * 5
 
 
+@pytest.mark.parametrize("cut", [True, False])
+def test_what_comes_behind_a_refused_one_has_its_turn_once(port: int, cut: bool) -> None:
+    refused, request = head() + FRAMED["no inference"], head() + chunked(BODY)
+    pieces = [refused[:-9], refused[-9:] + request, LAST] if cut else [refused + request, LAST]
+    answers = [status[9:12] for status, _, _ in conversation(port, *pieces)]
+    assert answers == [b"500", b"200", b"200"]
+
+
 def test_an_unknown_model_is_told_before_the_body_is_here(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
         sock.sendall(HEADS["no such model"] + b"5\r\n")
@@ -235,3 +243,12 @@ def test_since_when_a_body_came_is_not_what_is_known_of_one_that_was_handed_over
     assert len(ways.bodies) == 3
     assert len(ways.handed_over) == 2
     assert [bool(since) for since in ways.received_ns] == [True, False, False]
+
+
+def test_after_a_chunked_body_in_pieces_another_request_may_come_in_pieces_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    ways = Ways(monkeypatch)
+    length = f"Content-Length: {len(BODY)}\r\n"
+    for sent in (head() + FRAMED["many chunks"], head(length, coding="") + BODY) * 2:
+        ways.connection.data_received(sent[:-9])
+        ways.connection.data_received(sent[-9:])
+    assert (ways.bodies, ways.handed_over) == ([BODY] * 4, [])

@@ -30,6 +30,7 @@ UNUSUAL = {
     "extension": b"5;name=value\r\nhello\r\n",
     "bare LF behind a size": b"5\nhello\r\n",
     "bare CR behind a size": b"5\rhello\r\n",
+    "bare CR behind the longest size": b"10000000\rhello\r\n",
     "two CR": b"5\r\r\nhello\r\n",
     "bare LF behind a chunk": b"5\r\nhello\n",
     "nothing behind a chunk": b"5\r\nhello5\r\n",

@@ -3,7 +3,7 @@ import random
 import pytest
 
 from despina.http.auth import ApiKeys
-from despina.http.known_heads import MAX_HEAD, KnownHeads
+from despina.http.known_heads import MAX_HEAD, MAX_SEEN, KnownHeads
 from despina.http.read_requests import plain_path
 from despina.http.request_head import LaneRules, RequestHeads, parse
 from despina.remember import MAX_REMEMBERED
@@ -65,6 +65,22 @@ def test_heads_that_differ_in_more_are_parsed_for_themselves(other: bytes) -> No
         assert parser.known.find(other) == other
 
 
+def test_all_of_a_header_that_is_read_tells() -> None:
+    parser = Parser()
+    heads = [head(f"Authorization: Bearer {'x' * length}{last}") for length in (1, 10, 1000) for last in "ab"]
+    for each in heads * 3:
+        assert parser.known.find(each) == each
+
+
+def test_a_header_may_have_any_name() -> None:
+    required = "!#$%&'*+-.^_`|~Az"
+    rules = LaneRules((required.lower().encode(), b"value"))
+    heads = RequestHeads(rules)
+    for value in ("value", "other", "value"):
+        asked = head("Content-Length: 5", f"{required}: {value}", path="/v2/models/m/infer", method="POST")
+        assert (heads.find(asked) is not None) == (value == "value")
+
+
 def test_one_that_comes_again_is_known_by_its_bytes_and_one_that_does_not_crowds_out_nothing() -> None:
     parser = Parser()
     for _ in range(2):
@@ -72,6 +88,13 @@ def test_one_that_comes_again_is_known_by_its_bytes_and_one_that_does_not_crowds
     for number in range(3 * MAX_REMEMBERED):
         parser.known.find(head(f"X-Request-ID: {number}"))
     assert list(parser.known._known) == [head("User-Agent: constant")]
+
+
+def test_of_heads_that_came_once_a_bounded_number_is_remembered() -> None:
+    parser = Parser()
+    for number in range(2 * MAX_SEEN):
+        parser.known.find(head(f"X-Request-ID: {number}"))
+    assert len(parser.known._seen) <= MAX_SEEN
 
 
 def test_a_bounded_number_of_kinds_is_remembered_and_no_long_head() -> None:

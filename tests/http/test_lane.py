@@ -173,6 +173,17 @@ def test_answers_are_compressed_where_that_is_accepted_and_keep_their_order(
     assert reader.values() == [5.0]
 
 
+def test_a_request_like_an_earlier_one_is_answered_as_it_asks_not_as_the_last_one_did(
+    connection: socket.socket,
+) -> None:
+    reader = Reader(connection)
+    plain, packed = request([0.0] * 1000), request([0.0] * 1001, headers="Accept-Encoding: gzip\r\n")
+    for sent in (plain, plain, packed, plain):
+        connection.sendall(sent)
+        status, headers, _ = reader.response()
+        assert (status, headers.get("content-encoding")) == (200, "gzip" if sent is packed else None)
+
+
 def test_lane_and_application_take_turns_on_one_connection(connection: socket.socket) -> None:
     reader = Reader(connection)
     metadata = b"GET /v2/models/identity_fp32 HTTP/1.1\r\nHost: x\r\n\r\n"
