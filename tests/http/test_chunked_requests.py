@@ -134,9 +134,9 @@ def test_what_comes_behind_a_chunked_body_has_its_turn(port: int, cut: bool) -> 
 @pytest.mark.parametrize("cut", [True, False])
 def test_what_comes_behind_a_refused_one_has_its_turn_once(port: int, cut: bool) -> None:
     refused, request = head() + FRAMED["no inference"], head() + chunked(BODY)
-    pieces = [refused[:-9], refused[-9:] + request, LAST] if cut else [refused + request, LAST]
-    answers = [status[9:12] for status, _, _ in conversation(port, *pieces)]
-    assert answers == [b"500", b"200", b"200"]
+    pieces = [refused[:-9], refused[-9:] + request] if cut else [refused + request]
+    answers = [status[9:12] for status, _, _ in conversation(port, *pieces, request, LAST)]
+    assert answers == [b"500", b"200", b"200", b"200"]
 
 
 def test_an_unknown_model_is_told_before_the_body_is_here(port: int) -> None:
