@@ -1,4 +1,4 @@
-"""Requests that only read, as probes and clients send them again and again: known by their bytes, answered at once.
+"""Requests that only read, as probes and clients send them again and again: known by their heads, answered at once.
 
 Everything about a request but its path is the application's business: a key, a restricted API, a body, another version
 of HTTP, a connection that closes.
