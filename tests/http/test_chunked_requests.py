@@ -2,15 +2,17 @@
 
 import gzip
 import json
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import uvicorn
-from tests.support.serving import REPOSITORY, serving
+from tests.support.serving import REPOSITORY, running, serving
 from uvicorn.server import ServerState
 
 from despina.errors import NotFound
@@ -146,6 +148,35 @@ def test_an_unknown_model_is_told_before_the_body_is_here(port: int) -> None:
         sock.sendall(b"hello\r\n0\r\n\r\n" + LAST)
         with sock.makefile("rb") as stream:
             assert stream.read().count(b"HTTP/1.1 200 ") == 1
+
+
+@pytest.mark.parametrize(
+    ("begun", "rest"),
+    [
+        (head() + chunked(BODY)[:9], chunked(BODY)[9:]),
+        (head() + chunked(BODY)[:9], chunked(BODY)[9:-5] + b"0;x=y\r\n\r\n"),
+        (head(f"Content-Length: {len(BODY)}\r\n", coding="") + BODY[:9], BODY[9:]),
+    ],
+    ids=["chunked", "unusual", "measured"],
+)
+def test_a_server_that_ends_waits_for_a_body_that_has_begun_to_come(tmp_path: Path, begun: bytes, rest: bytes) -> None:
+    flags = ["--model-control-mode=explicit", "--load-model=identity_fp32", "--allow-metrics=false"]
+    with (
+        running(REPOSITORY, flags, tmp_path / "log") as (process, port),
+        socket.create_connection(("127.0.0.1", port), timeout=30) as sock,
+        socket.create_connection(("127.0.0.1", port), timeout=30) as idle,
+    ):
+        sock.sendall(begun)
+        idle.sendall(b"GET /v2/health/live HTTP/1.1\r\n\r\n")
+        assert idle.recv(1000).startswith(b"HTTP/1.1 200 ")
+        process.send_signal(signal.SIGTERM)
+        assert idle.recv(1) == b""
+        sock.sendall(rest)
+        with sock.makefile("rb") as stream:
+            answer = stream.read()
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"\r\nconnection: close\r\n" in answer
+        assert process.wait(30) == 0
 
 
 class Ways:
