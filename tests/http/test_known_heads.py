@@ -1,4 +1,5 @@
 import random
+import tracemalloc
 
 import pytest
 
@@ -107,6 +108,18 @@ def test_a_bounded_number_of_kinds_is_remembered_and_no_long_head() -> None:
     for _ in range(3):
         assert parser.known.find(long) == long
     assert (len(parser.known._kinds), parser.asked[-3:]) == (kinds, [long] * 3)
+
+
+def test_kinds_take_no_more_memory_than_heads() -> None:
+    known = KnownHeads(lambda head: None)
+    tracemalloc.start()
+    try:
+        for number in range(MAX_REMEMBERED):
+            known.find(head(*["Expect:"] * 450, path=f"/{number}"))
+        assert len(known._kinds) == MAX_REMEMBERED
+        assert tracemalloc.get_traced_memory()[0] < 1.2 * MAX_REMEMBERED * MAX_HEAD
+    finally:
+        tracemalloc.stop()
 
 
 LINES = [

@@ -46,7 +46,9 @@ class KnownHeads(Generic[T]):
         self._telling = re.compile(rb"\r\n(?:%b):[^\r]*" % b"|".join(map(re.escape, names)), re.IGNORECASE)
         self._parse = parse
         self._known: dict[bytes, T] = {}
-        self._kinds: dict[tuple[bytes, ...], T] = {}
+        self._kinds: dict[bytes, T] = {}
+        """By the lines that tell, one behind the other: as objects of their own, hundreds of short ones would take many
+        times what a head does."""
         self._seen: dict[int, None] = {}
         """Hashes of heads that came once: to remember each would crowd out those that come again."""
 
@@ -65,7 +67,7 @@ class KnownHeads(Generic[T]):
     def _find_like(self, head: bytes) -> T:
         if _PLAIN.fullmatch(head) is None:
             return self._parse(head)
-        kind = (head[: head.index(b"\r\n")], *self._telling.findall(head))
+        kind = b"".join((head[: head.index(b"\r\n")], *self._telling.findall(head)))
         try:
             return self._kinds[kind]
         except KeyError:
