@@ -214,6 +214,15 @@ def test_a_model_that_is_gone_is_an_error_until_it_is_back(wire: Wire) -> None:
     assert wire.send(request()) == [("short", TENSOR)]
 
 
+async def test_a_server_that_ends_keeps_no_connection_for_a_client_that_wishes_so(wire: Wire) -> None:
+    old = request(headers="Connection: keep-alive\r\n").replace(b"HTTP/1.1", b"HTTP/1.0")
+    wire.connection.data_received(old)
+    wire.connection.take_leave(lambda: None)
+    wire.connection.data_received(old)
+    said = [b"connection: keep-alive" in head for head in wire.transport.written[::2]]
+    assert (said, b"connection: close" in wire.transport.written[2]) == ([True, False], True)
+
+
 async def test_the_last_answer_of_a_connection_is_written_before_that_is_closed(wire: Wire) -> None:
     with wire.outbox.together():
         wire.connection.send_400_response("Invalid HTTP request received.")
