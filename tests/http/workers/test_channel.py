@@ -1,14 +1,21 @@
 """What crosses between a front end and its owner."""
 
+import asyncio
+from threading import get_ident
+from typing import Any
+
 import numpy as np
 import pytest
 from tests.support.channels import config, paired, raising
+from tests.support.front_ends import as_json
 
 from despina.errors import Internal, NotFound, Unavailable
+from despina.http.request_head import InferHead
 from despina.http.workers.arena import CAPACITY
 from despina.http.workers.patience import BEATS_AT_START
 from despina.models.signature import Signature
 from despina.protocol.messages import InferInput, InferRequest, RequestedOutput
+from despina.scheduling.outbox import Writer
 
 
 async def test_a_request_crosses_and_its_results_come_back() -> None:
@@ -110,6 +117,40 @@ async def test_large_results_keep_their_slot_while_somebody_looks_at_them() -> N
         assert view[:4] == np.float32(1).tobytes()
         view.release()
         await pair.turn()
+        assert pair.results.taken == 0
+
+
+@pytest.mark.parametrize("passed_on", [False, True])
+async def test_a_slot_whose_results_another_thread_saw_last_is_released_by_the_loops(
+    passed_on: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with paired() as (pair, model):
+        remote, body = await pair.model(), as_json({"IN": ("FP32", [1, 2], [1, 2])})
+        views: list[Any] = []
+        if passed_on:
+            pair.front.exchanges.start(
+                InferHead("m", None, 0, None, 0), memoryview(body), lambda reply: views.extend(reply.buffers)
+            )
+        else:
+            pair.submit(remote, [1, 2])
+        await pair.turn()
+        model.scheduled[0].succeed({"OUT": np.ones((4, 50_000), "<f4")})
+        await pair.turn()
+        for pending in pair.answered:
+            assert pending.results is not None
+            views.append(pending.results.pop("OUT"))
+        assert pair.results.taken == 1
+        threads: list[int] = []
+        put = pair.front.outbox.put
+
+        def noting(writer: Writer, data: bytes) -> None:
+            threads.append(get_ident())
+            put(writer, data)
+
+        monkeypatch.setattr(pair.front.outbox, "put", noting)
+        await asyncio.to_thread(views.clear)
+        await pair.turn()
+        assert threads == [get_ident()]
         assert pair.results.taken == 0
 
 

@@ -7,6 +7,7 @@ import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import get_ident
 from typing import cast
 
 from despina.config.proto import ModelConfig
@@ -50,11 +51,13 @@ class FrontChannel(asyncio.Protocol):
         self._numbers = itertools.count()
         self._under_way: dict[int, _Sent] = {}
         self._gone: set[Pending] = set()
-        self.exchanges = RemoteExchanges(requests, results, self._write, self._release)
+        self.exchanges = RemoteExchanges(requests, results, self._write, self._release_from_anywhere)
         self._layouts: dict[bytes, Layout] = {}
         self._models: dict[tuple[str, int | None], RemoteModel] = {}
         self._asked: set[tuple[str, int | None]] = set()
         self._gathering: Gathering | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread = 0
         self._transport: asyncio.Transport | None = None
         self.stopping = asyncio.Event()
 
@@ -62,7 +65,9 @@ class FrontChannel(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._gathering = Gathering(asyncio.get_running_loop().call_soon, self._send_group)
+        self._loop = asyncio.get_running_loop()
+        self._loop_thread = get_ident()
+        self._gathering = Gathering(self._loop.call_soon, self._send_group)
 
     def connection_lost(self, exc: Exception | None) -> None:
         os._exit(1)
@@ -199,7 +204,7 @@ class FrontChannel(asyncio.Protocol):
             self._succeed(requests, layout.read(self._results.memory[offset : offset + size], 0))
             self._release(offset)
         else:
-            self._succeed(requests, layout.read(self._results.view(offset, size, self._release), 0))
+            self._succeed(requests, layout.read(self._results.view(offset, size, self._release_from_anywhere), 0))
 
     def _succeed(self, requests: Sequence[Pending], outputs: dict[str, Array]) -> None:
         for pending, results in parts_of(outputs, requests):
@@ -214,6 +219,14 @@ class FrontChannel(asyncio.Protocol):
 
     def _release(self, offset: int) -> None:
         self._write(messages.RELEASE, offset=offset)
+
+    def _release_from_anywhere(self, offset: int) -> None:
+        """The same for what may have been looked at last by another thread: that which compressed a large reply."""
+        assert self._loop is not None
+        if get_ident() == self._loop_thread:
+            self._release(offset)
+        else:
+            self._loop.call_soon_threadsafe(self._release, offset)
 
 
 def read_error(body: bytes, label: str) -> DespinaError:
