@@ -222,6 +222,11 @@ def test_those_who_run_in_parts_may_answer_before_all_of_them_have_ended(text: s
     assert answers_early(config(text)) is early
 
 
+@pytest.mark.parametrize("cached", [True, False])
+def test_with_a_cache_an_answer_that_is_a_view_of_its_inputs_is_read_once_more_when_it_is_given(cached: bool) -> None:
+    assert answers_early(config(f"response_cache {{ enable: {str(cached).lower()} }}")) is cached
+
+
 @pytest.mark.parametrize("value", ["yes", "", "1"])
 def test_what_is_neither_true_nor_false_is_refused(value: str) -> None:
     with pytest.raises(

@@ -204,8 +204,9 @@ def _batcher(
 
 
 def answers_early(config: ModelConfig) -> bool:
-    """Whether a request is answered as soon as a part of it fails or its client has gone, though another part runs."""
-    return config.HasField("ensemble_scheduling") or takes_oversize(config)
+    """Whether a request may be answered while its inputs are still read: as soon as a part of it fails or its client
+    has gone, though another part runs; or before its answer, perhaps a view of them, is put into the cache."""
+    return config.HasField("ensemble_scheduling") or takes_oversize(config) or config.response_cache.enable
 
 
 # ----------------------------------------------------------------------------------------------------------- sequences

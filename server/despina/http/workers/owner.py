@@ -145,7 +145,7 @@ class OwnerChannel(asyncio.Protocol):
             number=sent.number,
         )
         if model.answers_early:
-            # The front end has other use for the slot then, while a step still reads it.
+            # The front end has other use for the slot then, while a step, or the response cache, still reads it.
             pending.inputs = {name: array.copy() for name, array in pending.inputs.items()}
         self._active[sent.number] = (model, pending)
         try:

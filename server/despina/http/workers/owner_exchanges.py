@@ -52,7 +52,7 @@ class OwnerExchanges:
 
     def _body(self, model: Model, place: int, size: int) -> bytes | memoryview:
         """A large body. It stays where it is, unless somebody may look at it when the front end has other use for the
-        room: a step of an ensemble, or who has the state of a sequence."""
+        room: a step of an ensemble, the response cache, or who has the state of a sequence."""
         outlived = model.answers_early or model.config.HasField("sequence_batching")
         body = memoryview(self._requests.memory)[place : place + size]
         return bytes(body) if outlived else body
