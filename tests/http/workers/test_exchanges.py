@@ -260,7 +260,7 @@ async def test_a_reply_that_cannot_be_delivered_costs_no_other(caplog: pytest.Lo
     assert "the answer of a request could not be delivered" in caplog.text
 
 
-async def test_those_of_a_front_end_that_is_gone_are_given_up() -> None:
+async def test_those_of_a_front_end_that_is_gone_are_given_up(caplog: pytest.LogCaptureFixture) -> None:
     async with paired() as (pair, _):
         pair.serving = model = large_model()
         body, json_length = large_body(1)
@@ -270,6 +270,7 @@ async def test_those_of_a_front_end_that_is_gone_are_given_up() -> None:
         assert model.gone == model.scheduled
         model.scheduled[0].succeed({"OUT": np.zeros((1, 50_000), "<f4")})
         assert pair.results.taken == 0
+        assert "could not be delivered" not in caplog.text
 
 
 async def test_a_client_that_hangs_up_is_told_once_and_there_is_a_reply_all_the_same() -> None:
