@@ -20,7 +20,8 @@ CAPACITY = 1 << 36
 KEPT_BYTES = 256 << 20
 COPIED_SIZE = 64 * 1024
 """Results up to this size are copied, and their slot is free at once. Larger ones are written to the client from shared
-memory; their slot is free when nothing looks at them any more."""
+memory; their slot is free when nothing looks at them any more. A request that is passed on as it came, and its reply,
+need a slot only if they are larger."""
 _SMALLEST = 12
 """Slots have at least 2^12 bytes: memory can be returned in pages only."""
 
