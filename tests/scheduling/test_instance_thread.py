@@ -1,4 +1,5 @@
 import threading
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -46,6 +47,18 @@ def test_a_thread_that_has_nothing_to_do_is_not_started(thread: InstanceThread) 
     before = threading.active_count()
     InstanceThread("other").close()
     assert threading.active_count() == before
+
+
+def test_what_was_done_is_not_kept_until_there_is_something_else_to_do(thread: InstanceThread) -> None:
+    class Work:
+        def __call__(self) -> None:
+            pass
+
+    work, gone = Work(), threading.Event()
+    weakref.finalize(work, gone.set)
+    thread.post(work)
+    del work
+    assert gone.wait(10)
 
 
 def test_batches_of_any_thread_run_on_the_instances_own(thread: InstanceThread) -> None:
