@@ -1,3 +1,4 @@
+import asyncio
 import sys
 import threading
 from types import ModuleType
@@ -7,8 +8,14 @@ import pytest
 
 from despina.errors import DespinaError, Internal, InvalidArgument, NotFound, Unavailable, Unsupported
 from despina.models.loader import backend_settings, load_version, usable_gpus
+from despina.models.model import Model
+from despina.models.schedulers import SchedulingOptions
 from despina.models.source import Source
+from despina.scheduling.clock import LoopClock
+from despina.scheduling.ensemble_step import StepRequest
 from despina.settings import Settings
+from despina.telemetry.statistics import ModelStatistics
+from despina.telemetry.tracing.settings import TraceSettings
 from despina_backends.base import BackendError, Device, Execution, TensorMetadata
 
 
@@ -390,6 +397,22 @@ def test_an_instance_on_a_gpu_is_warmed_up_by_a_thread_of_its_own(tmp_path, doub
     loaded.close()
     assert not first.is_alive()
     assert not second.is_alive()
+
+
+async def test_the_thread_that_warmed_an_instance_up_runs_its_requests_and_ends_with_the_model(tmp_path, double):
+    put(tmp_path, f"{WARM} instance_group [ {{ kind: KIND_GPU }} ]")
+    double.steady = False
+    loaded = load(tmp_path, gpus=(0,))
+    (warm,) = set(double.ran_on)
+    clock = LoopClock(asyncio.get_running_loop())
+    model = Model(loaded, clock, SchedulingOptions(), ModelStatistics(), TraceSettings({}).settings_for("m"))
+    double.ran_on.clear()
+    model.submit_step(StepRequest({"X": np.zeros((1, 2), np.float32)}, ("Y",)), lambda pending: None)
+    await model.drain()
+    assert double.ran_on == [warm]
+    await asyncio.to_thread(model.close)
+    assert not warm.is_alive()
+    assert double.open == []
 
 
 def test_an_instance_on_the_cpu_is_warmed_up_where_it_is_loaded(tmp_path, double):
