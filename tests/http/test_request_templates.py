@@ -455,6 +455,17 @@ def test_what_is_said_at_length_is_not_kept(exchanges: Exchanges) -> None:
     assert not exchanges.is_known("identity_int32", body)
 
 
+@pytest.mark.parametrize("told", ['"id":"%s",', '"x":1,"id":"%s",', '"x":1,"parameters":{"mine":"%s"},'])
+def test_what_is_kept_does_not_hold_what_one_request_alone_says(exchanges: Exchanges, told: str) -> None:
+    size = 10 * MAX_FIXED_BYTES if told.startswith('"id"') else MAX_FIXED_BYTES
+    body = two_inputs('"data":[1,2]', '"data":[1,2,3]', told % ("x" * size))
+    exchanges.answers("identity_int32", [(body, None)] * 2, keep=True, templates=Templates)
+    found = exchanges.find("identity_int32", body.replace(b"x" * size, b"x"))
+    assert found is not None
+    kept = found.template.request
+    assert (kept.id, kept.parameters, kept.inputs) == ("", {}, [])
+
+
 def test_a_request_is_known_after_one_that_begins_and_ends_the_same_way(exchanges: Exchanges) -> None:
     one = two_inputs('"data":[1,2]', '"data":[1,2,3]')
     other = one[:-1] + b',"outputs":[{"name":"X"}]}'

@@ -255,7 +255,6 @@ class Templates:
             make = partial(PlacedTemplate, inputs_at=inputs_at, find_region=self._find_region)
         # Without the windows, which would keep the memory of regions open.
         outputs = [replace(output, shared_memory=outputs_at.get(output.name)) for output in request.outputs]
-        request = replace(request, inputs=[], outputs=outputs)
         template = make(
             (),
             binary_size,
@@ -265,7 +264,7 @@ class Templates:
             0 if any(item.dtype == object for item in inputs) else pending.byte_size,
             pending.outputs,
             None,
-            request,
+            InferRequest(outputs=outputs),
             self.reply_kind(request),
             outputs_at,
         )
@@ -279,6 +278,8 @@ class Templates:
         marks = self._marks(pieces, request)
         if marks is not None:
             known = self._sized if isinstance(template, SizedTemplate) else self._known
+            # The id has been cut out, and may be long.
+            request = replace(request, id="", inputs=[], outputs=template.request.outputs)
             kept = replace(template, fixed=marks.fixed, correlation_id=marks.correlation_id, request=request)
             remember(known, marks.fixed, kept, MAX_TEMPLATES)
 
