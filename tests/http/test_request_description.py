@@ -2,7 +2,7 @@
 
 import pytest
 
-from despina.http.request_description import describe
+from despina.http.request_description import MAX_TEXT_BYTES, describe
 
 ENTRY = b'{"name":"A","shape":[1,2],"datatype":"FP32","data":'
 END = b"}]}"
@@ -84,3 +84,9 @@ def test_the_rest_of_a_request_is_read() -> None:
 )
 def test_the_full_decoding_says_what_is_wrong(pieces: tuple[bytes, ...]) -> None:
     assert describe(pieces) is None
+
+
+@pytest.mark.parametrize(("length", "described"), [(MAX_TEXT_BYTES, True), (MAX_TEXT_BYTES + 1, False)])
+def test_long_texts_are_not_parsed_here(length: int, described: bool) -> None:
+    text = b'{"inputs":[],"x":"%s"}'
+    assert (describe((text % (b"x" * (length - len(text) + 2)),)) is not None) is described

@@ -466,6 +466,19 @@ def test_what_is_kept_does_not_hold_what_one_request_alone_says(exchanges: Excha
     assert (kept.id, kept.parameters, kept.inputs) == ("", {}, [])
 
 
+def test_what_is_said_at_length_is_decoded_once(exchanges: Exchanges, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it would take its description, or its text, to know it the next time."""
+    long = "x" * (MAX_FIXED_BYTES + 1)
+    in_an_entry = two_inputs(f'"x":"{long}","data":[1,2]', '"data":[1,2,3]')
+    beside_them = two_inputs('"data":[1,2]', '"data":[1,2,3]', f'"x":"{2 * long}",')
+    looked_at: list[object] = []
+    monkeypatch.setattr("despina.http.request_templates.holds_the_inputs", looked_at.append)
+    for body in (in_an_entry, beside_them):
+        answers = exchanges.answers("identity_int32", [(body, None)] * 3, keep=True, templates=Templates)
+        assert [answer[0] for answer in answers] == [200] * 3
+    assert not looked_at
+
+
 def test_a_request_is_known_after_one_that_begins_and_ends_the_same_way(exchanges: Exchanges) -> None:
     one = two_inputs('"data":[1,2]', '"data":[1,2,3]')
     other = one[:-1] + b',"outputs":[{"name":"X"}]}'

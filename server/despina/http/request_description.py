@@ -18,6 +18,9 @@ from despina.protocol.json import as_string
 from despina.protocol.messages import Array, InferRequest
 from despina.protocol.parameters import read_parameters
 
+MAX_TEXT_BYTES = 8192
+"""Longer texts without data are only decoded in full: parsing them here as well would hold up all other requests."""
+
 _MARK = b"\x7f"
 _DATA = b'"%b"' % _MARK
 """Stands for the data of an input: a character that no other text of the document is to have."""
@@ -39,7 +42,9 @@ def describe(pieces: tuple[bytes, ...]) -> Description | None:
     Whether an array is one, and fits its input, is not looked at."""
     text = _DATA.join(pieces)
     gaps = len(pieces) - 1
-    if text.count(_MARK) != gaps or (b"\\" in text and (_HIDDEN_MARK in text or _HIDDEN_QUOTE in text)):
+    if len(text) > MAX_TEXT_BYTES or text.count(_MARK) != gaps:
+        return None
+    if b"\\" in text and (_HIDDEN_MARK in text or _HIDDEN_QUOTE in text):
         return None
     try:
         document = orjson.loads(text)

@@ -179,15 +179,16 @@ class Templates:
 
     def _find_described(self, marks: tuple[bytes, ...], pieces: tuple[bytes, ...]) -> Described | None:
         """What is known of a request in `pieces` by what it says of its inputs and outputs. The second one with these
-        marks is to be remembered by them."""
-        self._keeps_text = not self._is_new(marks)
+        marks is to be remembered by them, unless they are too long."""
+        self._keeps_text = sum(map(len, marks)) <= MAX_FIXED_BYTES and not self._is_new(marks)
         self._keeps_description = False
         description = describe(pieces)
         if description is None:
             return None
         template = self._described.get(description.key)
         if template is None:
-            self._keeps_description = not self._is_new(description.key)
+            short = len(description.key[-1]) <= MAX_FIXED_BYTES
+            self._keeps_description = short and not self._is_new(description.key)
             return None
         return Described(template, pieces, description.request)
 
