@@ -54,6 +54,12 @@ def test_the_rest_of_a_request_is_read() -> None:
     assert (request.correlation_id, request.sequence_start, request.sequence_end) == ("s", False, True)
 
 
+def test_an_id_ends_at_a_nul() -> None:
+    described = describe((b'{"inputs":[],"id":"a\\u0000b"}',))
+    assert described is not None
+    assert described.request.id == "a"
+
+
 @pytest.mark.parametrize(
     "pieces",
     [

@@ -71,8 +71,8 @@ class WatchedExchange(InferExchange):
 class EagerTemplates(Templates):
     """Keep the first request of a kind, by its text alone."""
 
-    def _is_new(self, fixed: tuple[bytes, ...]) -> bool:
-        return False
+    def _comes_again(self, fixed: tuple[bytes, ...]) -> bool:
+        return True
 
     def _keep_description(self, template: RequestTemplate, pieces: tuple[bytes, ...]) -> None:
         """Not at all."""
@@ -81,8 +81,8 @@ class EagerTemplates(Templates):
 class Descriptions(Templates):
     """Keep the first request of a kind by what it says of its inputs and outputs, and none by its text."""
 
-    def _is_new(self, fixed: tuple[bytes, ...]) -> bool:
-        return fixed[0].startswith(b"{")
+    def _comes_again(self, fixed: tuple[bytes, ...]) -> bool:
+        return not fixed[0].startswith(b"{")
 
 
 class NoTemplates(Templates):
@@ -380,7 +380,7 @@ def test_what_a_connection_remembers_of_a_request_does_not_keep_the_model(exchan
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_kind_is_kept_when_it_comes_again(exchanges: Exchanges, times: int) -> None:
+def test_a_kind_is_kept_when_it_is_new(exchanges: Exchanges, times: int) -> None:
     text, tensors = two_inputs('"data":[1,2]', '"data":[1,2,3]'), BINARY_HEAD + bytes(20)
     exchanges.answers("identity_int32", [(text, None)] * times, keep=True, templates=Templates)
     assert exchanges.is_known("identity_int32", text) is (times > 1)
@@ -477,6 +477,37 @@ def test_what_is_said_at_length_is_decoded_once(exchanges: Exchanges, monkeypatc
         answers = exchanges.answers("identity_int32", [(body, None)] * 3, keep=True, templates=Templates)
         assert [answer[0] for answer in answers] == [200] * 3
     assert not looked_at
+
+
+def test_binary_texts_are_not_prepared_for_what_does_not_know_them(
+    exchanges: Exchanges, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies = [binary_texts([b"a", b"b"], [b"c", b"d", b"e"], before=f'"x":{number},') for number in range(4)]
+    looked_at: list[object] = []
+    monkeypatch.setattr("despina.http.request_templates.holds_the_sizes", looked_at.append)
+    answers = exchanges.answers("identity_bytes", bodies, keep=True, templates=Templates)
+    assert [answer[0] for answer in answers] == [200] * 4
+    assert not looked_at
+
+
+def test_what_is_known_by_what_it_says_has_its_tensors_where_it_says(exchanges: Exchanges) -> None:
+    """Behind the JSON, or not at all."""
+    bodies: list[Body] = [(BINARY_HEAD + bytes(20), str(len(BINARY_HEAD)))] * 2 + [(BINARY_HEAD, None)]
+    full = exchanges.answers("identity_int32", bodies, keep=False)
+    assert [answer[0] for answer in full] == [200, 200, 400]
+    assert exchanges.answers("identity_int32", bodies, keep=True, templates=Descriptions) == full
+
+
+def test_a_request_that_is_known_by_what_it_says_gets_the_outputs_that_it_asks_for(exchanges: Exchanges) -> None:
+    """Where the reply is encoded in full."""
+    tensor = '{"name":"INPUT0","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}'
+    output = '{"name":"OUTPUT0","parameters":{"binary_data":true}}'
+    text = f'{{"x":%d,"inputs":[{tensor}],"outputs":[{output}]}}'
+    bodies: list[Body] = [((text % number).encode(), None) for number in range(4)]
+    full = exchanges.answers("onnx_reshape_io", bodies, keep=False)
+    assert [answer[0] for answer in full] == [200] * 4
+    assert all(answer[2] for answer in full)
+    assert exchanges.answers("onnx_reshape_io", bodies, keep=True, templates=Templates) == full
 
 
 def test_a_request_is_known_after_one_that_begins_and_ends_the_same_way(exchanges: Exchanges) -> None:

@@ -49,7 +49,7 @@ MAX_REPLY_KINDS = 64
 """Lists of outputs that clients ask for; each has up to a thousand shapes."""
 MAX_FIXED_BYTES = 4096
 
-_BYTES = b"BYTES"
+_BYTES = b'"BYTES"'
 
 
 class Templates:
@@ -82,13 +82,15 @@ class Templates:
         template = self._known.get((text,))
         if template is not None and template.binary_size == len(body) - length:
             return template.take(request_id, correlation_id, body, length)
-        pieces: tuple[bytes, ...] = (text,)
         if _BYTES in text:
             pieces, sizes = split_at_sizes(text)
             sized = self._sized.get(pieces)
             if sized is not None:
                 return sized.with_inputs(request_id, correlation_id, cut(sized.inputs, body[length:], sizes))
-        described = self._find_described(pieces, (whole,))
+            # Descriptions would have the sizes in them.
+            self._keeps_text, self._keeps_description = self._comes_again(pieces), False
+            return None
+        described = self._find_described((text,), (whole,))
         if described is None or described.template.binary_size != len(body) - length:
             return None
         return self._take(described, request_id, described.template.read(body, length))
@@ -178,17 +180,14 @@ class Templates:
     # --------------------------------------------------------------------------------------------- requests of new text
 
     def _find_described(self, marks: tuple[bytes, ...], pieces: tuple[bytes, ...]) -> Described | None:
-        """What is known of a request in `pieces` by what it says of its inputs and outputs. The second one with these
-        marks is to be remembered by them, unless they are too long."""
-        self._keeps_text = sum(map(len, marks)) <= MAX_FIXED_BYTES and not self._is_new(marks)
-        self._keeps_description = False
+        """What is known of a request in `pieces` by what it says of its inputs and outputs."""
+        self._keeps_text, self._keeps_description = self._comes_again(marks), False
         description = describe(pieces)
         if description is None:
             return None
         template = self._described.get(description.key)
         if template is None:
-            short = len(description.key[-1]) <= MAX_FIXED_BYTES
-            self._keeps_description = short and not self._is_new(description.key)
+            self._keeps_description = self._comes_again(description.key)
             return None
         return Described(template, pieces, description.request)
 
@@ -228,13 +227,14 @@ class Templates:
                     return _Marks((*pieces[:number], rest, *pieces[number + 1 :]), None) if once else None
         return _Marks(pieces, request.correlation_id)
 
-    def _is_new(self, fixed: tuple[bytes, ...]) -> bool:
-        """Whether it is the first time that these pieces come. Keeping what never comes again takes as long as decoding
-        it."""
+    def _comes_again(self, fixed: tuple[bytes, ...]) -> bool:
+        """Whether these pieces are short and have come before. Keeping what comes once takes as long as decoding."""
+        if sum(map(len, fixed)) > MAX_FIXED_BYTES:
+            return False
         known = hash(fixed) in self._seen
         if not known:
             remember(self._seen, hash(fixed), None, MAX_SEEN)
-        return not known
+        return known
 
     def _keep(
         self,
