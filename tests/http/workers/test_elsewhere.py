@@ -112,6 +112,28 @@ async def test_requests_with_more_than_tensors_go_elsewhere(more: dict[str, Any]
 
 
 @pytest.mark.parametrize(
+    "more",
+    [{"despina_explain": True}, {"sequence_id": 5}, {"sequence_start": True}, {"sequence_end": True}],
+)
+async def test_requests_with_more_than_tensors_go_elsewhere_when_their_like_are_known(more: dict[str, Any]) -> None:
+    """By what they say of their tensors, whatever their parameters."""
+    entry = {"name": "IN", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}
+    parameters = [{"mine": 1}, {"mine": 2}, {"mine": 3}, more]
+    bodies = [json.dumps({"inputs": [entry], "parameters": each}).encode() for each in parameters]
+    got: list[object] = []
+    server: Any = SimpleNamespace(limits=Limits(), find_region=None)
+    async with paired() as (pair, model):
+        remote = await pair.model()
+        for body in bodies:
+            exchange = FrontExchange(server, remote, got.append, lambda: got.append("elsewhere"))
+            exchange.start(memoryview(body), None)
+        assert remote.templates.find_json(memoryview(bodies[-1])) is not None
+        assert got == ["elsewhere"]
+        await pair.turn()
+        assert len(model.scheduled) == 3
+
+
+@pytest.mark.parametrize(
     ("error", "answers", "text"),
     [
         (InvalidArgument("wrong"), ["elsewhere"], ""),
