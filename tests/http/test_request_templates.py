@@ -394,6 +394,7 @@ SOMETHING_NEW = [
     '"parameters":{{"mine":"new {}"}},',
     '"parameters":{{"priority":{}}},',
     '"parameters":{{"sequence_id":5,"mine":"new {}"}},',
+    '"parameters":{{"sequence_id":5,"sequence_start":true,"sequence_end":true,"mine":{}}},',
     '"x":1,"id":"new {}",',
     '"id":"new","x":{},',
 ]
@@ -492,7 +493,8 @@ def test_binary_texts_are_not_prepared_for_what_does_not_know_them(
 
 def test_what_is_known_by_what_it_says_has_its_tensors_where_it_says(exchanges: Exchanges) -> None:
     """Behind the JSON, or not at all."""
-    bodies: list[Body] = [(BINARY_HEAD + bytes(20), str(len(BINARY_HEAD)))] * 2 + [(BINARY_HEAD, None)]
+    behind: Body = (BINARY_HEAD + bytes(20), str(len(BINARY_HEAD)))
+    bodies = [behind, behind, (BINARY_HEAD, None)]
     full = exchanges.answers("identity_int32", bodies, keep=False)
     assert [answer[0] for answer in full] == [200, 200, 400]
     assert exchanges.answers("identity_int32", bodies, keep=True, templates=Descriptions) == full
