@@ -500,11 +500,16 @@ def test_what_is_known_by_what_it_says_has_its_tensors_where_it_says(exchanges: 
     assert exchanges.answers("identity_int32", bodies, keep=True, templates=Descriptions) == full
 
 
-def test_a_request_that_is_known_by_what_it_says_gets_the_outputs_that_it_asks_for(exchanges: Exchanges) -> None:
+@pytest.mark.parametrize(
+    "asked",
+    ['"outputs":[{"name":"OUTPUT0","parameters":{"binary_data":true}}]', '"parameters":{"binary_data_output":true}'],
+)
+def test_a_request_that_is_known_by_what_it_says_gets_the_outputs_that_it_asks_for(
+    exchanges: Exchanges, asked: str
+) -> None:
     """Where the reply is encoded in full."""
     tensor = '{"name":"INPUT0","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}'
-    output = '{"name":"OUTPUT0","parameters":{"binary_data":true}}'
-    text = f'{{"x":%d,"inputs":[{tensor}],"outputs":[{output}]}}'
+    text = f'{{"x":%d,"inputs":[{tensor}],{asked}}}'
     bodies: list[Body] = [((text % number).encode(), None) for number in range(4)]
     full = exchanges.answers("onnx_reshape_io", bodies, keep=False)
     assert [answer[0] for answer in full] == [200] * 4
