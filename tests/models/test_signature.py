@@ -119,3 +119,13 @@ def test_texts_count_with_what_they_take_in_memory(as_json: bool) -> None:
         asked = InferRequest(inputs=[InferInput("x", "BYTES", (1, 3), np.array(texts, object))])
     admitted = signature("data_type: TYPE_STRING dims: [ -1 ]").admit(asked)
     assert 150_000 < admitted.byte_size < 151_000
+
+
+def test_only_inputs_that_may_not_be_ragged_keep_requests_out_of_one_batch() -> None:
+    ragged = "data_type: TYPE_FP32 dims: [ -1 ] allow_ragged_batch: true"
+    described = signature(ragged + '} input { name: "y" data_type: TYPE_FP32 dims: [ -1, 2 ]')
+    kinds = {
+        described.shape_key({"x": np.zeros(shape, "<f4"), "y": np.zeros((rows, length, 2), "<f4")})
+        for shape, rows, length in (((1, 2), 1, 5), ((2, 7), 2, 5), ((1, 2), 1, 6))
+    }
+    assert kinds == {(("x", None), ("y", (5, 2))), (("x", None), ("y", (6, 2)))}

@@ -55,8 +55,9 @@ def test_bytes_that_are_no_text_are_taken_from_json_as_they_are() -> None:
     assert from_json(["a", "\udcff"], "X", "BYTES", 2).tolist() == [b"a", b"\xff"]
 
 
-def test_data_of_an_empty_tensor_is_not_looked_at() -> None:
-    request = decode({"inputs": [tensor(shape=[2, 0], data="anything")]})
+@pytest.mark.parametrize("shape", [[2, 0], []])
+def test_data_of_an_empty_tensor_is_not_looked_at(shape: list[int]) -> None:
+    request = decode({"inputs": [tensor(shape=shape, data="anything")]})
     assert len(request.inputs[0].data) == 0
 
 

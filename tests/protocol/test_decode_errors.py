@@ -193,6 +193,19 @@ ONE_FIELD = (
             "size of 9223372036854775807",
         ),
         (
+            {"inputs": [tensor(shape=[1, (1 << 63) - 1], data=[1])]},
+            b"",
+            400,
+            "byte size overflow for input 'x': element count (9223372036854775807) * data type size (4) exceeds "
+            "maximum allowed size (9223372036854775807)",
+        ),
+        (
+            {"inputs": [tensor(shape=[1, 1 << 63], data=[1])]},
+            b"",
+            400,
+            "Unable to parse 'data': Shape does not match true shape of 'data' field",
+        ),
+        (
             {"inputs": [tensor(shape=[1 << 19], data=[1])]},
             b"",
             400,
