@@ -100,6 +100,7 @@ async def test_a_kind_made_for_a_model_that_is_no_more_is_not_run() -> None:
     [
         {"parameters": {"despina_explain": True}},
         {"correlation_id": 5},
+        {"correlation_id": ""},
         {"sequence_start": True},
         {"sequence_end": True},
         {"outputs": [RequestedOutput("OUT", classification=1)]},
@@ -113,7 +114,7 @@ async def test_requests_with_more_than_tensors_go_elsewhere(more: dict[str, Any]
 
 @pytest.mark.parametrize(
     "more",
-    [{"despina_explain": True}, {"sequence_id": 5}, {"sequence_start": True}, {"sequence_end": True}],
+    [{"despina_explain": True}, {"sequence_id": ""}, {"sequence_start": True}, {"sequence_end": True}],
 )
 async def test_requests_with_more_than_tensors_go_elsewhere_when_their_like_are_known(more: dict[str, Any]) -> None:
     """By what they say of their tensors, whatever their parameters."""

@@ -145,9 +145,9 @@ class RemoteModel:
 
 
 def _is_plain(pending: Pending) -> bool:
-    # Of the client's own parameters only this one means anything to the owner.
+    # An empty sequence id is not 0: an ensemble tells it. Of the client's own parameters only this one means anything.
     return not (
-        pending.correlation_id
+        pending.correlation_id != 0
         or pending.sequence_start
         or pending.sequence_end
         or pending.parameters.get(EXPLAIN) is True
