@@ -3,6 +3,7 @@
 import pytest
 
 from despina.scheduling.batch_policy import BatchPolicy
+from despina.scheduling.pending import Pending
 
 
 @pytest.fixture
@@ -18,17 +19,31 @@ def ask(stage, clients) -> None:
         stage.submit(settle=False, client=client)
 
 
-def test_an_instance_on_the_loops_thread_lets_others_have_a_turn_between_batches(make_stage, clock) -> None:
+def test_batches_that_nothing_can_join_run_in_one_turn_as_long_as_that_is_short(make_stage, clock) -> None:
     stage = make_stage(BatchPolicy(1))
     stage.inline = True
-    stage.clock.round_ns = 1_000
     turns: list[int] = []
-    for _ in range(3):
-        stage.submit(settle=False)
+
+    def take_80_us(pending: Pending) -> None:
+        stage.answered.append(pending)
+        clock.pass_by(80_000)
+
+    for _ in range(5):
+        stage.submit(settle=False, on_answer=take_80_us)
     clock.call_soon(lambda: turns.append(len(stage.answered)))
     clock.settle()
-    assert turns == [1]
-    assert len(stage.answered) == 3
+    assert turns == [3]
+    assert len(stage.answered) == 5
+
+
+def test_a_batch_that_may_grow_waits_for_what_comes_while_another_runs(stage, clock) -> None:
+    for shape in "aab":
+        stage.submit(settle=False, shape_key=shape)
+    clock.settle_once()
+    assert stage.ran == [2]
+    stage.submit(settle=False, shape_key="b")
+    clock.settle()
+    assert stage.ran == [2, 2]
 
 
 def test_two_groups_of_clients_of_a_short_model_become_one(stage, clock) -> None:

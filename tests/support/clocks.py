@@ -51,6 +51,10 @@ class VirtualClock:
             callback()
         self._now += self.round_ns
 
+    def pass_by(self, ns: int) -> None:
+        """Time in which nothing else happens."""
+        self._now += ns
+
     def advance(self, ms: float) -> None:
         end = self._now + int(ms * MS)
         self.settle()

@@ -32,6 +32,10 @@ from despina.scheduling.unforeseen import unforeseen
 from despina.scheduling.waiting_batches import Decide, WaitingBatches
 from despina.telemetry.statistics import ModelStatistics
 
+CLOSED_BATCHES_NS = 200_000
+"""So long a turn goes on running batches on this thread that nothing can join any more: what has come meanwhile would
+not make them larger."""
+
 
 @dataclass(frozen=True, slots=True)
 class BatcherOptions:
@@ -157,6 +161,7 @@ class Batcher:
         if not self._queue and not self._waiting:
             return 0
         self._starting = True
+        until_ns = 0
         try:
             while True:
                 now = self._clock.now_ns()
@@ -165,9 +170,14 @@ class Batcher:
                 wake_ns = self._waiting.form(now)
                 if not self._waiting or (runner := self._instances.next(self._waiting[0].count)) is None:
                     return wake_ns
-                if self._start(self._waiting.popleft(), runner):
+                if until_ns and (now > until_ns or not self._waiting[0].closed):
                     self.ask_turn()
                     return wake_ns
+                if self._start(self._waiting.popleft(), runner):
+                    if not self._waiting and not self._queue:
+                        self.ask_turn()
+                        return wake_ns
+                    until_ns = until_ns or now + CLOSED_BATCHES_NS
         finally:
             self._starting = False
 
