@@ -8,9 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from uvicorn.config import Config
-from uvicorn.server import ServerState
-
 from despina.errors import DespinaError, InvalidArgument
 from despina.http.body_budget import BodyBudget
 from despina.http.collecting_connection import CollectingConnection
@@ -54,16 +51,8 @@ class AnsweringConnection(CollectingConnection, ABC):
     """One connection. While a request is being answered it is the `_exchange`, and the `_backlog` is what came behind
     it. `_connection` is what answers say of the connection, `_encoding` what the answer under way is compressed as."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-        *,
-        lane: Lane,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop, budget=lane.budget)
+    def __init__(self, *args: Any, lane: Lane, **options: Any) -> None:
+        super().__init__(*args, budget=lane.budget, **options)
         self._lane = lane
         self._exchange: Exchange | None = None
         self._backlog = b""

@@ -14,13 +14,9 @@ A connection is in one of four states, and requests on it are served one after a
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Any
 from weakref import ref
-
-from uvicorn.config import Config
-from uvicorn.server import ServerState
 
 from despina.errors import DespinaError
 from despina.http.answering_connection import AnsweringConnection, Lane
@@ -42,16 +38,8 @@ def log_request(model: str) -> None:
 class InferLane(AnsweringConnection):
     """One connection."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-        *,
-        lane: Lane,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop, lane=lane)
+    def __init__(self, *args: Any, lane: Lane, **options: Any) -> None:
+        super().__init__(*args, lane=lane, **options)
         self._last: Beginning | None = None
         self._packed_head = b""
         """The head of the last request with a compressed body, for the application if that has to see it."""
