@@ -133,6 +133,12 @@ def test_a_body_is_chunked_or_has_a_length(port: int, encoding: str) -> None:
     }
 
 
+def test_a_tab_behind_chunked_is_more_than_the_parser_takes_for_that(port: int) -> None:
+    answer = exchange(port, HEAD.replace(b"chunked", b"chunked\t") + b"\r\n" + chunked(BODY, 10))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"Transfer-Encoding 'chunked\\t' is not supported" in answer
+
+
 def test_chunked_is_chunked_in_any_spelling(port: int) -> None:
     request = HEAD.replace(b"chunked", b" Chunked ") + b"Connection: close\r\n\r\n" + chunked(BODY, 10)
     assert exchange(port, request).startswith(b"HTTP/1.1 200 ")

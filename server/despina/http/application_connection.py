@@ -148,7 +148,8 @@ class ApplicationConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._unfinished = 0
         encodings = [value for name, value in self.headers if name == b"transfer-encoding"]
-        if encodings and b",".join(encodings).strip().lower() != b"chunked":
+        # With a tab behind it the parser would take all that comes until the connection ends for the body.
+        if encodings and b",".join(encodings).strip(b" ").lower() != b"chunked":
             encoding = b", ".join(encodings).decode("latin-1")
             self._refuse(f"Transfer-Encoding '{encoding}' is not supported. Send the body chunked or with its length.")
         assert self.parser is not None
