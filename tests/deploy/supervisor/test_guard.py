@@ -68,8 +68,9 @@ def test_it_ends_at_whatever_moment_it_is_told_to_and_its_supervisor_with_it(
     reading, writing = os.pipe()
     lock = os.open(tmp_path / "run.lock", os.O_CREAT | os.O_RDWR)
     words = [sys.executable, "-c", GUARD.format(when=when, script=script), str(tmp_path), str(lock), str(writing)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(words, pass_fds=(lock, writing), start_new_session=True, **pipes) as started:
+    with subprocess.Popen(
+        words, pass_fds=(lock, writing), start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as started:
         os.close(writing)
         try:
             out, err = started.communicate(timeout=30)  # ends when guard and supervisor have ended
