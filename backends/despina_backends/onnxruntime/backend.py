@@ -74,7 +74,7 @@ class OnnxRuntimeBackend:
 
     def _choose(self, device: Device) -> None:
         """Make a GPU the one of this thread. A thread that never chose works by way of GPU 0, also where it frees what
-        is on another: that takes some hundred megabytes there, and fails where they are not left."""
+        is on another: that takes memory there, and fails where none is left."""
         cudart = open_cudart(self._runtime.cuda_version) if device.kind == "GPU" else None
         if cudart is not None:
             cudart.cudaSetDevice(device.id)
