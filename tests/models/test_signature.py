@@ -1,4 +1,6 @@
 import struct
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,7 +9,9 @@ from google.protobuf import text_format
 from despina.config.proto import ModelConfig
 from despina.errors import InvalidArgument
 from despina.models.signature import Signature
+from despina.protocol import bytes_tensor
 from despina.protocol.messages import InferInput, InferRequest, RequestedOutput
+from despina.shared_memory.window import Window
 
 
 def signature(inputs: str, max_batch_size: int = 4) -> Signature:
@@ -129,3 +133,31 @@ def test_only_inputs_that_may_not_be_ragged_keep_requests_out_of_one_batch() -> 
         for shape, rows, length in (((1, 2), 1, 5), ((2, 7), 2, 5), ((1, 2), 1, 6))
     }
     assert kinds == {(("x", None), ("y", (5, 2))), (("x", None), ("y", (6, 2)))}
+
+
+class ChangingMemory:
+    """A client who writes to his memory as soon as it was looked at."""
+
+    def __init__(self) -> None:
+        self.segment = bytearray(b"\2\0\0\0ab")
+        self.byte_size = len(self.segment)
+        self.description: Mapping[str, int | str] = {}
+
+    def read(self, offset: int, size: int) -> memoryview:
+        return memoryview(self.segment)[offset : offset + size]
+
+    def write(self, offset: int, data: bytes | memoryview) -> None:
+        self.segment[offset : offset + len(data)] = data
+
+
+def test_texts_are_read_of_a_copy_that_no_client_can_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory, decode = ChangingMemory(), bytes_tensor.decode
+
+    def decode_late(data: memoryview, *more: Any) -> Any:
+        memory.write(0, b"\x99")
+        return decode(data, *more)
+
+    monkeypatch.setattr(bytes_tensor, "decode", decode_late)
+    asked = InferRequest(inputs=[InferInput("x", "BYTES", (1, 1), Window(memory, "r", 0, 6))])
+    admitted = signature("data_type: TYPE_STRING dims: [ 1 ]").admit(asked)
+    assert admitted.inputs["x"].tolist() == [[b"ab"]]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from despina.errors import Unavailable
 from despina.scheduling.cached_requests import LARGE_BYTES, CachedRequests
 from despina.scheduling.pending import Pending
 from despina.scheduling.response_cache import ResponseCache
+from despina.shared_memory.system import open_system
 from despina.telemetry.statistics import ModelStatistics
 
 
@@ -263,3 +265,22 @@ def test_ordered_requests_that_were_refused_hold_nobody_up(clock) -> None:
     with pytest.raises(Unavailable):
         stage.submit(2)
     assert stage.submit(1).results is not None
+
+
+@pytest.mark.parametrize("byte_size", [4, LARGE_BYTES + 1])
+def test_memory_that_changes_before_the_answer_is_not_remembered_for_what_it_was(
+    stage: Stage, tmp_path: Path, byte_size: int
+) -> None:
+    (tmp_path / "segment").write_bytes(np.float32(1).tobytes())
+    memory = open_system("r", "/segment", 0, 4, tmp_path)
+    pending = Pending(
+        {"X": np.ndarray((1, 1), np.float32, memory.read(0, 4))}, 1, stage.answered.append, byte_size=byte_size
+    )
+    stage.layer.submit(pending)
+    for work in stage.later.work:
+        work()
+    stage.clock.settle()
+    memory.write(0, np.float32(5).tobytes())
+    stage.inner.answer()
+    stage.submit(1)
+    assert [answered.results["Y"].item() for answered in stage.answered if answered.results] == [2, 2]

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from despina.errors import DespinaError
+from despina.shared_memory import system
 from despina.shared_memory.system import check_key, open_system
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -46,6 +47,20 @@ def test_a_region_must_lie_in_its_segment_and_begin_with_a_page(
         open_system("r", "/k", offset, byte_size, tmp_path)
     assert (error.value.status, error.value.message) == (400, text)
     assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_a_region_that_cannot_be_mapped_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    (tmp_path / "k").write_bytes(bytes(8))
+    monkeypatch.setattr(system, "GuardedMap", no_room)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(DespinaError) as error:
+        open_system("r", "/k", 0, 8, tmp_path)
+    text = "failed to register shared memory region 'r': unable to process address spaceCannot allocate memory"
+    assert (error.value.status, error.value.message) == (400, text)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.mark.parametrize(
@@ -111,19 +126,43 @@ def test_a_segment_that_ends_in_the_middle_is_neither_read_nor_written(tmp_path:
     assert segment.read_bytes() == bytes(10)
 
 
-def test_what_the_system_writes_in_pieces_is_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "k").write_bytes(bytes(8))
-    memory = open_system("r", "/k", 0, 8, tmp_path)
-    write = os.pwrite
-    monkeypatch.setattr(os, "pwrite", lambda descriptor, data, offset: write(descriptor, data[:2], offset))
-    memory.write(1, b"abcde")
-    assert (tmp_path / "k").read_bytes() == b"\0abcde\0\0"
+def test_a_segment_that_is_truncated_in_the_middle_of_a_write_is_an_error_and_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment = tmp_path / "k"
+    segment.write_bytes(bytes(2 * PAGE))
+    memory = open_system("r", "/k", 0, 2 * PAGE, tmp_path)
+    os.truncate(segment, 0)
+    with monkeypatch.context() as before:
+        before.setattr(os, "lseek", lambda *_: 2 * PAGE)
+        text = "failed to write to shared memory '/k': it was truncated meanwhile, or its file system is full"
+        with pytest.raises(DespinaError, match=text):
+            memory.write(PAGE, b"abc")
+        with pytest.raises(DespinaError, match=f"has shrunk since it was registered: expected {2 * PAGE} bytes, got 0"):
+            memory.read(0, 1)
+    os.truncate(segment, 2 * PAGE)
+    memory.write(PAGE, b"abc")
+    assert segment.read_bytes()[PAGE : PAGE + 4] == b"abc\0"
+    assert memory.read(PAGE, 3) == b"abc"
+
+
+def test_what_is_read_is_the_memory_itself_and_cannot_be_written_to(tmp_path: Path) -> None:
+    segment = tmp_path / "k"
+    segment.write_bytes(b"before")
+    memory = open_system("r", "/k", 0, 6, tmp_path)
+    found = memory.read(0, 6)
+    memory.write(0, b"behind")
+    assert found == b"behind"
+    assert memoryview(found).readonly
 
 
 def test_the_segment_is_closed_with_the_last_reference(tmp_path: Path) -> None:
     (tmp_path / "k").write_bytes(bytes(8))
     before = len(os.listdir("/proc/self/fd"))
     memory = open_system("r", "/k", 0, 8, tmp_path)
-    assert len(os.listdir("/proc/self/fd")) == before + 1
+    found = memory.read(0, 8)
+    assert len(os.listdir("/proc/self/fd")) == before + 2  # one is the map's
     del memory
+    assert found == bytes(8)
+    del found
     assert len(os.listdir("/proc/self/fd")) == before

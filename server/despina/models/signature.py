@@ -201,6 +201,9 @@ class Signature:
             if datatype.kind != "bytes" and data.byte_size != count * datatype.size:
                 raise self._size_mismatch(item.name, count * datatype.size, data.byte_size, request)
             data = data.read()
+            if datatype.kind == "bytes":
+                # The client could change a length between two looks at it.
+                data = memoryview(data.tobytes())
         if datatype.kind == "bytes":
             if isinstance(data, memoryview):
                 return bytes_tensor.decode(data, count, item.name, self.model, request.label)

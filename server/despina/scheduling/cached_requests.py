@@ -13,6 +13,7 @@ from despina.scheduling.clock import Clock
 from despina.scheduling.pending import Pending
 from despina.scheduling.response_cache import Key, ResponseCache, digest
 from despina.scheduling.scheduler import Draining, Layer, Scheduler
+from despina.shared_memory.guarded_map import is_shared
 from despina.telemetry.statistics import ModelStatistics
 from despina_backends.base import Array
 
@@ -71,6 +72,9 @@ class CachedRequests(Layer):
 
     def submit(self, pending: Pending) -> None:
         started_ns = self._clock.now_ns()
+        if any(map(is_shared, pending.inputs.values())):
+            # What is remembered has to be the answer to what was hashed, whatever becomes of the memory meanwhile.
+            pending.inputs = {name: array.copy() for name, array in pending.inputs.items()}
         if pending.byte_size > LARGE_BYTES:
             self._hashed_apart += 1
             self._cache.hashing.submit(self._hash_apart, pending, started_ns)

@@ -1,13 +1,15 @@
-"""POSIX shared memory: segments under /dev/shm, read and written through their file descriptors."""
+"""POSIX shared memory: segments under /dev/shm, mapped for as long as they are registered."""
 
 import os
 import weakref
 from collections.abc import Mapping
+from errno import EINVAL
 from pathlib import Path
 from resource import getpagesize
 from stat import S_ISREG
 
 from despina.errors import Internal, InvalidArgument
+from despina.shared_memory.guarded_map import GuardedMap
 
 DIRECTORY = Path("/dev/shm")
 
@@ -18,6 +20,7 @@ class SystemMemory:
     """`byte_size` bytes from `offset` of the segment `key`."""
 
     def __init__(self, descriptor: int, key: str, offset: int, byte_size: int) -> None:
+        self._map = GuardedMap(descriptor, offset, byte_size)
         self.byte_size = byte_size
         self.description: Mapping[str, int | str] = {"key": key, "offset": offset, "byte_size": byte_size}
         self._descriptor = descriptor
@@ -25,23 +28,31 @@ class SystemMemory:
         self._offset = offset
         weakref.finalize(self, os.close, descriptor)
 
-    def read(self, offset: int, size: int) -> bytes:
-        data = os.pread(self._descriptor, size, self._offset + offset)
-        if len(data) < size:
-            raise self._too_small(offset + size)
-        return data
+    def read(self, offset: int, size: int) -> memoryview:
+        end = offset + size
+        return self._present(end).view[offset:end].toreadonly()
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
-        position = self._offset + offset
+        end = offset + len(data)
+        present = self._present(end)
+        present.view[offset:end] = data
+        if present.lost:
+            raise Internal(
+                f"failed to write to shared memory '{self._key}': it was truncated meanwhile, or its file system "
+                "is full"
+            )
+
+    def _present(self, end: int) -> GuardedMap:
+        """The map, of which the segment has the first `end` bytes."""
         # The size, at a quarter of the price of fstat.
-        if os.lseek(self._descriptor, 0, os.SEEK_END) < position + len(data):
-            raise self._too_small(offset + len(data))
-        try:
-            written = os.pwrite(self._descriptor, data, position)
-            while written < len(data):
-                written += os.pwrite(self._descriptor, memoryview(data)[written:], position + written)
-        except OSError as error:
-            raise Internal(f"failed to write to shared memory '{self._key}': {error.strerror}") from None
+        if os.lseek(self._descriptor, 0, os.SEEK_END) < self._offset + end:
+            raise self._too_small(end)
+        if self._map.lost:
+            try:
+                self._map = GuardedMap(self._descriptor, self._offset, self.byte_size)
+            except ValueError:
+                raise self._too_small(self.byte_size) from None
+        return self._map
 
     def _too_small(self, needed: int) -> InvalidArgument:
         return InvalidArgument(
@@ -68,8 +79,10 @@ def open_system(name: str, key: str, offset: int, byte_size: int, directory: Pat
     try:
         _check_extent(name, offset, byte_size, os.fstat(descriptor).st_size)
         return SystemMemory(descriptor, key, offset, byte_size)
-    except BaseException:
+    except BaseException as error:
         os.close(descriptor)
+        if isinstance(error, OSError):
+            raise _not_mapped(name, error.strerror) from None
         raise
 
 
@@ -93,6 +106,8 @@ def _check_extent(name: str, offset: int, byte_size: int, size: int) -> None:
     if offset + byte_size > size:
         raise InvalidArgument(f"failed to register shared memory region '{name}': invalid args")
     if offset % getpagesize() or not byte_size:
-        # Copies would not mind, but what a mapping refuses is refused on every server.
-        reason = "unable to process address space" + os.strerror(22)
-        raise InvalidArgument(f"failed to register shared memory region '{name}': {reason}")
+        raise _not_mapped(name, os.strerror(EINVAL))
+
+
+def _not_mapped(name: str, reason: str | None) -> InvalidArgument:
+    return InvalidArgument(f"failed to register shared memory region '{name}': unable to process address space{reason}")

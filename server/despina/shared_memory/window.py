@@ -1,9 +1,8 @@
 """A piece of a registered region, which is what tensors are read from and written to.
 
-The memory belongs to a client, who may shrink or unmap it whenever he likes. A page that is gone would end this process
-with SIGBUS if it were touched through a mapping; so shared memory is never mapped here. Everything is copied by the
-kernel or the driver, which answer an access to what is not there with an error or a short count. The one copy this
-costs also makes the server independent of what the client does to the memory while the request waits.
+The memory belongs to a client, who may change, shrink or unmap it whenever he likes. What is read of a GPU is a copy;
+of the system's memory it is the memory itself, as in tritonserver, so a client who changes a tensor before its request
+is answered may get the answer to either. What he takes away is zeros from then on (`guarded_map.py`).
 """
 
 from collections.abc import Mapping
@@ -36,8 +35,8 @@ class Memory(Protocol):
         """What the status of the region says besides its name."""
         ...
 
-    def read(self, offset: int, size: int) -> bytes:
-        """Copy `size` bytes from `offset`. Raises DespinaError when they are not there."""
+    def read(self, offset: int, size: int) -> bytes | memoryview:
+        """`size` bytes from `offset`, not to be written to. Raises DespinaError when they are not there."""
         ...
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
@@ -61,7 +60,8 @@ class Window:
         return SharedMemory(self.region, self.offset, self.byte_size)
 
     def read(self) -> memoryview:
-        """A copy of the bytes. Raises InvalidArgument when the client has taken them away or they are too many."""
+        """The bytes, not to be written to. Raises InvalidArgument when the client has taken them away, or they are too
+        many."""
         if self.byte_size > MAX_READ:
             raise InvalidArgument(
                 f"shared memory of {self.byte_size} bytes exceeds the maximum of {MAX_READ} bytes for one tensor"
