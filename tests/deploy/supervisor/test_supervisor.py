@@ -8,12 +8,12 @@ from despina.deploy.deployment_config import DeploymentConfig
 from despina.deploy.folder import ServiceFolder
 from despina.deploy.gate.gate import Gate
 from despina.deploy.gate.keys import Keys
-from despina.deploy.gate.limits import GateLimits
+from despina.deploy.gate.limits import GateLimits, limits_of
 from despina.deploy.gate.upstreams import Upstreams
 from despina.deploy.service import Mode, ServiceSpec, ServiceState, State
 from despina.deploy.supervisor.commands import HOST
 from despina.deploy.supervisor.generation import Generation
-from despina.deploy.supervisor.supervisor import Supervisor, _limits
+from despina.deploy.supervisor.supervisor import Supervisor
 
 
 def test_service_ends_when_it_is_seen_that_its_folder_was_removed(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_key_that_is_replaced_while_the_port_changes_opens_no_more(
     ],
 )
 def test_limits_of_the_gate_are_those_of_the_configuration(config: DeploymentConfig, limits: GateLimits) -> None:
-    assert _limits(ServiceSpec("svc", 1, Mode.DIRECT, ("m:1",), config)) == limits
+    assert limits_of(config) == limits
 
 
 async def _look(folder: ServiceFolder) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from despina.deploy.folder import ServiceFolder
 from despina.deploy.gate.gate import Gate
 from despina.deploy.gate.keys import Keys
-from despina.deploy.gate.limits import GateLimits
+from despina.deploy.gate.limits import limits_of
 from despina.deploy.service import DELETED, ServiceSpec, ServiceState, State
 from despina.deploy.supervisor.commands import HOST
 from despina.deploy.supervisor.control import listen
@@ -123,7 +123,7 @@ class Supervisor:
             return
         assert self._gate is not None
         self._gate.keys = keys
-        self._gate.set_limits(_limits(spec))
+        self._gate.set_limits(limits_of(spec.deployment))
         self._gate.switch(upstreams)
         before, self._current = self._current, generation
         server_url = None if generation.server_port is None else f"http://{HOST}:{generation.server_port}"
@@ -135,7 +135,7 @@ class Supervisor:
     async def _open_gate(self, spec: ServiceSpec) -> None:
         wanted = (spec.host, spec.port)
         if self._gate is None:
-            self._gate = Gate(spec.base_path, self._keys(spec), _limits(spec))
+            self._gate = Gate(spec.base_path, self._keys(spec), limits_of(spec.deployment))
             self._gate.reason = f"service {spec.name} is being deployed"
         if wanted != self._address:
             await self._gate.listen(*wanted)
@@ -253,12 +253,3 @@ class Supervisor:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _limits(spec: ServiceSpec) -> GateLimits:
-    said = spec.deployment
-    return GateLimits(
-        concurrent=said.replica_max_concurrent_requests,
-        queue_seconds=(said.max_request_wait_time or 500) / 1000,
-        answer_seconds=None if said.scoring_timeout_ms is None else said.scoring_timeout_ms / 1000,
-    )

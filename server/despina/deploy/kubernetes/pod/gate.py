@@ -11,7 +11,7 @@ import uvloop
 
 from despina.deploy.gate.gate import Gate
 from despina.deploy.gate.keys import Keys
-from despina.deploy.gate.limits import GateLimits
+from despina.deploy.gate.limits import GateLimits, limits_of
 from despina.deploy.gate.routing import Destination
 from despina.deploy.gate.upstreams import Address, Upstreams
 from despina.deploy.kubernetes.pod.contents import PodContents
@@ -41,7 +41,6 @@ DRAIN_SECONDS = 30.0
 """How long an ending pod waits for its requests at least: for answers on their way to slow clients."""
 
 SCORING_MS = 60_000
-QUEUE_MS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +55,8 @@ class GateSettings:
 
 
 def gate_limits(spec: ServiceSpec) -> GateLimits:
-    """The limits of a deployment configuration, with a cluster's defaults: 60 s for an answer, 500 ms for a place."""
-    said = spec.deployment
-    return GateLimits(
-        concurrent=said.replica_max_concurrent_requests,
-        queue_seconds=(said.max_request_wait_time or QUEUE_MS) / 1000,
-        answer_seconds=(said.scoring_timeout_ms or SCORING_MS) / 1000,
-    )
+    """With a cluster's default of 60 s for an answer."""
+    return limits_of(spec.deployment, SCORING_MS)
 
 
 def drain_seconds(limits: GateLimits) -> float:
