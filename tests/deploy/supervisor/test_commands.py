@@ -21,7 +21,7 @@ def service(*models: str, timeout_ms: int | None = None, **variables: str) -> Se
 
 def test_children_listen_on_the_loopback_address_and_import_nothing_from_where_they_are_started() -> None:
     server = server_command(service("m:1"), ROOT, 20_000)
-    score = score_command(service("m:1"), ROOT, "source", 20_001, None)
+    score = score_command(service("m:1"), ROOT, 20_001, None)
     assert {"--http-address=127.0.0.1", "--http-port=20000", "--allow-metrics=false"} <= set(server.words)
     assert score.words[-1] == "127.0.0.1:20001"
     for command in (server, score):
@@ -33,11 +33,11 @@ def test_script_is_told_where_it_is_and_what_its_service_says_wins(monkeypatch: 
     for name in ("WORKER_COUNT", "SCORING_TIMEOUT_MS", "TRITON_HTTP_URL", "AZUREML_CONFIG_FILE"):
         monkeypatch.setenv(name, "somebody else's")
     monkeypatch.setenv("LANG", "C.UTF-8")
-    plain = score_command(service("m:1"), ROOT, "source", 20_001, None).environment
+    plain = score_command(service("m:1"), ROOT, 20_001, None).environment
     assert plain.keys().isdisjoint({"WORKER_COUNT", "SCORING_TIMEOUT_MS", "TRITON_HTTP_URL", "AZUREML_CONFIG_FILE"})
     assert plain["LANG"] == "C.UTF-8"
     assert plain["SERVICE_PATH_PREFIX"] == "/api/v1/service/svc"
-    said = score_command(service("m:1", timeout_ms=1500, SERVICE_NAME="mine"), ROOT, "source", 20_001, 8000).environment
+    said = score_command(service("m:1", timeout_ms=1500, SERVICE_NAME="mine"), ROOT, 20_001, 8000).environment
     assert (said["SCORING_TIMEOUT_MS"], said["TRITON_HTTP_URL"]) == ("1500", "localhost:8000")
     assert said["SERVICE_NAME"] == "mine"
 
@@ -46,7 +46,7 @@ def test_script_is_told_where_it_is_and_what_its_service_says_wins(monkeypatch: 
     ("models", "folder"), [(["m:3"], "azureml-models/m/3"), (["m:3", "n:1"], "azureml-models"), ([], "azureml-models")]
 )
 def test_script_finds_its_one_model_or_the_folder_of_all(models: list[str], folder: str) -> None:
-    command = score_command(service(*models), ROOT, "source", 20_001, None)
+    command = score_command(service(*models), ROOT, 20_001, None)
     assert command.environment["AZUREML_MODEL_DIR"] == f"/app/{folder}"
 
 

@@ -19,9 +19,9 @@ from despina.deploy.kubernetes.pod.places import (
 from despina.deploy.kubernetes.probes import gate_probes, score_probes, server_probes
 from despina.deploy.kubernetes.resources import FETCH, GATE, GPU, score_resources, server_resources
 from despina.deploy.kubernetes.workload import Document, Workload
-from despina.deploy.prepare import REPOSITORY, SOURCE
+from despina.deploy.prepare import REPOSITORY
 from despina.deploy.service import Mode
-from despina.deploy.supervisor.commands import model_directory
+from despina.deploy.supervisor.commands import script_variables
 
 FETCH_NAME, SERVER_NAME, SCORE_NAME, GATE_NAME = "fetch", "server", "score", "gate"
 
@@ -91,37 +91,18 @@ def _server(load: Workload) -> Document:
 
 
 def _score(load: Workload) -> Document:
+    server_port = SERVER_PORT if load.spec.mode is Mode.MIDDLEWARE else None
     return _container(
         load,
         SCORE_NAME,
         ["python", "-m", "despina.deploy.score", f"{LOOPBACK}:{SCORE_PORT}"],
-        environment=_score_environment(load),
+        environment={"PYTHONUNBUFFERED": "1", **script_variables(load.spec, APP_ROOT, server_port)},
         workingDir=str(APP_ROOT),
         resources=score_resources(load.spec),
         securityContext=RESTRICTED,
         volumeMounts=[_mount("work", WORK_FOLDER), _mount("tmp", Path("/tmp"))],
         **score_probes(load.spec.deployment),
     )
-
-
-def _score_environment(load: Workload) -> Mapping[str, str]:
-    """As on one machine; what the environment of the service says wins."""
-    spec, script = load.spec, load.spec.script
-    assert script is not None
-    variables = {
-        "PYTHONUNBUFFERED": "1",
-        "AML_APP_ROOT": str(APP_ROOT),
-        "AZUREML_SOURCE_DIRECTORY": SOURCE,
-        "AZUREML_ENTRY_SCRIPT": f"{SOURCE}/{script.entry_script}",
-        "AZUREML_MODEL_DIR": str(model_directory(spec, APP_ROOT)),
-        "SERVICE_NAME": spec.name,
-        "SERVICE_PATH_PREFIX": spec.base_path,
-    }
-    if spec.deployment.scoring_timeout_ms is not None:
-        variables["SCORING_TIMEOUT_MS"] = str(spec.deployment.scoring_timeout_ms)
-    if spec.mode is Mode.MIDDLEWARE:
-        variables["TRITON_HTTP_URL"] = f"localhost:{SERVER_PORT}"
-    return {**variables, **script.variables}
 
 
 def _literal(value: str) -> str:

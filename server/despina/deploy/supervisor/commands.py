@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from despina.deploy.prepare import SOURCE
 from despina.deploy.score.model_path import FOLDER
 from despina.deploy.service import ServiceSpec
 from despina.deploy.supervisor.child import Command
@@ -28,28 +29,33 @@ def server_command(spec: ServiceSpec, repository: Path, port: int) -> Command:
     return Command("the inference server", words, _inherited(), repository)
 
 
-def score_command(spec: ServiceSpec, app_root: Path, source: str, port: int, server_port: int | None) -> Command:
-    """The score workers on a loopback port; `source` is the name of the source directory in the app root."""
+def score_command(spec: ServiceSpec, app_root: Path, port: int, server_port: int | None) -> Command:
+    """The score workers on a loopback port."""
+    words = [sys.executable, "-P", "-m", "despina.deploy.score", f"{HOST}:{port}"]
+    environment = {**_inherited(), **script_variables(spec, app_root, server_port)}
+    return Command("the score workers", words, environment, app_root)
+
+
+def script_variables(spec: ServiceSpec, app_root: Path, server_port: int | None) -> dict[str, str]:
+    """What score workers are told, on a machine and in a pod; what the environment of the service says wins.
+    `server_port` is that of the inference server beside them, if there is one."""
     assert spec.script is not None
-    environment = {
-        **_inherited(),
+    variables = {
         "AML_APP_ROOT": str(app_root),
-        "AZUREML_SOURCE_DIRECTORY": source,
-        "AZUREML_ENTRY_SCRIPT": f"{source}/{spec.script.entry_script}",
-        "AZUREML_MODEL_DIR": str(model_directory(spec, app_root)),
+        "AZUREML_SOURCE_DIRECTORY": SOURCE,
+        "AZUREML_ENTRY_SCRIPT": f"{SOURCE}/{spec.script.entry_script}",
+        "AZUREML_MODEL_DIR": str(_model_directory(spec, app_root)),
         "SERVICE_NAME": spec.name,
         "SERVICE_PATH_PREFIX": spec.base_path,
     }
     if spec.deployment.scoring_timeout_ms is not None:
-        environment["SCORING_TIMEOUT_MS"] = str(spec.deployment.scoring_timeout_ms)
+        variables["SCORING_TIMEOUT_MS"] = str(spec.deployment.scoring_timeout_ms)
     if server_port is not None:
-        environment["TRITON_HTTP_URL"] = f"localhost:{server_port}"
-    environment |= spec.script.variables
-    words = [sys.executable, "-P", "-m", "despina.deploy.score", f"{HOST}:{port}"]
-    return Command("the score workers", words, environment, app_root)
+        variables["TRITON_HTTP_URL"] = f"localhost:{server_port}"
+    return {**variables, **spec.script.variables}
 
 
-def model_directory(spec: ServiceSpec, app_root: Path) -> Path:
+def _model_directory(spec: ServiceSpec, app_root: Path) -> Path:
     """One model: its version's folder. Several: the folder above them all."""
     if len(spec.models) == 1:
         name, _, version = spec.models[0].partition(":")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from despina.deploy.folder import ServiceFolder
 from despina.deploy.gate.upstreams import Address, Upstreams
+from despina.deploy.prepare import REPOSITORY
 from despina.deploy.service import Mode, ServiceSpec
 from despina.deploy.supervisor.commands import HOST, PROMISED_PORT, free_port, score_command, server_command
 from despina.deploy.supervisor.part import Part, StartFailed
@@ -78,7 +79,7 @@ class Generation:
 
     async def _start_score(self, seconds: float) -> Address:
         port = free_port()
-        command = score_command(self.spec, self._root, "source", port, self.server_port)
+        command = score_command(self.spec, self._root, port, self.server_port)
         return await self._start(Part(command, port, "/", *self._watched()), seconds)
 
     def _watched(self) -> tuple[Path, Callable[[str | None], None]]:
@@ -90,7 +91,7 @@ class Generation:
         return Address(HOST, part.port)
 
     def _repository(self) -> Path:
-        link = self._root / "model-repository"
+        link = self._root / REPOSITORY
         if not link.exists():
             raise StartFailed(f"{link} is missing: the models of this service were not laid out")
         return link.resolve()
