@@ -11,9 +11,9 @@ import pytest
 from tests.support.workloads import TARGET, workload
 
 from despina.deploy.gate.keys import Keys
+from despina.deploy.http_status import SECONDS
 from despina.deploy.kubernetes.manifests import manifests
 from despina.deploy.kubernetes.pod.gate import UNLISTED_SECONDS
-from despina.deploy.kubernetes.pod.probe import SECONDS
 from despina.deploy.kubernetes.target import ComputeTarget, Exposure, ScalingMetric
 from despina.deploy.kubernetes.workload import Document, Workload
 from despina.deploy.service import Mode

@@ -14,6 +14,7 @@ from despina.deploy.gate.keys import Keys
 from despina.deploy.gate.limits import GateLimits, limits_of
 from despina.deploy.gate.routing import Destination
 from despina.deploy.gate.upstreams import Address, Upstreams
+from despina.deploy.http_status import status_of
 from despina.deploy.kubernetes.pod.contents import PodContents
 from despina.deploy.kubernetes.pod.health import Health
 from despina.deploy.kubernetes.pod.places import (
@@ -26,7 +27,6 @@ from despina.deploy.kubernetes.pod.places import (
     SERVER_PORT,
     SERVICE_FILE,
 )
-from despina.deploy.kubernetes.pod.probe import status_of
 from despina.deploy.service import Mode, ServiceSpec
 
 log = logging.getLogger("despina.service")
