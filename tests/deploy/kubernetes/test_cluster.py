@@ -12,10 +12,9 @@ from tests.support.workloads import KEYS, TARGET, workload
 
 from despina.deploy.kubernetes.cluster import Cluster, with_metric
 from despina.deploy.kubernetes.manifests import manifests
-from despina.deploy.kubernetes.state import Word
 from despina.deploy.kubernetes.target import ComputeTarget, Exposure, ScalingMetric
 from despina.deploy.kubernetes.workload import Workload
-from despina.deploy.service import ServiceSpec
+from despina.deploy.service import ServiceSpec, State
 from despina.errors import DespinaError, NotFound, Unsupported
 
 PROGRAM = f"""#!{sys.executable}
@@ -177,7 +176,7 @@ def test_waiting_ends_when_the_rollout_is_complete_and_older_configurations_go(t
     }
     kubectl, said = Recorder(tmp_path, **answers), list[str]()
     state = kubectl.cluster().wait(workload().spec, said.append)
-    assert state.word is Word.HEALTHY
+    assert state.state is State.RUNNING
     assert said == ["Transitioning, 0 of 1 replicas ready.", "Healthy, 1 of 1 replicas ready."]
     rollout = ["--namespace=ml", "rollout", "status", "deployment/triton-webservice", "--timeout=10s"]
     assert kubectl.calls[0] == rollout
@@ -188,14 +187,14 @@ def test_waiting_ends_when_the_rollout_is_complete_and_older_configurations_go(t
 def test_configurations_of_what_runs_and_of_newer_generations_stay(tmp_path: Path, asked: int) -> None:
     answers = {"get_deployment": [UP], "get_pods": [ok({"items": []})], "get_configmap": [configurations(1, 2, 3, 4)]}
     kubectl = Recorder(tmp_path, **answers)
-    assert kubectl.cluster().wait(workload(generation=asked).spec).word is Word.HEALTHY
+    assert kubectl.cluster().wait(workload(generation=asked).spec).state is State.RUNNING
     assert all(call[1] != "delete" for call in kubectl.calls)
 
 
 def test_waiting_ends_when_a_container_does_not_stay_up(tmp_path: Path) -> None:
     kubectl = Recorder(tmp_path, get_deployment=[found()], get_pods=[ok({"items": [CRASHING]})])
     state = kubectl.cluster().wait(workload().spec)
-    assert (state.word, state.reason, state.container) == (Word.FAILED, "container score: CrashLoopBackOff", "score")
+    assert (state.state, state.reason, state.container) == (State.FAILED, "container score: CrashLoopBackOff", "score")
     assert all(call[1] != "delete" for call in kubectl.calls)
 
 
@@ -208,7 +207,7 @@ def test_waiting_goes_on_while_no_node_has_room(tmp_path: Path) -> None:
         "get_configmap": [configurations(2)],
     }
     kubectl, said = Recorder(tmp_path, **answers), list[str]()
-    assert kubectl.cluster().wait(workload().spec, said.append).word is Word.HEALTHY
+    assert kubectl.cluster().wait(workload().spec, said.append).state is State.RUNNING
     assert said[0] == "Unschedulable, 0 of 1 replicas ready. FailedScheduling: 0/3 nodes are available"
 
 
@@ -217,7 +216,7 @@ def test_waiting_ends_when_the_deadline_of_the_rollout_has_passed(tmp_path: Path
     told = (1, "", 'error: deployment "triton-webservice" exceeded its progress deadline')
     answers = {"get_deployment": [found(conditions=late)], "get_pods": [ok({"items": []})], "rollout": [told]}
     state = Recorder(tmp_path, **answers).cluster().wait(workload().spec)
-    assert (state.word, state.reason) == (Word.FAILED, "ProgressDeadlineExceeded: too late")
+    assert (state.state, state.reason) == (State.FAILED, "ProgressDeadlineExceeded: too late")
 
 
 def test_waiting_ends_when_somebody_deletes_the_service(tmp_path: Path) -> None:
@@ -226,7 +225,7 @@ def test_waiting_ends_when_somebody_deletes_the_service(tmp_path: Path) -> None:
     document["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     going, gone = (status, json.dumps(document), ""), (1, "", "Error from server (NotFound): it is gone")
     kubectl = Recorder(tmp_path, get_deployment=[going, gone], get_pods=[ok({"items": []})])
-    assert kubectl.cluster().wait(workload().spec).word is Word.DELETING
+    assert kubectl.cluster().wait(workload().spec).state is State.DELETED
 
 
 def test_waiting_ends_when_the_rollout_cannot_be_watched(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from despina.deploy.kubernetes.state import Word, state_of
+from despina.deploy.kubernetes.state import state_of
+from despina.deploy.service import State
 
 COMPLETE = {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}
 UNDER_WAY = {"type": "Progressing", "status": "True", "reason": "ReplicaSetUpdated"}
@@ -34,73 +35,73 @@ UNPLACED = pod(
 
 PLACED = pod(conditions=[{"type": "PodScheduled", "status": "True"}])
 
-TABLE: dict[str, tuple[dict[str, Any], list[dict[str, Any]], Word, str | None]] = {
-    "nothing seen yet": ({**deployment(), "status": {}}, [], Word.TRANSITIONING, None),
-    "rolled out": (deployment(COMPLETE, availableReplicas=2), [], Word.HEALTHY, None),
-    "rolled out, autoscaler adds one": (deployment(COMPLETE, availableReplicas=1), [UNPLACED], Word.HEALTHY, None),
-    "rolled out, then all gone": (deployment(COMPLETE), [pod()], Word.TRANSITIONING, None),
+TABLE: dict[str, tuple[dict[str, Any], list[dict[str, Any]], State, str | None]] = {
+    "nothing seen yet": ({**deployment(), "status": {}}, [], State.DEPLOYING, None),
+    "rolled out": (deployment(COMPLETE, availableReplicas=2), [], State.RUNNING, None),
+    "rolled out, autoscaler adds one": (deployment(COMPLETE, availableReplicas=1), [UNPLACED], State.RUNNING, None),
+    "rolled out, then all gone": (deployment(COMPLETE), [pod()], State.DEPLOYING, None),
     "scaled to none": (
         {**deployment(COMPLETE), "spec": {**deployment()["spec"], "replicas": 0}},
         [],
-        Word.HEALTHY,
+        State.RUNNING,
         None,
     ),
     "the one before still counts": (
         deployment(COMPLETE, availableReplicas=2, observedGeneration=1),
         [],
-        Word.TRANSITIONING,
+        State.DEPLOYING,
         None,
     ),
-    "an old pod is left": (deployment(COMPLETE, availableReplicas=3, replicas=3), [], Word.TRANSITIONING, None),
-    "under way": (deployment(UNDER_WAY, updatedReplicas=1), [pod()], Word.TRANSITIONING, None),
-    "no node": (deployment(UNDER_WAY), [UNPLACED], Word.UNSCHEDULABLE, "FailedScheduling: no GPU is free"),
+    "an old pod is left": (deployment(COMPLETE, availableReplicas=3, replicas=3), [], State.DEPLOYING, None),
+    "under way": (deployment(UNDER_WAY, updatedReplicas=1), [pod()], State.DEPLOYING, None),
+    "no node": (deployment(UNDER_WAY), [UNPLACED], State.UNSCHEDULABLE, "FailedScheduling: no GPU is free"),
     "crash": (
         deployment(UNDER_WAY, availableReplicas=1),
         [waiting("gate", "CrashLoopBackOff", terminated={"exitCode": 1})],
-        Word.FAILED,
+        State.FAILED,
         "container gate: CrashLoopBackOff, it ended with status 1",
     ),
     "crash of a sidecar": (
         deployment(UNDER_WAY),
         [waiting("score", "CrashLoopBackOff", "initContainerStatuses", terminated={"exitCode": 3})],
-        Word.FAILED,
+        State.FAILED,
         "container score: CrashLoopBackOff, it ended with status 3",
     ),
     "no image": (
         deployment(UNDER_WAY),
         [waiting("fetch", "ImagePullBackOff", "initContainerStatuses")],
-        Word.FAILED,
+        State.FAILED,
         "container fetch: ImagePullBackOff",
     ),
     "crash in an older generation": (
         deployment(UNDER_WAY),
         [{**waiting("gate", "CrashLoopBackOff"), "metadata": {"labels": {"despina/generation": "4"}}}],
-        Word.TRANSITIONING,
+        State.DEPLOYING,
         None,
     ),
     "no key": (
         deployment(UNDER_WAY),
         [waiting("gate", "CreateContainerConfigError")],
-        Word.FAILED,
+        State.FAILED,
         "container gate: CreateContainerConfigError",
     ),
-    "placed": (deployment(UNDER_WAY, {**REFUSED, "status": "False"}), [PLACED], Word.TRANSITIONING, None),
-    "starting": (deployment(UNDER_WAY), [waiting("gate", "PodInitializing")], Word.TRANSITIONING, None),
-    "too late": (deployment(LATE), [pod()], Word.FAILED, "ProgressDeadlineExceeded: has timed out"),
-    "no pod allowed": (deployment(REFUSED), [], Word.FAILED, "FailedCreate: exceeded quota"),
+    "placed": (deployment(UNDER_WAY, {**REFUSED, "status": "False"}), [PLACED], State.DEPLOYING, None),
+    "starting": (deployment(UNDER_WAY), [waiting("gate", "PodInitializing")], State.DEPLOYING, None),
+    "too late": (deployment(LATE), [pod()], State.FAILED, "ProgressDeadlineExceeded: has timed out"),
+    "no pod allowed": (deployment(REFUSED), [], State.FAILED, "FailedCreate: exceeded quota"),
 }
 
 
-@pytest.mark.parametrize(("found", "pods", "word", "reason"), TABLE.values(), ids=TABLE)
-def test_state(found: dict[str, Any], pods: list[dict[str, Any]], word: Word, reason: str | None) -> None:
-    state = state_of(found, pods)
-    assert (state.word, state.reason) == (word, reason)
+@pytest.mark.parametrize(("found", "pods", "state", "reason"), TABLE.values(), ids=TABLE)
+def test_state(found: dict[str, Any], pods: list[dict[str, Any]], state: State, reason: str | None) -> None:
+    seen = state_of(found, pods)
+    assert (seen.state, seen.reason) == (state, reason)
 
 
 def test_deleting() -> None:
     found = deployment(COMPLETE, availableReplicas=2)
     found["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    assert state_of(found, []).word is Word.DELETING
+    assert state_of(found, []).state is State.DELETED
 
 
 def test_the_container_to_read_the_log_of_is_named() -> None:

@@ -11,10 +11,10 @@ from despina.deploy.kubernetes.kubectl import Kubectl, selector
 from despina.deploy.kubernetes.manifests import manifests
 from despina.deploy.kubernetes.render import to_list
 from despina.deploy.kubernetes.scaling import autoscaled, scaling_remarks
-from despina.deploy.kubernetes.state import ClusterState, Word, state_of
+from despina.deploy.kubernetes.state import ClusterState, state_of
 from despina.deploy.kubernetes.target import ComputeTarget, Exposure, ScalingMetric
 from despina.deploy.kubernetes.workload import GENERATION_LABEL, Workload, keys_name, labels_of
-from despina.deploy.service import ServiceSpec
+from despina.deploy.service import ServiceSpec, State
 from despina.errors import NotFound
 
 KINDS = "deployment,service,horizontalpodautoscaler,poddisruptionbudget,ingress,secret,configmap"
@@ -76,18 +76,19 @@ class Cluster:
                 self._kubectl.apply(to_list(documents))
 
     def wait(self, spec: ServiceSpec, say: Say = _quiet) -> ClusterState:
-        """Returns when the service is Healthy or Failed. The cluster ends the wait: by the rollout's deadline."""
-        told: tuple[Word, str | None] | None = None
+        """Returns when the service's state is final. The cluster ends the wait: by the rollout's deadline."""
+        told: tuple[State, str | None] | None = None
         while True:
             self._kubectl.rolled_out(spec.name, LOOK_SECONDS)
-            state = self.state(spec.name)
-            if told != (state.word, state.reason):
-                told = (state.word, state.reason)
-                say(f"{state.word}, {state.ready} of {state.replicas} replicas ready. {state.reason or ''}".rstrip())
-            if state.word is Word.HEALTHY:
+            seen = self.state(spec.name)
+            if told != (seen.state, seen.reason):
+                told = (seen.state, seen.reason)
+                word = seen.state.cluster_word
+                say(f"{word}, {seen.ready} of {seen.replicas} replicas ready. {seen.reason or ''}".rstrip())
+            if seen.state is State.RUNNING:
                 self._forget_before(spec.name)
-            if state.word.final or state.word is Word.DELETING:
-                return state
+            if seen.state.final:
+                return seen
 
     def state(self, name: str) -> ClusterState:
         """

@@ -1,18 +1,18 @@
-"""From what Kubernetes says about a service to the words of the original.
+"""From what Kubernetes says about a service to its state.
 
-rolled out, and a replica is available          Healthy
-FailedScheduling                                Unschedulable    not final: a node may come
-a container that cannot start or does not stay  Failed
-ProgressDeadlineExceeded                        Failed
-everything else                                 Transitioning
+rolled out, and a replica is available          running
+FailedScheduling                                unschedulable    not final: a node may come
+a container that cannot start or does not stay  failed
+ProgressDeadlineExceeded                        failed
+everything else                                 deploying
 """
 
-import enum
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from despina.deploy.kubernetes.workload import GENERATION_LABEL
+from despina.deploy.service import State
 
 Object = Mapping[str, Any]
 
@@ -22,65 +22,45 @@ HOPELESS = frozenset(
 )
 
 
-class Word(enum.StrEnum):
-    HEALTHY = "Healthy"
-    UNSCHEDULABLE = "Unschedulable"
-    FAILED = "Failed"
-    TRANSITIONING = "Transitioning"
-    DELETING = "Deleting"
-
-    @property
-    def final(self) -> bool:
-        return self in (Word.HEALTHY, Word.FAILED)
-
-
 @dataclass(frozen=True, slots=True)
 class ClusterState:
     """`reason` for people; `container` is the one to read the log of."""
 
-    word: Word
+    state: State
     reason: str | None = None
     container: str | None = None
     ready: int = 0
     replicas: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "state": self.word.value,
-            "error": self.reason,
-            "readyReplicas": self.ready,
-            "replicas": self.replicas,
-        }
 
 
 def state_of(deployment: Object, pods: Iterable[Object]) -> ClusterState:
     """`deployment` and `pods` as the API gives them; pods of older generations are left out here."""
     status = deployment.get("status", {})
     replicas = deployment["spec"].get("replicas", 1)
-    word, reason, container = _judge(deployment, status, replicas, list(_newest(deployment, pods)))
-    return ClusterState(word, reason, container, status.get("readyReplicas", 0), replicas)
+    state, reason, container = _judge(deployment, status, replicas, list(_newest(deployment, pods)))
+    return ClusterState(state, reason, container, status.get("readyReplicas", 0), replicas)
 
 
 def _judge(
     deployment: Object, status: Object, replicas: int, pods: list[Object]
-) -> tuple[Word, str | None, str | None]:
+) -> tuple[State, str | None, str | None]:
     if "deletionTimestamp" in deployment["metadata"]:
-        return Word.DELETING, None, None
+        return State.DELETED, None, None
     # Somebody may have scaled it to none on purpose.
     if _rolled_out(deployment, status) and status.get("availableReplicas", 0) >= min(1, replicas):
-        return Word.HEALTHY, None, None
+        return State.RUNNING, None, None
     for pod in pods:
         for name, reason in _hopeless(pod):
-            return Word.FAILED, reason, name
+            return State.FAILED, reason, name
     for condition in status.get("conditions", ()):
         if condition["type"] == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded":
-            return Word.FAILED, f"ProgressDeadlineExceeded: {condition.get('message', '')}", None
+            return State.FAILED, f"ProgressDeadlineExceeded: {condition.get('message', '')}", None
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-            return Word.FAILED, f"{condition.get('reason')}: {condition.get('message', '')}", None
+            return State.FAILED, f"{condition.get('reason')}: {condition.get('message', '')}", None
     for pod in pods:
         if message := _unschedulable(pod):
-            return Word.UNSCHEDULABLE, f"FailedScheduling: {message}", None
-    return Word.TRANSITIONING, None, None
+            return State.UNSCHEDULABLE, f"FailedScheduling: {message}", None
+    return State.DEPLOYING, None, None
 
 
 def _rolled_out(deployment: Object, status: Object) -> bool:

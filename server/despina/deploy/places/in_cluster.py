@@ -12,7 +12,7 @@ from despina.deploy.kubernetes.pod.source import pack_source
 from despina.deploy.kubernetes.render import write_manifests
 from despina.deploy.kubernetes.resources import with_defaults_of_models
 from despina.deploy.kubernetes.scaling import scaling_remarks
-from despina.deploy.kubernetes.state import ClusterState, Word
+from despina.deploy.kubernetes.state import ClusterState
 from despina.deploy.kubernetes.target import ComputeTarget
 from despina.deploy.kubernetes.workload import Workload
 from despina.deploy.places.place import NewGeneration, Say
@@ -20,14 +20,6 @@ from despina.deploy.service import ServiceState, State
 from despina.errors import AlreadyExists, DespinaError, NotFound, Unsupported
 
 SHOWN_LINES = 100
-
-STATES = {
-    Word.HEALTHY: State.RUNNING,
-    Word.UNSCHEDULABLE: State.UNSCHEDULABLE,
-    Word.FAILED: State.FAILED,
-    Word.TRANSITIONING: State.DEPLOYING,
-    Word.DELETING: State.DELETED,
-}
 
 
 class InCluster:
@@ -110,9 +102,7 @@ class InCluster:
         if seen.container:
             with suppress(DespinaError):  # what is known must not be lost for want of its log
                 log = self._cluster.log(spec.name, SHOWN_LINES, seen.container)
-        return ServiceState(
-            STATES[seen.word], spec.generation, seen.reason, tuple(log), address=self._cluster.address(spec)
-        )
+        return ServiceState(seen.state, spec.generation, seen.reason, tuple(log), address=self._cluster.address(spec))
 
     def _forget(self) -> None:
         with suppress(DespinaError):
