@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.support.workloads import KEYS, TARGET, workload
 
-from despina.deploy.kubernetes.cluster import Cluster, with_metric
+from despina.deploy.kubernetes.cluster import Cluster
 from despina.deploy.kubernetes.manifests import manifests
 from despina.deploy.kubernetes.target import ComputeTarget, Exposure, ScalingMetric
 from despina.deploy.kubernetes.workload import Workload
@@ -244,7 +244,6 @@ def test_requests_in_flight_are_chosen_where_the_cluster_serves_them(tmp_path: P
 def test_a_stated_metric_asks_nobody(tmp_path: Path) -> None:
     cluster = Cluster(replace(TARGET, scaling_metric=ScalingMetric.IN_FLIGHT), program=str(tmp_path / "absent"))
     assert cluster.scaling_metric() is ScalingMetric.IN_FLIGHT
-    assert with_metric(workload(), ScalingMetric.AUTO).metric is ScalingMetric.CPU
 
 
 def published(**one: str) -> Reply:

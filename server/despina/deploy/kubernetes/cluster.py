@@ -1,8 +1,7 @@
 """Services in one cluster: brought there, watched, asked, removed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from despina.deploy.gate.keys import Keys
@@ -14,6 +13,7 @@ from despina.deploy.kubernetes.scaling import autoscaled, scaling_remarks
 from despina.deploy.kubernetes.state import ClusterState, state_of
 from despina.deploy.kubernetes.target import ComputeTarget, Exposure, ScalingMetric
 from despina.deploy.kubernetes.workload import GENERATION_LABEL, Workload, keys_name, labels_of
+from despina.deploy.places.place import Say, quiet
 from despina.deploy.service import ServiceSpec, State
 from despina.errors import NotFound
 
@@ -23,12 +23,6 @@ LOOK_SECONDS = 10
 
 CUSTOM_METRICS = "/apis/custom.metrics.k8s.io/v1beta1"
 MOST_LOGS = 30
-
-Say = Callable[[str], None]
-
-
-def _quiet(line: str) -> None:
-    pass
 
 
 class Cluster:
@@ -49,7 +43,7 @@ class Cluster:
         """Whether something of a service is there, whoever brought it."""
         return bool(self._kubectl.get_all("configmap", labels_of(name)))
 
-    def deploy(self, load: Workload, say: Say = _quiet, before: ServiceSpec | None = None) -> None:
+    def deploy(self, load: Workload, say: Say = quiet, before: ServiceSpec | None = None) -> None:
         """Applies the manifests and removes what an earlier generation, `before`, had beside; returns before pods are
         ready.
 
@@ -75,7 +69,7 @@ class Cluster:
                 # Until then it may have changed the number of replicas that was applied.
                 self._kubectl.apply(to_list(documents))
 
-    def wait(self, spec: ServiceSpec, say: Say = _quiet) -> ClusterState:
+    def wait(self, spec: ServiceSpec, say: Say = quiet) -> ClusterState:
         """Returns when the service's state is final. The cluster ends the wait: by the rollout's deadline."""
         told: tuple[State, str | None] | None = None
         while True:
@@ -141,11 +135,6 @@ class Cluster:
 def deletion_command(name: str) -> str:
     """What deletes a service, and nothing else, in the namespace that kubectl looks at."""
     return f"kubectl delete {KINDS} -l {selector(labels_of(name))}"
-
-
-def with_metric(load: Workload, metric: ScalingMetric) -> Workload:
-    """For rendering without a cluster, `auto` is CPU: it works everywhere."""
-    return replace(load, metric=ScalingMetric.CPU if metric is ScalingMetric.AUTO else metric)
 
 
 def _generation(document: Mapping[str, Any]) -> int:

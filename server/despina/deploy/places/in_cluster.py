@@ -6,14 +6,14 @@ from pathlib import Path
 
 from despina.deploy.folder import ServiceFolder
 from despina.deploy.gate.keys import Keys
-from despina.deploy.kubernetes.cluster import Cluster, deletion_command, with_metric
+from despina.deploy.kubernetes.cluster import Cluster, deletion_command
 from despina.deploy.kubernetes.manifests import manifests
 from despina.deploy.kubernetes.pod.source import pack_source
 from despina.deploy.kubernetes.render import write_manifests
 from despina.deploy.kubernetes.resources import with_defaults_of_models
 from despina.deploy.kubernetes.scaling import scaling_remarks
 from despina.deploy.kubernetes.state import ClusterState
-from despina.deploy.kubernetes.target import ComputeTarget
+from despina.deploy.kubernetes.target import ComputeTarget, ScalingMetric
 from despina.deploy.kubernetes.workload import Workload
 from despina.deploy.places.place import NewGeneration, Say
 from despina.deploy.service import ServiceState, State
@@ -36,7 +36,7 @@ class InCluster:
             AlreadyExists: the cluster has a service of this name that is not ours.
             DespinaError: the cluster refuses, or is not to be reached; the service is then as it was before.
         """
-        load = with_metric(workload(new, self._cluster.target), self._cluster.scaling_metric())
+        load = workload(new, self._cluster.target, self._cluster.scaling_metric())
         before = self._folder.read_spec() if self._folder.exists else None
         if before is None:
             self._check_free()
@@ -110,16 +110,17 @@ class InCluster:
         self._folder.remove()
 
 
-def workload(new: NewGeneration, target: ComputeTarget) -> Workload:
+def workload(new: NewGeneration, target: ComputeTarget, metric: ScalingMetric) -> Workload:
     """What the manifests are made from."""
     source = None if new.inference is None else pack_source(new.inference.source_directory)
     spec = replace(new.spec, deployment=with_defaults_of_models(new.spec.deployment, new.records))
-    return Workload(spec, new.records, target, new.keys, source)
+    return Workload(spec, new.records, target, new.keys, source, metric)
 
 
 def render(new: NewGeneration, target: ComputeTarget, directory: Path, say: Say) -> list[Path]:
-    """Writes the manifests and applies nothing."""
-    load = with_metric(workload(new, target), target.scaling_metric)
+    """Writes the manifests and applies nothing. There is no cluster to ask what it can scale by: all can by CPU."""
+    auto = target.scaling_metric is ScalingMetric.AUTO
+    load = workload(new, target, ScalingMetric.CPU if auto else target.scaling_metric)
     for remark in scaling_remarks(load):
         say(f"warning: {remark}")
     return write_manifests(manifests(load), directory)
