@@ -1,8 +1,6 @@
 """`despina service`: deployed services."""
 
 import os
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +23,9 @@ from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import override
 from despina.deploy.label_change import LabelChange
 from despina.deploy.registry import Filter, fits_filters
+from despina.deploy.scoring import post_input
 from despina.deploy.service import Mode, State
 from despina.deploy.service_record import describe, uri_of_script
-from despina.errors import Unavailable
 
 name_option = click.option("--name", "-n", required=True, help="Name of the service.")
 
@@ -128,10 +126,8 @@ def run(name: str, input_data: str) -> None:
         opened = OpenHome()
         shown = opened.describe(name)
         uri = uri_of_script(name, Mode(shown["mode"]), shown["scoringUri"])
-        headers = {"Content-Type": "application/json"}
-        if shown["authEnabled"]:
-            headers["Authorization"] = f"Bearer {opened.services.keys(name).primary}"
-        click.echo(_post(urllib.request.Request(uri, os.fsencode(input_data), headers), name))
+        key = opened.services.keys(name).primary if shown["authEnabled"] else None
+        click.echo(post_input(name, uri, os.fsencode(input_data), key).decode(errors="replace"))
 
 
 @service.command()
@@ -212,17 +208,3 @@ def delete(name: str) -> None:
     with reported():
         OpenHome().services.delete(name, progress)
     progress(f"deleted service {name}")
-
-
-def _post(request: urllib.request.Request, name: str) -> str:
-    try:
-        with urllib.request.urlopen(request) as answer:
-            text: bytes = answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            raise Unavailable(
-                f"received {error.code} from service {name}: {error.read().decode(errors='replace')}"
-            ) from None
-    except urllib.error.URLError as error:
-        raise Unavailable(f"service {name} cannot be reached: {error.reason}") from None
-    return text.decode(errors="replace")

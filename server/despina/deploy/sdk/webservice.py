@@ -5,8 +5,6 @@ from __future__ import annotations
 import builtins
 import json
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any, Self, cast
@@ -15,6 +13,7 @@ from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import DeploymentConfig, check_deployment_config
 from despina.deploy.label_change import LabelChange
 from despina.deploy.places.place import Say, quiet
+from despina.deploy.scoring import post_input
 from despina.deploy.sdk.errors import UserErrorException, WebserviceException, translated
 from despina.deploy.sdk.inference_config import InferenceConfig
 from despina.deploy.sdk.model import Model, model_ids, print_line
@@ -147,20 +146,10 @@ class Webservice:
         """
         with translated():
             uri = uri_of_script(self.name, self._spec.mode, self.scoring_uri)
-        body = input_data.encode() if isinstance(input_data, str) else input_data
-        headers = {"Content-Type": "application/json"}
-        if self.auth_enabled:
-            headers["Authorization"] = f"Bearer {self.get_keys()[0]}"
-        request = urllib.request.Request(uri, body, headers)
-        try:
-            with urllib.request.urlopen(request) as answer:
-                return json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                text = error.read().decode(errors="replace")
-            raise WebserviceException(f"received {error.code} from service {self.name}: {text}") from None
-        except urllib.error.URLError as error:
-            raise WebserviceException(f"service {self.name} cannot be reached: {error.reason}") from None
+            data = input_data.encode() if isinstance(input_data, str) else input_data
+            key = self._services.keys(self.name).primary if self.auth_enabled else None
+            answer = post_input(self.name, uri, data, key)
+        return json.loads(answer)
 
     def update(
         self,
