@@ -64,7 +64,7 @@ def list_services(
     """List services."""
     with reported():
         opened = OpenHome()
-        records = [describe(spec, state, opened.workspace) for spec, state in opened.services.all()]
+        records = [describe(spec, state, opened.home.name) for spec, state in opened.services.all()]
     fitting = [
         record
         for record in records

@@ -21,16 +21,14 @@ COLUMNS = ("name", "state", "mode", "scoringUri", "models")
 
 
 class OpenHome:
-    """The services and the name of the workspace, of `$DESPINA_HOME` or the nearest `.despina/`."""
+    """The services of `$DESPINA_HOME`, or of the nearest `.despina/`."""
 
     def __init__(self) -> None:
-        home = find_home(os.environ, Path())
-        self.home = home
-        self.workspace = home.directory.parent.name if home.directory.name == ".despina" else home.directory.name
-        self.services = Services(home, Registry(home))
+        self.home = find_home(os.environ, Path())
+        self.services = Services(self.home, Registry(self.home))
 
     def describe(self, name: str) -> dict[str, Any]:
-        return describe(*self.services.get(name), self.workspace)
+        return describe(*self.services.get(name), self.home.name)
 
     def wait(self, name: str) -> None:
         """Returns when the service runs as asked; exits as interrupted programs do when the person stops waiting.

@@ -17,6 +17,11 @@ class Home:
     directory: Path
 
     @property
+    def name(self) -> str:
+        """What users call the workspace: the folder that holds `.despina/`, or that `$DESPINA_HOME` is."""
+        return self.directory.parent.name if self.directory.name == FOLDER else self.directory.name
+
+    @property
     def database(self) -> Path:
         return self.directory / "registry.db"
 

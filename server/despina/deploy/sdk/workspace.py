@@ -40,8 +40,7 @@ class Workspace:
 
     @property
     def name(self) -> str:
-        directory = self.home.directory
-        return directory.parent.name if directory.name == FOLDER else directory.name
+        return self.home.name
 
     @property
     def models(self) -> "dict[str, Model]":
