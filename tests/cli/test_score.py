@@ -5,7 +5,6 @@ import pytest
 from click.testing import CliRunner
 
 from despina.cli.score import score
-from despina.deploy.score.serve import Listen
 from despina.deploy.score.settings import ScoreSettings
 
 
@@ -43,11 +42,11 @@ def test_flags_win_over_the_environment(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WORKER_COUNT", "2")
     monkeypatch.setenv("AML_CORS_ORIGINS", "*")
-    seen: list[tuple[ScoreSettings, Listen]] = []
-    monkeypatch.setattr("despina.cli.score.serve_score", lambda settings, listen: seen.append((settings, listen)))
+    seen: list[tuple[ScoreSettings, list[str]]] = []
+    monkeypatch.setattr("despina.cli.score.serve_score", lambda settings, addresses: seen.append((settings, addresses)))
     words = ["--entry-script", "score.py", "--host", host, "--port", "5077", "--health-port", "5078"]
     CliRunner().invoke(score, words)
     CliRunner().invoke(score, [*words, "--worker-count", "3", "--access-control-allow-origins", "http://a,http://b"])
     assert [one.worker_count for one, _ in seen] == [2, 3]
     assert [one.cors_origins for one, _ in seen] == [("*",), ("http://a", "http://b")]
-    assert seen[0][1].binds == [f"{address}:5077", f"{address}:5078"]
+    assert seen[0][1] == [f"{address}:5077", f"{address}:5078"]

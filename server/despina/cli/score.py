@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from despina.cli.records import progress, reported
-from despina.deploy.score.serve import Listen, serve_score
+from despina.deploy.score.serve import serve_score
 from despina.deploy.score.settings import CONFIG_FILE, read_settings
 from despina.errors import NotFound
 
@@ -55,4 +55,4 @@ def score(
         ports = [port] if health_port is None else [port, health_port]
         address = f"[{host}]" if ":" in host else host  # IPv6
         progress(f"http://{address}:{port}/score, {settings.worker_count} worker(s) of {entry_script}")
-        serve_score(settings, Listen([f"{address}:{one}" for one in ports]))
+        serve_score(settings, [f"{address}:{one}" for one in ports])

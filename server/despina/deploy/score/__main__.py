@@ -4,14 +4,14 @@ import os
 import sys
 from pathlib import Path
 
-from despina.deploy.score.serve import Listen, serve_score
+from despina.deploy.score.serve import serve_score
 from despina.deploy.score.settings import read_settings
 from despina.errors import DespinaError
 
 
 def main() -> None:
     try:
-        serve_score(read_settings(os.environ, Path.cwd()), Listen(sys.argv[1:]))
+        serve_score(read_settings(os.environ, Path.cwd()), sys.argv[1:])
     except DespinaError as error:
         sys.exit(error.message)
 

@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from despina.deploy.parent_death import die_with_parent
@@ -19,15 +18,9 @@ BOOT_ERROR = 3
 """gunicorn ends the whole server when a worker exits with this status, instead of trying again for ever."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listen:
-    """Addresses `HOST:PORT` that answer; every one of them answers everything."""
-
-    binds: Sequence[str] = field(default=("127.0.0.1:5001",))
-
-
-def serve_score(settings: ScoreSettings, listen: Listen) -> None:
-    """Runs until a signal ends it; does not return then (gunicorn exits the process).
+def serve_score(settings: ScoreSettings, addresses: Sequence[str]) -> None:
+    """Runs until a signal ends it; does not return then (gunicorn exits the process). Every one of the addresses, each
+    `HOST:PORT`, answers everything.
 
     Raises:
         Unsupported: gunicorn is not installed.
@@ -39,18 +32,18 @@ def serve_score(settings: ScoreSettings, listen: Listen) -> None:
     from gunicorn.errors import HaltServer
 
     try:
-        _application(settings, listen).run()
+        _application(settings, addresses).run()
     except HaltServer as halt:
         # gunicorn catches the first worker's; when two fail at once the second comes out of its clean-up.
         sys.exit(halt.exit_status)
 
 
-def _application(settings: ScoreSettings, listen: Listen) -> Any:
+def _application(settings: ScoreSettings, addresses: Sequence[str]) -> Any:
     from gunicorn.app.base import BaseApplication
 
     class ScoreApplication(BaseApplication):  # type: ignore[misc, unused-ignore]
         def load_config(self) -> None:
-            for name, value in gunicorn_options(settings, listen).items():
+            for name, value in gunicorn_options(settings, addresses).items():
                 if name in self.cfg.settings:  # older versions lack some
                     self.cfg.set(name, value)
 
@@ -65,10 +58,10 @@ def _application(settings: ScoreSettings, listen: Listen) -> Any:
     return ScoreApplication()
 
 
-def gunicorn_options(settings: ScoreSettings, listen: Listen) -> dict[str, Any]:
+def gunicorn_options(settings: ScoreSettings, addresses: Sequence[str]) -> dict[str, Any]:
     """Sync workers: the scoring timeout needs run() in a main thread, and one worker is one request at a time."""
     return {
-        "bind": list(listen.binds),
+        "bind": list(addresses),
         "workers": settings.worker_count,
         "worker_class": "sync",
         "timeout": settings.worker_timeout_seconds,
