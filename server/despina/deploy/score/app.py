@@ -99,7 +99,7 @@ class ScoreApp:
 
     def _score(self, request: AMLRequest) -> AMLResponse:
         try:
-            arguments = self._script.inputs.arguments(request)
+            arguments = self._script.read_arguments(request)
         except BadInput as error:
             if request.method == "OPTIONS":  # a browser asks before it sends; the cross-origin headers are the answer
                 return AMLResponse("", 200)

@@ -2,8 +2,8 @@
 
 import inspect
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from despina.deploy.score.request import AMLRequest
 
@@ -17,51 +17,25 @@ class BadInput(Exception):
         self.message = message
 
 
-class Inputs(Protocol):
-    def arguments(self, request: AMLRequest) -> dict[str, Any]:
-        """run()'s keyword arguments.
-
-        Raises:
-            BadInput: the request does not give them.
-        """
-        ...
+ReadArguments = Callable[[AMLRequest], dict[str, Any]]
+"""A request's keyword arguments for run(). Raises BadInput when it does not give them."""
 
 
-class RawInput:
-    """The request itself, whatever its method."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def arguments(self, request: AMLRequest) -> dict[str, Any]:
-        return {self._name: request}
-
-
-class TextInput:
+def as_text(request: AMLRequest) -> str:
     """POST: the body as text. GET: the query as a JSON object, in text."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def arguments(self, request: AMLRequest) -> dict[str, Any]:
-        if request.method == "GET":
-            return {self._name: json.dumps(_query(request))}
-        _only_post(request)
-        try:
-            return {self._name: str(request.data, "utf-8")}
-        except UnicodeDecodeError as error:
-            raise BadInput(400, f"Input cannot be decoded as UTF-8: {error}") from None
+    if request.method == "GET":
+        return json.dumps(_query(request))
+    _only_post(request)
+    try:
+        return str(request.data, "utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(400, f"Input cannot be decoded as UTF-8: {error}") from None
 
 
-class ArgumentsInput:
+def as_arguments(parameters: Sequence[inspect.Parameter], request: AMLRequest) -> dict[str, Any]:
     """One JSON value for each parameter, from the keys of the body (POST) or of the query (GET)."""
-
-    def __init__(self, parameters: Sequence[inspect.Parameter]) -> None:
-        self._parameters = tuple(parameters)
-
-    def arguments(self, request: AMLRequest) -> dict[str, Any]:
-        values = _query(request) if request.method == "GET" else _body(request)
-        return {parameter.name: _value(parameter, values) for parameter in self._parameters}
+    values = _query(request) if request.method == "GET" else _body(request)
+    return {parameter.name: _value(parameter, values) for parameter in parameters}
 
 
 def _value(parameter: inspect.Parameter, values: Mapping[str, Any]) -> Any:

@@ -6,11 +6,12 @@ import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from despina.deploy.score.inputs import ArgumentsInput, Inputs, RawInput, TextInput
+from despina.deploy.score.inputs import ReadArguments, as_arguments, as_text
 from despina.deploy.score.rawhttp import is_raw
 
 HEADERS = "request_headers"
@@ -26,7 +27,7 @@ class Script:
 
     module: ModuleType
     run: Callable[..., Any]
-    inputs: Inputs
+    read_arguments: ReadArguments
     wants_headers: bool
     decorated: bool
 
@@ -89,13 +90,16 @@ def _describe(module: ModuleType) -> Script:
     raw, decorated = is_raw(run), has_schema(run)
     if raw and decorated:
         raise ScriptError("run() cannot be decorated with both @rawhttp and @input_schema")
-    return Script(module, run, _inputs(raw, decorated, data), wants_headers, decorated)
+    return Script(module, run, _reader(raw, decorated, data), wants_headers, decorated)
 
 
-def _inputs(raw: bool, decorated: bool, data: list[inspect.Parameter]) -> Inputs:
-    if raw:
-        return RawInput(data[0].name)
-    return ArgumentsInput(data) if decorated else TextInput(data[0].name)
+def _reader(raw: bool, decorated: bool, data: list[inspect.Parameter]) -> ReadArguments:
+    if decorated:
+        return partial(as_arguments, data)
+    name = data[0].name
+    if raw:  # the request itself, whatever its method
+        return lambda request: {name: request}
+    return lambda request: {name: as_text(request)}
 
 
 def has_schema(run: Callable[..., Any]) -> bool:
