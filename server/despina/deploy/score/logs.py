@@ -1,4 +1,5 @@
-"""Log lines of workers: `2021-02-18 09:30:00,123 I [42] despina.score - message`, in UTC, on stdout."""
+"""Log lines of a service: `2021-02-18 09:30:00,123 I [42] despina.score - message`, in UTC. Those of workers are on
+stdout."""
 
 import json
 import logging
@@ -17,6 +18,13 @@ class LineFormatter(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname).1s [%(process)d] %(name)s - %(message)s")
+
+
+def log_to_stderr() -> None:
+    """For processes that run no script."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(LineFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def configure_logs(settings: ScoreSettings) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import signal
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from despina.deploy.kubernetes.pod.places import (
     SERVER_PORT,
     SERVICE_FILE,
 )
+from despina.deploy.score.logs import log_to_stderr
 from despina.deploy.service import Mode, ServiceSpec
 
 log = logging.getLogger("despina.service")
@@ -144,8 +144,7 @@ async def _main() -> None:
 
 
 def main() -> None:
-    logging.Formatter.converter = staticmethod(time.gmtime)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s [%(process)d] %(name)s - %(message)s")
+    log_to_stderr()
     uvloop.run(_main())
 
 
