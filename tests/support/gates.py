@@ -81,7 +81,7 @@ async def gate_before(
     server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0, limit=1 << 24)
     address = Address("127.0.0.1", server.sockets[0].getsockname()[1])
     gate = Gate(BASE, keys, limits or GateLimits())
-    gate.switch(Upstreams(None, address) if score else Upstreams(address, None))
+    gate.upstreams = Upstreams(None, address) if score else Upstreams(address, None)
     try:
         yield gate, await gate.listen("127.0.0.1", 0)
     finally:

@@ -97,7 +97,7 @@ async def test_upstream_that_dies_in_a_request_gives_502_and_one_that_is_gone_50
         status, _, body = await ask(port, post("/score", b"1"))
         assert status == 502
         assert body == b'{"message": "the score workers of this service ended the connection without an answer"}'
-        gate.switch(Upstreams(Address("127.0.0.1", 1), None))
+        gate.upstreams = Upstreams(Address("127.0.0.1", 1), None)
         status, headers, _ = await ask(port, get("/v2/health/ready"))
         assert (status, headers[b"retry-after"]) == (503, b"1")
 
@@ -168,7 +168,8 @@ async def test_switch_sends_new_requests_elsewhere_and_lets_old_ones_end() -> No
     other = await asyncio.start_server(new.serve, "127.0.0.1", 0)
     async with gate_before(old) as (gate, port):
         first = await at_work(old, port)
-        before = gate.switch(Upstreams(Address("127.0.0.1", other.sockets[0].getsockname()[1]), None))
+        before = gate.upstreams
+        gate.upstreams = Upstreams(Address("127.0.0.1", other.sockets[0].getsockname()[1]), None)
         assert before is not None
         assert (await ask(port, post("/v2/m/infer", b"2")))[2] == b"new"
         quiet = asyncio.create_task(before.quiet())

@@ -56,7 +56,7 @@ async def test_slow_reader_stops_the_upstream() -> None:
 
     server = await asyncio.start_server(flood, "127.0.0.1", 0)
     gate = Gate(BASE, None, GateLimits())
-    gate.switch(Upstreams(Address("127.0.0.1", server.sockets[0].getsockname()[1]), None))
+    gate.upstreams = Upstreams(Address("127.0.0.1", server.sockets[0].getsockname()[1]), None)
     port = await gate.listen("127.0.0.1", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 16)
     writer.write(get("/v2/x"))

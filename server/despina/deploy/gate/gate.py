@@ -1,9 +1,7 @@
 """The gate of one service: what may pass, and to which generation."""
 
 import asyncio
-from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any
 
 from despina.deploy.gate.client import ClientConnection
 from despina.deploy.gate.concurrency import ConcurrencyLimit
@@ -25,6 +23,7 @@ class Gate:
         self.limits = limits
         self.concurrency = ConcurrencyLimit(limits.concurrent, limits.queue_seconds)
         self.upstreams: Upstreams | None = None
+        """Where requests go from now on; some may be in flight at those before."""
         self.reason = "this service is not ready yet"
         """What is answered as long as there are no upstreams."""
         self.clients: set[ClientConnection] = set()
@@ -54,14 +53,11 @@ class Gate:
             self.limits = limits
             self.concurrency = ConcurrencyLimit(limits.concurrent, limits.queue_seconds)
 
-    def switch(self, upstreams: Upstreams) -> Upstreams | None:
-        """Sends requests from now on elsewhere; returns where they went before, as some may be in flight there."""
-        before, self.upstreams = self.upstreams, upstreams
-        return before
-
     def connect(self, exchange: Exchange, address: Address) -> None:
         """Opens a connection for an exchange."""
-        self._spawn(self._connect(exchange, address))
+        task = self.loop.create_task(self._connect(exchange, address))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def client_gone(self, client: ClientConnection) -> None:
         """Its connection has ended."""
@@ -97,8 +93,3 @@ class Gate:
             exchange.connect_failed()
         else:
             exchange.connected(upstream)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self.loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

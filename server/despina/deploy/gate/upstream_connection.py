@@ -74,9 +74,6 @@ class UpstreamConnection(asyncio.Protocol):
                 self._transport.abort()
             self._lost()
 
-    def eof_received(self) -> bool:
-        return False
-
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._lost()

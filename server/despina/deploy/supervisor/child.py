@@ -24,8 +24,7 @@ class Command:
 class Child:
     """A running process with its output appended to a log."""
 
-    def __init__(self, command: Command, process: asyncio.subprocess.Process) -> None:
-        self.command = command
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self._group_ended = False
 
@@ -47,17 +46,14 @@ class Child:
 
     async def stop(self, seconds: float) -> None:
         """Asks it to end, and makes it after that time. One that has ended may have left something."""
-        self._signal(signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            self._process.terminate()
         try:
             async with asyncio.timeout(seconds):
                 await self.wait()
         except TimeoutError:
             self._kill_group()
             await self.wait()
-
-    def _signal(self, number: signal.Signals) -> None:
-        with suppress(ProcessLookupError):
-            self._process.send_signal(number)
 
     def _kill_group(self) -> None:
         # It leads a group of its own (start_new_session), which holds its workers too, and what scripts started.
@@ -81,4 +77,4 @@ async def start_child(command: Command, log: Path) -> Child:
             start_new_session=True,
             preexec_fn=die_with_parent(signal.SIGKILL),
         )
-    return Child(command, process)
+    return Child(process)

@@ -124,7 +124,7 @@ class Supervisor:
         assert self._gate is not None
         self._gate.keys = keys
         self._gate.set_limits(limits_of(spec.deployment))
-        self._gate.switch(upstreams)
+        self._gate.upstreams = upstreams
         before, self._current = self._current, generation
         server_url = None if generation.server_port is None else f"http://{HOST}:{generation.server_port}"
         self._set(replace(self._state, state=State.RUNNING, generation=spec.generation, server_url=server_url))

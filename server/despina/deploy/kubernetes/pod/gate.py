@@ -97,7 +97,7 @@ async def run_gate(
     keys = read_keys(keys_folder) if spec.deployment.keyed else None
     limits = gate_limits(spec)
     gate = Gate(spec.base_path, keys, limits)
-    gate.switch(upstreams)
+    gate.upstreams = upstreams
     health = Health(gate, spec.name, lambda: answering(upstreams))
     await gate.listen(settings.host, settings.gate_port)
     probes = await health.listen(settings.host, settings.probe_port)
