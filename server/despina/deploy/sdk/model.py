@@ -5,10 +5,12 @@ from __future__ import annotations
 import builtins
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from despina.deploy.deploy_request import DeployRequest
+from despina.deploy.deployment_config import DeploymentConfig
 from despina.deploy.materialise import copy_model
 from despina.deploy.record import ModelDescription, ModelRecord, Resources
 from despina.deploy.reference import ModelReference, parse_reference
@@ -21,7 +23,6 @@ from despina.deploy.sdk.workspace import Workspace
 from despina.deploy.services import Services
 
 if TYPE_CHECKING:
-    from despina.deploy.deployment_config import DeploymentConfig
     from despina.deploy.sdk.webservice import Webservice
 
 Filters = Sequence[str | Sequence[str]]
@@ -148,11 +149,22 @@ class Model:
             UserErrorException: the arguments do not fit together.
             WebserviceException: the name is taken and `overwrite` is false, or a model does not exist.
         """
-        from despina.deploy.sdk.deploy import deploy
+        from despina.deploy.sdk.webservice import Webservice  # late: it imports this module
 
-        return deploy(
-            workspace, name, models, inference_config, deployment_config, deployment_target, overwrite, show_output
-        )
+        config = deployment_config or DeploymentConfig()
+        if deployment_target is not None:
+            config = replace(config, compute_target_name=str(getattr(deployment_target, "name", deployment_target)))
+        inference = None if inference_config is None else inference_config.spec()
+        said = "" if inference_config is None else inference_config.description or ""
+        for warning in () if inference is None else inference.warnings:
+            print_line(f"warning: {warning}")
+        with translated():
+            request = DeployRequest(name, model_ids(models), config, inference, overwrite=overwrite, description=said)
+            Services(workspace.home, workspace.registry).deploy(request, print_line)
+        service = Webservice(workspace, name)
+        if show_output:
+            service.wait_for_deployment(show_output=True)
+        return service
 
     get_model_path = staticmethod(get_model_path)
 
