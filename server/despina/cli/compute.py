@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -53,41 +54,18 @@ def compute() -> None:
 @output_option
 @cloud_options()
 def attach(
-    name: str,
-    image: str,
-    kubeconfig: Path | None,
-    context: str | None,
-    namespace: str,
-    model_claim: str | None,
-    model_url: str | None,
-    expose: str,
-    ingress_class: str | None,
-    ingress_host: str | None,
-    tls_secret: str | None,
-    pull_secret: str | None,
-    scaling_metric: str,
-    overwrite: bool,
-    output: str,
+    kubeconfig: Path | None, expose: str, scaling_metric: str, overwrite: bool, output: str, **fields: Any
 ) -> None:
     """Give a place in a Kubernetes cluster the NAME that `--compute-target` uses. Nothing is sent to the cluster."""
     target = ComputeTarget(
-        name=name,
-        image=image,
-        namespace=namespace,
         kubeconfig=None if kubeconfig is None else kubeconfig.absolute(),
-        context=context,
-        model_claim=model_claim,
-        model_url=model_url,
         expose=Exposure(expose),
-        ingress_class=ingress_class,
-        ingress_host=ingress_host,
-        tls_secret=tls_secret,
-        pull_secret=pull_secret,
         scaling_metric=ScalingMetric(scaling_metric),
+        **fields,
     )
     with reported():
         open_targets(create=True).attach(target, overwrite=overwrite)
-    progress(f"attached {name}")
+    progress(f"attached {target.name}")
     show(target.to_json(), output, COLUMNS)
 
 
