@@ -30,8 +30,6 @@ _LEADING = {
 class CommandLineError(click.ClickException):
     """A command line that cannot be followed; the process exits with 1."""
 
-    exit_code = 1
-
     def show(self, file: IO[Any] | None = None) -> None:
         click.echo(f"{self.message}\nUsage: despina serve [flags]; `despina serve --help` lists them.", file, err=True)
 

@@ -20,7 +20,6 @@ STRING_OR_TRAILING_COMMA = re.compile(r'"(?:[^"\\\n]|\\.)*"|(?P<comma>,)(?=\s*[}
 class ConfigFile:
     """A parsed file, and what its author should know about it."""
 
-    path: Path
     content: dict[str, Any]
     warnings: tuple[str, ...] = ()
 
@@ -36,9 +35,9 @@ def read_config_file(path: Path) -> ConfigFile:
         raise NotFound(f"configuration file {path} does not exist")
     text = _read_text(path)
     if _is_yaml(path, text):
-        return ConfigFile(path, _object(_read_yaml(path, text), path))
+        return ConfigFile(_object(_read_yaml(path, text), path))
     content, warnings = _read_json(path, text)
-    return ConfigFile(path, _object(content, path), warnings)
+    return ConfigFile(_object(content, path), warnings)
 
 
 def _read_text(path: Path) -> str:

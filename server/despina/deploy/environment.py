@@ -5,6 +5,7 @@ said before anything starts.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +19,9 @@ RESERVED = ("AzureML", "Microsoft")
 
 PROVIDED = frozenset({"azureml-defaults", "azureml-inference-server-http", "azureml-contrib-services", "azureml-core"})
 """Packages whose part in a service is played by this one."""
+
+_DISTRIBUTION = re.compile(r"\s*([\w.-]+)")
+"""Of a pip requirement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +74,8 @@ def parse_environment(document: Mapping[str, Any], where: str = "environment") -
 
 def missing_packages(packages: Iterable[str]) -> list[str]:
     """Those that are not installed here, by distribution name; versions are the user's business."""
-    names = [_distribution(requirement) for requirement in packages]
-    return [name for name in names if name and name not in PROVIDED and not _installed(name)]
+    names = [found[1].lower() for requirement in packages if (found := _DISTRIBUTION.match(requirement))]
+    return [name for name in names if name not in PROVIDED and not _installed(name)]
 
 
 def save_environment(home: Home, spec: EnvironmentSpec) -> EnvironmentSpec:
@@ -162,15 +166,6 @@ def _pip(document: Mapping[str, Any]) -> Iterable[str]:
     for dependency in conda.get("dependencies") or ():
         if isinstance(dependency, dict):
             yield from map(str, dependency.get("pip") or ())
-
-
-def _distribution(requirement: str) -> str:
-    name = ""
-    for character in requirement.strip():
-        if not (character.isalnum() or character in "-_."):
-            break
-        name += character
-    return name.lower()
 
 
 def _installed(name: str) -> bool:

@@ -1,6 +1,5 @@
 """Services of one home directory: what `despina model deploy`, `despina service` and the SDK do."""
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,12 +32,9 @@ from despina.errors import AlreadyExists, DespinaError, Internal, InvalidArgumen
 class Services:
     """Any number of processes may use it at once; one at a time changes a service."""
 
-    def __init__(
-        self, home: Home, registry: Registry, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> None:
+    def __init__(self, home: Home, registry: Registry) -> None:
         self._home = home
         self._registry = registry
-        self._clock = clock
 
     def deploy(self, request: DeployRequest, progress: Say = quiet) -> ServiceSpec:
         """Prepares a generation and has it started; returns before it answers, see `wait`.
@@ -61,7 +57,7 @@ class Services:
             before = folder.read_spec() if folder.exists else None
             if before is not None:
                 check_move(before, request.deployment, ComputeTargets(self._home))
-            spec = make_spec(request, records, before, self._now())
+            spec = make_spec(request, records, before, _now())
             for warning in deployment_warnings(request, spec, records):
                 progress(f"warning: {warning}")
             keys = _keys(request.deployment, folder.read_keys())
@@ -85,7 +81,7 @@ class Services:
         target = ComputeTargets(self._home).get(name)
         records = [self._registry.get(parse_reference(model)) for model in request.models]
         before = rendered_before(directory, request.name)
-        spec = replace(make_spec(request, records, None, self._now()), generation=before.generation + 1)
+        spec = replace(make_spec(request, records, None, _now()), generation=before.generation + 1)
         for warning in deployment_warnings(request, spec, records):
             progress(f"warning: {warning}")
         keys = _keys(spec.deployment, before.keys)
@@ -232,7 +228,7 @@ class Services:
         folder = self._existing(name)
         with folder.operation():
             changed = change.applied(folder.read_spec())
-            changed = replace(changed, updated_time=self._now())
+            changed = replace(changed, updated_time=_now())
             folder.write_spec(changed)
         return changed
 
@@ -272,8 +268,9 @@ class Services:
             return Machine(folder, self._registry.blobs)
         return InCluster(folder, Cluster(ComputeTargets(self._home).get(name), deployment.namespace))
 
-    def _now(self) -> str:
-        return self._clock().isoformat(timespec="seconds")
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _keys(deployment: DeploymentConfig, have: Keys | None) -> Keys | None:

@@ -110,7 +110,7 @@ def _is_text(name: str) -> bool:
 def _inside(path: Path, name: PurePosixPath, bounds: _Bounds) -> Path:
     try:
         real = path.resolve(strict=True)
-    except (FileNotFoundError, RuntimeError, OSError):
+    except (OSError, RuntimeError):  # the latter of links that go round in a circle
         raise InvalidArgument(f"{name} is a link to nothing; remove the link or restore its target") from None
     if not real.is_relative_to(bounds.root):
         raise InvalidArgument(f"{name} links to {real}, outside {bounds.root}; copy the file into the folder")
