@@ -9,9 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-ModelControlMode = Literal["none", "poll", "explicit"]
-LogFormat = Literal["default", "ISO8601"]
-
 MINIMUM_COMPUTE_CAPABILITY = 6.0
 
 
@@ -51,7 +48,7 @@ class Settings:
     log_info: bool = True
     log_warning: bool = True
     log_error: bool = True
-    log_format: LogFormat = "default"
+    log_format: Literal["default", "ISO8601"] = "default"
     log_file: str = ""
 
     model_repository: tuple[Path, ...] = ()
@@ -59,7 +56,7 @@ class Settings:
     strict_model_config: bool = False
     """Auto-completion of configurations is off (`--disable-auto-complete-config`)."""
     strict_readiness: bool = True
-    model_control_mode: ModelControlMode = "none"
+    model_control_mode: Literal["none", "poll", "explicit"] = "none"
     repository_poll_secs: int = 0
     """Seconds between two looks at the repository; 0 unless the mode is "poll", where the flag's default is 15."""
     load_model: tuple[str, ...] = ()

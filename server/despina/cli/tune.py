@@ -24,6 +24,7 @@ from despina.tuning.measure import Arrangement, Budget, Measured, affordable, ar
 from despina.tuning.model_under_test import ModelTraits, ModelUnderTest
 from despina.tuning.report import choice_text, curve_table, doubts, lines_text
 from despina.tuning.write import config_text, write_config, written_config
+from despina_backends.cores import usable_cores
 
 
 def parse_shapes(
@@ -143,8 +144,6 @@ def _most_instances(traits: ModelTraits, wanted: int | None, budget_seconds: flo
 
 
 def _arrangements(traits: ModelTraits, most: int, free_threads: bool) -> tuple[Arrangement, ...]:
-    from despina_backends.cores import usable_cores
-
     if traits.on_gpu:
         return arrangements((0,), 1, most)
     cores = usable_cores()

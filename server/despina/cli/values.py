@@ -7,7 +7,7 @@ from typing import IO, Any
 
 import click
 
-from despina.settings import LogFormat, ModelControlMode, RateLimitResource
+from despina.settings import RateLimitResource
 
 RESTRICTED_APIS = (
     "health",
@@ -168,28 +168,18 @@ def repository(text: str) -> Path:
     return Path(text)
 
 
-def control_mode(text: str) -> ModelControlMode:
+def control_mode(text: str) -> str:
     """none, poll or explicit, in any case."""
-    match text.lower():
-        case "none":
-            return "none"
-        case "poll":
-            return "poll"
-        case "explicit":
-            return "explicit"
-        case _:
-            raise CommandLineError(
-                f"invalid argument for --model-control-mode: {text}; expected none, poll or explicit"
-            )
+    if text.lower() not in ("none", "poll", "explicit"):
+        raise CommandLineError(f"invalid argument for --model-control-mode: {text}; expected none, poll or explicit")
+    return text.lower()
 
 
-def log_format(text: str) -> LogFormat:
+def log_format(text: str) -> str:
     """default or ISO8601."""
-    if text == "default":
-        return "default"
-    if text == "ISO8601":
-        return "ISO8601"
-    raise CommandLineError(f"invalid argument for --log-format, got: {text}; expected default or ISO8601")
+    if text not in ("default", "ISO8601"):
+        raise CommandLineError(f"invalid argument for --log-format, got: {text}; expected default or ISO8601")
+    return text
 
 
 def rate_limit(text: str) -> str:
