@@ -38,7 +38,7 @@ def main() -> None:
     allow_many()
 
 
-@click.command("closed")
+@main.command("closed")
 @with_model
 @with_peers
 @with_settings
@@ -48,7 +48,7 @@ def closed_command(effort: Effort, model: str, names: tuple[str, ...], settings:
     publish(suites.closed(model, SETTINGS[settings], names, effort), "closed", save, ("despina",))
 
 
-@click.command("open")
+@main.command("open")
 @with_model
 @with_peers
 @with_settings
@@ -61,7 +61,7 @@ def open_command(
     publish(suites.open_loop(model, SETTINGS[settings], names, rates, effort), "open", save, ("despina",))
 
 
-@click.command("sweep")
+@main.command("sweep")
 @click.argument("what", type=click.Choice(list(SWEPT)))
 @with_model
 @effort()
@@ -70,7 +70,7 @@ def sweep_command(effort: Effort, what: str, model: str, save: str) -> None:
     publish(suites.sweep(model, what, effort), f"sweep-{what}", save, list(SWEPT[what])[:1])
 
 
-@click.command("workers")
+@main.command("workers")
 @with_model
 @click.option("--counts", default="1,2,4", type=Numbers(), help="Front-end processes.")
 @effort(connections="16,64,256")
@@ -79,7 +79,7 @@ def workers_command(effort: Effort, model: str, counts: tuple[int, ...], save: s
     publish(suites.workers(model, counts, effort), "workers", save, ("1 front end",))
 
 
-@click.command("deployments")
+@main.command("deployments")
 @click.option("--model", default="mlp_wide", type=MODEL, help="The model; mlp_wide is one where batches pay.")
 @click.option(
     "--workers",
@@ -95,14 +95,14 @@ def deployments_command(effort: Effort, model: str, workers: int, save: str) -> 
     publish(deployments(model, workers, effort), "deployments", save, ("direct",))
 
 
-@click.command("payloads")
+@main.command("payloads")
 @effort(connections="1,8,32", kind=False)
 def payloads_command(effort: Effort, save: str) -> None:
     """Closed loop over sizes of binary bodies."""
     publish(suites.payloads(effort), "payloads", save, ())
 
 
-@click.command("scenarios")
+@main.command("scenarios")
 @click.option("--only", default="", type=Words(), help="Those with one of these in their names: bytes,gzip")
 @effort(seconds=0.7, connections="1,16", rounds=3, quick=(1, 0.2))
 def scenarios_command(effort: Effort, only: tuple[str, ...], save: str) -> None:
@@ -114,7 +114,7 @@ def scenarios_command(effort: Effort, only: tuple[str, ...], save: str) -> None:
         publish(suites.scenarios(asked, effort, keep), "scenarios", save, ("despina",))
 
 
-@click.command("compute")
+@main.command("compute")
 @click.option(
     "--models",
     default="resnet50,densenet121,bert",
@@ -132,7 +132,7 @@ def compute_command(
     publish(record, f"compute-{device}", save, [suites.served_in(size) for size in batch_sizes])
 
 
-@click.command("second-opinion")
+@main.command("second-opinion")
 @with_model
 @effort()
 def second_opinion_command(effort: Effort, model: str, save: str) -> None:
@@ -142,7 +142,7 @@ def second_opinion_command(effort: Effort, model: str, save: str) -> None:
     publish(suites.second_opinion(model, effort), "second-opinion", save, ("under loadgen",))
 
 
-@click.command("perf-analyzer")
+@main.command("perf-analyzer")
 @click.option("--server", type=click.Choice(["despina", "tritonserver"]), default="despina", help="Which one to ask.")
 @effort(connections="1,16", kind=False)
 def perf_analyzer_command(effort: Effort, server: str, save: str) -> None:
@@ -150,7 +150,7 @@ def perf_analyzer_command(effort: Effort, server: str, save: str) -> None:
     perf_analyzer.report(server, effort, save)
 
 
-@click.command("goodput")
+@main.command("goodput")
 @click.option("--model", default="mlp_wide", type=MODEL, help="The model.")
 @click.option("--target-ms", default=100.0, type=LENGTH, help="The p99 that counts as good.")
 @click.option("--rounds", default=3, type=COUNT, help="Alternating rounds.")
@@ -166,7 +166,7 @@ def goodput_command(model: str, target_ms: float, rounds: int, seconds: float, q
     write_results(asdict(taken), goodput.page(taken), target_of("goodput", save))
 
 
-@click.command("overload")
+@main.command("overload")
 @click.option("--seconds", default=60.0, type=LENGTH, help="Length of the overload.")
 @click.option("--factor", default=5.0, type=LENGTH, help="Times the peak.")
 @click.option("--quick", is_flag=True, help="3 seconds: whether it works.")
@@ -182,7 +182,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-@click.command("render")
+@main.command("render")
 @click.argument("files", nargs=-1, type=click.Path(exists=True, path_type=Path))
 def render_command(files: tuple[Path, ...]) -> None:
     """Write Markdown and plots of results again; all committed ones when none is named."""
@@ -190,7 +190,7 @@ def render_command(files: tuple[Path, ...]) -> None:
         render(files)
 
 
-@click.command("readme")
+@main.command("readme")
 @click.option("--results", default="closed", help="Name of the committed results.")
 def readme_command(results: str) -> None:
     """Write the table of the README, between its markers, from committed results."""
@@ -218,7 +218,7 @@ PLAN = (
 )
 
 
-@click.command("all")
+@main.command("all")
 @click.option("--quick", is_flag=True, help="Short rounds, nothing to be committed.")
 def all_command(quick: bool) -> None:
     """Everything that is committed, one after the other: about an hour on a machine that does nothing else."""
@@ -234,26 +234,6 @@ def all_command(quick: bool) -> None:
             missing.append(" ".join(arguments))
     if missing:
         raise click.ClickException(f"not measured, for the reasons above: {'; '.join(missing)}")
-
-
-for command in (
-    all_command,
-    closed_command,
-    open_command,
-    sweep_command,
-    workers_command,
-    deployments_command,
-    payloads_command,
-    scenarios_command,
-    compute_command,
-    second_opinion_command,
-    perf_analyzer_command,
-    goodput_command,
-    overload_command,
-    render_command,
-    readme_command,
-):
-    main.add_command(command)
 
 
 def with_command(arguments: Sequence[str]) -> list[str]:
