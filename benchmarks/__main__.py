@@ -13,10 +13,10 @@ from benchmarks.options import (
     COUNT,
     LENGTH,
     MODEL,
+    SAVE,
     SETTINGS,
     Names,
     Numbers,
-    ResultName,
     Words,
     effort,
     explained,
@@ -156,7 +156,7 @@ def perf_analyzer_command(effort: Effort, server: str, save: str) -> None:
 @click.option("--rounds", default=3, type=COUNT, help="Alternating rounds.")
 @click.option("--seconds", default=4.0, type=LENGTH, help="Length of a round.")
 @click.option("--quick", is_flag=True, help="1 round of 0.5 s: whether it works.")
-@click.option("--save", default="", type=ResultName(), help="Write to benchmarks/results/<name>, to be committed.")
+@SAVE
 def goodput_command(model: str, target_ms: float, rounds: int, seconds: float, quick: bool, save: str) -> None:
     """Answers within a latency target, at 0.2 to 1.5 of the capacity, against fixed settings."""
     if quick:
@@ -170,7 +170,7 @@ def goodput_command(model: str, target_ms: float, rounds: int, seconds: float, q
 @click.option("--seconds", default=60.0, type=LENGTH, help="Length of the overload.")
 @click.option("--factor", default=5.0, type=LENGTH, help="Times the peak.")
 @click.option("--quick", is_flag=True, help="3 seconds: whether it works.")
-@click.option("--save", default="", type=ResultName(), help="Write to benchmarks/results/<name>, to be committed.")
+@SAVE
 def overload_command(seconds: float, factor: float, quick: bool, save: str) -> None:
     """Many times more requests than the server can do, and what comes after."""
     with explained():

@@ -35,23 +35,6 @@ class Numbers(click.ParamType):
         return tuple(map(int, parts))
 
 
-class Names(click.ParamType):
-    """`all`, or names separated by commas."""
-
-    name = "names"
-
-    def __init__(self, known: Iterable[str]) -> None:
-        self._known = tuple(known)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        if isinstance(value, tuple):
-            return value
-        names = self._known if value == "all" else tuple(name for name in value.split(",") if name)
-        if unknown := [name for name in names if name not in self._known]:
-            self.fail(f"{', '.join(unknown)}: not among {', '.join(self._known)}", param, ctx)
-        return names
-
-
 class Words(click.ParamType):
     """Any words, separated by commas."""
 
@@ -59,6 +42,21 @@ class Words(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         return value if isinstance(value, tuple) else tuple(word for word in value.split(",") if word)
+
+
+class Names(Words):
+    """`all`, or some of the known names."""
+
+    name = "names"
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self._known = tuple(known)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        names = self._known if value == "all" else super().convert(value, param, ctx)
+        if unknown := [name for name in names if name not in self._known]:
+            self.fail(f"{', '.join(unknown)}: not among {', '.join(self._known)}", param, ctx)
+        return names
 
 
 COUNT = click.IntRange(min=1)
@@ -88,6 +86,9 @@ def explained() -> Iterator[None]:
         raise click.ClickException(str(reason)) from None
 
 
+SAVE = click.option(
+    "--save", default="", type=ResultName(), help="Write to benchmarks/results/<name>, to be committed."
+)
 FLAG = click.option("--flag", multiple=True, help="One more flag for despina serve; repeatable.")
 KIND = click.option("--kind", type=click.Choice(["both", *KINDS]), default="both", help="Form of the requests.")
 
@@ -106,9 +107,7 @@ def effort(
     quick_rounds, quick_seconds = quick
     shortened = f"{quick_rounds} round{'s' * (quick_rounds > 1)} of {quick_seconds:g} s"
     options = (
-        click.option(
-            "--save", default="", type=ResultName(), help="Write to benchmarks/results/<name>, to be committed."
-        ),
+        SAVE,
         *((FLAG,) if flag else ()),
         *((KIND,) if kind else ()),
         click.option("--connections", default=connections, type=Numbers(), help="Numbers of connections."),
