@@ -12,8 +12,13 @@ from despina.cli.records import output_option, parse_pairs, parse_text, progress
 from despina.cli.service_output import COLUMNS, OpenHome
 from despina.deploy.config_file import read_config_file
 from despina.deploy.deploy_request import DeployRequest
-from despina.deploy.deployment_config import CheckedConfig, DeploymentConfig, override, parse_deployment_config
-from despina.deploy.deployment_fields import COMPUTE_TYPES
+from despina.deploy.deployment_config import (
+    COMPUTE_TYPES,
+    CheckedConfig,
+    DeploymentConfig,
+    override,
+    parse_deployment_config,
+)
 from despina.deploy.entry_script import InferenceSpec, check_inference, parse_inference_config
 from despina.deploy.environment import find_environment
 from despina.deploy.home import Home

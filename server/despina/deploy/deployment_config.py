@@ -1,11 +1,23 @@
 """`deploymentconfig.json`: on what, how big, with which keys and limits a service runs."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from despina.deploy.deployment_fields import CLOUD_ONLY, COMPUTE_TYPES, FIELDS, KINDS, fits
+from despina.deploy.value_kinds import KINDS, fits
 from despina.errors import InvalidArgument
+
+COMPUTE_TYPES = ("local", "aks", "aci", "aksendpoint")
+
+CLOUD_ONLY = frozenset(
+    {"location", "sslEnabled", "sslCertificate", "sslKey", "cname", "dnsNameLabel", "vaultBaseUrl", "keyName"}
+    | {"keyVersion", "vnetName", "subnetName", "versionName", "trafficPercentile"}
+)
+
+
+def _said(path: str, kind: str) -> Any:
+    """A field: where it is in the file, dotted, and what it may be, one of KINDS."""
+    return field(default=None, metadata={"path": path, "kind": kind})
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,34 +25,34 @@ class DeploymentConfig:
     """None is "nothing said". Times are in the unit of their name, memory in GB."""
 
     compute_type: str = "local"
-    port: int | None = None
-    compute_target_name: str | None = None
-    namespace: str | None = None
-    auth_enabled: bool | None = None
-    token_auth_enabled: bool | None = None
-    enable_app_insights: bool | None = None
-    cpu_cores: float | None = None
-    cpu_cores_limit: float | None = None
-    memory_gb: float | None = None
-    memory_gb_limit: float | None = None
-    gpu_cores: int | None = None
-    num_replicas: int | None = None
-    autoscale_enabled: bool | None = None
-    autoscale_min_replicas: int | None = None
-    autoscale_max_replicas: int | None = None
-    autoscale_refresh_seconds: float | None = None
-    autoscale_target_utilization: float | None = None
-    collect_model_data: bool | None = None
-    scoring_timeout_ms: int | None = None
-    replica_max_concurrent_requests: int | None = None
-    max_request_wait_time: int | None = None
-    primary_key: str | None = None
-    secondary_key: str | None = None
-    period_seconds: int | None = None
-    initial_delay_seconds: int | None = None
-    timeout_seconds: int | None = None
-    success_threshold: int | None = None
-    failure_threshold: int | None = None
+    port: int | None = _said("port", "port")
+    compute_target_name: str | None = _said("computeTargetName", "text")
+    namespace: str | None = _said("namespace", "namespace")
+    auth_enabled: bool | None = _said("authEnabled", "bool")
+    token_auth_enabled: bool | None = _said("tokenAuthEnabled", "bool")
+    enable_app_insights: bool | None = _said("appInsightsEnabled", "bool")
+    cpu_cores: float | None = _said("containerResourceRequirements.cpu", "positive")
+    cpu_cores_limit: float | None = _said("containerResourceRequirements.cpuLimit", "positive")
+    memory_gb: float | None = _said("containerResourceRequirements.memoryInGB", "positive")
+    memory_gb_limit: float | None = _said("containerResourceRequirements.memoryInGBLimit", "positive")
+    gpu_cores: int | None = _said("gpuCores", "count")
+    num_replicas: int | None = _said("numReplicas", "positive count")
+    autoscale_enabled: bool | None = _said("autoScaler.autoscaleEnabled", "bool")
+    autoscale_min_replicas: int | None = _said("autoScaler.minReplicas", "positive count")
+    autoscale_max_replicas: int | None = _said("autoScaler.maxReplicas", "positive count")
+    autoscale_refresh_seconds: float | None = _said("autoScaler.refreshPeriodInSeconds", "positive")
+    autoscale_target_utilization: float | None = _said("autoScaler.targetUtilization", "positive")
+    collect_model_data: bool | None = _said("dataCollection.storageEnabled", "bool")
+    scoring_timeout_ms: int | None = _said("scoringTimeoutMs", "positive count")
+    replica_max_concurrent_requests: int | None = _said("maxConcurrentRequestsPerContainer", "positive count")
+    max_request_wait_time: int | None = _said("maxQueueWaitMs", "positive count")
+    primary_key: str | None = _said("keys.primaryKey", "key")
+    secondary_key: str | None = _said("keys.secondaryKey", "key")
+    period_seconds: int | None = _said("livenessProbeRequirements.periodSeconds", "positive count")
+    initial_delay_seconds: int | None = _said("livenessProbeRequirements.initialDelaySeconds", "positive count")
+    timeout_seconds: int | None = _said("livenessProbeRequirements.timeoutSeconds", "positive count")
+    success_threshold: int | None = _said("livenessProbeRequirements.successThreshold", "positive count")
+    failure_threshold: int | None = _said("livenessProbeRequirements.failureThreshold", "positive count")
 
     @property
     def keyed(self) -> bool:
@@ -50,15 +62,27 @@ class DeploymentConfig:
     def to_json(self) -> dict[str, Any]:
         """The file that says the same."""
         document: dict[str, Any] = {"computeType": self.compute_type}
-        for field in FIELDS:
-            value = getattr(self, field.name)
+        for one in FIELDS:
+            value = getattr(self, one.name)
             if value is not None:
-                *above, leaf = field.path.split(".")
+                *above, leaf = one.path.split(".")
                 place = document
                 for key in above:
                     place = place.setdefault(key, {})
                 place[leaf] = value
         return document
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of DeploymentConfig: `name` in Python, `path` in the file, `kind` one of KINDS."""
+
+    name: str
+    path: str
+    kind: str
+
+
+FIELDS = tuple(Field(one.name, **one.metadata) for one in fields(DeploymentConfig) if one.metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +133,10 @@ def _read(document: Mapping[str, Any]) -> tuple[DeploymentConfig, list[str]]:
         problems.append(f"computeType is missing; expected one of {', '.join(COMPUTE_TYPES)}")
     elif kind not in COMPUTE_TYPES:
         problems.append(f"unknown deployment type {given!r}; expected one of {', '.join(COMPUTE_TYPES)}")
-    for group in {field.path.partition(".")[0] for field in FIELDS if "." in field.path}:
+    for group in {one.path.partition(".")[0] for one in FIELDS if "." in one.path}:
         if not isinstance(document.get(group), dict | None):
             problems.append(f"{group}: expected an object, got {document[group]!r}")
-    values = {field.name: _find(document, field.path) for field in FIELDS}
+    values = {one.name: _find(document, one.path) for one in FIELDS}
     return replace(DeploymentConfig(kind or "local"), **values), problems
 
 
@@ -123,10 +147,10 @@ def _find(document: Any, path: str) -> Any:
 
 
 def _wrong_values(config: DeploymentConfig) -> Iterator[str]:
-    for field in FIELDS:
-        value = getattr(config, field.name)
-        if value is not None and not fits(value, field.kind):
-            yield f"{field.path}: expected {KINDS[field.kind]}, got {value!r}"
+    for one in FIELDS:
+        value = getattr(config, one.name)
+        if value is not None and not fits(value, one.kind):
+            yield f"{one.path}: expected {KINDS[one.kind]}, got {value!r}"
 
 
 def _contradictions(config: DeploymentConfig) -> Iterator[str]:
@@ -165,7 +189,7 @@ def _numbers(*values: object) -> bool:
 
 
 def _unknown(document: Mapping[str, Any]) -> Iterator[str]:
-    known = {field.path for field in FIELDS}
+    known = {one.path for one in FIELDS}
     groups = {path.partition(".")[0] for path in known if "." in path}
     for key, value in document.items():
         paths = [f"{key}.{one}" for one in value] if key in groups and isinstance(value, dict) else [key]

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from despina.deploy.blobs import Blobs, Collected
 from despina.deploy.database import connect, write
-from despina.deploy.deployment_fields import KINDS, fits
 from despina.deploy.home import Home
 from despina.deploy.record import FRAMEWORKS, ModelDescription, ModelRecord, Resources, StoredFile
 from despina.deploy.reference import ModelReference, check_name, model_not_found
 from despina.deploy.tree import TreeEntry, read_tree
+from despina.deploy.value_kinds import KINDS, fits
 from despina.errors import InvalidArgument
 
 Filter = tuple[str, str | None]

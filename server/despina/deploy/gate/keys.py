@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hmac import compare_digest
 
-from despina.deploy.deployment_fields import is_key
+from despina.deploy.value_kinds import is_key
 from despina.errors import InvalidArgument
 
 

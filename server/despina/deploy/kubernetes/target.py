@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from despina.deploy.deployment_fields import is_label, is_subdomain
 from despina.deploy.home import Home
 from despina.deploy.json_file import read_json, write_json
+from despina.deploy.value_kinds import is_label, is_subdomain
 from despina.errors import AlreadyExists, InvalidArgument, NotFound
 
 NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{1,31}")
