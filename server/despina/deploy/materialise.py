@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from despina.deploy.blobs import Blob, Blobs
@@ -28,7 +29,11 @@ def link_model(blobs: Blobs, record: ModelRecord, target: Path) -> Path:
     try:
         temporary.chmod(0o755)
         with blobs.writing():
-            _link(blobs, record, temporary)
+            for blob, executable, place in _places(record, temporary):
+                if executable:
+                    blobs.copy(blob.sha256, place, mode=0o555)
+                else:
+                    blobs.link(blob, place)
         os.rename(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -49,24 +54,17 @@ def copy_model(blobs: Blobs, record: ModelRecord, target: Path, *, overwrite: bo
     if taken and not overwrite:
         raise AlreadyExists(f"{target / taken[0]} exists already; choose another folder or say to overwrite")
     with blobs.writing():
-        for file in record.files:
-            place = target / file.path
-            if file.sha256 is None:
-                place.mkdir(parents=True, exist_ok=True)
-                continue
-            place.parent.mkdir(parents=True, exist_ok=True)
-            blobs.copy(file.sha256, place, mode=0o755 if file.executable else 0o644)
+        for blob, executable, place in _places(record, target):
+            blobs.copy(blob.sha256, place, mode=0o755 if executable else 0o644)
     return target / record.top
 
 
-def _link(blobs: Blobs, record: ModelRecord, target: Path) -> None:
+def _places(record: ModelRecord, target: Path) -> Iterator[tuple[Blob, bool, Path]]:
+    """What each file holds, whether it is executable and where it goes; folders are made on the way."""
     for file in record.files:
         place = target / file.path
         if file.sha256 is None:
             place.mkdir(parents=True, exist_ok=True)
-            continue
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if file.executable:
-            blobs.copy(file.sha256, place, mode=0o555)
         else:
-            blobs.link(Blob(file.sha256, file.size), place)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            yield Blob(file.sha256, file.size), file.executable, place
