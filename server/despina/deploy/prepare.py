@@ -52,7 +52,8 @@ def copy_source(source: Path, target: Path) -> None:
         InvalidArgument: something in it cannot be copied.
     """
     try:
-        shutil.copytree(source, target, ignore=_ignored)
+        # A source directory that holds the home directory would be copied into itself.
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".despina", ".git"))
     except shutil.Error as error:
         # It goes on to the end and then has a list of all that failed; the first is enough to begin with.
         path, _, reason = error.args[0][0]
@@ -68,11 +69,6 @@ def _uncopied(path: Path, reason: str) -> str:
     if not (path.is_file() or path.is_dir()):
         return f"{path} is neither a file nor a folder; remove it"
     return f"{path} cannot be copied: {reason}"
-
-
-def _ignored(folder: str, names: list[str]) -> list[str]:
-    # A source directory that holds the home directory would be copied into itself.
-    return [name for name in names if name in ("__pycache__", ".despina", ".git")]
 
 
 def _lay_out(root: Path, blobs: Blobs, records: Sequence[ModelRecord]) -> list[str]:
