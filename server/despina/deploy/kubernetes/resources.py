@@ -43,17 +43,17 @@ def _most(asked: Iterable[float | None], limit: float | None) -> float | None:
 
 def server_resources(spec: ServiceSpec) -> Document:
     """The inference server has the GPUs."""
-    return _resources(spec, 0.5 if spec.mode is Mode.MIDDLEWARE else 1.0, spec.deployment.gpu_cores or 0)
+    return _resources(spec, spec.deployment.gpu_cores or 0)
 
 
 def score_resources(spec: ServiceSpec) -> Document:
     """Score workers have GPUs only when no inference server has them."""
-    gpus = 0 if spec.mode is Mode.MIDDLEWARE else spec.deployment.gpu_cores or 0
-    return _resources(spec, 0.5 if spec.mode is Mode.MIDDLEWARE else 1.0, gpus)
+    return _resources(spec, 0 if spec.mode is Mode.MIDDLEWARE else spec.deployment.gpu_cores or 0)
 
 
-def _resources(spec: ServiceSpec, share: float, gpus: int) -> Document:
+def _resources(spec: ServiceSpec, gpus: int) -> Document:
     said = spec.deployment
+    share = 0.5 if spec.mode is Mode.MIDDLEWARE else 1.0
     # A request above its limit is refused, also one that nobody made: the default.
     cores = said.cpu_cores or min(CPU, said.cpu_cores_limit or CPU)
     gigabytes = said.memory_gb or min(MEMORY_GB, said.memory_gb_limit or MEMORY_GB)
