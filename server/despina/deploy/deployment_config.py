@@ -103,7 +103,10 @@ def parse_deployment_config(document: Mapping[str, Any], where: str = "deploymen
     problems += check_deployment_config(config)
     if problems:
         raise InvalidArgument(f"{where}: " + "; ".join(problems))
-    return CheckedConfig(config, tuple(f"{where}: {warning}" for warning in [*_unknown(document), *_advice(config)]))
+    warnings = list(_ignored(document))
+    if config.enable_app_insights or config.collect_model_data:
+        warnings.append("appInsightsEnabled and dataCollection are ignored: only the cloud has a use for them")
+    return CheckedConfig(config, tuple(f"{where}: {warning}" for warning in warnings))
 
 
 def check_deployment_config(config: DeploymentConfig) -> list[str]:
@@ -188,7 +191,7 @@ def _numbers(*values: object) -> bool:
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
-def _unknown(document: Mapping[str, Any]) -> Iterator[str]:
+def _ignored(document: Mapping[str, Any]) -> Iterator[str]:
     known = {one.path for one in FIELDS}
     groups = {path.partition(".")[0] for path in known if "." in path}
     for key, value in document.items():
@@ -198,8 +201,3 @@ def _unknown(document: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{path} is ignored: only the cloud has a use for it"
             elif path not in known and path not in ("computeType", *groups):
                 yield f"unknown key {path} is ignored"
-
-
-def _advice(config: DeploymentConfig) -> Iterator[str]:
-    if config.enable_app_insights or config.collect_model_data:
-        yield "appInsightsEnabled and dataCollection are ignored: only the cloud has a use for them"

@@ -15,7 +15,7 @@ def die_with_parent(number: signal.Signals, parent: int | None = None) -> Callab
     The kernel counts the death of the thread that forked, so children are to be started in threads that last.
     """
     if not sys.platform.startswith("linux"):
-        return _nothing
+        return lambda: None
     # Loaded here: between fork and exec nothing may be imported.
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     expected = os.getpid() if parent is None else parent
@@ -26,7 +26,3 @@ def die_with_parent(number: signal.Signals, parent: int | None = None) -> Callab
             os.kill(os.getpid(), number)
 
     return ask
-
-
-def _nothing() -> None:
-    pass

@@ -53,13 +53,13 @@ def check_name(name: str) -> None:
 
 def model_not_found(wanted: ModelReference, have: Iterable[ModelReference]) -> NotFound:
     """The error that names what exists: versions of the same name first, then names most like the wanted one."""
-    ranked = sorted(have, key=lambda one: (-_likeness(wanted.name, one.name), one.name, -(one.version or 0)))
+
+    def rank(one: ModelReference) -> tuple[float, str, int]:
+        return -SequenceMatcher(None, wanted.name, one.name).ratio(), one.name, -(one.version or 0)
+
+    ranked = sorted(have, key=rank)
     if not ranked:
         return NotFound(f"model {wanted} not found; have none, register one with `despina model register`")
     shown = ", ".join(str(one) for one in ranked[:SHOWN])
     more = f" and {len(ranked) - SHOWN} more" if len(ranked) > SHOWN else ""
     return NotFound(f"model {wanted} not found; have {shown}{more}")
-
-
-def _likeness(wanted: str, name: str) -> float:
-    return SequenceMatcher(None, wanted, name).ratio()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import astuple
 from datetime import UTC, datetime
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 from despina.deploy.blobs import Blobs, Collected
@@ -84,7 +85,7 @@ class Registry:
             and fits_filters(record.description.tags, tags)
             and fits_filters(record.description.properties, properties)
         ]
-        return [next(versions) for _, versions in groupby(fitting, key=_name)] if latest else fitting
+        return [next(versions) for _, versions in groupby(fitting, key=attrgetter("name"))] if latest else fitting
 
     def update(
         self,
@@ -194,10 +195,6 @@ def check_description(said: ModelDescription) -> None:
     ):
         if value is not None and not fits(value, kind):
             raise InvalidArgument(f"model {said.name}: {name}: expected {KINDS[kind]}, got {value!r}")
-
-
-def _name(record: ModelRecord) -> str:
-    return record.name
 
 
 def _user() -> str:
