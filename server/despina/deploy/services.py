@@ -44,10 +44,8 @@ class Services:
             NotFound: a model or the compute target does not exist.
             AlreadyExists: the name is taken and `overwrite` is false, or an operation is under way.
         """
-        check_service_name(request.name)
         remove_remains(self._home.services)
-        self._check_source(request)
-        request = in_its_place(request)
+        request = self._checked(request)
         folder = self._folder(request.name)
         place = self._place(folder, request.deployment)
         records = [self._registry.get(parse_reference(model)) for model in request.models]
@@ -72,9 +70,7 @@ class Services:
             InvalidArgument: the request cannot be met, or names no compute target.
             NotFound: a model or the compute target does not exist.
         """
-        check_service_name(request.name)
-        self._check_source(request)
-        request = in_its_place(request)
+        request = self._checked(request)
         name = request.deployment.compute_target_name
         if name is None:
             raise InvalidArgument("--render writes manifests for a compute target: give --compute-target too")
@@ -87,11 +83,15 @@ class Services:
         keys = _keys(spec.deployment, before.keys)
         return render(NewGeneration(spec, records, request.inference, keys), target, directory, progress)
 
-    def _check_source(self, request: DeployRequest) -> None:
+    def _checked(self, request: DeployRequest) -> DeployRequest:
+        check_service_name(request.name)
+        if request.inference is not None:
+            self._check_source(request.inference)
+        return in_its_place(request)
+
+    def _check_source(self, inference: InferenceSpec) -> None:
         """A source directory is copied as a whole, but for folders called `.despina`."""
-        if request.inference is None:
-            return
-        source, home = request.inference.source_directory.resolve(), self._home.directory.resolve()
+        source, home = inference.source_directory.resolve(), self._home.directory.resolve()
         if home.is_relative_to(source) and FOLDER not in home.relative_to(source).parts:
             raise InvalidArgument(
                 f"source directory {source} holds {home}, which has the registry and the keys of services: name a "
