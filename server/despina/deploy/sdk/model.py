@@ -20,7 +20,6 @@ from despina.deploy.score.model_path import get_model_path
 from despina.deploy.sdk.errors import UserErrorException, WebserviceException, translated
 from despina.deploy.sdk.inference_config import InferenceConfig
 from despina.deploy.sdk.workspace import Workspace
-from despina.deploy.services import Services
 
 if TYPE_CHECKING:
     from despina.deploy.sdk.webservice import Webservice
@@ -160,7 +159,7 @@ class Model:
             print_line(f"warning: {warning}")
         with translated():
             request = DeployRequest(name, model_ids(models), config, inference, overwrite=overwrite, description=said)
-            Services(workspace.home, workspace.registry).deploy(request, print_line)
+            workspace.services.deploy(request, print_line)
         service = Webservice(workspace, name)
         if show_output:
             service.wait_for_deployment(show_output=True)
@@ -195,7 +194,7 @@ class Model:
             UserErrorException: a service was deployed with it.
         """
         with translated():
-            Services(self.workspace.home, self.workspace.registry).delete_model(self._record.reference)
+            self.workspace.services.delete_model(self._record.reference)
 
     def serialize(self) -> dict[str, Any]:
         return self._record.to_json()

@@ -20,7 +20,6 @@ from despina.deploy.sdk.model import Model, model_ids, print_line
 from despina.deploy.sdk.workspace import Workspace
 from despina.deploy.service import ServiceSpec, ServiceState, State
 from despina.deploy.service_record import describe, uri_of_script
-from despina.deploy.services import Services
 
 
 class Webservice:
@@ -32,13 +31,13 @@ class Webservice:
         if cls is not Webservice:
             return super().__new__(cls)
         with translated():
-            spec, _ = Services(workspace.home, workspace.registry).get(name)
+            spec, _ = workspace.services.get(name)
         return cast(Self, object.__new__(_kind(spec)))
 
     def __init__(self, workspace: Workspace, name: str) -> None:
         self.workspace = workspace
         self.name = name
-        self._services = Services(workspace.home, workspace.registry)
+        self._services = workspace.services
         self.update_deployment_state()
 
     @staticmethod
@@ -46,9 +45,8 @@ class Webservice:
         workspace: Workspace, model_name: str | None = None, model_id: str | None = None
     ) -> builtins.list[Webservice]:
         """All services, or those of one model."""
-        services = Services(workspace.home, workspace.registry)
         with translated():
-            found = [Webservice._of(workspace, services, spec, state) for spec, state in services.all()]
+            found = [Webservice._of(workspace, spec, state) for spec, state in workspace.services.all()]
         return [
             service
             for service in found
@@ -57,9 +55,9 @@ class Webservice:
         ]
 
     @classmethod
-    def _of(cls, workspace: Workspace, services: Services, spec: ServiceSpec, state: ServiceState) -> Webservice:
+    def _of(cls, workspace: Workspace, spec: ServiceSpec, state: ServiceState) -> Webservice:
         made = object.__new__(_kind(spec))
-        made.workspace, made.name, made._services = workspace, spec.name, services
+        made.workspace, made.name, made._services = workspace, spec.name, workspace.services
         made._show(spec, state)
         return made
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from despina.deploy.home import FOLDER, Home, find_home
 from despina.deploy.registry import Registry
 from despina.deploy.sdk.errors import translated
+from despina.deploy.services import Services
 
 if TYPE_CHECKING:
     from despina.deploy.sdk.model import Model
@@ -22,6 +23,7 @@ class Workspace:
     def __init__(self, home: Home) -> None:
         self.home = home
         self.registry = Registry(home)
+        self.services = Services(home, self.registry)
 
     @classmethod
     def from_config(cls, path: str | os.PathLike[str] | None = None) -> "Workspace":
