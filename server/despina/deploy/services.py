@@ -14,13 +14,13 @@ from despina.deploy.folder import ServiceFolder, remove_remains
 from despina.deploy.gate.keys import Keys, make_keys, regenerate
 from despina.deploy.home import FOLDER, Home
 from despina.deploy.kubernetes.cluster import Cluster, deletion_command
+from despina.deploy.kubernetes.render import rendered_before
 from despina.deploy.kubernetes.target import ComputeTargets
 from despina.deploy.label_change import LabelChange
 from despina.deploy.places.in_cluster import InCluster, render
 from despina.deploy.places.machine import Machine
 from despina.deploy.places.move import check_move
 from despina.deploy.places.place import NewGeneration, Place, Say, quiet
-from despina.deploy.places.rendered import rendered_before
 from despina.deploy.prepare import SOURCE
 from despina.deploy.record import ModelRecord
 from despina.deploy.reference import ModelReference, parse_reference

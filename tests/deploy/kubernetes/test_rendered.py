@@ -4,8 +4,7 @@ import pytest
 from tests.support.workloads import KEYS, workload
 
 from despina.deploy.kubernetes.manifests import manifests
-from despina.deploy.kubernetes.render import write_manifests
-from despina.deploy.places.rendered import Rendered, rendered_before
+from despina.deploy.kubernetes.render import Rendered, rendered_before, write_manifests
 
 
 def test_generation_and_keys_are_those_of_the_service_alone(tmp_path: Path) -> None:
