@@ -1,6 +1,6 @@
 """A deployed service as a contender: its gate is asked, all its processes are counted."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from despina.deploy.registry import Registry
 from despina.deploy.running import guard_pid
 from despina.deploy.service import State
 from despina.deploy.services import Services
+from despina.deploy.supervisor.listening import tree
 from despina.errors import NotFound
 
 SCRIPTS = HERE / "deployment_scripts"
@@ -134,14 +135,7 @@ def _has_server(process: DeployedProcess) -> bool:
 
 def tree_memory_mb(pid: int) -> float:
     """Megabytes of a process and its descendants; what several share counts once (proportional set size)."""
-    return sum(_proportional_kb(one) for one in _tree(pid)) * 1024 / 1e6
-
-
-def _tree(pid: int) -> Iterator[int]:
-    yield pid
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        for child in (thread / "children").read_text().split():
-            yield from _tree(int(child))
+    return sum(_proportional_kb(one) for one in tree(pid)) * 1024 / 1e6
 
 
 def _proportional_kb(pid: int) -> int:

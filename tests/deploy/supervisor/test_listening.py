@@ -39,6 +39,20 @@ def test_port_belongs_to_the_ancestors_of_an_ancestor_too() -> None:
         child.communicate(b"\n")
 
 
+def test_port_belongs_to_the_ancestor_whose_thread_started_the_process() -> None:
+    between = (
+        "import subprocess, sys, threading;"
+        "words = [sys.executable, '-c', sys.argv[1]];"
+        "threading.Thread(target=subprocess.run, args=(words,)).start()"
+    )
+    words = [sys.executable, "-c", between, LISTENER]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        port = int(child.stdout.readline())
+        assert has_port(child.pid, port)
+        child.communicate(b"\n")
+
+
 def test_port_of_a_connection_is_nobodys() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -1,7 +1,8 @@
-"""Who has a port: read from /proc, where there is one."""
+"""Who has a port, and what descends from a process: read from /proc, where there is one."""
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -14,7 +15,7 @@ def has_port(pid: int, port: int) -> bool:
     if not table.exists():
         return True
     wanted = set(_listeners(table.read_text(), port))
-    return any(wanted.intersection(_sockets(one)) for one in _tree(pid))
+    return any(wanted.intersection(_sockets(one)) for one in tree(pid))
 
 
 def _listeners(table: str, port: int) -> Iterator[str]:
@@ -37,11 +38,14 @@ def _sockets(pid: int) -> Iterator[str]:
             continue
 
 
-def _tree(pid: int) -> Iterator[int]:
+def tree(pid: int) -> Iterator[int]:
+    """A process and its descendants, whichever of its threads started them."""
     yield pid
     try:
-        children = (PROC / str(pid) / "task" / str(pid) / "children").read_text().split()
-    except OSError:
+        threads = os.listdir(PROC / str(pid) / "task")
+    except OSError:  # it ended
         return
-    for child in children:
-        yield from _tree(int(child))
+    for thread in threads:
+        with suppress(OSError):  # it ended
+            for child in (PROC / str(pid) / "task" / thread / "children").read_text().split():
+                yield from tree(int(child))
