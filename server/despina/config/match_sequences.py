@@ -9,7 +9,8 @@ from despina.config.proto import Message, ModelConfig
 from despina.errors import Internal, InvalidArgument
 from despina_backends.base import TensorMetadata
 
-_PAIR_TYPES = {"int32_false_true": "TYPE_INT32", "fp32_false_true": "TYPE_FP32", "bool_false_true": "TYPE_BOOL"}
+PAIR_TYPES = {"int32_false_true": "TYPE_INT32", "fp32_false_true": "TYPE_FP32", "bool_false_true": "TYPE_BOOL"}
+"""The types of a control's tensor, by the pair of values that it has."""
 _ONNX_NAMES = {"FP16": "FLOAT16", "FP32": "FLOAT", "FP64": "DOUBLE", "BF16": "BFLOAT16", "BYTES": "STRING"}
 
 
@@ -53,7 +54,7 @@ def _match_control(config: ModelConfig, model: TensorMetadata, control: Message)
 
 def control_type(control: Message) -> str:
     """The type of a control's tensor, as configurations spell it: of its pair of values, or its own."""
-    for pair, name in _PAIR_TYPES.items():
+    for pair, name in PAIR_TYPES.items():
         if getattr(control, pair):
             return name
     return config_name(control.data_type)

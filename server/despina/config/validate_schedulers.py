@@ -1,15 +1,14 @@
 """Checks of dynamic_batching and sequence_batching (config §3.6)."""
 
-from collections.abc import Iterator
 from typing import Any
 
+from despina.config.match_sequences import PAIR_TYPES, controls
 from despina.config.proto import Message, ModelConfig, model_config_pb2
 from despina.errors import InvalidArgument
 
 _CONTROL: Any = model_config_pb2.ModelSequenceBatching.Control
 _DELAY = model_config_pb2.ModelQueuePolicy.DELAY
 
-VALUE_PAIRS = ("int32_false_true", "fp32_false_true", "bool_false_true")
 CORRELATION_TYPES = ("TYPE_UINT64", "TYPE_INT64", "TYPE_UINT32", "TYPE_INT32", "TYPE_STRING")
 _ONE_PAIR = "either 'int32_false_true', 'fp32_false_true' or 'bool_false_true'"
 
@@ -57,7 +56,7 @@ def validate_sequence_batching(config: ModelConfig) -> None:
     if not config.HasField("sequence_batching"):
         return
     sequences = config.sequence_batching
-    _validate_controls(sequences, config.name)
+    _validate_controls(config)
     if sequences.HasField("oldest"):
         _validate_preferred(sequences.oldest, "sequence batching preferred batch size", config)
     if sequences.HasField("direct") and not 0.0 <= sequences.direct.minimum_slot_utilization <= 1.0:
@@ -67,9 +66,10 @@ def validate_sequence_batching(config: ModelConfig) -> None:
         )
 
 
-def _validate_controls(sequences: Message, model: str) -> None:
+def _validate_controls(config: ModelConfig) -> None:
+    model = config.name
     tensors: set[str] = set()
-    for tensor in sequences.control_input:
+    for tensor in config.sequence_batching.control_input:
         if not tensor.name:
             raise InvalidArgument(f"sequence batching control tensor must have a name for {model}")
         if tensor.name in tensors:
@@ -78,7 +78,7 @@ def _validate_controls(sequences: Message, model: str) -> None:
             )
         tensors.add(tensor.name)
     kinds: set[int] = set()
-    for control in _controls(sequences):
+    for _, control in controls(config):
         kind = _CONTROL.Kind.Name(control.kind)
         if control.kind in kinds:
             raise InvalidArgument(f"sequence batching specifies multiple {kind} tensors for {model}")
@@ -86,13 +86,8 @@ def _validate_controls(sequences: Message, model: str) -> None:
         _validate_control(control, kind, model)
 
 
-def _controls(sequences: Message) -> Iterator[Message]:
-    for tensor in sequences.control_input:
-        yield from tensor.control
-
-
 def _validate_control(control: Message, kind: str, model: str) -> None:
-    given = [name for name in VALUE_PAIRS if getattr(control, name)]
+    given = [name for name in PAIR_TYPES if getattr(control, name)]
     if control.kind == _CONTROL.CONTROL_SEQUENCE_CORRID:
         _validate_correlation(control, given, kind, model)
         return
