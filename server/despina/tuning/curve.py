@@ -14,9 +14,6 @@ class Line:
     per_row: float
     error: float
 
-    def seconds(self, rows: int) -> float:
-        return self.fixed + self.per_row * rows
-
 
 def fit(timings: Sequence[Timing]) -> Line:
     """The line through the times of one arrangement, neither part of it negative. Relative errors count, or the
