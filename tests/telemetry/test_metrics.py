@@ -3,7 +3,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from despina.telemetry.cpu_usage import CpuUsage
@@ -407,13 +406,6 @@ def test_queue_depth_and_rejections_are_told() -> None:
     assert 'despina_queue_requests{model="m",version="1"} 2\n' in text
     assert 'despina_rejected_requests{model="m",reason="queue_full",version="1"} 3\n' in text
     assert 'despina_rejected_requests{model="m",reason="timeout",version="1"} 1\n' in text
-
-
-def test_the_collector_works_in_a_prometheus_registry() -> None:
-    registry = CollectorRegistry()
-    registry.register(metrics_of(MeasuredModel("m", 1, ModelStatistics())))
-    assert registry.get_sample_value("nv_inference_count", {"model": "m", "version": "1"}) == 0
-    assert registry.get_sample_value("nv_inference_count", {"model": "m", "version": "2"}) is None
 
 
 def test_cpu_families_need_proc(tmp_path: Path) -> None:

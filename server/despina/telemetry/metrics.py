@@ -1,14 +1,13 @@
 """All metrics, read from the live models when somebody scrapes.
 
 Nothing of this runs while requests are served: the models count for themselves (`despina.telemetry.statistics`), and
-the collector turns the counters into families at the moment they are asked for.
+`Metrics` turns the counters into families at the moment they are asked for.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from prometheus_client import Metric
-from prometheus_client.registry import Collector
 
 from despina.telemetry import model_families, system_families
 from despina.telemetry.cpu_usage import CpuUsage
@@ -50,8 +49,8 @@ class Sources:
 
 
 @dataclass(slots=True, eq=False)
-class Metrics(Collector):
-    """A collector for `prometheus_client` registries, and the text of the metrics port.
+class Metrics:
+    """The text of the metrics port.
 
     With `counter_latencies` off tritonserver also freezes the counters of requests and inferences at 0; they keep
     counting here.
@@ -74,14 +73,11 @@ class Metrics(Collector):
             model.statistics.take_over(replaced.statistics)
         self.failures.add(model, uuids, goes_on=goes_on)
 
-    def collect(self) -> Iterator[Metric]:
-        return self.families(tuple(self.sources.models()))
-
     def text(self, models: Models) -> str:
         """The answer to a scrape. `models` are those of `sources.models()`; may block for milliseconds."""
-        return generate(self.families(tuple(models)))
+        return generate(self._families(tuple(models)))
 
-    def families(self, models: tuple[MeasuredModel, ...]) -> Iterator[Metric]:
+    def _families(self, models: tuple[MeasuredModel, ...]) -> Iterator[Metric]:
         """In tritonserver's order; what it does not have comes last."""
         uuids = self._gpu_uuids()
         labelled = [
