@@ -81,7 +81,6 @@ class ServiceSpec:
     models: tuple[str, ...]
     deployment: DeploymentConfig
     script: ScriptSpec | None = None
-    host: str = "127.0.0.1"
     port: int = 0
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -106,9 +105,8 @@ class ServiceSpec:
             "mode": self.mode.value,
             "models": list(self.models),
             # Keys are in a file of their own, which nobody else can read and which is always current.
-            "deployment": _without_keys(self.deployment).to_json(),
+            "deployment": replace(self.deployment, primary_key=None, secondary_key=None).to_json(),
             "script": None if self.script is None else _script_to_json(self.script),
-            "host": self.host,
             "port": self.port,
             "description": self.description,
             "tags": dict(self.tags),
@@ -125,11 +123,10 @@ class ServiceSpec:
             generation=document["generation"],
             mode=Mode(document["mode"]),
             models=tuple(document["models"]),
-            deployment=parse_deployment_config(_without_keys_in_file(document["deployment"])).config,
+            deployment=parse_deployment_config(document["deployment"]).config,
             script=None
             if script is None
             else ScriptSpec(script["entryScript"], script["variables"], script["environment"]),
-            host=document["host"],
             port=document["port"],
             description=document["description"],
             tags=dict(document["tags"]),
@@ -207,15 +204,6 @@ def choose_mode(frameworks: list[str], *, scripted: bool) -> Mode:
             f"without one {' and '.join(SERVED)} can be served"
         )
     return Mode.DIRECT
-
-
-def _without_keys(deployment: DeploymentConfig) -> DeploymentConfig:
-    return replace(deployment, primary_key=None, secondary_key=None)
-
-
-def _without_keys_in_file(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Files of earlier versions hold the keys that were given once, whatever they are."""
-    return {key: value for key, value in document.items() if key != "keys"}
 
 
 def _script_to_json(script: ScriptSpec) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from despina.deploy.gate.keys import Keys
 from despina.deploy.gate.limits import GateLimits, limits_of
 from despina.deploy.gate.upstreams import Upstreams
 from despina.deploy.service import Mode, ServiceSpec, ServiceState, State
-from despina.deploy.supervisor.commands import HOST
 from despina.deploy.supervisor.generation import Generation
 from despina.deploy.supervisor.supervisor import Supervisor
 
@@ -120,11 +119,11 @@ def test_key_that_is_replaced_while_the_port_changes_opens_no_more(
     folder.write_keys(Keys("old", "second"))
 
     async def start(generation: Generation) -> Upstreams:
-        supervisors[0]._address = HOST, 1  # that of the generation before
+        supervisors[0]._port = 1  # that of the generation before
         return Upstreams(None, None)
 
     async def listen(gate: Gate, host: str, port: int) -> int:
-        if supervisors[0]._address is not None:
+        if supervisors[0]._port is not None:
             folder.write_keys(Keys("new", "second"))
         return port
 

@@ -42,7 +42,7 @@ class Supervisor:
         self._changed = asyncio.Condition()
         self._current: Generation | None = None
         self._gate: Gate | None = None
-        self._address: tuple[str, int] | None = None
+        self._port: int | None = None
         self._stop = asyncio.Event()
         self._deploying: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -133,13 +133,12 @@ class Supervisor:
             self._spawn(before.drain())
 
     async def _open_gate(self, spec: ServiceSpec) -> None:
-        wanted = (spec.host, spec.port)
         if self._gate is None:
             self._gate = Gate(spec.base_path, self._keys(spec), limits_of(spec.deployment))
             self._gate.reason = f"service {spec.name} is being deployed"
-        if wanted != self._address:
-            await self._gate.listen(*wanted)
-            self._address = wanted
+        if spec.port != self._port:
+            await self._gate.listen(HOST, spec.port)
+            self._port = spec.port
 
     async def _failed(self, spec: ServiceSpec, reason: str, offset: int) -> None:
         log.error("deployment of generation %d failed: %s", spec.generation, reason)
