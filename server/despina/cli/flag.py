@@ -8,19 +8,23 @@ from dataclasses import dataclass
 class Flag:
     """`metavar` is what `--help` shows for the value, "" for a flag that takes none. `repeats`: every occurrence
     counts, otherwise the last one does. At most one of `inert` and `refused` is set: why the flag has no effect
-    here (a warning when it asks for something else than `default`), or why a server asked for it does not start."""
+    here (a warning when it asks for something else than `default`), or why a server asked for it does not start.
+    The help says that instead of `text`."""
 
     name: str
     section: str
     metavar: str
     parse: Callable[[str], object]
-    text: str
+    text: str = ""
     default: object = None
     repeats: bool = False
     inert: str = ""
     refused: str = ""
-    own: bool = False
-    """Not one of tritonserver's: it gives way where an abbreviation could mean either."""
+
+    @property
+    def own(self) -> bool:
+        """Not one of tritonserver's: it gives way where an abbreviation could mean either."""
+        return self.section == "Despina"
 
     @property
     def field(self) -> str:

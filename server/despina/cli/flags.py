@@ -153,8 +153,8 @@ _DEPRECATED = tuple(
 )
 
 _OWN = (
-    Flag("model-name", "Despina", "<string>", str, "Name of a model given as a bare file.", own=True),
-    Flag("http-workers", "Despina", "<integer>", v.positive, "Processes that accept HTTP.", own=True),
+    Flag("model-name", "Despina", "<string>", str, "Name of a model given as a bare file."),
+    Flag("http-workers", "Despina", "<integer>", v.positive, "Processes that accept HTTP."),
     Flag(
         "http-max-arriving-bytes",
         "Despina",
@@ -162,18 +162,16 @@ _OWN = (
         v.natural,
         "Bytes of large request bodies that may be arriving at once, further ones wait; 0: any.",
         "a quarter of the memory",
-        own=True,
     ),
-    Flag("http-tls-cert", "Despina", "<string>", Path, "Certificate chain (PEM); HTTP becomes HTTPS.", own=True),
-    Flag("http-tls-key", "Despina", "<string>", Path, "Key of the certificate (PEM).", own=True),
-    Flag("http-tls-client-ca", "Despina", "<string>", Path, "Clients must show a certificate signed by it.", own=True),
+    Flag("http-tls-cert", "Despina", "<string>", Path, "Certificate chain (PEM); HTTP becomes HTTPS."),
+    Flag("http-tls-key", "Despina", "<string>", Path, "Key of the certificate (PEM)."),
+    Flag("http-tls-client-ca", "Despina", "<string>", Path, "Clients must show a certificate signed by it."),
     Flag(
         "api-key",
         "Despina",
         "<string>",
         v.api_key,
         "Key a request must carry, unless it is for health or metrics; repeatable.",
-        own=True,
         repeats=True,
     ),
     Flag(
@@ -182,13 +180,12 @@ _OWN = (
         "<string>",
         v.api_keys,
         "File with such keys, one a line, which no list of processes shows; read at start, repeatable.",
-        own=True,
         repeats=True,
     ),
-    Flag("response-compression", "Despina", "<boolean>", v.boolean, "Compress responses when asked to.", own=True),
-    Flag("kserve", "Despina", "<boolean>", v.boolean, "Answer KServe's paths beyond tritonserver's.", own=True),
-    Flag("max-queue-rows", "Despina", "<integer>", v.natural, "Rows that may wait per model; 0: any.", own=True),
-    Flag("max-queue-bytes", "Despina", "<integer>", v.natural, "Bytes that may wait per model; 0: any.", own=True),
+    Flag("response-compression", "Despina", "<boolean>", v.boolean, "Compress responses when asked to."),
+    Flag("kserve", "Despina", "<boolean>", v.boolean, "Answer KServe's paths beyond tritonserver's."),
+    Flag("max-queue-rows", "Despina", "<integer>", v.natural, "Rows that may wait per model; 0: any."),
+    Flag("max-queue-bytes", "Despina", "<integer>", v.natural, "Bytes that may wait per model; 0: any."),
     Flag(
         "instance-processes",
         "Despina",
@@ -196,9 +193,8 @@ _OWN = (
         v.natural,
         "Processes of their own that instances of short, busy models may get; 0: none.",
         "cores less one, less --http-workers if more than one",
-        own=True,
     ),
-    Flag("metrics-on-http", "Despina", "<boolean>", v.boolean, "Answer /metrics on the HTTP port too.", own=True),
+    Flag("metrics-on-http", "Despina", "<boolean>", v.boolean, "Answer /metrics on the HTTP port too."),
 )
 
 FLAGS = (*_SERVER, *_LOGGING, *_MODEL_REPOSITORY, *_HTTP, *_METRICS, *_REST, *_DEPRECATED, *_OWN, *FOREIGN_FLAGS)

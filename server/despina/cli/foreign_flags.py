@@ -14,7 +14,7 @@ _NO_VERTEX = "the Vertex AI endpoints are not served"
 
 _GRPC = (
     *(
-        Flag(name, "GRPC", "<boolean>", v.boolean, "", False, inert=_NO_GRPC)
+        Flag(name, "GRPC", "<boolean>", v.boolean, default=False, inert=_NO_GRPC)
         for name in (
             "allow-grpc",
             "reuse-grpc-port",
@@ -24,7 +24,7 @@ _GRPC = (
         )
     ),
     *(
-        Flag(name, "GRPC", "<string>", str, "", inert=_NO_GRPC)
+        Flag(name, "GRPC", "<string>", str, inert=_NO_GRPC)
         for name in (
             "grpc-address",
             "grpc-header-forward-pattern",
@@ -36,7 +36,7 @@ _GRPC = (
         )
     ),
     *(
-        Flag(name, "GRPC", "<integer>", v.integer, "", inert=_NO_GRPC)
+        Flag(name, "GRPC", "<integer>", v.integer, inert=_NO_GRPC)
         for name in (
             "grpc-port",
             "grpc-infer-thread-count",
@@ -54,14 +54,14 @@ _GRPC = (
 )
 
 _CLOUD = (
-    Flag("allow-sagemaker", "Sagemaker", "<boolean>", v.boolean, "Serve SageMaker's endpoints.", refused=_NO_SAGEMAKER),
-    Flag("sagemaker-port", "Sagemaker", "<integer>", v.integer, "", 8080, inert=_NO_SAGEMAKER),
-    Flag("sagemaker-safe-port-range", "Sagemaker", "<<integer>-<integer>>", str, "", inert=_NO_SAGEMAKER),
-    Flag("sagemaker-thread-count", "Sagemaker", "<integer>", v.integer, "", 8, inert=_NO_SAGEMAKER),
-    Flag("allow-vertex-ai", "Vertex", "<boolean>", v.boolean, "Serve Vertex AI's endpoints.", refused=_NO_VERTEX),
-    Flag("vertex-ai-port", "Vertex", "<integer>", v.integer, "", 8080, inert=_NO_VERTEX),
-    Flag("vertex-ai-thread-count", "Vertex", "<integer>", v.integer, "", 8, inert=_NO_VERTEX),
-    Flag("vertex-ai-default-model", "Vertex", "<string>", str, "", inert=_NO_VERTEX),
+    Flag("allow-sagemaker", "Sagemaker", "<boolean>", v.boolean, refused=_NO_SAGEMAKER),
+    Flag("sagemaker-port", "Sagemaker", "<integer>", v.integer, default=8080, inert=_NO_SAGEMAKER),
+    Flag("sagemaker-safe-port-range", "Sagemaker", "<<integer>-<integer>>", str, inert=_NO_SAGEMAKER),
+    Flag("sagemaker-thread-count", "Sagemaker", "<integer>", v.integer, default=8, inert=_NO_SAGEMAKER),
+    Flag("allow-vertex-ai", "Vertex", "<boolean>", v.boolean, refused=_NO_VERTEX),
+    Flag("vertex-ai-port", "Vertex", "<integer>", v.integer, default=8080, inert=_NO_VERTEX),
+    Flag("vertex-ai-thread-count", "Vertex", "<integer>", v.integer, default=8, inert=_NO_VERTEX),
+    Flag("vertex-ai-default-model", "Vertex", "<string>", str, inert=_NO_VERTEX),
 )
 
 _ORT_MEMORY = "ONNX Runtime's own allocator holds the device memory"
@@ -71,7 +71,6 @@ _OTHER = (
         "Model Repository",
         "<boolean>",
         v.boolean,
-        "Same name in several repositories.",
         refused="model names are unique across all repositories",
     ),
     Flag(
@@ -79,8 +78,7 @@ _OTHER = (
         "Model Repository",
         "<boolean>",
         v.boolean,
-        "",
-        True,
+        default=True,
         inert="tensors are not moved between GPUs",
     ),
     Flag(
@@ -88,31 +86,28 @@ _OTHER = (
         "HTTP",
         "<integer>",
         v.integer,
-        "",
-        8,
+        default=8,
         inert="one event loop reads all connections of a process; --http-workers adds processes",
     ),
-    Flag("backend-directory", "Backend", "<string>", str, "", inert="backends are Python packages"),
-    Flag("repoagent-directory", "Repository Agent", "<string>", str, "", inert="repository agents are not run"),
-    Flag("cache-directory", "Response Cache", "<string>", str, "", inert="the local cache is built in"),
-    Flag("cuda-memory-pool-byte-size", "Memory", "<<integer>:<integer>>", str, "", inert=_ORT_MEMORY),
-    Flag("cuda-virtual-address-size", "Memory", "<<integer>:<integer>>", str, "", inert=_ORT_MEMORY),
+    Flag("backend-directory", "Backend", "<string>", str, inert="backends are Python packages"),
+    Flag("repoagent-directory", "Repository Agent", "<string>", str, inert="repository agents are not run"),
+    Flag("cache-directory", "Response Cache", "<string>", str, inert="the local cache is built in"),
+    Flag("cuda-memory-pool-byte-size", "Memory", "<<integer>:<integer>>", str, inert=_ORT_MEMORY),
+    Flag("cuda-virtual-address-size", "Memory", "<<integer>:<integer>>", str, inert=_ORT_MEMORY),
     Flag(
         "buffer-manager-thread-count",
         "Memory",
         "<integer>",
         v.integer,
-        "",
-        0,
+        default=0,
         inert="each instance gathers its own batches",
     ),
-    Flag("host-policy", "Memory", "<<string>,<string>=<string>>", str, "", inert="threads are placed by the system"),
+    Flag("host-policy", "Memory", "<<string>,<string>=<string>>", str, inert="threads are placed by the system"),
     Flag(
         "model-load-gpu-limit",
         "Memory",
         "<<device_id>:<fraction>>",
         str,
-        "Refuse loads that would exceed it.",
         refused="GPU memory is not limited per server; limit it per model with gpu_mem_limit",
     ),
 )
