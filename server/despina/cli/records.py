@@ -2,16 +2,15 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from despina.errors import DespinaError
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 Record = Mapping[str, Any]
 
 output_option = click.option(

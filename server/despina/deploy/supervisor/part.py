@@ -5,12 +5,14 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from despina.deploy.http_status import status_of
 from despina.deploy.supervisor.child import Child, Command, start_child
 from despina.deploy.supervisor.commands import HOST
-from despina.deploy.supervisor.ready import answers
+from despina.deploy.supervisor.listening import has_port
 
 log = logging.getLogger("despina.service")
 
+PAUSE_SECONDS = 0.05
 STEADY_SECONDS = 60.0
 FIRST_DELAY_SECONDS = 0.5
 LONGEST_DELAY_SECONDS = 30.0
@@ -61,8 +63,20 @@ class Part:
         except (OSError, ValueError) as error:  # the latter for variables that are no text
             raise StartFailed(f"{self._command.label} cannot be started: {error}") from None
         log.info("started %s, process %d, port %d", self._command.label, child.pid, self.port)
-        if not await answers(child, HOST, self.port, self._health):
+        if not await self._answers(child):
             raise StartFailed(f"{self._command.label} {_how(await child.wait())} before it was ready")
+
+    async def _answers(self, child: Child) -> bool:
+        """True when a GET gives 200, and it is the child's answer; False when the child ends before.
+
+        A server says only by answering that it can; so this asks, 20 times a second, while the child lives.
+        """
+        while not child.ended:
+            # Somebody else's server may have been faster to the port; its answer says nothing about ours.
+            if await status_of(HOST, self.port, self._health) == 200 and has_port(child.pid, self.port):
+                return True
+            await asyncio.sleep(PAUSE_SECONDS)
+        return False
 
     async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
