@@ -29,8 +29,8 @@ class Recipe:
 
 
 MODELS: Mapping[str, Recipe] = {
-    "mlp": Recipe(mlp.make, mlp.rows, 5e-3),
-    "mlp_wide": Recipe(partial(mlp.make, mlp.WIDE), mlp.rows, 5e-3),
+    "mlp": Recipe(mlp.make, partial(passing.rows, width=256), 5e-3),
+    "mlp_wide": Recipe(partial(mlp.make, mlp.WIDE), partial(passing.rows, width=256), 5e-3),
     "identity": Recipe(partial(passing.make_identity, 256), partial(passing.rows, width=256), 0.0),
     "resnet50": Recipe(images.make_resnet50, images.rows, 2e-2, 16),
     "densenet121": Recipe(images.make_densenet121, images.rows, 2e-3, 16),

@@ -2,8 +2,6 @@
 
 from itertools import pairwise
 
-import numpy as np
-import numpy.typing as npt
 import onnx
 
 from benchmarks.models.graph import Graph
@@ -21,9 +19,3 @@ def make(widths: tuple[int, ...] = WIDTHS) -> onnx.ModelProto:
         if layer < len(widths) - 2:
             x = graph.node("Relu", [x])
     return graph.model([("x", "float32", [widths[0]])], ("y", x, [widths[-1]]))
-
-
-def rows(count: int) -> dict[str, npt.NDArray[np.generic]]:
-    """Rows of few digits, as features are."""
-    values = np.random.default_rng(1).standard_normal((count, WIDTHS[0]))
-    return {"x": values.round(4).astype(np.float32)}

@@ -34,5 +34,6 @@ def make_copies(dtype: str, tensors: int) -> onnx.ModelProto:
 
 
 def rows(count: int, width: int) -> dict[str, npt.NDArray[np.generic]]:
+    """Rows of few digits, as features are."""
     values = np.random.default_rng(1).standard_normal((count, width))
     return {"x": values.round(4).astype(np.float32)}
