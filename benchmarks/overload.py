@@ -4,10 +4,8 @@ An identity model that takes 5 ms per batch of 8 stands for the accelerator, so 
 end's own cost shows. The queue holds 64 requests.
 """
 
-import json
 import shutil
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,7 +18,8 @@ from benchmarks.environment import machine, versions
 from benchmarks.latencies import quantile
 from benchmarks.places import REPOSITORIES
 from benchmarks.processes import resident_mib
-from benchmarks.requests import http_request, write_requests
+from benchmarks.requests import http_request, infer_body, write_requests
+from benchmarks.verify import WrongAnswer, exchange
 
 QUEUE = 64
 BATCH = 8
@@ -88,16 +87,9 @@ def measure(seconds: float, factor: float, say: Callable[[str], None]) -> dict[s
 
 
 def _request() -> bytes:
-    head = json.dumps(
-        {
-            "inputs": [
-                {"name": "INPUT0", "shape": [1, 16], "datatype": "FP32", "parameters": {"binary_data_size": 64}}
-            ],
-            "parameters": {"binary_data_output": True},
-        }
-    ).encode()
-    body = head + np.arange(16, dtype="<f4").tobytes()
-    return http_request("/v2/models/slow/infer", {"Inference-Header-Content-Length": str(len(head))}, body)
+    rows = {"INPUT0": np.arange(16, dtype=np.float32).reshape(1, 16)}
+    head, headers, tail = infer_body(rows, "binary", {"parameters": {"binary_data_output": True}})
+    return http_request("/v2/models/slow/infer", headers, head + tail)
 
 
 def _phase(name: str, told: dict[str, Any], memory_mib: float) -> Phase:
@@ -110,11 +102,10 @@ def _phase(name: str, told: dict[str, Any], memory_mib: float) -> Phase:
 
 
 def _recovery_ms(port: int) -> float:
-    data = {"inputs": [{"name": "INPUT0", "shape": [1, 16], "datatype": "FP32", "data": [0.0] * 16}]}
     begun = time.monotonic()
-    url = f"http://127.0.0.1:{port}/v2/models/slow/infer"
-    with urllib.request.urlopen(url, json.dumps(data).encode(), timeout=10) as response:
-        response.read()
+    status, _, body = exchange(port, _request())
+    if status != 200:
+        raise WrongAnswer(f"the first request after it was answered {status}: {body[:300]!r}")
     return (time.monotonic() - begun) * 1000
 
 

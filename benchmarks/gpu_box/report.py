@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import Any
 
+from benchmarks.cells import table_row
+
 BARS = {"HTTP": 0.95, "system shared memory": 0.98, "CUDA shared memory": 0.98}
 """The share of the speed in process that each way is meant to reach."""
 
@@ -18,7 +20,7 @@ def markdown(record: Mapping[str, Any]) -> str:
         # A way that does not work here, as CUDA's shared memory in some containers, leaves the figures of the others.
         lines += _rows(model, result["figures"])
         if "failure" in result:
-            lines.append(f"| {model} | failed: {_cell(result['failure'])} | | | | | | | |")
+            lines.append(table_row([model, f"failed: {result['failure'][:300]}", *[""] * 7]))
     return "\n".join([*lines, ""])
 
 
@@ -34,7 +36,7 @@ def _rows(model: str, figures: list[Mapping[str, Any]]) -> Iterable[str]:
         verdict = "" if meant is None else f"{meant:.2f} {'kept' if share >= meant else 'missed'}"
         cells = [model, way, f"{speed:.0f}", f"{limit:.0f}", f"{share:.3f}", verdict, _busy(served), _busy(raw)]
         cells.append(_memory(served))
-        yield f"| {' | '.join(cells)} |"
+        yield table_row(cells)
 
 
 def _busy(figures: list[Mapping[str, Any]]) -> str:
@@ -46,7 +48,3 @@ def _memory(figures: list[Mapping[str, Any]]) -> str:
     """The most of all rounds: of the server, and of the session in process beside it."""
     told = [f["gpu"]["memory_mb"] for f in figures if f["gpu"] and f["gpu"]["memory_mb"] is not None]
     return f"{max(told):.0f}" if told else "not told"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "/").replace("\n", " ")[:300]
