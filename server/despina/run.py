@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import uvloop
 
-from despina.errors import DespinaError
+from despina.errors import DespinaError, Internal
 from despina.http.listener import Listener, bind, http_listener, metrics_listener
 from despina.http.open_files import allow_many
 from despina.memory import keep_freed_memory
@@ -150,15 +150,11 @@ async def load_models(server: Server) -> None:
     log_table(_log, startup_table(report.rows))
     if not report.succeeded and server.settings.exit_on_error:
         await server.models.stop(0)
-        raise ModelsFailed("creating server: Internal - failed to load all models")
+        raise Internal("creating server: Internal - failed to load all models")
     # What was made up to here lives as long as the server: the collector need not look at it again.
     gc.collect()
     gc.freeze()
     server.is_live = True
-
-
-class ModelsFailed(DespinaError):
-    """Some models did not load, and `--exit-on-error` is on."""
 
 
 async def open_ports(server: Server, bound: dict[str, socket.socket]) -> list[Listener]:
