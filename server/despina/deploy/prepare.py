@@ -14,7 +14,7 @@ from despina.deploy.entry_script import InferenceSpec
 from despina.deploy.layout import find_repository, put_configs_right
 from despina.deploy.materialise import link_model
 from despina.deploy.record import ModelRecord
-from despina.deploy.score.model_path import FOLDER
+from despina.deploy.score.model_path import MODELS_FOLDER
 from despina.deploy.service import SERVED
 from despina.deploy.tree import dangling
 from despina.errors import InvalidArgument
@@ -75,7 +75,7 @@ def _lay_out(root: Path, blobs: Blobs, records: Sequence[ModelRecord]) -> list[s
     warnings: list[str] = []
     (root / REPOSITORY).mkdir(parents=True)
     for record in records:
-        top = link_model(blobs, record, root / FOLDER / record.name / str(record.version))
+        top = link_model(blobs, record, root / MODELS_FOLDER / record.name / str(record.version))
         if record.description.framework in SERVED:
             warnings += _publish(root / REPOSITORY, top, record)
     return warnings

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from despina.errors import NotFound
 
-FOLDER = "azureml-models"
+MODELS_FOLDER = "azureml-models"
 
 
 class ModelNotFoundException(NotFound):
@@ -34,7 +34,7 @@ def get_model_path(model_name: str, version: int | None = None) -> str:
 
 
 def _roots() -> list[Path]:
-    roots = [Path(FOLDER)]
+    roots = [Path(MODELS_FOLDER)]
     given = os.environ.get("AZUREML_MODEL_DIR")
     if given:
         # One model: .../azureml-models/NAME/VERSION. Several: .../azureml-models.

@@ -6,10 +6,11 @@ import random
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from despina.deploy.prepare import SOURCE
-from despina.deploy.score.model_path import FOLDER
+from despina.deploy.score.model_path import MODELS_FOLDER
 from despina.deploy.service import ServiceSpec
 from despina.deploy.supervisor.child import Command
 from despina.errors import InvalidArgument
@@ -59,8 +60,8 @@ def _model_directory(spec: ServiceSpec, app_root: Path) -> Path:
     """One model: its version's folder. Several: the folder above them all."""
     if len(spec.models) == 1:
         name, _, version = spec.models[0].partition(":")
-        return app_root / FOLDER / name / version
-    return app_root / FOLDER
+        return app_root / MODELS_FOLDER / name / version
+    return app_root / MODELS_FOLDER
 
 
 def free_port(preferred: int | None = None) -> int:
@@ -72,14 +73,8 @@ def free_port(preferred: int | None = None) -> int:
     candidates = [preferred] if preferred else []
     candidates += random.sample(range(FIRST_PORT, FIRST_PORT + PORTS), TRIES)
     for port in (*candidates, 0):
-        with socket.socket() as one:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                one.bind((HOST, port))
-            except OSError:
-                continue
-            bound: int = one.getsockname()[1]
-            return bound
+        with suppress(OSError):
+            return _bound(port)
     raise OSError(f"no free port on {HOST}")
 
 
@@ -88,14 +83,21 @@ def check_port(port: int) -> None:
     Raises:
         InvalidArgument: nothing can listen on this loopback port now.
     """
+    try:
+        _bound(port)
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        why = "is taken by another process" if taken else f"cannot be had ({error.strerror})"
+        raise InvalidArgument(f"port {port} {why}; choose another one") from None
+
+
+def _bound(port: int) -> int:
+    """The port that can be had for this one; another only for 0."""
     with socket.socket() as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            one.bind((HOST, port))
-        except OSError as error:
-            taken = error.errno == errno.EADDRINUSE
-            why = "is taken by another process" if taken else f"cannot be had ({error.strerror})"
-            raise InvalidArgument(f"port {port} {why}; choose another one") from None
+        one.bind((HOST, port))
+        bound: int = one.getsockname()[1]
+        return bound
 
 
 def _inherited() -> Mapping[str, str]:
