@@ -23,8 +23,6 @@ from despina.deploy.prepare import REPOSITORY
 from despina.deploy.service import Mode
 from despina.deploy.supervisor.commands import script_variables
 
-FETCH_NAME, SERVER_NAME, SCORE_NAME, GATE_NAME = "fetch", "server", "score", "gate"
-
 RESTRICTED: Document = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 READ_ONLY: Document = {**RESTRICTED, "readOnlyRootFilesystem": True}
 
@@ -40,7 +38,7 @@ def fetch_container(load: Workload) -> Document:
         mounts.append(_mount("models", CLAIM_FOLDER, read_only=True))
     return _container(
         load,
-        FETCH_NAME,
+        "fetch",
         ["python", "-m", "despina.deploy.kubernetes.pod.fetch"],
         resources=FETCH,
         securityContext=READ_ONLY,
@@ -64,7 +62,7 @@ def gate_container(load: Workload) -> Document:
         mounts.append(_mount("keys", KEYS_FOLDER, read_only=True))
     return _container(
         load,
-        GATE_NAME,
+        "gate",
         ["python", "-m", "despina.deploy.kubernetes.pod.gate"],
         ports=[_port("http", GATE_PORT), _port("probes", PROBE_PORT)],
         resources=GATE,
@@ -80,7 +78,7 @@ def _server(load: Workload) -> Document:
     words += ["--metrics-address=0.0.0.0", f"--metrics-port={METRICS_PORT}"]
     return _container(
         load,
-        SERVER_NAME,
+        "server",
         words,
         ports=[_port("metrics", METRICS_PORT)],
         resources=server_resources(load.spec),
@@ -94,7 +92,7 @@ def _score(load: Workload) -> Document:
     server_port = SERVER_PORT if load.spec.mode is Mode.MIDDLEWARE else None
     return _container(
         load,
-        SCORE_NAME,
+        "score",
         ["python", "-m", "despina.deploy.score", f"{LOOPBACK}:{SCORE_PORT}"],
         environment={"PYTHONUNBUFFERED": "1", **script_variables(load.spec, APP_ROOT, server_port)},
         workingDir=str(APP_ROOT),
