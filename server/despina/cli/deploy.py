@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import click
 
 from despina.cli.cloud import cloud_options
+from despina.cli.open_home import COLUMNS, OpenHome
 from despina.cli.records import output_option, parse_pairs, parse_text, progress, reported, show
-from despina.cli.service_output import COLUMNS, OpenHome
 from despina.deploy.config_file import read_config_file
 from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import (

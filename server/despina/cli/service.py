@@ -8,6 +8,7 @@ import click
 
 from despina.cli.cloud import cloud_options
 from despina.cli.deploy import deployment_options, read_deployment, read_inference, script_options
+from despina.cli.open_home import COLUMNS, OpenHome
 from despina.cli.records import (
     output_option,
     parse_filters,
@@ -18,7 +19,6 @@ from despina.cli.records import (
     show,
     show_all,
 )
-from despina.cli.service_output import COLUMNS, OpenHome
 from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import override
 from despina.deploy.label_change import LabelChange

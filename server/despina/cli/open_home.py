@@ -1,4 +1,4 @@
-"""What the commands about services share."""
+"""The services of a home directory, as the commands about them have it."""
 
 import os
 import signal
