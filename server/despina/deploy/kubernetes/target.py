@@ -3,7 +3,7 @@
 import enum
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,41 +55,17 @@ class ComputeTarget:
     scaling_metric: ScalingMetric = ScalingMetric.AUTO
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "computeType": "Kubernetes",
-            "image": self.image,
-            "namespace": self.namespace,
-            "kubeconfig": None if self.kubeconfig is None else str(self.kubeconfig),
-            "context": self.context,
-            "modelClaim": self.model_claim,
-            "modelUrl": self.model_url,
-            "expose": self.expose.value,
-            "ingressClass": self.ingress_class,
-            "ingressHost": self.ingress_host,
-            "tlsSecret": self.tls_secret,
-            "pullSecret": self.pull_secret,
-            "scalingMetric": self.scaling_metric.value,
-        }
+        said = {_key(one.name): getattr(self, one.name) for one in fields(self)}
+        kubeconfig = None if self.kubeconfig is None else str(self.kubeconfig)
+        return {"name": self.name, "computeType": "Kubernetes", **said, "kubeconfig": kubeconfig}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "ComputeTarget":
-        kubeconfig = document["kubeconfig"]
-        return cls(
-            name=document["name"],
-            image=document["image"],
-            namespace=document["namespace"],
-            kubeconfig=None if kubeconfig is None else Path(kubeconfig),
-            context=document["context"],
-            model_claim=document["modelClaim"],
-            model_url=document["modelUrl"],
-            expose=Exposure(document["expose"]),
-            ingress_class=document["ingressClass"],
-            ingress_host=document["ingressHost"],
-            tls_secret=document["tlsSecret"],
-            pull_secret=document["pullSecret"],
-            scaling_metric=ScalingMetric(document["scalingMetric"]),
-        )
+        said = {one.name: document[_key(one.name)] for one in fields(cls)}
+        if said["kubeconfig"] is not None:
+            said["kubeconfig"] = Path(said["kubeconfig"])
+        said["expose"], said["scaling_metric"] = Exposure(said["expose"]), ScalingMetric(said["scaling_metric"])
+        return cls(**said)
 
 
 class ComputeTargets:
@@ -139,6 +115,12 @@ class ComputeTargets:
         target = self.get(name)
         (self._folder / f"{name}.json").unlink()
         return target
+
+
+def _key(name: str) -> str:
+    """`modelClaim` for `model_claim`."""
+    first, *others = name.split("_")
+    return first + "".join(map(str.title, others))
 
 
 def _problems(target: ComputeTarget) -> list[str]:
