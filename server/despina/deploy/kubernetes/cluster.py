@@ -73,7 +73,7 @@ class Cluster:
         """Returns when the service's state is final. The cluster ends the wait: by the rollout's deadline."""
         told: tuple[State, str | None] | None = None
         while True:
-            self._kubectl.rolled_out(spec.name, LOOK_SECONDS)
+            self._kubectl.wait_for_rollout(spec.name, LOOK_SECONDS)
             seen = self.state(spec.name)
             if told != (seen.state, seen.reason):
                 told = (seen.state, seen.reason)

@@ -40,7 +40,7 @@ class Kubectl:
         # No valid deployment, only a part of one.
         self.run([*_apply_words(REPLICAS_MANAGER), "--validate=false", "-f", "-"], json.dumps(document))
 
-    def rolled_out(self, deployment: str, seconds: int) -> bool:
+    def wait_for_rollout(self, deployment: str, seconds: int) -> None:
         """Returns at once when a rollout is complete, and after that time when it is not.
 
         Raises:
@@ -50,7 +50,6 @@ class Kubectl:
         done = self._call(words, None)
         if done.returncode and not any(sign in done.stderr for sign in NOT_YET):
             raise self._failed(words, done.stderr)
-        return done.returncode == 0
 
     def get(self, kind: str, name: str) -> Mapping[str, Any]:
         """

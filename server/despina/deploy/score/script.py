@@ -31,11 +31,6 @@ class Script:
     wants_headers: bool
     decorated: bool
 
-    @property
-    def init(self) -> Callable[[], Any]:
-        init: Callable[[], Any] = self.module.init
-        return init
-
 
 def load_script(entry_script: Path | None) -> Script:
     """Imports the script, or the module `main` from `sys.path`, and checks its two functions.

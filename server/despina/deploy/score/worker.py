@@ -51,7 +51,7 @@ def extend_path(settings: ScoreSettings) -> None:
 
 def _initialise(settings: ScoreSettings, script: Script, caller: Caller) -> None:
     try:
-        caller.initialise(script.init)
+        caller.initialise(script.module.init)
     except BaseException as error:
         if settings.model_directory is not None and settings.model_directory.is_dir():
             _log_tree(settings.model_directory)
