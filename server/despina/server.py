@@ -45,7 +45,8 @@ class Server:
         self.logging = log_settings(settings)
         self.trace = TraceSettings(settings.trace_config)
         self.shared_memory = Regions(open_cuda=CudaOpener(apart=GATE.transfers))
-        self.forwarding = header_forwarding(settings)
+        pattern = settings.http_header_forward_pattern
+        self.forwarding = HeaderForwarding(pattern) if pattern else None
         check_tls(settings)
         self._clock = clock
         self.cache = open_cache(settings.cache_config)
@@ -80,11 +81,6 @@ class Server:
     def check_not_exiting(self) -> None:
         if self.is_exiting:
             raise Unavailable("Server exiting")
-
-
-def header_forwarding(settings: Settings) -> HeaderForwarding | None:
-    pattern = settings.http_header_forward_pattern
-    return HeaderForwarding(pattern) if pattern else None
 
 
 def log_settings(settings: Settings) -> LogSettings:

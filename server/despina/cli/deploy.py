@@ -1,13 +1,12 @@
 """`despina model deploy`: a service of registered models."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from despina.cli.cloud import cloud_options
+from despina.cli.cloud import Command, cloud_options
 from despina.cli.open_home import COLUMNS, OpenHome
 from despina.cli.records import output_option, parse_pairs, parse_text, progress, reported, show
 from despina.deploy.config_file import read_config_file
@@ -23,8 +22,6 @@ from despina.deploy.entry_script import InferenceSpec, check_inference, parse_in
 from despina.deploy.environment import find_environment
 from despina.deploy.home import Home
 from despina.errors import InvalidArgument
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 FLAGS: tuple[tuple[tuple[str, ...], str, Any], ...] = (
     (("--compute-type", "--cp"), "compute_type", click.Choice(COMPUTE_TYPES, case_sensitive=False)),

@@ -34,20 +34,16 @@ class ModelTrace:
     """What a model holds: `active` says whether `sample` can return anything, so that tracing costs one attribute while
     it is off."""
 
-    __slots__ = ("_sampler", "active")
+    __slots__ = ("active", "sampler")
 
     def __init__(self, sampler: TraceSampler, active: bool) -> None:
-        self._sampler = sampler
+        self.sampler = sampler
         self.active = active
 
     def sample(self, carrier: Mapping[str, str] | None = None) -> Trace | None:
         """The trace of the request that is arriving, None when it is not traced. `carrier` maps `traceparent` and
         `tracestate` to the request's headers; only the OpenTelemetry mode looks at it."""
-        return self._sampler.sample(carrier) if self.active else None
-
-    def follow(self, sampler: TraceSampler, active: bool) -> None:
-        self._sampler = sampler
-        self.active = active
+        return self.sampler.sample(carrier) if self.active else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +172,7 @@ class TraceSettings:
 
     def _refresh_views(self) -> None:
         for model, view in self._views.items():
-            view.follow(*self._sampler_of(model))
+            view.sampler, view.active = self._sampler_of(model)
 
     def _open_sink(self, options: Mapping[str, Sequence[str]]) -> TraceSink | None:
         if self.mode == OPENTELEMETRY:
