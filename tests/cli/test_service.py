@@ -75,6 +75,7 @@ def test_a_service_from_its_deployment_to_its_end(folder: Path) -> None:
     assert invoke("service", "restart", "-n", "svc").stderr == "service svc is running\n"
     updated = read(invoke("service", "update", "-n", "svc", "--add-tag", "c=d", "--remove-tag", "a"))
     assert (updated["tags"], updated["generation"]) == ({"c": "d"}, 1)
+    assert read(invoke("service", "update", "-n", "svc", "--remove-tag", "c=d"))["tags"] == {}
     assert invoke("model", "delete", "-i", "my_model:1").stderr == (
         "Error: model my_model:1 is in use by service svc; delete that first\n"
     )

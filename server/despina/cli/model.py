@@ -13,6 +13,7 @@ from despina.cli.records import (
     check_can_be_made,
     output_option,
     parse_filters,
+    parse_keys,
     parse_pairs,
     parse_text,
     progress,
@@ -162,7 +163,7 @@ def download(identifier: str, target_dir: Path, overwrite: bool, output: str) ->
 @click.option(
     "--add-tag", "add_tags", multiple=True, callback=parse_pairs, help="KEY=VALUE, added or changed; repeatable."
 )
-@click.option("--remove-tag", "remove_tags", multiple=True, metavar="KEY", callback=parse_text, help="Repeatable.")
+@click.option("--remove-tag", "remove_tags", multiple=True, metavar="KEY", callback=parse_keys, help="Repeatable.")
 @click.option("--add-property", "add_properties", multiple=True, callback=parse_pairs, help="KEY=VALUE; repeatable.")
 @output_option
 @cloud_options()
@@ -180,7 +181,7 @@ def update(
             parse_reference(identifier),
             description=description,
             add_tags=add_tags,
-            remove_tags=[key.partition("=")[0] for key in remove_tags],
+            remove_tags=remove_tags,
             add_properties=add_properties,
         )
     show(record.to_json(), output, COLUMNS)

@@ -41,6 +41,12 @@ def parse_pairs(context: click.Context, parameter: click.Parameter, values: Sequ
     return {key: value for key, value in filters if value is not None}
 
 
+def parse_keys(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
+    """Option callback: each value is `KEY`, or `KEY=VALUE`, of which the key counts."""
+    parse_text(context, parameter, tuple(values))
+    return tuple(value.partition("=")[0] for value in values)
+
+
 def parse_filters(
     context: click.Context, parameter: click.Parameter, values: Sequence[str]
 ) -> list[tuple[str, str | None]]:

@@ -12,6 +12,7 @@ from despina.cli.open_home import COLUMNS, OpenHome
 from despina.cli.records import (
     output_option,
     parse_filters,
+    parse_keys,
     parse_pairs,
     parse_text,
     progress,
@@ -137,7 +138,7 @@ def run(name: str, input_data: str) -> None:
 @click.option("--no-wait", is_flag=True)
 @click.option("--description", "-d", callback=parse_text)
 @click.option("--add-tag", "add_tags", multiple=True, callback=parse_pairs, help="KEY=VALUE; repeatable.")
-@click.option("--remove-tag", "remove_tags", multiple=True, metavar="KEY", callback=parse_text, help="Repeatable.")
+@click.option("--remove-tag", "remove_tags", multiple=True, metavar="KEY", callback=parse_keys, help="Repeatable.")
 @click.option("--add-property", "add_properties", multiple=True, callback=parse_pairs, help="KEY=VALUE; repeatable.")
 @deployment_options
 @output_option
