@@ -3,7 +3,6 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -206,5 +205,4 @@ def gc(output: str) -> None:
     """Free the disk space of deleted models and of registrations that died half-way."""
     with reported():
         removed = open_registry().collect()
-    result: dict[str, Any] = {"files": removed.files, "size": removed.size}
-    show(result, output, ("files", "size"))
+    show({"files": removed.files, "size": removed.size}, output, ("files", "size"))

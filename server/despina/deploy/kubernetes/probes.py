@@ -5,7 +5,6 @@ start is ended when so many liveness probes as it says have failed, the first of
 startup probe waits as long as that, and no longer than needed.
 """
 
-from collections.abc import Sequence
 from math import ceil
 
 from despina.deploy.deployment_config import DeploymentConfig
@@ -56,9 +55,8 @@ def startup_seconds(config: DeploymentConfig) -> int:
 
 
 def _startup(config: DeploymentConfig, port: int, path: str) -> Document:
-    words: Sequence[str] = ["python", "-m", "despina.deploy.kubernetes.pod.probe", str(port), path]
     return {
-        "exec": {"command": list(words)},
+        "exec": {"command": ["python", "-m", "despina.deploy.kubernetes.pod.probe", str(port), path]},
         "periodSeconds": STARTUP_PERIOD,
         "timeoutSeconds": PROBE_SECONDS,
         # The first is made at once.
