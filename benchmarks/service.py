@@ -69,10 +69,7 @@ class DeployedService:
     seen: dict[Point, Seen] = field(default_factory=dict)
 
     def start(self) -> "RunningService":
-        """
-        Raises:
-            NotStarted: with the end of its log.
-        """
+        """Raises NotStarted with the end of its log."""
         services = Services(self.home, Registry(self.home))
         environment = EnvironmentSpec("benchmark", variables=self.variables)
         inference = None if self.script is None else InferenceSpec(self.script, SCRIPTS, environment)

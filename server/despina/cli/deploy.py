@@ -167,11 +167,8 @@ def read_deployment(path: Path | None, flags: dict[str, Any]) -> DeploymentConfi
 def read_inference(
     home: Home, path: Path | None, script: str | None, source: str | None, environment: str | None, version: str | None
 ) -> InferenceSpec | None:
-    """The script and its environment; None where nothing was said about a script. Flags win over the file.
-
-    Raises:
-        InvalidArgument: an environment or a source directory without a script, or the version of no environment.
-    """
+    """The script and its environment; None where nothing was said about a script. Flags win over the file. Raises
+    InvalidArgument: an environment or a source directory without a script, or the version of no environment."""
     if version is not None and not environment:
         raise InvalidArgument(f"--environment-version {version} is that of no environment: give --environment-name too")
     found = find_environment(home, environment, version) if environment else None

@@ -32,10 +32,7 @@ class OpenHome:
 
     def wait(self, name: str) -> None:
         """Returns when the service runs as asked; exits as interrupted programs do when the person stops waiting.
-
-        Raises:
-            Unavailable: it does not; the log's last lines are on stderr then.
-        """
+        Raises Unavailable: it does not; the log's last lines are on stderr then."""
         try:
             state = self.services.wait(name, progress)
         except KeyboardInterrupt:

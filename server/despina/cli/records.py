@@ -77,10 +77,7 @@ def reported() -> Iterator[None]:
 
 
 def check_can_be_made(path: Path) -> None:
-    """
-    Raises:
-        OSError: there is no file of this name, and none can be made.
-    """
+    """Raises OSError: there is no file of this name, and none can be made."""
     if not path.exists():
         path.touch()
         path.unlink()

@@ -74,11 +74,8 @@ class Blobs:
         return blob
 
     def link(self, blob: Blob, target: Path) -> None:
-        """Makes `target` a hard link to the blob, or a copy where the file systems differ.
-
-        Raises:
-            Internal: the stored file is missing or has another length. Its content is not read: models are large.
-        """
+        """Makes `target` a hard link to the blob, or a copy where the file systems differ. Raises Internal: the stored
+        file is missing or has another length. Its content is not read: models are large."""
         stored = self.path(blob.sha256)
         if stored.exists() and (size := stored.stat().st_size) != blob.size:
             raise _damaged(stored, f"expected {blob.size} bytes, it has {size}")
@@ -88,11 +85,8 @@ class Blobs:
             self.copy(blob.sha256, target, mode=0o444)
 
     def copy(self, sha256: str, target: Path, *, mode: int) -> None:
-        """Writes the content to `target` in one step, replacing what is there.
-
-        Raises:
-            Internal: the stored file is missing or no longer has this content.
-        """
+        """Writes the content to `target` in one step, replacing what is there. Raises Internal: the stored file is
+        missing or no longer has this content."""
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         try:
             with open(handle, "wb") as copy, self._open(sha256) as original:

@@ -25,12 +25,8 @@ class ConfigFile:
 
 
 def read_config_file(path: Path) -> ConfigFile:
-    """
-    Raises:
-        NotFound: no such file.
-        InvalidArgument: it is not what its format asks for; the message names line and column.
-        Unsupported: it is YAML and PyYAML is not installed.
-    """
+    """Raises NotFound: no such file. Raises InvalidArgument: it is not what its format asks for; the message names line
+    and column. Raises Unsupported: it is YAML and PyYAML is not installed."""
     if not path.is_file():
         raise NotFound(f"configuration file {path} does not exist")
     text = _read_text(path)

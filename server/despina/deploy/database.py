@@ -37,12 +37,8 @@ BUSY_SECONDS = 30
 
 @contextmanager
 def connect(path: Path) -> Iterator[sqlite3.Connection]:
-    """A connection in autocommit mode, with the tables made.
-
-    Raises:
-        Internal: the file, or what is done with it, fails; SQLite's own message does not name the file.
-        InvalidArgument: a newer version wrote it.
-    """
+    """A connection in autocommit mode, with the tables made. Raises Internal: the file, or what is done with it, fails;
+    SQLite's own message does not name the file. Raises InvalidArgument: a newer version wrote it."""
     try:
         with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
             connection.row_factory = sqlite3.Row

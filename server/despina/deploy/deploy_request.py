@@ -34,11 +34,8 @@ def in_its_place(request: DeployRequest) -> DeployRequest:
 def make_spec(
     request: DeployRequest, records: Sequence[ModelRecord], before: ServiceSpec | None, now: str
 ) -> ServiceSpec:
-    """The next generation of the service; `before` is the one that is there.
-
-    Raises:
-        InvalidArgument: models and script do not go together, or the port is taken.
-    """
+    """The next generation of the service; `before` is the one that is there. Raises InvalidArgument: models and script
+    do not go together, or the port is taken."""
     inference = request.inference
     frameworks = [record.description.framework for record in records]
     return ServiceSpec(

@@ -94,11 +94,7 @@ class CheckedConfig:
 
 
 def parse_deployment_config(document: Mapping[str, Any], where: str = "deployment configuration") -> CheckedConfig:
-    """Reads the content of a file, and checks it.
-
-    Raises:
-        InvalidArgument: all that is wrong, in one message.
-    """
+    """Reads the content of a file, and checks it. Raises InvalidArgument: all that is wrong, in one message."""
     config, problems = _read(document)
     problems += check_deployment_config(config)
     if problems:
@@ -115,11 +111,8 @@ def check_deployment_config(config: DeploymentConfig) -> list[str]:
 
 
 def override(config: DeploymentConfig, given: Mapping[str, Any]) -> CheckedConfig:
-    """The configuration with values that were given beside the file; those win, and the user is told.
-
-    Raises:
-        InvalidArgument: all that is wrong then, in one message.
-    """
+    """The configuration with values that were given beside the file; those win, and the user is told. Raises
+    InvalidArgument: all that is wrong then, in one message."""
     values = {name: value for name, value in given.items() if value is not None}
     changed = [name for name, value in values.items() if getattr(config, name) not in (None, value)]
     merged = replace(config, **values)

@@ -26,11 +26,8 @@ class InferenceSpec:
 
 
 def parse_inference_config(document: Mapping[str, Any], folder: Path, where: str) -> InferenceSpec:
-    """Reads the content of a file that lies in `folder`, and checks the script.
-
-    Raises:
-        InvalidArgument: all that is wrong, in one message.
-    """
+    """Reads the content of a file that lies in `folder`, and checks the script. Raises InvalidArgument: all that is
+    wrong, in one message."""
     script = document.get("entryScript")
     if not isinstance(script, str) or not script:
         raise InvalidArgument(f"{where}: entryScript is missing")
@@ -46,10 +43,7 @@ def parse_inference_config(document: Mapping[str, Any], folder: Path, where: str
 
 
 def check_inference(spec: InferenceSpec) -> InferenceSpec:
-    """
-    Raises:
-        InvalidArgument: the script cannot be one: its name, its place or its syntax.
-    """
+    """Raises InvalidArgument: the script cannot be one: its name, its place or its syntax."""
     problems = list(_problems(spec))
     if problems:
         raise InvalidArgument(f"entry script {spec.entry_script}: " + "; ".join(problems))

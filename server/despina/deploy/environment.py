@@ -50,11 +50,8 @@ BUILT_IN = {
 
 
 def parse_environment(document: Mapping[str, Any], where: str = "environment") -> EnvironmentSpec:
-    """Reads the `environment` of an inference configuration.
-
-    Raises:
-        InvalidArgument: all that is wrong, in one message.
-    """
+    """Reads the `environment` of an inference configuration. Raises InvalidArgument: all that is wrong, in one
+    message."""
     problems = []
     name = document.get("name")
     if not isinstance(name, str) or not name:
@@ -79,11 +76,8 @@ def missing_packages(packages: Iterable[str]) -> list[str]:
 
 
 def save_environment(home: Home, spec: EnvironmentSpec) -> EnvironmentSpec:
-    """Stores an environment as the next version of its name.
-
-    Raises:
-        InvalidArgument: the name is reserved or cannot be a file name.
-    """
+    """Stores an environment as the next version of its name. Raises InvalidArgument: the name is reserved or cannot be
+    a file name."""
     if spec.name.startswith(RESERVED):
         raise InvalidArgument(
             f"environment name {spec.name!r}: names that begin with {' or '.join(RESERVED)} are taken"
@@ -110,11 +104,8 @@ def save_environment(home: Home, spec: EnvironmentSpec) -> EnvironmentSpec:
 
 
 def find_environment(home: Home, name: str, version: str | None = None) -> EnvironmentSpec:
-    """A stored or built-in environment, the newest version unless one is named.
-
-    Raises:
-        NotFound: there is none; the message names what there is.
-    """
+    """A stored or built-in environment, the newest version unless one is named. Raises NotFound: there is none; the
+    message names what there is."""
     if name in BUILT_IN:
         return BUILT_IN[name]
     folder = home.directory / "environments"

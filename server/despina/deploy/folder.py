@@ -46,11 +46,8 @@ class ServiceFolder:
         return self.path / "generations" / str(number)
 
     def read_spec(self) -> ServiceSpec:
-        """
-        Raises:
-            NotFound: it was deleted meanwhile.
-            Internal: the file is damaged. Without it nobody would find the processes of the service.
-        """
+        """Raises NotFound: it was deleted meanwhile. Raises Internal: the file is damaged. Without it nobody would find
+        the processes of the service."""
         remedy = f"restore it, or end the service with `despina service delete -n {self.name}`"
         try:
             return read_json(self.path / "spec.json", ServiceSpec.from_json, remedy)
@@ -80,11 +77,7 @@ class ServiceFolder:
 
     @contextmanager
     def operation(self) -> Iterator[None]:
-        """Held while somebody changes the service.
-
-        Raises:
-            AlreadyExists: somebody else does.
-        """
+        """Held while somebody changes the service. Raises AlreadyExists: somebody else does."""
         with self._open_lock() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -38,11 +38,8 @@ def find_home(environment: Mapping[str, str], start: Path, *, create: bool = Fal
     """The home of `environment["DESPINA_HOME"]`, else the nearest `.despina/` in `start` or a folder above it.
 
     With `create` it may be one that does not exist, with neither of them `.despina/` in `start`: whoever stores
-    something makes the folder, once it is known that there is something to store.
-
-    Raises:
-        NotFound: there is none and `create` is false.
-        InvalidArgument: `DESPINA_HOME` is not a folder, or the home of nobody.
+    something makes the folder, once it is known that there is something to store. Raises NotFound: there is none and
+    `create` is false. Raises InvalidArgument: `DESPINA_HOME` is not a folder, or the home of nobody.
     """
     given = environment.get(VARIABLE)
     if given:

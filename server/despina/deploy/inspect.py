@@ -22,14 +22,8 @@ class Inspected:
 
 
 def inspect_repository(registered: Path) -> list[str]:
-    """Checks the repository in a registered folder: shape, configurations, model files.
-
-    Returns:
-        One line per finding, warnings last.
-
-    Raises:
-        InvalidArgument: the repository could not be served; the message names every problem.
-    """
+    """Checks the repository in a registered folder: shape, configurations, model files. Returns one line per finding,
+    warnings last. Raises InvalidArgument: the repository could not be served; the message names every problem."""
     layout = find_repository(registered)
     models = [_inspect(model) for model in layout.models]
     problems = [problem for model in models for problem in model.problems]

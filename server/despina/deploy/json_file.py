@@ -14,12 +14,8 @@ Document = TypeVar("Document")
 
 
 def read_json(path: Path, parse: Callable[[Any], Document], remedy: str = "restore it, or remove it") -> Document:
-    """What `parse` makes of a document that `write_json` wrote. `remedy` is what to do about a damaged one.
-
-    Raises:
-        FileNotFoundError: there is none.
-        Internal: somebody else wrote it, or damaged it.
-    """
+    """What `parse` makes of a document that `write_json` wrote. `remedy` is what to do about a damaged one. Raises
+    FileNotFoundError: there is none. Raises Internal: somebody else wrote it, or damaged it."""
     try:
         return parse(json.loads(path.read_bytes()))
     except InvalidArgument as error:

@@ -17,11 +17,7 @@ class LabelChange:
     add_properties: Mapping[str, str] = field(default_factory=dict)
 
     def applied(self, spec: ServiceSpec) -> ServiceSpec:
-        """The service with the change.
-
-        Raises:
-            InvalidArgument: a property that is set already.
-        """
+        """The service with the change. Raises InvalidArgument: a property that is set already."""
         if repeated := sorted(spec.properties.keys() & self.add_properties.keys()):
             raise InvalidArgument(
                 f"service {spec.name}: property {', '.join(repeated)} is set already and is immutable"

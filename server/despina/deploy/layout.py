@@ -39,11 +39,8 @@ class Layout:
 
 
 def find_repository(registered: Path) -> Layout:
-    """The model repository in (or at) a registered folder.
-
-    Raises:
-        InvalidArgument: there is none, or a misplaced configuration is ambiguous.
-    """
+    """The model repository in (or at) a registered folder. Raises InvalidArgument: there is none, or a misplaced
+    configuration is ambiguous."""
     root = _find_root(registered)
     models = tuple(_read_model(folder) for folder in sorted(root.iterdir()) if _is_model(folder))
     if not models:

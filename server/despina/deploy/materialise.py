@@ -14,13 +14,8 @@ from despina.errors import AlreadyExists
 def link_model(blobs: Blobs, record: ModelRecord, target: Path) -> Path:
     """Makes the folder `target` with the model in it, of hard links, all at once or not at all.
 
-    Files are shared with the registry and so read-only; an executable one is copied, for its mode is its own.
-
-    Returns:
-        The registered folder or file in `target`.
-
-    Raises:
-        AlreadyExists: there is something at `target`.
+    Files are shared with the registry and so read-only; an executable one is copied, for its mode is its own. Returns
+    the registered folder or file in `target`. Raises AlreadyExists: there is something at `target`.
     """
     if target.exists():
         raise AlreadyExists(f"{target} exists already")
@@ -42,14 +37,8 @@ def link_model(blobs: Blobs, record: ModelRecord, target: Path) -> Path:
 
 
 def copy_model(blobs: Blobs, record: ModelRecord, target: Path, *, overwrite: bool = False) -> Path:
-    """Copies the model into the folder `target`, which may hold other things.
-
-    Returns:
-        The registered folder or file in `target`.
-
-    Raises:
-        AlreadyExists: one of its files is there and `overwrite` is false; nothing was written then.
-    """
+    """Copies the model into the folder `target`, which may hold other things. Returns the registered folder or file in
+    `target`. Raises AlreadyExists: one of its files is there and `overwrite` is false; nothing was written then."""
     taken = [file.path for file in record.files if file.sha256 and (target / file.path).exists()]
     if taken and not overwrite:
         raise AlreadyExists(f"{target / taken[0]} exists already; choose another folder or say to overwrite")

@@ -17,10 +17,7 @@ SHOWN_BYTES = 16
 
 
 def check_onnx_file(path: Path) -> None:
-    """
-    Raises:
-        InvalidArgument: it is a folder, or not an ONNX model, or not a whole one.
-    """
+    """Raises InvalidArgument: it is a folder, or not an ONNX model, or not a whole one."""
     if path.is_dir():
         raise InvalidArgument(
             f"model path {path} is a folder; framework Onnx means one .onnx file, "

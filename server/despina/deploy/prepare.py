@@ -26,14 +26,8 @@ SOURCE = "source"
 def prepare_generation(
     root: Path, blobs: Blobs, records: Sequence[ModelRecord], inference: InferenceSpec | None
 ) -> list[str]:
-    """Fills the folder `root`, or leaves nothing.
-
-    Returns:
-        What the user should know.
-
-    Raises:
-        InvalidArgument: the models cannot be served together.
-    """
+    """Fills the folder `root`, or leaves nothing. Returns what the user should know. Raises InvalidArgument: the models
+    cannot be served together."""
     shutil.rmtree(root, ignore_errors=True)  # left by a deployment that died
     try:
         warnings = _lay_out(root, blobs, records)
@@ -46,11 +40,8 @@ def prepare_generation(
 
 
 def copy_source(source: Path, target: Path) -> None:
-    """Copies a source directory as it is deployed: links followed, without what no script needs.
-
-    Raises:
-        InvalidArgument: something in it cannot be copied.
-    """
+    """Copies a source directory as it is deployed: links followed, without what no script needs. Raises
+    InvalidArgument: something in it cannot be copied."""
     try:
         # A source directory that holds the home directory would be copied into itself.
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".despina", ".git"))

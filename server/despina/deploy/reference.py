@@ -25,11 +25,8 @@ class ModelReference:
 
 
 def parse_reference(text: str) -> ModelReference:
-    """`densenet_onnx` or `densenet_onnx:1`.
-
-    Raises:
-        InvalidArgument: the name is not allowed, or the version is not an integer from 1 up.
-    """
+    """`densenet_onnx` or `densenet_onnx:1`. Raises InvalidArgument: the name is not allowed, or the version is not an
+    integer from 1 up."""
     name, colon, version = text.partition(":")
     check_name(name)
     if not colon:
@@ -40,10 +37,7 @@ def parse_reference(text: str) -> ModelReference:
 
 
 def check_name(name: str) -> None:
-    """
-    Raises:
-        InvalidArgument: `name` is not a model name.
-    """
+    """Raises InvalidArgument: `name` is not a model name."""
     if not NAME.fullmatch(name):
         raise InvalidArgument(
             f"model name {name!r} is not allowed: expected 1 to 255 letters, digits, '-', '.' or '_', "

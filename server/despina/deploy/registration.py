@@ -12,10 +12,7 @@ from despina.errors import InvalidArgument
 
 
 def parse_model_path(text: str) -> Path:
-    """
-    Raises:
-        InvalidArgument: it is empty, which as a path would be the current folder.
-    """
+    """Raises InvalidArgument: it is empty, which as a path would be the current folder."""
     if not text:
         raise InvalidArgument("the model path is empty: name a folder or a file, the current folder is '.'")
     return Path(text)
@@ -28,12 +25,9 @@ def register_checked(
     child_paths: Sequence[str] = (),
     progress: Callable[[str], None] = lambda line: None,
 ) -> ModelRecord:
-    """Checks a model repository (framework Multi) or file (Onnx) before a byte is copied, then registers.
-
-    Raises:
-        InvalidArgument: the description, the repository or the file is not right.
-        NotFound: there is nothing at `path`.
-    """
+    """Checks a model repository (framework Multi) or file (Onnx) before a byte is copied, then registers. Raises
+    InvalidArgument: the description, the repository or the file is not right. Raises NotFound: there is nothing at
+    `path`."""
     check_description(description)
     check_exists(path)
     if description.framework == "Multi" and not child_paths:

@@ -43,11 +43,8 @@ class Registry:
     ) -> ModelRecord:
         """Stores what is at `path` as the next version of `description.name`.
 
-        `progress` is told of each file before it is copied.
-
-        Raises:
-            InvalidArgument: the name or framework is not allowed, or the tree cannot be stored.
-            NotFound: there is nothing at `path`.
+        `progress` is told of each file before it is copied. Raises InvalidArgument: the name or framework is not
+        allowed, or the tree cannot be stored. Raises NotFound: there is nothing at `path`.
         """
         check_description(description)
         entries = read_tree(path, child_paths, self._directory)
@@ -56,11 +53,7 @@ class Registry:
             return self._insert(description, files)
 
     def get(self, reference: ModelReference) -> ModelRecord:
-        """The version asked for, or the newest.
-
-        Raises:
-            NotFound: there is none; the message names what there is.
-        """
+        """The version asked for, or the newest. Raises NotFound: there is none; the message names what there is."""
         with connect(self._database) as connection:
             return _get(connection, reference)
 
@@ -96,12 +89,8 @@ class Registry:
         remove_tags: Sequence[str] = (),
         add_properties: Mapping[str, str] | None = None,
     ) -> ModelRecord:
-        """Changes what may change: the description and the tags. Properties can be added, never changed.
-
-        Raises:
-            NotFound: no such model.
-            InvalidArgument: a property that is there already.
-        """
+        """Changes what may change: the description and the tags. Properties can be added, never changed. Raises
+        NotFound: no such model. Raises InvalidArgument: a property that is there already."""
         with write(self._database) as connection:
             record = _get(connection, reference)
             _refuse_repeats(record, add_properties or {})
@@ -117,11 +106,8 @@ class Registry:
             return _get(connection, record.reference)
 
     def delete(self, reference: ModelReference) -> ModelRecord:
-        """Removes a version for good, except its number and (until `collect`) its bytes. Returns what it was.
-
-        Raises:
-            NotFound: no such model.
-        """
+        """Removes a version for good, except its number and (until `collect`) its bytes. Returns what it was. Raises
+        NotFound: no such model."""
         with write(self._database) as connection:
             record = _get(connection, reference)
             key = (record.name, record.version)
@@ -175,11 +161,8 @@ class Registry:
 
 
 def check_description(said: ModelDescription) -> None:
-    """
-    Raises:
-        InvalidArgument: the name, the framework or the resources are not allowed, or a framework version comes without
-            a framework.
-    """
+    """Raises InvalidArgument: the name, the framework or the resources are not allowed, or a framework version comes
+    without a framework."""
     check_name(said.name)
     if said.framework not in FRAMEWORKS:
         raise InvalidArgument(

@@ -7,11 +7,8 @@ from despina.errors import Unavailable
 
 
 def post_input(name: str, uri: str, data: bytes, key: str | None) -> bytes:
-    """Posts input to the scoring URI of service `name`, as JSON; the body of the answer.
-
-    Raises:
-        Unavailable: it cannot be reached, or answers with anything but success.
-    """
+    """Posts input to the scoring URI of service `name`, as JSON; the body of the answer. Raises Unavailable: it cannot
+    be reached, or answers with anything but success."""
     headers = {"Content-Type": "application/json"}
     if key is not None:
         headers["Authorization"] = f"Bearer {key}"

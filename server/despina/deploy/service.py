@@ -174,10 +174,7 @@ class ServiceState:
 
 
 def check_service_name(name: str) -> None:
-    """
-    Raises:
-        InvalidArgument: `name` is not a service name.
-    """
+    """Raises InvalidArgument: `name` is not a service name."""
     if not NAME.fullmatch(name):
         raise InvalidArgument(
             f"service name {name!r} is not allowed: expected 3 to 32 lower-case letters, digits and '-', "
@@ -186,11 +183,8 @@ def check_service_name(name: str) -> None:
 
 
 def choose_mode(frameworks: list[str], *, scripted: bool) -> Mode:
-    """Direct without a script, else middleware when a model is one the inference server serves, else default.
-
-    Raises:
-        InvalidArgument: without a script it must be one model, of a framework that needs none.
-    """
+    """Direct without a script, else middleware when a model is one the inference server serves, else default. Raises
+    InvalidArgument: without a script it must be one model, of a framework that needs none."""
     if scripted:
         return Mode.MIDDLEWARE if any(one == "Multi" for one in frameworks) else Mode.DEFAULT
     if len(frameworks) != 1:

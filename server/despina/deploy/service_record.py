@@ -37,12 +37,8 @@ def describe(spec: ServiceSpec, state: ServiceState, workspace: str) -> dict[str
 
 
 def uri_of_script(name: str, mode: Mode, scoring_uri: str | None) -> str:
-    """Where the input of a service's entry script is posted.
-
-    Raises:
-        Unavailable: a cluster has not given it an address yet.
-        Unsupported: it has no entry script.
-    """
+    """Where the input of a service's entry script is posted. Raises Unavailable: a cluster has not given it an address
+    yet. Raises Unsupported: it has no entry script."""
     if scoring_uri is None:
         raise Unavailable(f"service {name} has no address yet: its cluster has not given it one")
     if mode is Mode.DIRECT:

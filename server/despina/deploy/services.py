@@ -37,13 +37,9 @@ class Services:
         self._registry = registry
 
     def deploy(self, request: DeployRequest, progress: Say = quiet) -> ServiceSpec:
-        """Prepares a generation and has it started; returns before it answers, see `wait`.
-
-        Raises:
-            InvalidArgument: the request cannot be met.
-            NotFound: a model or the compute target does not exist.
-            AlreadyExists: the name is taken and `overwrite` is false, or an operation is under way.
-        """
+        """Prepares a generation and has it started; returns before it answers, see `wait`. Raises InvalidArgument: the
+        request cannot be met. Raises NotFound: a model or the compute target does not exist. Raises AlreadyExists: the
+        name is taken and `overwrite` is false, or an operation is under way."""
         remove_remains(self._home.services)
         request = self._checked(request)
         folder = self._folder(request.name)
@@ -65,11 +61,8 @@ class Services:
 
     def render(self, request: DeployRequest, directory: Path, progress: Say = quiet) -> list[Path]:
         """Writes the manifests for a compute target and applies nothing; files of an earlier rendering are replaced.
-
-        Raises:
-            InvalidArgument: the request cannot be met, or names no compute target.
-            NotFound: a model or the compute target does not exist.
-        """
+        Raises InvalidArgument: the request cannot be met, or names no compute target. Raises NotFound: a model or the
+        compute target does not exist."""
         request = self._checked(request)
         name = request.deployment.compute_target_name
         if name is None:
@@ -104,26 +97,17 @@ class Services:
         return self._place_of(folder).wait(progress)
 
     def get(self, name: str) -> tuple[ServiceSpec, ServiceState]:
-        """
-        Raises:
-            NotFound: there is no such service; the message names what there is.
-        """
+        """Raises NotFound: there is no such service; the message names what there is."""
         folder = self._existing(name)
         return folder.read_spec(), self._place_of(folder).state()
 
     def spec(self, name: str) -> ServiceSpec:
-        """
-        Raises:
-            NotFound: there is no such service; the message names what there is.
-        """
+        """Raises NotFound: there is no such service; the message names what there is."""
         return self._existing(name).read_spec()
 
     def kept_script(self, name: str) -> InferenceSpec | None:
-        """The script a service has, for its next generation; None for one without.
-
-        Raises:
-            InvalidArgument: the copy of it is in a cluster, or gone.
-        """
+        """The script a service has, for its next generation; None for one without. Raises InvalidArgument: the copy of
+        it is in a cluster, or gone."""
         folder = self._existing(name)
         spec = folder.read_spec()
         script = spec.script
@@ -174,22 +158,15 @@ class Services:
         return found
 
     def delete_model(self, reference: ModelReference) -> ModelRecord:
-        """Deletes a registered version that no service uses.
-
-        Raises:
-            NotFound: no such model.
-            InvalidArgument: a service was deployed with it.
-        """
+        """Deletes a registered version that no service uses. Raises NotFound: no such model. Raises InvalidArgument: a
+        service was deployed with it."""
         record = self._registry.get(reference)
         if services := self.using(record.reference):
             raise InvalidArgument(f"model {record.id} is in use by service {', '.join(services)}; delete that first")
         return self._registry.delete(record.reference)
 
     def keys(self, name: str) -> Keys:
-        """
-        Raises:
-            Unsupported: the service has none.
-        """
+        """Raises Unsupported: the service has none."""
         folder = self._existing(name)
         keys = folder.read_keys()
         if keys is None or not folder.read_spec().deployment.keyed:
@@ -220,11 +197,8 @@ class Services:
             self._place_of(folder).restart()
 
     def label(self, name: str, change: LabelChange) -> ServiceSpec:
-        """Changes what is only said about a service; nothing is started again.
-
-        Raises:
-            InvalidArgument: a property that is set already.
-        """
+        """Changes what is only said about a service; nothing is started again. Raises InvalidArgument: a property that
+        is set already."""
         folder = self._existing(name)
         with folder.operation():
             changed = change.applied(folder.read_spec())

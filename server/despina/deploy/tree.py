@@ -27,12 +27,8 @@ class TreeEntry:
 
 def read_tree(path: Path, child_paths: Sequence[str] = (), home: Path | None = None) -> list[TreeEntry]:
     """Everything below `path`, or only what lies in its `child_paths`, sorted by path; without the folder `home`.
-
-    Raises:
-        NotFound: `path`, or a child path, does not exist.
-        InvalidArgument: it is Despina's own folder, or it holds no files, or a link that leaves it, or something that
-            is neither file nor folder.
-    """
+    Raises NotFound: `path`, or a child path, does not exist. Raises InvalidArgument: it is Despina's own folder, or it
+    holds no files, or a link that leaves it, or something that is neither file nor folder."""
     check_exists(path)
     root = path.resolve()
     own = None if home is None else home.resolve()
@@ -52,10 +48,7 @@ def read_tree(path: Path, child_paths: Sequence[str] = (), home: Path | None = N
 
 
 def check_exists(path: Path) -> None:
-    """
-    Raises:
-        NotFound: there is nothing at a model path.
-    """
+    """Raises NotFound: there is nothing at a model path."""
     if not path.exists():
         raise NotFound(f"model path {dangling(path)}" if path.is_symlink() else f"model path {path} does not exist")
 

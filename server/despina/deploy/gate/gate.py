@@ -35,11 +35,8 @@ class Gate:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def listen(self, host: str, port: int) -> int:
-        """Opens the public address, then closes the one before; returns its port.
-
-        Raises:
-            OSError: the address is taken or not ours.
-        """
+        """Opens the public address, then closes the one before; returns its port. Raises OSError: the address is taken
+        or not ours."""
         before = self._listener
         self._listener = await self.loop.create_server(lambda: ClientConnection(self), host, port, backlog=2048)
         if before is not None:

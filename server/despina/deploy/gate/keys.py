@@ -35,11 +35,8 @@ def make_keys(primary: str | None = None, secondary: str | None = None) -> Keys:
 
 
 def regenerate(keys: Keys, which: str, value: str | None = None) -> Keys:
-    """Replaces the `Primary` or the `Secondary` key, by `value` or a new one.
-
-    Raises:
-        InvalidArgument: `which` is neither, or `value` cannot be sent in a header.
-    """
+    """Replaces the `Primary` or the `Secondary` key, by `value` or a new one. Raises InvalidArgument: `which` is
+    neither, or `value` cannot be sent in a header."""
     if value is not None and not is_key(value):
         raise InvalidArgument("a key must be printable ASCII without blanks")
     match which.lower():

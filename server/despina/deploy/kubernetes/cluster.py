@@ -45,11 +45,7 @@ class Cluster:
 
     def deploy(self, load: Workload, say: Say = quiet, before: ServiceSpec | None = None) -> None:
         """Applies the manifests and removes what an earlier generation, `before`, had beside; returns before pods are
-        ready.
-
-        Raises:
-            DespinaError: the cluster refuses, or is not to be reached.
-        """
+        ready. Raises DespinaError: the cluster refuses, or is not to be reached."""
         documents = manifests(load)
         for remark in scaling_remarks(load):
             say(f"warning: {remark}")
@@ -85,10 +81,7 @@ class Cluster:
                 return seen
 
     def state(self, name: str) -> ClusterState:
-        """
-        Raises:
-            NotFound: the service is not in the cluster.
-        """
+        """Raises NotFound: the service is not in the cluster."""
         deployment = self._kubectl.get("deployment", name)
         return state_of(deployment, self._kubectl.get_all("pods", labels_of(name)))
 

@@ -11,11 +11,8 @@ LARGEST_BYTES = 1 << 20
 
 
 def config_map(load: Workload) -> Document:
-    """Service, models, and the script's folder.
-
-    Raises:
-        InvalidArgument: together they are more than a ConfigMap can hold.
-    """
+    """Service, models, and the script's folder. Raises InvalidArgument: together they are more than a ConfigMap can
+    hold."""
     text = load.contents.to_text()
     size = len(text.encode()) + len(load.source or b"")
     if size > LARGEST_BYTES:

@@ -30,10 +30,7 @@ class Kubectl:
 
     def keep_replicas(self, deployment: str) -> None:
         """Makes a number of replicas that our manifests have said stay when they say it no more. Else it would be one.
-
-        Raises:
-            NotFound: there is no such deployment.
-        """
+        Raises NotFound: there is no such deployment."""
         replicas = self.get("deployment", deployment)["spec"]["replicas"]
         metadata = {"name": deployment, "namespace": self._namespace}
         document = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"replicas": replicas}}
@@ -41,21 +38,15 @@ class Kubectl:
         self.run([*_apply_words(REPLICAS_MANAGER), "--validate=false", "-f", "-"], json.dumps(document))
 
     def wait_for_rollout(self, deployment: str, seconds: int) -> None:
-        """Returns at once when a rollout is complete, and after that time when it is not.
-
-        Raises:
-            DespinaError: it cannot be watched.
-        """
+        """Returns at once when a rollout is complete, and after that time when it is not. Raises DespinaError: it
+        cannot be watched."""
         words = ["rollout", "status", f"deployment/{deployment}", f"--timeout={seconds}s"]
         done = self._call(words, None)
         if done.returncode and not any(sign in done.stderr for sign in NOT_YET):
             raise self._failed(words, done.stderr)
 
     def get(self, kind: str, name: str) -> Mapping[str, Any]:
-        """
-        Raises:
-            NotFound: there is none.
-        """
+        """Raises NotFound: there is none."""
         document: Mapping[str, Any] = json.loads(self.run(["get", kind, name, "-o", "json"]))
         return document
 
@@ -73,14 +64,8 @@ class Kubectl:
         return self.run(["delete", kinds, *words, "--ignore-not-found", "--cascade=foreground"]) != ""
 
     def run(self, words: Sequence[str], stdin: str | None = None) -> str:
-        """
-        Returns:
-            What it printed.
-
-        Raises:
-            NotFound: the cluster does not have it.
-            DespinaError: it failed; the message is kubectl's.
-        """
+        """Returns what it printed. Raises NotFound: the cluster does not have it. Raises DespinaError: it failed; the
+        message is kubectl's."""
         done = self._call(words, stdin)
         if done.returncode == 0:
             return done.stdout

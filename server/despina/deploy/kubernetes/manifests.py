@@ -8,11 +8,8 @@ from despina.deploy.kubernetes.workload import Document, Workload
 
 
 def manifests(load: Workload) -> list[Document]:
-    """In the order of applying: what pods need comes before them.
-
-    Raises:
-        InvalidArgument: the script and the list of model files are too large for a ConfigMap.
-    """
+    """In the order of applying: what pods need comes before them. Raises InvalidArgument: the script and the list of
+    model files are too large for a ConfigMap."""
     documents = [
         config_map(load),
         None if load.keys is None else keys_secret(load.name, load.namespace, load.keys),

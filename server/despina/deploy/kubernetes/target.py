@@ -75,11 +75,8 @@ class ComputeTargets:
         self._folder = home.directory / "compute"
 
     def attach(self, target: ComputeTarget, *, overwrite: bool = False) -> None:
-        """
-        Raises:
-            InvalidArgument: all that is wrong with the target, in one message.
-            AlreadyExists: the name is taken and `overwrite` is false.
-        """
+        """Raises InvalidArgument: all that is wrong with the target, in one message. Raises AlreadyExists: the name is
+        taken and `overwrite` is false."""
         if problems := list(_problems(target)):
             raise InvalidArgument(f"compute target {target.name}: " + "; ".join(problems))
         path = self._folder / f"{target.name}.json"
@@ -88,10 +85,7 @@ class ComputeTargets:
         write_json(path, target.to_json(), 0o644)
 
     def get(self, name: str) -> ComputeTarget:
-        """
-        Raises:
-            NotFound: it is not attached; the message names those that are.
-        """
+        """Raises NotFound: it is not attached; the message names those that are."""
         path = self._folder / f"{name}.json"
         if not NAME.fullmatch(name) or not path.exists():
             have = ", ".join(target.name for target in self.all()) or "none"
@@ -107,11 +101,7 @@ class ComputeTargets:
         return [read_json(path, ComputeTarget.from_json) for path in paths]
 
     def detach(self, name: str) -> ComputeTarget:
-        """Forgets a target; what runs there goes on.
-
-        Raises:
-            NotFound: it is not attached.
-        """
+        """Forgets a target; what runs there goes on. Raises NotFound: it is not attached."""
         target = self.get(name)
         (self._folder / f"{name}.json").unlink()
         return target

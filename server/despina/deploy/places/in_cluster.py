@@ -30,12 +30,9 @@ class InCluster:
         self._cluster = cluster
 
     def deploy(self, new: NewGeneration, say: Say) -> None:
-        """
-        Raises:
-            InvalidArgument: the script is too large for a cluster.
-            AlreadyExists: the cluster has a service of this name that is not ours.
-            DespinaError: the cluster refuses, or is not to be reached; the service is then as it was before.
-        """
+        """Raises InvalidArgument: the script is too large for a cluster. Raises AlreadyExists: the cluster has a
+        service of this name that is not ours. Raises DespinaError: the cluster refuses, or is not to be reached; the
+        service is then as it was before."""
         load = workload(new, self._cluster.target, self._cluster.scaling_metric())
         before = self._folder.read_spec() if self._folder.exists else None
         if before is None:
@@ -60,10 +57,7 @@ class InCluster:
         return self._told(self._cluster.wait(self._folder.read_spec(), say))
 
     def state(self) -> ServiceState:
-        """
-        Raises:
-            DespinaError: the cluster cannot be asked.
-        """
+        """Raises DespinaError: the cluster cannot be asked."""
         try:
             return self._told(self._cluster.state(self._folder.name))
         except NotFound:

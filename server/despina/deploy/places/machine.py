@@ -22,10 +22,7 @@ class Machine:
         self._blobs = blobs
 
     def deploy(self, new: NewGeneration, say: Say) -> None:
-        """
-        Raises:
-            InvalidArgument: the models cannot be served together.
-        """
+        """Raises InvalidArgument: the models cannot be served together."""
         root = self._folder.generation(new.spec.generation)
         for warning in prepare_generation(root, self._blobs, new.records, new.inference):
             say(f"warning: {warning}")

@@ -7,10 +7,7 @@ from despina.errors import InvalidArgument
 
 
 def check_move(before: ServiceSpec, deployment: DeploymentConfig, targets: ComputeTargets) -> None:
-    """
-    Raises:
-        InvalidArgument: the service would be deployed elsewhere.
-    """
+    """Raises InvalidArgument: the service would be deployed elsewhere."""
     there, here = _where(before.deployment), _where(deployment)
     if there == here and deployment.compute_target_name is not None:
         default = targets.get(deployment.compute_target_name).namespace

@@ -37,10 +37,7 @@ class IdTooLong(Exception):
 
 
 def read_ids(headers: Mapping[str, str], new_id: Callable[[], str]) -> RequestIds:
-    """
-    Raises:
-        IdTooLong: one of them has more than 100 characters.
-    """
+    """Raises IdTooLong: one of them has more than 100 characters."""
     request = headers.get("x-request-id") or new_id()
     if len(request) > LONGEST:
         raise IdTooLong(f"x-request-id must not exceed {LONGEST} characters", RequestIds("", "", ""))

@@ -42,11 +42,7 @@ class Caller:
             self._run(value)
 
     def call(self, function: Callable[..., Any], **arguments: Any) -> Result:
-        """
-        Raises:
-            ScoringTimeout: it took longer than the limit.
-            Exception: what the function raised.
-        """
+        """Raises ScoringTimeout: it took longer than the limit. Raises Exception: what the function raised."""
         started = time.perf_counter()
         try:
             with _limited(self._timeout_ms):

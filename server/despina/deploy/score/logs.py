@@ -28,11 +28,8 @@ def log_to_stderr() -> None:
 
 
 def configure_logs(settings: ScoreSettings) -> None:
-    """Applies the script's own `logging.json`, if it has one, on top of ours.
-
-    Raises:
-        InvalidArgument: that file is not a logging configuration, or the log level has no meaning.
-    """
+    """Applies the script's own `logging.json`, if it has one, on top of ours. Raises InvalidArgument: that file is not
+    a logging configuration, or the log level has no meaning."""
     if settings.log_level not in logging.getLevelNamesMapping():
         levels = "DEBUG, INFO, WARNING, ERROR or CRITICAL"
         raise InvalidArgument(f"AZUREML_LOG_LEVEL={settings.log_level}: expected {levels}")

@@ -16,10 +16,8 @@ def get_model_path(model_name: str, version: int | None = None) -> str:
     """The registered file or folder of a model, of its newest version unless one is named.
 
     Looks in `azureml-models/NAME/VERSION/` (in the working folder, then where `AZUREML_MODEL_DIR` points), then for
-    `NAME` in the working folder.
-
-    Raises:
-        ModelNotFoundException: none is there, or its folder does not hold exactly one entry.
+    `NAME` in the working folder. Raises ModelNotFoundException: none is there, or its folder does not hold exactly one
+    entry.
     """
     for root in _roots():
         versions = {int(path.name): path for path in (root / model_name).glob("*") if path.name.isdigit()}

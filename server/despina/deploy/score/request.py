@@ -102,11 +102,8 @@ class AMLRequest:
         return AwaitableText(self.data.decode()) if as_text else self.data
 
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:
-        """The body parsed as JSON; None if it has another type, unless `force`.
-
-        Raises:
-            ValueError: it is not JSON, unless `silent`.
-        """
+        """The body parsed as JSON; None if it has another type, unless `force`. Raises ValueError: it is not JSON,
+        unless `silent`."""
         if not (force or self.is_json):
             return None
         try:

@@ -52,10 +52,7 @@ class AMLResponse:
         self.headers.append((name, value))
 
     def check(self) -> None:
-        """
-        Raises:
-            ValueError: HTTP cannot carry its status or a header.
-        """
+        """Raises ValueError: HTTP cannot carry its status or a header."""
         if not 200 <= self.status_code <= 999:
             raise ValueError(f"status {self.status_code} does not end an answer: expected 200 to 999")
         for name, value in self.headers:
@@ -75,11 +72,8 @@ def error_response(status: int, message: str, *, failed: bool = False) -> AMLRes
 
 
 def dump_json(value: Any) -> str:
-    """JSON text; NumPy arrays and scalars become lists and numbers.
-
-    Raises:
-        TypeError: something in it that JSON cannot carry.
-    """
+    """JSON text; NumPy arrays and scalars become lists and numbers. Raises TypeError: something in it that JSON cannot
+    carry."""
     return json.dumps(value, default=_to_list)
 
 

@@ -33,11 +33,8 @@ class Script:
 
 
 def load_script(entry_script: Path | None) -> Script:
-    """Imports the script, or the module `main` from `sys.path`, and checks its two functions.
-
-    Raises:
-        ScriptError: it is missing, fails to import, or has no init() or no usable run().
-    """
+    """Imports the script, or the module `main` from `sys.path`, and checks its two functions. Raises ScriptError: it is
+    missing, fails to import, or has no init() or no usable run()."""
     module = _import(entry_script)
     where = getattr(module, "__file__", module.__name__)
     for name in ("init", "run"):

@@ -20,12 +20,8 @@ BOOT_ERROR = 3
 
 def serve_score(settings: ScoreSettings, addresses: Sequence[str]) -> None:
     """Runs until a signal ends it; does not return then (gunicorn exits the process). Every one of the addresses, each
-    `HOST:PORT`, answers everything.
-
-    Raises:
-        Unsupported: gunicorn is not installed.
-        InvalidArgument: the script's logging.json is not right.
-    """
+    `HOST:PORT`, answers everything. Raises Unsupported: gunicorn is not installed. Raises InvalidArgument: the script's
+    logging.json is not right."""
     if importlib.util.find_spec("gunicorn") is None:
         raise Unsupported("entry scripts need gunicorn, which is not installed: pip install 'despina[score]'")
     configure_logs(settings)

@@ -33,11 +33,9 @@ class ScoreSettings:
 def read_settings(environment: Mapping[str, str], directory: Path) -> ScoreSettings:
     """Settings from variables, completed by the JSON file of `AZUREML_CONFIG_FILE` or `config.json` in the app root.
 
-    `directory` is the app root where `AML_APP_ROOT` is not set.
-
-    Raises:
-        NotFound: a settings file that was named does not exist.
-        InvalidArgument: a value that is not what it should be, or a settings file that is not a JSON object.
+    `directory` is the app root where `AML_APP_ROOT` is not set. Raises NotFound: a settings file that was named does
+    not exist. Raises InvalidArgument: a value that is not what it should be, or a settings file that is not a JSON
+    object.
     """
     app_root = (directory / environment.get("AML_APP_ROOT", ".")).resolve()
     values = {**_read_file(environment.get(CONFIG_FILE), app_root), **environment}

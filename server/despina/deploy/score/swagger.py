@@ -27,10 +27,7 @@ class Swagger:
         self._documents = documents
 
     def get(self, version: str | None) -> Document:
-        """
-        Raises:
-            NoSuchSwagger: there is no document of that version; the message names what there is.
-        """
+        """Raises NoSuchSwagger: there is no document of that version; the message names what there is."""
         wanted = version or DEFAULT
         document = self._documents.get(ALIASES.get(wanted, wanted))
         if document is not None:
@@ -43,10 +40,7 @@ class Swagger:
 
 
 def make_swagger(settings: ScoreSettings, script: Script) -> Swagger:
-    """
-    Raises:
-        ValueError: a document of the author's own is not JSON.
-    """
+    """Raises ValueError: a document of the author's own is not JSON."""
     given = {version: _read(settings.app_root, names) for version, names in FILES.items()}
     made = {version: _generate(settings, script, version) for version in _possible(script)}
     return Swagger(made | {version: document for version, document in given.items() if document is not None})

@@ -19,11 +19,8 @@ TREE_LINES = 200
 
 
 def start_worker(settings: ScoreSettings) -> ScoreApp:
-    """Loads the script, runs its init() and returns the application.
-
-    Raises:
-        ScriptError: the script cannot be served. Everything a user needs to know is in the log by then.
-    """
+    """Loads the script, runs its init() and returns the application. Raises ScriptError: the script cannot be served.
+    Everything a user needs to know is in the log by then."""
     extend_path(settings)
     made = install_shims()
     log.debug("stand-ins for modules that are not installed: %s", ", ".join(made) or "none")

@@ -24,10 +24,7 @@ class InferenceConfig:
         self.description = description
 
     def spec(self) -> InferenceSpec:
-        """
-        Raises:
-            UserErrorException: the script cannot be one.
-        """
+        """Raises UserErrorException: the script cannot be one."""
         source = Path(self.source_directory or ".").resolve()
         with translated():
             environment = None if self.environment is None else self.environment.spec()

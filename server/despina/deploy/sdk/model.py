@@ -63,11 +63,7 @@ class Model:
         expand: bool = True,
     ) -> None:
         """Looks a model up; the newest version unless one is named. `run_id` and `expand` mean something in a cloud
-        only.
-
-        Raises:
-            WebserviceException: there is none; the message begins with ModelNotFound.
-        """
+        only. Raises WebserviceException: there is none; the message begins with ModelNotFound."""
         if (name is None) == (id is None):
             raise UserErrorException("give either name (and version) or id")
         with translated():
@@ -142,12 +138,9 @@ class Model:
         overwrite: bool = False,
         show_output: bool = False,
     ) -> Webservice:
-        """Starts a service of these models (objects or ids) and returns at once; see `wait_for_deployment`.
-
-        Raises:
-            UserErrorException: the arguments do not fit together.
-            WebserviceException: the name is taken and `overwrite` is false, or a model does not exist.
-        """
+        """Starts a service of these models (objects or ids) and returns at once; see `wait_for_deployment`. Raises
+        UserErrorException: the arguments do not fit together. Raises WebserviceException: the name is taken and
+        `overwrite` is false, or a model does not exist."""
         from despina.deploy.sdk.webservice import Webservice  # late: it imports this module
 
         config = deployment_config or DeploymentConfig()
@@ -188,11 +181,8 @@ class Model:
         self._update(add_properties=properties)
 
     def delete(self) -> None:
-        """Deletes this version; its number is not used again.
-
-        Raises:
-            UserErrorException: a service was deployed with it.
-        """
+        """Deletes this version; its number is not used again. Raises UserErrorException: a service was deployed with
+        it."""
         with translated():
             self.workspace.services.delete_model(self._record.reference)
 

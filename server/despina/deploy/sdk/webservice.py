@@ -82,12 +82,8 @@ class Webservice:
         self._log = state.log
 
     def wait_for_deployment(self, show_output: bool = False, timeout_sec: float | None = None) -> None:
-        """Returns when the service answers.
-
-        Raises:
-            WebserviceException: it failed; the message carries the last log lines. Or nothing is decided after
-                `timeout_sec`; then it may still come.
-        """
+        """Returns when the service answers. Raises WebserviceException: it failed; the message carries the last log
+        lines. Or nothing is decided after `timeout_sec`; then it may still come."""
         say = print_line if show_output else quiet
         with translated():
             if timeout_sec is None:
@@ -137,11 +133,8 @@ class Webservice:
             return "\n".join(self._services.log(self.name, num_lines))
 
     def run(self, input_data: str | bytes) -> Any:
-        """Posts to the scoring URI, as JSON, and returns the parsed answer.
-
-        Raises:
-            WebserviceException: any answer but 200; the service has no entry script, or no address yet.
-        """
+        """Posts to the scoring URI, as JSON, and returns the parsed answer. Raises WebserviceException: any answer but
+        200; the service has no entry script, or no address yet."""
         with translated():
             uri = uri_of_script(self.name, self._spec.mode, self.scoring_uri)
             data = input_data.encode() if isinstance(input_data, str) else input_data

@@ -62,10 +62,7 @@ class Child:
 
 
 async def start_child(command: Command, log: Path) -> Child:
-    """
-    Raises:
-        OSError: it cannot be started.
-    """
+    """Raises OSError: it cannot be started."""
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
             *command.words,

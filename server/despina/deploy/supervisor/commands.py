@@ -79,10 +79,7 @@ def free_port(preferred: int | None = None) -> int:
 
 
 def check_port(port: int) -> None:
-    """
-    Raises:
-        InvalidArgument: nothing can listen on this loopback port now.
-    """
+    """Raises InvalidArgument: nothing can listen on this loopback port now."""
     try:
         _bound(port)
     except OSError as error:

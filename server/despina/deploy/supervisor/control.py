@@ -48,12 +48,8 @@ async def listen(folder: Path, answer: Answer) -> asyncio.AbstractServer:
 
 
 def ask(folder: Path, request: dict[str, Any], timeout: float | None = None) -> dict[str, Any] | None:
-    """A supervisor's answer; None when there is none.
-
-    Raises:
-        Unavailable: it does not answer in that time. It may still do what it was asked to.
-        Internal: it could not do it.
-    """
+    """A supervisor's answer; None when there is none. Raises Unavailable: it does not answer in that time. It may still
+    do what it was asked to. Raises Internal: it could not do it."""
     try:
         with socket.socket(socket.AF_UNIX) as one, _short_path(folder) as path:
             one.settimeout(timeout)

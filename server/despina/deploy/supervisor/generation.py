@@ -31,11 +31,8 @@ class Generation:
         self._parts: list[Part] = []
 
     async def start(self) -> Upstreams:
-        """Starts the children, the inference server first, and returns when all answer.
-
-        Raises:
-            StartFailed: one did not come up; all are ended then.
-        """
+        """Starts the children, the inference server first, and returns when all answer. Raises StartFailed: one did not
+        come up; all are ended then."""
         seconds = max(START_SECONDS, self.spec.deployment.initial_delay_seconds or 0)
         try:
             server = await self._start_server(seconds) if self.spec.mode is not Mode.DEFAULT else None

@@ -38,11 +38,7 @@ class Part:
         self._keeper: asyncio.Task[None] | None = None
 
     async def start(self, seconds: float) -> None:
-        """Returns when it answers.
-
-        Raises:
-            StartFailed: it ended, or did not answer in that time.
-        """
+        """Returns when it answers. Raises StartFailed: it ended, or did not answer in that time."""
         try:
             async with asyncio.timeout(seconds):
                 await self._start_once()

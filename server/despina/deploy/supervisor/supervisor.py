@@ -186,11 +186,8 @@ class Supervisor:
             self._set(replace(self._state, state=state, error=reason))
 
     def _keys(self, spec: ServiceSpec) -> Keys | None:
-        """Those that requests need; None where they need none.
-
-        Raises:
-            NotFound: they are lost; it must not be open to all for that.
-        """
+        """Those that requests need; None where they need none. Raises NotFound: they are lost; it must not be open to
+        all for that."""
         if not spec.deployment.keyed:
             return None
         keys = self._folder.read_keys()

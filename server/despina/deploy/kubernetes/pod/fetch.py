@@ -35,11 +35,8 @@ Put = Callable[[str], str]
 
 
 def fetch_blobs(contents: PodContents, blobs: Blobs, put: Put) -> int:
-    """Stores the models' content; returns how many blobs were missing.
-
-    Raises:
-        DespinaError: a blob is not to be had, or is not what was registered.
-    """
+    """Stores the models' content; returns how many blobs were missing. Raises DespinaError: a blob is not to be had, or
+    is not what was registered."""
     wanted = _wanted(contents)
     missing = sorted(sha for sha in wanted if not blobs.path(sha).exists())
     for sha256 in missing:

@@ -16,11 +16,8 @@ LARGEST_BYTES = 700 * 1024
 
 def pack_source(directory: Path) -> bytes:
     """What a service on one machine has of it, links followed. The same bytes for the same files, so that an unchanged
-    script changes nothing in the cluster.
-
-    Raises:
-        InvalidArgument: it cannot be copied, or is larger than a ConfigMap can hold.
-    """
+    script changes nothing in the cluster. Raises InvalidArgument: it cannot be copied, or is larger than a ConfigMap
+    can hold."""
     plain = io.BytesIO()
     with TemporaryDirectory() as folder, tarfile.open(fileobj=plain, mode="w") as archive:
         copy = Path(folder, FOLDER, "source")  # no folder of this name is copied: `directory` may hold this one
@@ -40,10 +37,8 @@ def pack_source(directory: Path) -> bytes:
 def unpack_source(packed: bytes, directory: Path) -> None:
     """Writes the files below `directory`, and nothing beside it.
 
-    `extractall` has a filter for that since Python 3.11.4 only.
-
-    Raises:
-        InvalidArgument: an entry that `pack_source` does not make: no file, or a path out of the directory.
+    `extractall` has a filter for that since Python 3.11.4 only. Raises InvalidArgument: an entry that `pack_source`
+    does not make: no file, or a path out of the directory.
     """
     root = directory.resolve()
     with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
