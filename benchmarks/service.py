@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import loadgen
-from benchmarks.contender import V2, Dialect, RunningServer
+from benchmarks.contender import V2, RunningServer
 from benchmarks.latencies import quantile
 from benchmarks.measurement import Kind, Load, Point, Round
 from benchmarks.peers.dialects import json_rows
@@ -87,47 +87,39 @@ class DeployedService:
         server_port = int((state.server_url or "").rpartition(":")[2] or 0)
         port = services.get(self.name)[0].port if self.gated else server_port
         process = DeployedProcess(services, self.name, port, pid)
-        return RunningService(process, self.workload, V2 if self.script is None else SCORE, self.seen)
-
-
-class RunningService:
-    """A service under load."""
-
-    def __init__(self, process: DeployedProcess, workload: Workload, dialect: Dialect, seen: dict[Point, Seen]) -> None:
-        self._process = process
-        self._histogram: dict[int, int] = {}
-        self._seen = seen
-        self._server = RunningServer(
+        return RunningService(
             process,  # type: ignore[arg-type]  # all that is asked of it
-            {workload.name: workload},
-            dialect,
-            counts_batches=_has_server(process),
-            generate=self._generate,
+            {self.workload.name: self.workload},
+            V2 if self.script is None else SCORE,
+            counts_batches=state.server_url is not None,
+            seen=self.seen,
         )
 
-    def verify(self, point: Point) -> None:
-        self._server.verify(point)
+
+@dataclass(slots=True)
+class RunningService(RunningServer):
+    """A service under load."""
+
+    seen: dict[Point, Seen] = field(kw_only=True)
+    histogram: dict[int, int] = field(default_factory=dict)
+    """Of the latencies in the round before."""
+
+    def __post_init__(self) -> None:
+        self.generate = self._generate
 
     def measure(self, point: Point, seconds: float) -> Round:
-        taken = self._server.measure(point, seconds)
-        seen = self._seen.setdefault(point, Seen())
-        seen.p95_us.append(quantile(self._histogram, 0.95))
-        seen.memory_mb = max(seen.memory_mb, tree_memory_mb(self._process.pid))
+        taken = RunningServer.measure(self, point, seconds)
+        seen = self.seen.setdefault(point, Seen())
+        seen.p95_us.append(quantile(self.histogram, 0.95))
+        seen.memory_mb = max(seen.memory_mb, tree_memory_mb(self.server.pid))
         return taken
-
-    def stop(self) -> None:
-        self._server.stop()
 
     def _generate(
         self, port: int, connections: int, seconds: float, requests: Sequence[Path], rate: float, seed: int
     ) -> Load:
         told = loadgen.tell(port, connections, seconds, requests, rate, seed)
-        self._histogram = dict(told["histogram"])
+        self.histogram = dict(told["histogram"])
         return loadgen.read_load(told)
-
-
-def _has_server(process: DeployedProcess) -> bool:
-    return process.services.get(process.name)[1].server_url is not None
 
 
 def tree_memory_mb(pid: int) -> float:
