@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from despina.errors import InvalidArgument
 from despina.protocol.bytes_tensor import MANY, decode, decode_texts, encode, held_bytes
 
-SHORT = [b"", b"a", "\u00e9".encode(), b"x" * 255]
+SHORT = [b"", b"a", "\u00e9".encode(), b"x" * 127, b"x" * 128, b"x" * 255]
 ODD = [b"\0", b"\0\0\0\0", b"\xff\xfe", b"y" * 256, b"\1\0\0\0", b"z" * 70_000]
 
 
@@ -82,12 +82,84 @@ TEXTS = wire([b"text"] * MANY)
         TEXTS[:8] + b"\4x\0\0a\0bc" + TEXTS[16:],
         TEXTS[:-1],
         TEXTS + b"x",
+        b"\0" + TEXTS[1:-1] + b"x\0\0",
+        wire([b"text"] * 9 + [b""] + [b"text"] * (MANY - 11)) + b"\4\0\0",
     ],
 )
 def test_lengths_that_do_not_lead_from_one_element_to_the_next_are_no_texts(data: bytes) -> None:
     assert decode_texts(data, MANY) is None
     with pytest.raises(InvalidArgument):
         decoded(data, MANY)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 6, 7, 63, 64, 65, 127, 128, 129])
+@pytest.mark.parametrize("element", SHORT + ODD)
+def test_elements_of_every_kind_are_cut_and_written_in_tensors_of_every_size(count: int, element: bytes) -> None:
+    for place in {0, count // 2, count - 1}:
+        elements = [b"text"] * count
+        elements[place] = element
+        assert encode(array_of(elements)) == wire(elements)
+        assert decoded(wire(elements), count) == elements
+        if element != b"\xff\xfe":
+            texts = [each.decode() for each in elements]
+            assert encode(array_of(texts)) == wire(elements)
+            assert decode_texts(wire(elements), count) == texts
+
+
+@pytest.mark.parametrize("before", [0, MANY])
+@pytest.mark.parametrize(
+    ("data", "count", "reason"),
+    [
+        (b"", 1, "expected {count} string elements for inference input 'X' for model 'm', got {before}"),
+        (
+            b"\1\0\0",
+            1,
+            "incomplete string length indicator for inference input 'X' for model 'm', expecting 4 bytes but only 3 "
+            "bytes available. Please make sure the string length indicator is in one buffer.",
+        ),
+        (
+            b"\5\0\0\0abc",
+            1,
+            "incomplete string data for inference input 'X', expecting string of length 5 but only 3 bytes available",
+        ),
+        (
+            b"\xff\xff\xff\xffabc",
+            1,
+            "incomplete string data for inference input 'X', expecting string of length 4294967295 but only 3 bytes "
+            "available",
+        ),
+        (
+            b"\xff\xff\xff\xffabc",
+            2,
+            "expected {count} string elements for inference input 'X' for model 'm', got {one_more}",
+        ),
+        (
+            b"\1\0\0\0a\1\0\0\0b",
+            1,
+            "unexpected number of string elements {one_too_many} for inference input 'X' for model 'm', expecting "
+            "{count}",
+        ),
+        (
+            b"\1\0\0\0a\1",
+            1,
+            "incomplete string length indicator for inference input 'X' for model 'm', expecting 4 bytes but only 1 "
+            "bytes available. Please make sure the string length indicator is in one buffer.",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_behind_few_elements_and_behind_many(
+    before: int, data: bytes, count: int, reason: str
+) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        decoded(wire([b"text"] * before) + data, before + count)
+    numbers = {"before": before, "one_more": before + 1, "count": before + count, "one_too_many": before + count + 1}
+    assert caught.value.message == reason.format(**numbers)
+
+
+@pytest.mark.parametrize("count", [1, 20, MANY])
+def test_half_of_a_surrogate_pair_cannot_be_written(count: int) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        encode(array_of(["text"] * (count - 1) + ["\ud800"]))
 
 
 ELEMENTS = st.one_of(st.sampled_from([b"a", b"text", "\u00e9".encode()]), st.binary(max_size=3))
