@@ -129,6 +129,19 @@ def test_output_is_compact_and_keeps_non_finite_numbers(value: object, text: byt
     assert json.dumps(value) == text
 
 
+@pytest.mark.parametrize("texts", [[], ["null", "NaN"], ['\u00e9"\n/', ""], ["a", "\udcff", "null"]])
+def test_texts_are_written_like_anything_else(texts: list[str]) -> None:
+    assert json.dumps_texts(texts) == json.dumps(texts)
+
+
+def test_among_texts_no_number_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(value: object) -> bool:
+        raise AssertionError("as long as writing them several times")
+
+    monkeypatch.setattr("despina.protocol.json._has_non_finite", look)
+    assert json.dumps_texts(["null"]) == b'["null"]'
+
+
 @pytest.mark.parametrize(
     ("read", "value", "text"),
     [

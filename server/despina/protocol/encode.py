@@ -9,7 +9,7 @@ import orjson
 
 from despina.errors import InvalidArgument
 from despina.protocol import bytes_tensor
-from despina.protocol.json import dumps
+from despina.protocol.json import dumps, dumps_texts
 from despina.protocol.messages import Array, OutputTensor, Parameter
 
 Buffer = bytes | memoryview
@@ -67,7 +67,7 @@ def json_data(datatype: str, array: Array) -> bytes:
             f"sending {datatype} data via JSON is not supported. Please use the binary data format for output"
         )
     if datatype == "BYTES":
-        return dumps(_texts(array))
+        return dumps_texts(_texts(array))
     flat = array.ravel()
     if flat.size <= _SHORT:
         text = orjson.dumps(flat.tolist())

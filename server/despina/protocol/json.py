@@ -147,6 +147,14 @@ def dumps(value: Json) -> bytes:
     return encoded
 
 
+def dumps_texts(texts: list[str]) -> bytes:
+    """The same of texts, among which no number need be looked for."""
+    try:
+        return orjson.dumps(texts)
+    except TypeError:
+        return _dumps_leniently(texts)
+
+
 def _dumps_leniently(value: Json) -> bytes:
     return encode_string(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
