@@ -40,6 +40,19 @@ def test_texts_as_binary_data_come_with_the_size_they_have() -> None:
         )
 
 
+@pytest.mark.parametrize("text", ["a", "\u00e9" * 4])
+def test_the_only_texts_as_binary_data_come_with_the_size_they_have(text: str) -> None:
+    texts = np.array([text, ""], object)
+    frame = frame_around("m", 1, [("T", "BYTES")], ["binary"], [texts])
+    assert frame is not None
+    data = len(text.encode()).to_bytes(4, "little") + text.encode() + bytes(4)
+    said = (
+        b'{"id":"7","model_name":"m","model_version":"1","outputs":['
+        b'{"name":"T","datatype":"BYTES","shape":[2],"parameters":{"binary_data_size":%d}}]}' % len(data)
+    )
+    assert filled(frame, [texts], "7") == ([said, data], len(said) + len(data), len(said))
+
+
 @pytest.mark.parametrize("form", ["JSON", "binary"])
 def test_a_frame_is_made_without_writing_the_data(monkeypatch: pytest.MonkeyPatch, form: Form) -> None:
     def write(*data: object) -> bytes:

@@ -182,22 +182,25 @@ def exchanges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchanges]:
         model = repository / f"identity_{datatype.lower()}"
         (model / "1").mkdir(parents=True)
         (model / "config.pbtxt").write_text(IDENTITY.format(datatype=datatype))
-    texts = repository / "onnx_bytes"
-    (texts / "1").mkdir(parents=True)
-    onnx.save(model_of_texts(), texts / "1" / "model.onnx")
-    (texts / "config.pbtxt").write_text('platform: "onnxruntime_onnx"\nmax_batch_size: 4\n')
+    for name, inputs in (("onnx_bytes", "AB"), ("onnx_text", "A")):
+        texts = repository / name
+        (texts / "1").mkdir(parents=True)
+        onnx.save(model_of_texts(inputs), texts / "1" / "model.onnx")
+        (texts / "config.pbtxt").write_text('platform: "onnxruntime_onnx"\nmax_batch_size: 4\n')
     running = Exchanges(repository)
     yield running
     running.close()
 
 
-def model_of_texts() -> onnx.ModelProto:
+def model_of_texts(inputs: str) -> onnx.ModelProto:
     """Gives back its inputs, as ONNX Runtime does, which takes text."""
     described = {
         name: helper.make_tensor_value_info(name, TensorProto.STRING, ["batch", f"length of {name}"]) for name in "ABXY"
     }
-    nodes = [helper.make_node("Identity", [name], [output]) for name, output in ("AX", "BY")]
-    graph = helper.make_graph(nodes, "texts", [described[name] for name in "AB"], [described[name] for name in "XY"])
+    outputs = "XY"[: len(inputs)]
+    nodes = [helper.make_node("Identity", [name], [output]) for name, output in zip(inputs, outputs, strict=True)]
+    tensors = [[described[name] for name in names] for names in (inputs, outputs)]
+    graph = helper.make_graph(nodes, "texts", *tensors)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
@@ -213,6 +216,7 @@ MODELS = {
     "identity_bool": ("BOOL", (("A", 2), ("B", 3)), ("X", "Y")),
     "identity_bytes": ("BYTES", (("A", 2), ("B", 3)), ("X", "Y")),
     "onnx_bytes": ("BYTES", (("A", 2), ("B", 3)), ("X", "Y")),
+    "onnx_text": ("BYTES", (("A", 2),), ("X",)),
     "identity_fp16": ("FP16", (("A", 2), ("B", 3)), ("X", "Y")),
 }
 
@@ -694,7 +698,7 @@ def binary_texts(*inputs: list[bytes], before: str = "", binary: str = "true") -
     entries = [
         f'{{"name":"{name}","shape":[1,{len(texts)}],"datatype":"BYTES",'
         f'"parameters":{{"binary_data_size":{len(tensor)}}}}}'
-        for name, texts, tensor in zip("AB", inputs, data, strict=True)
+        for name, texts, tensor in zip("AB", inputs, data, strict=False)
     ]
     text = f'{{{before}"inputs":[{",".join(entries)}],"parameters":{{"binary_data_output":{binary}}}}}'
     return text.encode() + b"".join(data), str(len(text))
@@ -710,6 +714,26 @@ def test_texts_of_any_length_are_one_kind_of_binary_request(exchanges: Exchanges
     full, kept = [exchanges.answers(model, others, keep) for keep in (False, True)]
     assert kept == full
     assert exchanges.is_known(model, known[0], int(known[1] or 0))
+
+
+@pytest.mark.parametrize("size", ['"binary_data_size":', '"binary_data_size": '])
+@pytest.mark.parametrize("binary", ["true", "false"])
+def test_requests_that_differ_in_the_size_of_their_only_texts_are_like_the_last_one(
+    exchanges: Exchanges, size: str, binary: str
+) -> None:
+    texts = ([b"a", b"b"], [b"longer", b""], [b"x" * 300, b"y"], [b"\xff", b"z"], [b"\xc3\xa9", b"c"], [b"a", b"b"])
+    before = ["", "", '"id":"7",', "", '"id":"8",', ""]
+    bodies: list[Body] = []
+    for each, first in zip(texts, before, strict=True):
+        body, length = binary_texts(each, before=first, binary=binary)
+        assert length is not None
+        text = body[: int(length)].replace(b'"binary_data_size":', size.encode())
+        bodies.append((text + body[int(length) :], str(len(text))))
+    bodies.append((bodies[0][0] + b"x", bodies[0][1]))
+    full, kept = [exchanges.answers("onnx_text", bodies, keep) for keep in (False, True)]
+    assert kept == full
+    assert [answer[0] for answer in full] == [200] * 6 + [400]
+    assert exchanges.is_known("onnx_text", bodies[0][0], int(bodies[0][1] or 0))
 
 
 @pytest.mark.parametrize("model", ["identity_bytes", "onnx_bytes"])

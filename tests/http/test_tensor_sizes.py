@@ -22,3 +22,12 @@ def test_tensors_are_cut_where_each_has_the_size_of_its_kind(numbers: int, text:
     assert (arrays is not None) is right
     if arrays is not None:
         assert [array.tolist() for array in arrays.values()] == [[[0, 0]], [[b"abc"]]]
+
+
+@pytest.mark.parametrize(("size", "behind", "right"), [(7, 0, True), (6, 0, False), (8, 0, False), (7, 1, False)])
+def test_the_only_tensor_takes_all_of_the_data(size: int, behind: int, right: bool) -> None:
+    inputs = [InputTemplate("T", np.dtype(object), (1, 1), 0, "BYTES", 1, PlainTexts(1, True, 100))]
+    arrays = cut(inputs, memoryview(TEXT + bytes(behind)), [size])
+    assert (arrays is not None) is right
+    if arrays is not None:
+        assert [array.tolist() for array in arrays.values()] == [[["abc"]]]

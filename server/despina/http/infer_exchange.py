@@ -15,11 +15,10 @@ from despina.errors import DespinaError, Internal, Unavailable
 from despina.http.compression import compress
 from despina.http.placed_outputs import place_outputs, windows_of
 from despina.http.reply_kind import ReplyKind
-from despina.http.request_template import KnownRequest, RequestTemplate
+from despina.http.request_template import KnownRequest, RequestTemplate, held
 from despina.http.request_templates import Templates
 from despina.models.tracing import trace_request
 from despina.protocol import classification, decode, encode
-from despina.protocol.bytes_tensor import held_bytes
 from despina.protocol.encode import Buffer, EncodedOutput
 from despina.protocol.json import dumps
 from despina.protocol.messages import Array, InferRequest, OutputTensor, RequestedOutput
@@ -121,11 +120,11 @@ class InferExchange:
         try:
             length = len(body) if header_length is None else decode.header_length(header_length, len(body))
             repeatable = 0 < length <= self._server.limits.max_input_size and self._amend is None
-            found = self._find(body, length) if repeatable else None
-            if found is not None:
-                self._windows = found.windows
-                self._submit(found.template, found.request, found.inputs, found.id, found.correlation_id)
-                return found.template if not found.id and found.template.repeats else None
+            seen = self._find(body, length) if repeatable else None
+            if seen is not None:
+                self._windows = seen.windows
+                self._submit(seen.template, seen.request, seen.inputs, seen.id, seen.correlation_id, seen.byte_size)
+                return seen.template if not seen.id and seen.template.repeats else None
             self._start_decoding(body, length)
         except Exception as error:
             self._refuse(error)
@@ -150,7 +149,7 @@ class InferExchange:
                 self._windows = template.find_windows()
                 if self._windows is None:
                     return False
-            self._submit(template, template.request, inputs, "", correlation_id)
+            self._submit(template, template.request, inputs, "", correlation_id, template.byte_size or held(inputs))
         except Exception as error:
             self._refuse(error)
         return True
@@ -188,6 +187,7 @@ class InferExchange:
         inputs: dict[str, Array],
         request_id: str,
         correlation_id: int | str,
+        byte_size: int,
     ) -> None:
         """Submit a request of a kind that was seen before."""
         self._template, self._request = template, request
@@ -201,7 +201,7 @@ class InferExchange:
             request_id,
             request.priority,
             request.timeout_us,
-            template.byte_size or sum(map(held_bytes, inputs.values())),
+            byte_size,
             request.parameters,
             self._trace,
             self._client,

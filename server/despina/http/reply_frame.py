@@ -8,6 +8,7 @@ from typing import Literal
 
 import orjson
 
+from despina.protocol import bytes_tensor
 from despina.protocol.encode import Buffer, EncodedOutput, binary_data, json_data, response_frame
 from despina.protocol.messages import Array, OutputTensor, Parameter
 
@@ -104,6 +105,12 @@ def filled(frame: ReplyFrame, arrays: list[Array], request_id: str) -> tuple[lis
 
 def _filled_with_texts(frame: ReplyFrame, arrays: list[Array], before: bytes) -> tuple[list[Buffer], int, int]:
     """The same where texts are binary data, with what is `before` all data."""
+    if len(arrays) == 1:
+        after = frame.outputs[0][1]
+        assert after is not None
+        data = bytes_tensor.encode(arrays[0])
+        text = b"%b%d%b" % (before, len(data), after)
+        return [text, data], len(text) + len(data), len(text)
     pieces = [before]
     tensors: list[Buffer] = []
     for array, (datatype, after), form in zip(arrays, frame.outputs, frame.forms, strict=True):

@@ -11,7 +11,9 @@ import orjson
 from despina.errors import DespinaError
 from despina.http.fixed_text import spans_like
 from despina.http.reply_kind import ReplyKind
+from despina.http.tensor_sizes import cut
 from despina.protocol import tensor_data
+from despina.protocol.bytes_tensor import held_bytes
 from despina.protocol.decode import FindRegion
 from despina.protocol.messages import Array, InferRequest
 from despina.protocol.plain_numbers import PlainNumbers
@@ -72,16 +74,18 @@ class RequestTemplate:
         return self.with_inputs(request_id, correlation_id, self.read(data, start))
 
     def with_inputs(
-        self, request_id: str, correlation_id: int | str | None, inputs: dict[str, Array] | None
+        self, request_id: str, correlation_id: int | str | None, inputs: dict[str, Array] | None, byte_size: int = 0
     ) -> KnownRequest | None:
-        """The same with inputs that have been read, if they could be."""
+        """The same with inputs that have been read, if they could be, and what they take in memory, if that is not
+        always the same and known."""
         if correlation_id is None:
             correlation_id = self.correlation_id
         elif self.correlation_id is not None:
             return None
         if correlation_id is None or inputs is None:
             return None
-        known = KnownRequest(self, self.request, request_id, correlation_id, inputs)
+        byte_size = byte_size or self.byte_size or held(inputs)
+        known = KnownRequest(self, self.request, request_id, correlation_id, inputs, byte_size)
         if self.outputs_at:
             known.windows = self.find_windows()
             return known if known.windows is not None else None
@@ -124,11 +128,19 @@ class RequestTemplate:
 
 @dataclass(frozen=True, slots=True)
 class SizedTemplate(RequestTemplate):
-    """A kind with texts as binary data: the sizes that its JSON tells are not the same twice, and cut out as well."""
+    """A kind with texts as binary data: the sizes that its JSON tells are not the same twice, and cut out as well.
+    `byte_size` is what its tensors take beside that data."""
 
     @property
     def repeats(self) -> bool:
         return False
+
+    def take_sized(
+        self, request_id: str, correlation_id: int | str | None, data: memoryview, sizes: Sequence[int]
+    ) -> KnownRequest | None:
+        """A request of this kind, whose inputs have these sizes in `data`. None when it has to be decoded."""
+        byte_size = self.byte_size + len(data)
+        return self.with_inputs(request_id, correlation_id, cut(self.inputs, data, sizes), byte_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +177,17 @@ class PlacedTemplate(RequestTemplate):
 @dataclass(slots=True)
 class KnownRequest:
     """A request of a known kind: what it has in common with others, and what is its own. `request` says the rest of it,
-    without its tensors."""
+    without its tensors, `byte_size` what these take in memory."""
 
     template: RequestTemplate
     request: InferRequest
     id: str
     correlation_id: int | str
     inputs: dict[str, Array]
+    byte_size: int
     windows: dict[str, Window] | None = None
+
+
+def held(inputs: Mapping[str, Array]) -> int:
+    """What tensors take in memory, in bytes, where texts decide on it."""
+    return sum(map(held_bytes, inputs.values()))

@@ -11,26 +11,22 @@ more than data (classification) takes the full way.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from despina.http.fixed_text import (
-    holds_the_inputs,
-    split_at_data,
-    tells_its_id_once,
-    tells_its_sequence_id_once,
-    without_id,
-    without_sequence_id,
-)
+from despina.http.fixed_text import holds_the_inputs, split_at_data, without_id, without_sequence_id
 from despina.http.placed_outputs import windows_of
 from despina.http.reply_kind import ReplyKind, form_of, reply_kind
 from despina.http.request_description import Described, describe
+from despina.http.request_marks import marks_of
 from despina.http.request_template import InputTemplate, KnownRequest, PlacedTemplate, RequestTemplate, SizedTemplate
-from despina.http.tensor_sizes import cut, holds_the_sizes, split_at_sizes
+from despina.http.sized_templates import SizedTemplates
+from despina.http.tensor_sizes import holds_the_sizes, split_at_sizes
+from despina.protocol.bytes_tensor import held_beside
 from despina.protocol.decode import FindRegion, no_shared_memory
 from despina.protocol.messages import Array, InferRequest
 from despina.protocol.plain_numbers import PlainNumbers
@@ -61,8 +57,8 @@ class Templates:
         self._find_region = find_region
         self._stateful = stateful
         self._known: dict[tuple[bytes, ...], RequestTemplate] = {}
-        self._sized: dict[tuple[bytes, ...], RequestTemplate] = {}
-        """Those of requests with texts as binary data, by the pieces around the sizes."""
+        self._sized = SizedTemplates(MAX_TEMPLATES)
+        """Those of requests with texts as binary data."""
         self._described: dict[tuple[bytes, ...], RequestTemplate] = {}
         """By what requests say of their inputs and outputs, for those whose text is new."""
         self._seen: dict[int, None] = {}
@@ -79,19 +75,22 @@ class Templates:
         """What is known of a body whose first `length` bytes are JSON."""
         request_id, whole = without_id(bytes(body[:length]))
         correlation_id, text = without_sequence_id(whole) if self._stateful else (None, whole)
+        size = len(body) - length
+        sized = self._sized.like_last(text, size)
+        if sized is not None:
+            return sized.take_sized(request_id, correlation_id, body[length:], (size,))
         template = self._known.get((text,))
-        if template is not None and template.binary_size == len(body) - length:
+        if template is not None and template.binary_size == size:
             return template.take(request_id, correlation_id, body, length)
         if _BYTES in text:
-            pieces, sizes = split_at_sizes(text)
-            sized = self._sized.get(pieces)
+            sized, pieces, sizes = self._sized.find(text)
             if sized is not None:
-                return sized.with_inputs(request_id, correlation_id, cut(sized.inputs, body[length:], sizes))
+                return sized.take_sized(request_id, correlation_id, body[length:], sizes)
             # Descriptions would have the sizes in them.
             self._keeps_text, self._keeps_description = self._comes_again(pieces), False
             return None
         described = self._find_described((text,), (whole,))
-        if described is None or described.template.binary_size != len(body) - length:
+        if described is None or described.template.binary_size != size:
             return None
         return self._take(described, request_id, described.template.read(body, length))
 
@@ -212,21 +211,6 @@ class Templates:
 
     # ------------------------------------------------------------------------------------------------------- keeping
 
-    def _marks(self, pieces: tuple[bytes, ...], request: InferRequest) -> _Marks | None:
-        """What the like of a request is recognised by; None when these pieces of it do not suffice."""
-        request_id, first = without_id(pieces[0])
-        pieces = (first, *pieces[1:])
-        text = b"".join(pieces)
-        if request_id != request.id or not tells_its_id_once(text) or len(text) > MAX_FIXED_BYTES or request.raw:
-            return None
-        if self._stateful:
-            for number, piece in enumerate(pieces):
-                correlation_id, rest = without_sequence_id(piece)
-                if correlation_id is not None:
-                    once = tells_its_sequence_id_once(text) and correlation_id == request.correlation_id
-                    return _Marks((*pieces[:number], rest, *pieces[number + 1 :]), None) if once else None
-        return _Marks(pieces, request.correlation_id)
-
     def _comes_again(self, fixed: tuple[bytes, ...]) -> bool:
         """Whether these pieces are short and have come before. Keeping what comes once takes as long as decoding."""
         if sum(map(len, fixed)) > MAX_FIXED_BYTES:
@@ -262,7 +246,7 @@ class Templates:
             tuple(inputs),
             pending.rows,
             pending.shape_key,
-            0 if any(item.dtype == object for item in inputs) else pending.byte_size,
+            _byte_size(inputs, pending, sized),
             pending.outputs,
             None,
             InferRequest(outputs=outputs),
@@ -276,13 +260,15 @@ class Templates:
 
     def _keep_text(self, template: RequestTemplate, pieces: tuple[bytes, ...], request: InferRequest) -> None:
         """Know requests like this one, which came to `template`, by its pieces."""
-        marks = self._marks(pieces, request)
+        marks = marks_of(pieces, request, self._stateful, MAX_FIXED_BYTES)
         if marks is not None:
-            known = self._sized if isinstance(template, SizedTemplate) else self._known
             # The id has been cut out, and may be long.
             request = replace(request, id="", inputs=[], outputs=template.request.outputs)
             kept = replace(template, fixed=marks.fixed, correlation_id=marks.correlation_id, request=request)
-            remember(known, marks.fixed, kept, MAX_TEMPLATES)
+            if isinstance(kept, SizedTemplate):
+                self._sized.keep(marks.fixed, kept)
+            else:
+                remember(self._known, marks.fixed, kept, MAX_TEMPLATES)
 
     def _keep_description(self, template: RequestTemplate, pieces: tuple[bytes, ...]) -> None:
         """Know requests by what this one, which came to `template`, says of its inputs and outputs."""
@@ -291,9 +277,9 @@ class Templates:
             remember(self._described, description.key, template, MAX_TEMPLATES)
 
 
-@dataclass(frozen=True, slots=True)
-class _Marks:
-    """What `RequestTemplate` says of its members of these names."""
-
-    fixed: tuple[bytes, ...]
-    correlation_id: int | str | None
+def _byte_size(inputs: list[InputTemplate], pending: Pending, sized: bool) -> int:
+    """What a template says its tensors take."""
+    texts = [item for item in inputs if item.dtype == object]
+    if sized:
+        return sum([held_beside(item.count) for item in texts])
+    return 0 if texts else pending.byte_size

@@ -43,6 +43,9 @@ def holds_the_sizes(pieces: tuple[bytes, ...]) -> bool:
 def cut(inputs: Sequence[InputTemplate], data: memoryview, sizes: Sequence[int]) -> dict[str, Array] | None:
     """The inputs that lie in `data` one after the other, each of so many bytes. None when they are not as they should
     be."""
+    if len(inputs) == 1:
+        array = _array(inputs[0], data) if sizes[0] == len(data) else None
+        return {inputs[0].name: array} if array is not None else None
     arrays: dict[str, Array] = {}
     position = 0
     for item, size in zip(inputs, sizes, strict=True):

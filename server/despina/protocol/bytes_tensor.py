@@ -11,6 +11,7 @@ import sys
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from despina.errors import InvalidArgument
 from despina.protocol.messages import Array
@@ -19,6 +20,7 @@ T = TypeVar("T", bytes, str)
 
 _LENGTH = struct.Struct("<I")
 _ELEMENT_BYTES = sys.getsizeof(b"")
+_REFERENCE_BYTES = np.dtype(object).itemsize
 _SEPARATOR = b"\0\0\0\0"
 _GAP = "\0   "
 """Has the place of a length in what is to be written."""
@@ -67,7 +69,7 @@ def _separated(raw: bytes, count: int) -> memoryview | None:
         return None
     written = bytearray(raw)
     wire = np.frombuffer(written, np.uint8)
-    is_nul = wire == 0
+    is_nul = np.logical_not(wire)
     if np.count_nonzero(is_nul) != 3 * count:
         return None
     # A length that has three begins right before them.
@@ -83,7 +85,7 @@ def _separated(raw: bytes, count: int) -> memoryview | None:
     return memoryview(written)[4:]
 
 
-def _numbers_anywhere(wire: Array) -> Array:
+def _numbers_anywhere(wire: Array) -> NDArray[np.uint32]:
     """The 4-byte numbers that begin at each byte of `wire`, which has four bytes or more."""
     return np.ndarray(wire.size - 3, "<u4", wire, 0, 1)
 
@@ -186,7 +188,7 @@ def _ascii_wire(texts: list[str]) -> bytes | None:
 def _with_lengths(joined: bytes, count: int) -> bytes | None:
     """`joined`, which has a gap before each of `count` elements, with their lengths instead. None if one has a NUL."""
     wire = np.frombuffer(bytearray(joined), np.uint8)
-    starts = (wire == 0).nonzero()[0]
+    starts = np.logical_not(wire).nonzero()[0]
     if starts.size != count:
         return None
     lengths = np.empty(count, np.int64)
@@ -200,6 +202,11 @@ def _with_lengths(joined: bytes, count: int) -> bytes | None:
 def is_texts(elements: list[Any]) -> bool:
     """Whether the elements of a BYTES tensor are `str`; an empty one may be either."""
     return bool(elements) and type(elements[0]) is str
+
+
+def held_beside(count: int) -> int:
+    """What `count` elements take in memory beside the bytes of their wire form."""
+    return count * (_REFERENCE_BYTES + _ELEMENT_BYTES - _LENGTH.size)
 
 
 def held_bytes(array: Array) -> int:
