@@ -27,9 +27,10 @@ _GAP = "\0   "
 
 MANY = 64
 """From so many elements on, looking at all of them at once takes less time than one after the other."""
-_FEW, _MANY_ASCII = 6, 128
-"""Between these numbers of ASCII texts, their lengths are best looked up among those that are ASCII as well."""
+_MANY_ASCII = 128
+"""The same for writing ASCII texts."""
 _ASCII_LENGTHS = tuple([chr(length) + "\0\0\0" for length in range(128)])
+"""Those that are ASCII as well, as text."""
 _MOST_BYTES = 4 + 255
 """Of a short element, with its length."""
 
@@ -157,7 +158,7 @@ def encode(array: Array) -> bytes:
     count = len(elements)
     is_text = is_texts(elements)
     # The first one tells what the others probably are.
-    if is_text and _FEW <= count < _MANY_ASCII and elements[0].isascii():
+    if is_text and count < _MANY_ASCII and elements[0].isascii():
         wire = _ascii_wire(elements)
         if wire is not None:
             return wire
@@ -175,13 +176,10 @@ def encode(array: Array) -> bytes:
 
 def _ascii_wire(texts: list[str]) -> bytes | None:
     """The wire form of ASCII texts of less than 128 characters; None for others."""
-    pieces = texts * 2
     try:
-        pieces[::2] = map(_ASCII_LENGTHS.__getitem__, map(len, texts))
+        wire = "".join([_ASCII_LENGTHS[len(text)] + text for text in texts])
     except IndexError:
         return None
-    pieces[1::2] = texts
-    wire = "".join(pieces)
     return wire.encode() if wire.isascii() else None
 
 
