@@ -184,7 +184,10 @@ def _ascii_wire(texts: list[str]) -> bytes | None:
 
 
 def _with_lengths(joined: bytes, count: int) -> bytes | None:
-    """`joined`, which has a gap before each of `count` elements, with their lengths instead. None if one has a NUL."""
+    """`joined`, which has a gap before each of `count` elements, with their lengths instead. None if one has a NUL, or
+    if they are so long that one after the other takes less time."""
+    if len(joined) > count * _MOST_BYTES:
+        return None
     wire = np.frombuffer(bytearray(joined), np.uint8)
     starts = np.logical_not(wire).nonzero()[0]
     if starts.size != count:
