@@ -55,7 +55,7 @@ def test_every_endpoint_is_described() -> None:
     there = {(path, method) for path, method, _ in operations(found)}
     for endpoint in ALL:
         for method in endpoint.methods:
-            assert (endpoint.path.replace("{version:version}", "{version}"), method.lower()) in there
+            assert (endpoint.path.replace("{version:int}", "{version}"), method.lower()) in there
 
 
 def test_operations_have_names_of_their_own_and_say_what_they_do() -> None:

@@ -228,7 +228,7 @@ READING = sorted({endpoint.path for endpoint in ALL if endpoint.read is not None
 @pytest.mark.parametrize("name", ["identity_fp32", "nope"])
 @pytest.mark.parametrize("path", READING)
 def test_it_is_the_answer_that_the_application_gives(port: int, path: str, name: str) -> None:
-    path = path.replace("{version:version}", "1").format(model=name, region=name)
+    path = path.replace("{version:int}", "1").format(model=name, region=name)
     with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
         sock.sendall(get(path))
         answer = sock.recv(1 << 16)

@@ -18,7 +18,7 @@ ENDPOINTS = [
     Endpoint(("GET",), "/models/stats", "a", nothing),
     Endpoint(("GET",), "/models/{model}", "b", nothing),
     Endpoint(("POST",), "/models/{model}", "c", nothing),
-    Endpoint(("GET",), "/models/{model}/versions/{version:version}", "d", nothing),
+    Endpoint(("GET",), "/models/{model}/versions/{version:int}", "d", nothing),
 ]
 
 

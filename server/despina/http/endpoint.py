@@ -24,7 +24,7 @@ class Place(Protocol):
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """`methods` are the allowed HTTP methods (any other is answered with 405), `path` is a Starlette path template in
-    which `{version:version}` matches digits, `category` the API category of `--http-restricted-api` or None. `read` is
+    which `{version:int}` matches digits, `category` the API category of `--http-restricted-api` or None. `read` is
     there when the answer takes nothing of the request but its path, and no time."""
 
     methods: tuple[str, ...]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from starlette.convertors import Convertor, register_url_convertor
 from starlette.routing import compile_path
 
 from despina.http.endpoint import Endpoint
@@ -15,21 +14,10 @@ MAX_PATH = 512
 """Characters. A longer path is looked for every time."""
 
 
-class VersionConvertor(Convertor[str]):
-    """A version in a path: digits, kept as text because the protocol has an opinion on numbers that are too large."""
-
-    regex = "[0-9]+"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
-
-
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What answers under a path, one endpoint or several that differ in their methods, and what the path names."""
+    """What answers under a path, one endpoint or several that differ in their methods, and what the path names: a
+    version too is text, because the protocol has an opinion on numbers that are too large."""
 
     endpoints: tuple[Endpoint, ...]
     path_params: Mapping[str, str]
@@ -39,7 +27,6 @@ class Routes:
     """Endpoints by path; the first path of the list that matches wins."""
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
-        register_url_convertor("version", VersionConvertor())
         by_path: dict[str, list[Endpoint]] = {}
         for endpoint in endpoints:
             by_path.setdefault(endpoint.path, []).append(endpoint)

@@ -79,6 +79,6 @@ def describe_inputs(model: Model) -> dict[str, GenerateInput]:
 
 ENDPOINTS = tuple(
     Endpoint(("POST",), f"/v2/models/{{model}}{version}/{action}", "inference", handle)
-    for version in ("", "/versions/{version:version}")
+    for version in ("", "/versions/{version:int}")
     for action, handle in (("generate", generate), ("generate_stream", generate_stream))
 )

@@ -35,5 +35,5 @@ ENDPOINTS = (
     reading("/v2/health/live", "health", live),
     reading("/v2/health/ready", "health", ready),
     reading("/v2/models/{model}/ready", "health", model_ready),
-    reading("/v2/models/{model}/versions/{version:version}/ready", "health", model_ready),
+    reading("/v2/models/{model}/versions/{version:int}/ready", "health", model_ready),
 )

@@ -92,5 +92,5 @@ async def _off_loop(size: int, function: Callable[P, T], *args: P.args, **kwargs
 
 ENDPOINTS = (
     Endpoint(("POST",), "/v2/models/{model}/infer", "inference", infer),
-    Endpoint(("POST",), "/v2/models/{model}/versions/{version:version}/infer", "inference", infer),
+    Endpoint(("POST",), "/v2/models/{model}/versions/{version:int}/infer", "inference", infer),
 )

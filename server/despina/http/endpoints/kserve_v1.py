@@ -52,7 +52,7 @@ def describe_inputs(model: Model) -> dict[str, V1Input]:
 ENDPOINTS = (
     reading("/v1/models", "metadata", list_models),
     Endpoint(("POST",), "/v1/models/{model}:predict", "inference", predict),
-    Endpoint(("POST",), "/v1/models/{model}/versions/{version:version}:predict", "inference", predict),
+    Endpoint(("POST",), "/v1/models/{model}/versions/{version:int}:predict", "inference", predict),
     reading("/v1/models/{model}", "health", model_ready),
-    reading("/v1/models/{model}/versions/{version:version}", "health", model_ready),
+    reading("/v1/models/{model}/versions/{version:int}", "health", model_ready),
 )

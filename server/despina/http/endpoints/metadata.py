@@ -87,9 +87,9 @@ def _document(model: Model, key: Hashable, write: Callable[[], dict[str, Any]]) 
 ENDPOINTS = (
     reading("/v2", "metadata", server_metadata),
     reading("/v2/models/{model}", "metadata", model_metadata),
-    reading("/v2/models/{model}/versions/{version:version}", "metadata", model_metadata),
+    reading("/v2/models/{model}/versions/{version:int}", "metadata", model_metadata),
     reading("/v2/models/{model}/config", "model-config", model_config),
-    reading("/v2/models/{model}/versions/{version:version}/config", "model-config", model_config),
+    reading("/v2/models/{model}/versions/{version:int}/config", "model-config", model_config),
 )
 
 KSERVE_ENDPOINTS = (reading("/v2/", "metadata", server_metadata),)

@@ -26,5 +26,5 @@ def model_statistics(place: Place, server: Server) -> Response:
 ENDPOINTS = (
     reading("/v2/models/stats", "statistics", model_statistics),
     reading("/v2/models/{model}/stats", "statistics", model_statistics),
-    reading("/v2/models/{model}/versions/{version:version}/stats", "statistics", model_statistics),
+    reading("/v2/models/{model}/versions/{version:int}/stats", "statistics", model_statistics),
 )
