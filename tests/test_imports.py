@@ -118,7 +118,7 @@ def test_there_is_something_to_check() -> None:
     ("importer", "module", "allowed"),
     [
         ("despina.http.app", "despina.models.model.Model", True),
-        ("despina.models.model", "despina.http.app.make_app", False),
+        ("despina.models.model", "despina.http.app.Application", False),
         ("despina.scheduling.batcher", "despina_backends.base.Batch", True),
         ("despina.scheduling.batcher", "despina_backends.onnxruntime", False),
         ("despina.telemetry.metrics", "despina.errors.NotFound", True),

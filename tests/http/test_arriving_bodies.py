@@ -25,7 +25,7 @@ from uvicorn.server import ServerState
 
 from despina.errors import NotFound
 from despina.http.answering_connection import Lane
-from despina.http.app import make_app
+from despina.http.app import Application
 from despina.http.body_budget import PATIENCE_NS, SMALLEST_CLAIM, BodyBudget
 from despina.http.body_gate import BodyGate
 from despina.http.endpoint import Endpoint
@@ -53,7 +53,7 @@ class NoModels:
 async def listening(budget: BodyBudget) -> AsyncIterator[int]:
     """The port of a lane without models, which answers 404, with an application that knows how long a body is."""
     server: Any = SimpleNamespace(settings=Settings(), models=NoModels())
-    app: ASGIApp = BodyGate(make_app(server, Routes([Endpoint(("POST",), "/length", None, length)])), budget)
+    app: ASGIApp = BodyGate(Application(server, Routes([Endpoint(("POST",), "/length", None, length)])), budget)
     config = uvicorn.Config(cast("Any", app), lifespan="off", log_config=None, access_log=False)
     config.load()
     lane = Lane(server, RequestHeads(LaneRules()), budget)

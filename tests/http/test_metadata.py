@@ -7,7 +7,7 @@ from tests.support.asking import ask_app
 
 from despina.config.proto import ModelConfig
 from despina.errors import NotFound
-from despina.http.app import make_app
+from despina.http.app import Application
 from despina.http.endpoints import metadata
 from despina.http.endpoints.metadata import MAX_DOCUMENTS
 from despina.http.routes import Routes
@@ -40,7 +40,7 @@ class Models:
 
 async def asked(models: Models, path: str) -> dict[str, Any]:
     server: Any = SimpleNamespace(settings=SimpleNamespace(http_restricted_api={}), models=models)
-    answer = await ask_app(make_app(server, Routes(metadata.ENDPOINTS)), "GET", path)
+    answer = await ask_app(Application(server, Routes(metadata.ENDPOINTS)), "GET", path)
     assert answer.headers["content-type"] == "application/json"
     document: dict[str, Any] = json.loads(answer.body)
     return document

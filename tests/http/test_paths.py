@@ -1,16 +1,11 @@
-import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from starlette.requests import Request
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope
 
-from despina.http.paths import ReceivedPath, path_name, unquoted
-
-
-async def nothing(*_: Any) -> Any:
-    raise AssertionError
+from despina.http.paths import path_name, received_path, unquoted
 
 
 @pytest.mark.parametrize(
@@ -23,18 +18,11 @@ async def nothing(*_: Any) -> Any:
     ],
 )
 def test_a_path_with_escapes_is_matched_as_it_was_received(raw: bytes | None, seen: str) -> None:
-    paths: list[str] = []
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        paths.append(scope["path"])
-
     scope: Scope = {"type": "http", "path": "/decoded"}
     if raw is not None:
         scope["raw_path"] = raw
-    asyncio.run(ReceivedPath(app)(scope, nothing, nothing))
-    scope_without: Scope = {"type": "http", "path": "/decoded", "raw_path": None}
-    asyncio.run(ReceivedPath(app)(scope_without, nothing, nothing))
-    assert paths == [seen, "/decoded"]
+    assert received_path(scope) == seen
+    assert received_path({"type": "http", "path": "/decoded", "raw_path": None}) == "/decoded"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from despina.http.app import make_app
+from despina.http.app import Application
 from despina.http.endpoint import Endpoint
 from despina.http.routes import MAX_PATH, Routes
 from despina.remember import MAX_REMEMBERED
@@ -65,4 +65,4 @@ async def test_an_application_has_no_lifespan_which_servers_are_told_by_an_excep
 
     server: Any = None
     with pytest.raises(NotImplementedError, match="no lifespan here"):
-        await make_app(server, Routes(ENDPOINTS))({"type": "lifespan"}, unused, unused)
+        await Application(server, Routes(ENDPOINTS))({"type": "lifespan"}, unused, unused)

@@ -7,7 +7,7 @@ import pytest
 from tests.support.asking import ask_app
 
 from despina.errors import InvalidArgument
-from despina.http.app import make_app
+from despina.http.app import Application
 from despina.http.endpoints import logging, statistics, trace
 from despina.http.routes import Routes
 from despina.protocol.decode import Limits
@@ -55,7 +55,7 @@ def fake_server() -> Any:
 
 async def ask(server: Any, method: str, path: str, body: bytes = b"") -> tuple[int, Any]:
     """Status and parsed body; every answer is JSON."""
-    app = make_app(server, Routes((*statistics.ENDPOINTS, *trace.ENDPOINTS, *logging.ENDPOINTS)))
+    app = Application(server, Routes((*statistics.ENDPOINTS, *trace.ENDPOINTS, *logging.ENDPOINTS)))
     status, headers, answer = await ask_app(app, method, path, body)
     assert headers["content-type"] == "application/json"
     return status, json.loads(answer)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from despina.errors import DespinaError, Forbidden, Internal, MethodNotAllowed, NotFound, RequestTimeout, Unavailable
 from despina.http.endpoint import Endpoint
 from despina.http.json_body import json_response
-from despina.http.paths import ReceivedPath
+from despina.http.paths import received_path
 from despina.http.reply_head import whole_seconds
 from despina.http.routes import Routes
 
@@ -48,6 +48,7 @@ class Application:
         if scope["type"] != "http":
             # How an application tells any ASGI server that it has no use for a lifespan.
             raise NotImplementedError(f"no {scope['type']} here")
+        scope["path"] = received_path(scope)
         found = self._routes.find(scope["path"])
         if found is None:
             await error_response(NotFound("Not Found"))(scope, receive, send)
@@ -83,8 +84,3 @@ def check_restriction(request: Request, category: str | None, restrictions: Mapp
     header, value = restriction
     if request.headers.get(header) != value:
         raise Forbidden(f"This API is restricted, expecting header '{header}'")
-
-
-def make_app(server: Server, routes: Routes) -> ASGIApp:
-    """The application behind `routes`, which others may know as well."""
-    return ReceivedPath(Application(server, routes))

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from despina.errors import Unavailable
 from despina.http.answering_connection import Lane
-from despina.http.app import make_app
+from despina.http.app import Application
 from despina.http.application_connection import ApplicationConnection
 from despina.http.auth import ApiKeys, KeyGate
 from despina.http.body_budget import body_budget
@@ -159,7 +159,7 @@ def application_listener(server: Server, sock: socket.socket | None, tls: TlsOpt
     routes = Routes(endpoints(settings))
     heads = RequestHeads(lane_rules(settings))
     lane = Lane(server, heads, budget, server.outbox, reads=ReadRequests(server, routes))
-    app: ASGIApp = make_app(server, routes)
+    app: ASGIApp = Application(server, routes)
     if budget is not None:
         app = BodyGate(app, budget)
     if settings.api_key:

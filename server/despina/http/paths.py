@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
 from despina.errors import InvalidArgument
 from despina.http.endpoint import Place
@@ -15,17 +15,10 @@ if TYPE_CHECKING:
     from despina.server import Server
 
 
-class ReceivedPath:
-    """Paths are matched as they were received, as the real server does it (protocol §0.6)."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raw_path: bytes = scope.get("raw_path") or b""  # servers need not tell
-        if b"%" in raw_path:
-            scope["path"] = raw_path.decode("latin-1")
-        await self._app(scope, receive, send)
+def received_path(scope: Scope) -> str:
+    """The path as it was received, which is how the real server matches it (protocol §0.6)."""
+    raw_path: bytes = scope.get("raw_path") or b""  # servers need not tell
+    return raw_path.decode("latin-1") if b"%" in raw_path else str(scope["path"])
 
 
 def unquoted(name: str) -> str:
