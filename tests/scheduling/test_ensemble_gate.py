@@ -31,13 +31,6 @@ def test_what_sends_nothing_takes_no_place() -> None:
     assert log == ["nothing", "a"]
 
 
-def test_without_a_limit_nobody_waits() -> None:
-    gate, log = Gate(0), list[str]()
-    for name in "abc":
-        gate.enter(sender(log, name))
-    assert log == ["a", "b", "c"]
-
-
 def test_any_number_may_be_answered_at_once_one_after_another() -> None:
     gate, log = Gate(1), list[int]()
 

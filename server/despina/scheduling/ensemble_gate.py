@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 
 class Gate:
-    """Lets `limit` requests of a step through at a time, any number if it is 0; the others wait in order."""
+    """Lets `limit` requests of a step through at a time; the others wait in order."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -27,7 +27,7 @@ class Gate:
             return  # What is sent may be answered at once and leave: the loop that sent it goes on with the next.
         self._opening = True
         try:
-            while self._waiting and (not self._limit or self._inside < self._limit):
+            while self._waiting and self._inside < self._limit:
                 self._inside += 1
                 if not self._waiting.popleft()():
                     self._inside -= 1
