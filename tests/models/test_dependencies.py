@@ -1,7 +1,7 @@
 import pytest
 
 from despina.config.proto import ModelConfig
-from despina.models.dependencies import dependents_of, find_cycle, left_over, needed_by, steps_of, users_of
+from despina.models.dependencies import find_cycle, left_over, needed_by, steps_of, users_of
 
 CHAIN = {"outer": ("inner", "a"), "inner": ("a", "b"), "other": ("b",)}
 
@@ -27,12 +27,6 @@ def test_steps_are_listed_once_in_order():
 )
 def test_a_cycle_is_found_from_where_one_starts(steps, cycle):
     assert find_cycle("a", steps) == cycle
-
-
-def test_dependents_are_direct_users_only():
-    assert dependents_of("a", CHAIN) == ["inner", "outer"]
-    assert dependents_of("b", CHAIN) == ["inner", "other"]
-    assert dependents_of("outer", CHAIN) == []
 
 
 def test_users_run_at_least_one_of_them():

@@ -35,11 +35,6 @@ def find_cycle(name: str, steps: Steps) -> list[str] | None:
     return walk(name)
 
 
-def dependents_of(name: str, steps: Steps) -> list[str]:
-    """The ensembles with `name` among their own steps, sorted."""
-    return sorted(user for user, used in steps.items() if name in used)
-
-
 def users_of(names: Iterable[str], steps: Steps) -> set[str]:
     """The ensembles with any of `names` among their own steps."""
     wanted = set(names)
@@ -64,7 +59,7 @@ def left_over(unloaded: str, steps: Steps, explicit: Set[str]) -> list[str]:
     remaining = {name: tuple(used) for name, used in steps.items() if name != unloaded}
     candidates = needed_by([unloaded], steps) - explicit - {unloaded}
     order: list[str] = []
-    while free := sorted(name for name in candidates if not dependents_of(name, remaining)):
+    while free := sorted(name for name in candidates if not users_of([name], remaining)):
         for name in free:
             candidates.discard(name)
             remaining.pop(name, None)

@@ -12,7 +12,7 @@ from typing import Generic
 
 from despina.memory import MemoryReturn
 from despina.models.candidate import Candidate, versions_to_load
-from despina.models.dependencies import dependents_of
+from despina.models.dependencies import users_of
 from despina.models.failures import LoadFailed, reason_of
 from despina.models.loader import LoadedVersion
 from despina.models.loading import Load, discard, load_versions
@@ -133,7 +133,7 @@ class Transitions(Generic[M]):
         self._memory.close()
         while names := [name for name, state in self.states.items() if state.ready()]:
             steps = {name: self.states[name].steps for name in names}
-            free = [name for name in names if not dependents_of(name, steps)] or names
+            free = [name for name in names if not users_of([name], steps)] or names
             await asyncio.gather(*(self.take_down(name) for name in free))
         while self._retiring:
             await asyncio.wait(self._retiring)
