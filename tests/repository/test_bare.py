@@ -6,7 +6,7 @@ from onnx import TensorProto, helper
 
 from despina.config.read import read_model_config
 from despina.repository.bare import as_repositories, find_bare_model
-from despina.repository.scan import scan
+from despina.repository.scan import places
 from despina.repository.versions import version_directories
 
 
@@ -42,9 +42,8 @@ def test_a_bare_model_becomes_a_repository(
     tmp_path: Path, make: Callable[[Path], Path], name: str | None, expected: str
 ) -> None:
     with as_repositories([make(tmp_path)], name) as repositories:
-        models = scan(repositories).models
-        assert list(models) == [expected]
-        versions = version_directories(models[expected])
+        assert places(repositories) == {expected: [repositories[0]]}
+        versions = version_directories(repositories[0] / expected)
         assert list(versions) == [1]
         assert (versions[1] / "model.onnx").read_text() == "onnx"
     assert not repositories[0].exists()

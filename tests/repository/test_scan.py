@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from despina.errors import DespinaError, Internal, InvalidArgument
-from despina.repository.scan import check_repositories, places, scan, tell_stray_files
+from despina.repository.scan import check_repositories, places, tell_stray_files
 
 
 def test_every_sub_directory_is_a_model_and_files_are_not(tmp_path: Path) -> None:
@@ -12,10 +12,9 @@ def test_every_sub_directory_is_a_model_and_files_are_not(tmp_path: Path) -> Non
     (tmp_path / "a" / "nested").mkdir()
     (tmp_path / "README.md").touch()
     (tmp_path / "linked").symlink_to(tmp_path / "a")
-    found = scan([tmp_path])
-    assert list(found.models) == [".git", "a", "b", "linked", "with space"]
-    assert found.find("a") == tmp_path / "a"
-    assert not found.duplicates
+    found = places([tmp_path])
+    assert list(found) == [".git", "a", "b", "linked", "with space"]
+    assert found["a"] == [tmp_path]
 
 
 def test_a_link_that_leads_to_no_directory_is_no_model(tmp_path: Path) -> None:
@@ -23,7 +22,7 @@ def test_a_link_that_leads_to_no_directory_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for name, target in (("to a file", "file"), ("to nothing", "nothing"), ("to itself", "to itself"), ("model", "m")):
         (tmp_path / name).symlink_to(tmp_path / target)
-    assert list(scan([tmp_path]).models) == ["m", "model"]
+    assert list(places([tmp_path])) == ["m", "model"]
 
 
 def test_places_are_the_repositories_that_hold_a_name(tmp_path: Path) -> None:
@@ -33,28 +32,14 @@ def test_places_are_the_repositories_that_hold_a_name(tmp_path: Path) -> None:
     assert list(places([two, one]).items()) == [("a", [two]), ("m", [one, two])]
 
 
-def test_name_in_two_repositories_belongs_to_neither(tmp_path: Path) -> None:
-    for path in ("one/m", "one/n", "two/m", "three/m"):
-        (tmp_path / path).mkdir(parents=True)
-    found = scan([tmp_path / "two", tmp_path / "one", tmp_path / "three"])
-    assert (list(found.models), found.duplicates) == (["n"], frozenset({"m"}))
-    with pytest.raises(Internal, match="failed to poll model 'm': not unique across all model repositories"):
-        found.find("m")
-
-
 def test_repository_named_twice_counts_once(tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
-    assert list(scan([tmp_path, tmp_path]).models) == ["m"]
-
-
-def test_unknown_model_is_not_found(tmp_path: Path) -> None:
-    with pytest.raises(Internal, match=r"failed to poll model 'm': model not found in any model repository\."):
-        scan([tmp_path]).find("m")
+    assert places([tmp_path, tmp_path]) == {"m": [tmp_path]}
 
 
 def test_repository_that_vanished_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(Internal, match="failed to open directory"):
-        scan([tmp_path / "absent"])
+        places([tmp_path / "absent"])
 
 
 def test_repositories_must_be_directories(tmp_path: Path) -> None:

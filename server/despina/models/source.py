@@ -8,10 +8,10 @@ from pathlib import Path
 from despina.config.proto import ModelConfig
 from despina.config.read import parse_json, read_model_config
 from despina.config.stages import poll_stage
-from despina.errors import InvalidArgument
+from despina.errors import Internal, InvalidArgument
 from despina.models.candidate import Candidate
 from despina.models.override import Override, write_files
-from despina.repository.scan import ModelDirectories, places, scan
+from despina.repository.scan import places
 from despina.repository.stamp import Stamp, take_stamp
 from despina.repository.temporary import TemporaryDirectory
 from despina.repository.versions import select_versions, version_directories
@@ -31,7 +31,8 @@ class Source:
 
     def stamps(self) -> Mapping[str, Stamp]:
         """When each model last changed. Names that are not unique are left out."""
-        return {name: take_stamp(path) for name, path in scan(self._settings.model_repository).models.items()}
+        found = places(self._settings.model_repository)
+        return {name: take_stamp(holders[0] / name) for name, holders in found.items() if len(holders) == 1}
 
     def candidate(self, name: str, override: Override | None = None) -> Candidate:
         """Read one model: its configuration up to what only the model file can tell, and its versions. Raises
@@ -51,10 +52,13 @@ class Source:
         return replace(candidate, versions=_versions(candidate.config, candidate.directory))
 
     def _find(self, name: str) -> Path:
-        """As `scan(...).find(name)`, without listing every other model."""
+        """The directory of a model. Raises Internal with the reason for the log when there is none or several."""
         paths = [] if name in ("", ".", "..") or "/" in name or "\0" in name else self._paths(name)
-        found = ModelDirectories({name: paths[0]} if paths else {}, frozenset([name] if len(paths) > 1 else []))
-        return found.find(name)
+        if len(paths) > 1:
+            raise Internal(f"failed to poll model '{name}': not unique across all model repositories")
+        if not paths:
+            raise Internal(f"failed to poll model '{name}': model not found in any model repository.")
+        return paths[0]
 
     def _paths(self, name: str) -> list[Path]:
         # `Path.is_dir` would raise for a name that is too long.

@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from despina.config.names import ONNX_SUFFIXES
@@ -16,22 +15,6 @@ DUPLICATE = "model appears in two or more repositories"
 """The index's reason for a model that is not loaded because its name is not unique."""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelDirectories:
-    """Models by name, and the names found in more than one repository, which belong to nobody."""
-
-    models: dict[str, Path]
-    duplicates: frozenset[str]
-
-    def find(self, name: str) -> Path:
-        """The directory of a model. Raises Internal with the reason for the log when there is none or several."""
-        if name in self.duplicates:
-            raise Internal(f"failed to poll model '{name}': not unique across all model repositories")
-        if name not in self.models:
-            raise Internal(f"failed to poll model '{name}': model not found in any model repository.")
-        return self.models[name]
-
-
 def check_repositories(repositories: Sequence[Path]) -> None:
     """Raises InvalidArgument or Internal unless there is a repository and every one is a directory."""
     if not repositories:
@@ -41,13 +24,6 @@ def check_repositories(repositories: Sequence[Path]) -> None:
             raise Internal(f"failed to stat file {repository}")
         if not repository.is_dir():
             raise InvalidArgument("repository path is not a valid directory")
-
-
-def scan(repositories: Iterable[Path]) -> ModelDirectories:
-    """List the model directories of all repositories, sorted by name. Raises Internal when one cannot be listed."""
-    found = places(repositories)
-    models = {name: holders[0] / name for name, holders in found.items() if len(holders) == 1}
-    return ModelDirectories(models, frozenset(name for name, holders in found.items() if len(holders) > 1))
 
 
 def places(repositories: Iterable[Path]) -> dict[str, list[Path]]:
