@@ -43,14 +43,11 @@ class Draining(list[Callable[[], None]]):
 
 
 class Layer:
-    """A scheduler around another one. Everything goes through unchanged; a subclass changes requests on their way in,
-    and answers by putting itself before `on_done`."""
+    """A scheduler around another one, but for `submit`: there a subclass changes requests on their way in, and answers
+    by putting itself before `on_done`."""
 
     def __init__(self, inner: Scheduler) -> None:
         self._inner = inner
-
-    def submit(self, pending: Pending) -> None:
-        self._inner.submit(pending)
 
     def request_gone(self, pending: Pending) -> None:
         self._inner.request_gone(pending)
