@@ -16,9 +16,10 @@ from despina.scheduling.batch_axis import fit_batch_axis
 from despina.scheduling.clock import Clock
 from despina.scheduling.ensemble_gate import Gate
 from despina.scheduling.ensemble_graph import EnsembleGraph, Plan, PlannedStep, make_plan
-from despina.scheduling.ensemble_group import MAX_JOINED_BYTES, joined, kind_of, results_of
+from despina.scheduling.ensemble_group import MAX_JOINED_BYTES, joined, kind_of
 from despina.scheduling.ensemble_run import EnsembleRun
 from despina.scheduling.ensemble_step import FindModel, StepModel
+from despina.scheduling.formed_batch import split_group
 from despina.scheduling.outbox import Outbox
 from despina.scheduling.pending import Pending
 from despina.scheduling.scheduler import Draining
@@ -178,7 +179,7 @@ class EnsembleScheduler:
 
     def _answer(self, run: EnsembleRun, results: Mapping[str, Array]) -> None:
         members, compute_ns = run.members, run.compute_ns
-        pieces = (results,) if len(members) == 1 else results_of(results, members)
+        pieces = split_group(results, members)
         # Up to the moment before the answers go out.
         now = self.now_ns()
         answered: list[Pending] = []

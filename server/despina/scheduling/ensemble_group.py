@@ -11,17 +11,13 @@ from dataclasses import replace
 import numpy as np
 
 from despina.errors import Unsupported
-from despina.scheduling.batch_policy import Decision
-from despina.scheduling.formed_batch import FormedBatch, split
+from despina.scheduling.formed_batch import split_group
 from despina.scheduling.pending import Pending
 from despina_backends.base import Array
 
 MAX_JOINED_BYTES = 1 << 20
 """To put so much side by side takes the event loop a tenth of a millisecond, in new memory up to a whole one. Larger
 requests gain little by going together."""
-
-Pieces = Sequence[Mapping[str, Array] | Unsupported]
-"""What belongs to each request of a group, or why that cannot be told."""
 
 
 def kind_of(pending: Pending) -> object:
@@ -53,14 +49,6 @@ def _nobody(pending: Pending) -> None:
     """Its members are answered."""
 
 
-def results_of(results: Mapping[str, Array], members: Sequence[Pending]) -> Pieces:
-    """The answers of the members, from the outputs they asked for."""
-    batch = FormedBatch()
-    batch.add(list(members), Decision(len(members)))
-    batch.even = True
-    return split(results, batch)
-
-
-def pieces_of(tensors: Mapping[str, Array], members: Sequence[Pending]) -> Pieces:
+def pieces_of(tensors: Mapping[str, Array], members: Sequence[Pending]) -> Sequence[Mapping[str, Array] | Unsupported]:
     """All `tensors`, whatever they are called, cut apart."""
-    return results_of(tensors, [replace(each, outputs=None) for each in members])
+    return split_group(tensors, [replace(each, outputs=None) for each in members])

@@ -106,6 +106,18 @@ def split(outputs: Mapping[str, Array], batch: FormedBatch) -> Sequence[Mapping[
     return results
 
 
+def split_group(
+    outputs: Mapping[str, Array], requests: Sequence[Pending]
+) -> Sequence[Mapping[str, Array] | Unsupported]:
+    """The same for requests that went through a scheduler as one: all have as many rows and want the same outputs."""
+    if len(requests) == 1:
+        return (outputs,)  # Already cut to its rows.
+    group = FormedBatch()
+    group.add(list(requests), Decision(len(requests)))
+    group.even = True
+    return split(outputs, group)
+
+
 def have_rows(rows: int, outputs: Mapping[str, Array]) -> bool:
     """Whether each output has so many."""
     for array in outputs.values():  # noqa: SIM110 (half the time of a generator)

@@ -15,7 +15,7 @@ from despina.errors import UNKNOWN_LABEL, DespinaError, Internal, Unavailable, U
 from despina.http.endpoints.logging import change
 from despina.http.workers import messages
 from despina.http.workers.arena import CAPACITY, COPIED_SIZE, Arena
-from despina.http.workers.gathering import Gathering, SentKind, parts_of
+from despina.http.workers.gathering import Gathering, SentKind
 from despina.http.workers.layout import Layout, read_layout
 from despina.http.workers.messages import Frame, FrameReader, frame
 from despina.http.workers.remote_exchanges import RemoteExchanges
@@ -23,6 +23,7 @@ from despina.http.workers.remote_model import Elsewhere, Outgoing, RemoteModel
 from despina.protocol.json import dumps, loads
 from despina.protocol.messages import Array
 from despina.remember import remember
+from despina.scheduling.formed_batch import split_group
 from despina.scheduling.outbox import Outbox
 from despina.scheduling.pending import Pending
 from despina.telemetry.logging import LogSettings
@@ -207,7 +208,7 @@ class FrontChannel(asyncio.Protocol):
             self._succeed(requests, layout.read(self._results.view(offset, size, self._release_from_anywhere), 0))
 
     def _succeed(self, requests: Sequence[Pending], outputs: dict[str, Array]) -> None:
-        for pending, results in parts_of(outputs, requests):
+        for pending, results in zip(requests, split_group(outputs, requests), strict=True):
             if isinstance(results, Unsupported):
                 pending.fail(results)
             else:

@@ -7,15 +7,11 @@ more than for a single request, so one owner can serve many front ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from despina.errors import Unsupported
 from despina.http.workers.layout import GroupLayouts
-from despina.protocol.messages import Array
-from despina.scheduling.batch_policy import Decision
-from despina.scheduling.formed_batch import FormedBatch, split
 from despina.scheduling.pending import Pending
 
 if TYPE_CHECKING:
@@ -63,14 +59,3 @@ class Gathering:
                 except Exception as error:
                     for pending in group:
                         pending.fail(error)
-
-
-def parts_of(
-    outputs: Mapping[str, Array], requests: Sequence[Pending]
-) -> Iterator[tuple[Pending, Mapping[str, Array] | Unsupported]]:
-    """What belongs to each request of a group, which all have as many rows, or why that cannot be told."""
-    group = FormedBatch()
-    group.add(list(requests), Decision(len(requests)))
-    # What is one request's was cut to its rows by the owner already.
-    group.even = len(requests) > 1
-    return zip(requests, split(outputs, group), strict=True)
