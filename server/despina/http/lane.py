@@ -15,15 +15,19 @@ A connection is in one of four states, and requests on it are served one after a
 from __future__ import annotations
 
 import logging
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from despina.errors import DespinaError
 from despina.http.answering_connection import AnsweringConnection, Lane
-from despina.http.beginning import Beginning
 from despina.http.compression import decompress_small
 from despina.http.infer_exchange import InferExchange, error_reply
 from despina.http.request_head import HEAD_END, InferHead, SplitHead
+
+if TYPE_CHECKING:
+    from despina.http.request_template import RequestTemplate
+    from despina.models.model import Model
 
 _log = logging.getLogger(__name__)
 _package_log = logging.getLogger("despina")
@@ -33,6 +37,19 @@ _package_log = logging.getLogger("despina")
 def log_request(model: str) -> None:
     """Log that there is an infer request, wherever it came from."""
     _log.debug("HTTP request: POST /v2/models/%s/infer", model)
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """How the last request of a connection began, since clients send the same again and again: the `text` before the
+    tensors of a request without an id, and what it came to. `size` is that of the request. An idle connection does not
+    keep a model that is gone."""
+
+    text: bytes
+    size: int
+    head: InferHead
+    model: ref[Model]
+    template: RequestTemplate
 
 
 class InferLane(AnsweringConnection):
