@@ -18,9 +18,8 @@ from despina.models.layers import with_layers
 from despina.models.loader import PlacedInstance
 from despina.models.signature import takes_oversize
 from despina.scheduling.answers import Answers, OrderedAnswers
-from despina.scheduling.batch_observer import BatchObserver
 from despina.scheduling.batch_policy import BatchPolicy
-from despina.scheduling.batcher import Batcher, BatcherOptions
+from despina.scheduling.batcher import Batcher, BatcherOptions, BatchObserver
 from despina.scheduling.clock import Clock
 from despina.scheduling.ensemble import EnsembleScheduler
 from despina.scheduling.ensemble_step import FindModel

@@ -12,10 +12,10 @@ wait for the end of a turn (`instances`).
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from despina.errors import Cancelled, Unavailable
 from despina.scheduling.answers import AnswerOrder
-from despina.scheduling.batch_observer import BatchObserver
 from despina.scheduling.clock import Clock
 from despina.scheduling.formed_batch import FormedBatch, gather
 from despina.scheduling.instances import Instances
@@ -52,6 +52,19 @@ class BatcherOptions:
     fixed_shapes: bool = True
     delays: bool = False
     hold_requests: int = 0
+
+
+class BatchObserver(Protocol):
+    """Somebody who wants to know how long things take."""
+
+    def batch_done(self, shape_key: object, rows: int, taken_ns: int) -> None:
+        """A batch of `rows` has run; `shape_key` is that of its requests."""
+        ...
+
+    def turn_taken(self, taken_ns: int) -> None:
+        """So long passed between the first request of a turn and its end. Requests that came to a socket meanwhile
+        have waited without being seen."""
+        ...
 
 
 class Batcher:
