@@ -19,7 +19,7 @@ from despina.http.workers.gathering import Gathering, SentKind
 from despina.http.workers.layout import Layout, read_layout
 from despina.http.workers.messages import Frame, FrameReader, frame
 from despina.http.workers.remote_exchanges import RemoteExchanges
-from despina.http.workers.remote_model import Elsewhere, Outgoing, RemoteModel
+from despina.http.workers.remote_model import Elsewhere, RemoteModel
 from despina.protocol.json import dumps, loads
 from despina.protocol.messages import Array
 from despina.remember import remember
@@ -146,12 +146,13 @@ class FrontChannel(asyncio.Protocol):
         offset = self._requests.find(array)
         return offset if 0 <= offset < CAPACITY else None
 
-    def send(self, outgoing: Outgoing) -> None:
-        """`on_done` of the request follows. Raises Unavailable when there is no room for the tensors."""
-        kind, offset, slot = outgoing.kind, outgoing.start, None
+    def send(self, kind: SentKind, pending: Pending, tensors: Sequence[Array], start: int | None) -> None:
+        """Send a request by itself; `on_done` follows. `tensors` are in wire form; `start` is where the first one lies,
+        None when they are not in shared memory yet. Raises Unavailable when there is no room for them."""
+        offset, slot = start, None
         if offset is None:
-            offset = slot = kind.layouts.of(1).write(self._requests, outgoing.tensors)
-        self._infer(kind, [outgoing.pending], offset, slot)
+            offset = slot = kind.layouts.of(1).write(self._requests, tensors)
+        self._infer(kind, [pending], offset, slot)
 
     def gather(self, kind: SentKind, pending: Pending) -> None:
         """Send a request together with others of its kind that come in the same moment; `on_done` follows."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -27,17 +26,6 @@ if TYPE_CHECKING:
 
 class Elsewhere(Exception):
     """The request is for the owner itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A request on its way to the owner, by itself: its tensors in wire form. `start` is where the first one lies, or
-    None when they are not in shared memory yet."""
-
-    kind: SentKind
-    pending: Pending
-    tensors: list[Array]
-    start: int | None
 
 
 class RemoteModel:
@@ -116,7 +104,7 @@ class RemoteModel:
         start, offsets = self._places(tensors) if pending.byte_size >= LARGE_BODY else (None, ())
         key = (layout_key, offsets, pending.outputs, pending.priority, pending.timeout_us)
         kind = self._kinds.get(key) or self._learn(key, layout_of(layout_key, offsets), pending)
-        self._channel.send(Outgoing(kind, pending, tensors, start))
+        self._channel.send(kind, pending, tensors, start)
 
     def _places(self, tensors: list[Array]) -> tuple[int | None, tuple[int, ...]]:
         """Where the first tensor lies and the others count from it, if the body was received in shared memory."""
