@@ -80,13 +80,14 @@ def test_the_text_of_an_operation_is_the_docstring_of_its_function() -> None:
         """Does one thing. And, when asked,
         another."""
 
-    async def nameless_thing(request: Any, server: Any) -> Any: ...
+    async def other(request: Any, server: Any) -> Any:
+        """Does nothing else."""
 
-    rows = (Endpoint(("GET",), "/a", None, handle), Endpoint(("GET",), "/b", "x", nameless_thing))
+    rows = (Endpoint(("GET",), "/a", None, handle), Endpoint(("GET",), "/b", "x", other))
     paths = document(rows, [], "1")["paths"]
     assert paths["/a"]["get"]["summary"] == "Does one thing"
     assert paths["/a"]["get"]["description"] == "Does one thing. And, when asked, another."
-    assert paths["/b"]["get"]["summary"] == "Nameless thing"
+    assert paths["/b"]["get"]["summary"] == "Does nothing else"
     assert "description" not in paths["/b"]["get"]
 
 

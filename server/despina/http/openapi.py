@@ -106,12 +106,8 @@ def _identifier(method: str, path: str) -> str:
 
 
 def _texts(endpoint: Endpoint) -> dict[str, str]:
-    """The first sentence of the docstring, and all of it if there is more. Or else the function's name in words."""
-    text = inspect.getdoc(endpoint.handle)
-    if not text:
-        name = getattr(endpoint.handle, "__name__", endpoint.path)
-        return {"summary": name.replace("_", " ").strip().capitalize()}
-    text = " ".join(text.split())
+    """The first sentence of the docstring, which every one has, and all of it if there is more."""
+    text = " ".join((inspect.getdoc(endpoint.handle) or "").split())
     summary = re.split(r"(?<=[.:;])\s", text, maxsplit=1)[0].rstrip(".:;")
     return {"summary": summary} if text.rstrip(".") == summary else {"summary": summary, "description": text}
 
