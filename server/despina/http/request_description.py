@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import orjson
 
 from despina.errors import DespinaError
-from despina.http.request_template import KnownRequest, RequestTemplate
+from despina.http.request_template import RequestTemplate
 from despina.protocol.fields import cut_at_nul
 from despina.protocol.json import as_string
-from despina.protocol.messages import Array, InferRequest
+from despina.protocol.messages import InferRequest
 from despina.protocol.parameters import read_parameters
 
 MAX_TEXT_BYTES = 8192
@@ -73,13 +73,3 @@ class Described:
     template: RequestTemplate
     pieces: tuple[bytes, ...]
     request: InferRequest
-
-    def take(self, request_id: str, inputs: dict[str, Array] | None) -> KnownRequest | None:
-        """The request with inputs that have been read, if they could be, and the id that was cut out of its text, if
-        one was."""
-        request = self.request
-        found = self.template.with_inputs(request_id or request.id, request.correlation_id, inputs)
-        if found is not None:
-            request.outputs = self.template.request.outputs
-            found.request = request
-        return found

@@ -191,10 +191,15 @@ class Templates:
         return Described(template, pieces, description.request)
 
     def _take(self, described: Described, request_id: str, inputs: dict[str, Array] | None) -> KnownRequest | None:
-        """The request with inputs that have been read, if they could be."""
-        found = described.take(request_id, inputs)
-        if found is not None and self._keeps_text:
-            self._keep_text(described.template, described.pieces, found.request)
+        """The request with inputs that have been read, if they could be, and the id that was cut out of its text, if
+        one was."""
+        template, request = described.template, described.request
+        found = template.with_inputs(request_id or request.id, request.correlation_id, inputs)
+        if found is not None:
+            request.outputs = template.request.outputs
+            found.request = request
+            if self._keeps_text:
+                self._keep_text(template, described.pieces, request)
         return found
 
     # ------------------------------------------------------------------------------------------------------- replies
