@@ -6,10 +6,8 @@ from despina.errors import DespinaError
 from despina.protocol.decode import content_length, header_length
 
 
-@pytest.mark.parametrize(
-    ("value", "size", "length"), [(None, 9, 9), ("5", 9, 5), (" 5x", 9, 5), ("0", 9, 0), ("000", 9, 0)]
-)
-def test_the_json_length_is_read_like_a_c_integer(value: str | None, size: int, length: int) -> None:
+@pytest.mark.parametrize(("value", "size", "length"), [("5", 9, 5), (" 5x", 9, 5), ("0", 9, 0), ("000", 9, 0)])
+def test_the_json_length_is_read_like_a_c_integer(value: str, size: int, length: int) -> None:
     assert header_length(value, size) == length
 
 

@@ -44,10 +44,8 @@ class Context:
 
 
 @lru_cache(maxsize=256)
-def header_length(value: str | None, body_size: int) -> int:
-    """Length of the JSON part from `Inference-Header-Content-Length`; the whole body without that header."""
-    if value is None:
-        return body_size
+def header_length(value: str, body_size: int) -> int:
+    """Length of the JSON part from `Inference-Header-Content-Length`."""
     if not value:
         return 0
     if len(value) < 10 and value.isascii() and value.isdigit() and int(value) <= body_size:

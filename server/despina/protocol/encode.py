@@ -30,7 +30,7 @@ class EncodedResponse:
 
     @property
     def size(self) -> int:
-        return sum(len(buffer) if isinstance(buffer, bytes) else buffer.nbytes for buffer in self.buffers)
+        return sum(map(len, self.buffers))
 
 
 @dataclass(slots=True)
