@@ -3,7 +3,6 @@
 
 import logging
 from functools import partial
-from queue import SimpleQueue
 from time import monotonic_ns
 
 from despina.errors import BACKEND_ERRORS, Internal, Unavailable
@@ -37,9 +36,7 @@ class InstanceRunner:
         self._clock = clock
         self._placement = BatchPlacement(inline_limit_ns if steady else 0)
         self._process = OwnProcess(name, offer, clock, self._run_on_thread) if steady and offer is not None else None
-        self._work: SimpleQueue[tuple[Batch, Done] | None] = SimpleQueue()
         self._thread = thread or InstanceThread(f"despina-{name}")
-        self._serves = False
 
     @property
     def overlaps(self) -> bool:
@@ -71,8 +68,6 @@ class InstanceRunner:
         on the loop's thread."""
         if self._process is not None:
             self._process.close()
-        if self._serves:
-            self._work.put(None)
         self._thread.close()
         self._instance.close()
 
@@ -81,26 +76,15 @@ class InstanceRunner:
         done(outcome)
 
     def _run_on_thread(self, batch: Batch, done: Done) -> None:
-        if not self._serves:
-            try:
-                self._thread.post(self._serve)
-            except RuntimeError as error:
-                # The system allows no more; the next batch tries again.
-                refusal = Unavailable(f"instance '{self.name}' has no thread to run on: {error}. Try again later.")
-                outcome = Outcome(monotonic_ns(), error=refusal)
-                self._clock.call_threadsafe(partial(done, outcome))
-                return
-            self._serves = True
-        self._work.put((batch, done))
+        try:
+            self._thread.post(partial(self._execute_apart, batch, done))
+        except RuntimeError as error:
+            # The system allows no more; the next batch tries again.
+            refusal = Unavailable(f"instance '{self.name}' has no thread to run on: {error}. Try again later.")
+            self._clock.call_threadsafe(partial(done, Outcome(monotonic_ns(), error=refusal)))
 
-    def _serve(self) -> None:
-        post = self._clock.call_threadsafe
-        while (item := self._work.get()) is not None:
-            batch, done = item
-            outcome = self._execute(batch)
-            post(partial(done, outcome))
-            # Otherwise the arrays of this batch would live until the next one comes.
-            del item, batch, done, outcome
+    def _execute_apart(self, batch: Batch, done: Done) -> None:
+        self._clock.call_threadsafe(partial(done, self._execute(batch)))
 
     def _execute(self, batch: Batch) -> Outcome:
         started = monotonic_ns()
