@@ -149,9 +149,13 @@ def _load_backend(
     options = load_options(config, path, backend_settings(settings, config.backend), asked)
     backend = factory(options)
     opened.callback(backend.close)
-    config = _complete(config, backend, settings)
+    # Also inputs that the model has a value for: not every backend knows such a thing.
+    inputs = {**backend.inputs, **getattr(backend, "initializers", {})}
+    default = default_max_batch_size(settings.backend_config, config.backend)
+    config = model_stage(config, inputs, backend.outputs, default, strict=settings.strict_model_config)
     labels = read_labels(directory, config)
-    _match(config, backend)
+    omissible = frozenset(name for name, tensor in backend.inputs.items() if tensor.optional)
+    match_model(config, inputs, backend.outputs, omissible)
     layout = batch_layout(config, backend.inputs)
     instances = _place(config, backend, layout, opened)
     return LoadedVersion(
@@ -259,21 +263,6 @@ def declared(config: ModelConfig, tensor: Message, optional: bool = False) -> Te
 
 def _accelerators(listed: Sequence[Message]) -> tuple[tuple[str, dict[str, str]], ...]:
     return tuple((accelerator.name, dict(accelerator.parameters)) for accelerator in listed)
-
-
-def _complete(config: ModelConfig, backend: Backend, settings: Settings) -> ModelConfig:
-    default = default_max_batch_size(settings.backend_config, config.backend)
-    return model_stage(config, _inputs(backend), backend.outputs, default, strict=settings.strict_model_config)
-
-
-def _match(config: ModelConfig, backend: Backend) -> None:
-    omissible = frozenset(name for name, tensor in backend.inputs.items() if tensor.optional)
-    match_model(config, _inputs(backend), backend.outputs, omissible)
-
-
-def _inputs(backend: Backend) -> dict[str, TensorMetadata]:
-    """With those that the model has a value for: not every backend knows such a thing."""
-    return {**backend.inputs, **getattr(backend, "initializers", {})}
 
 
 def _place(config: ModelConfig, backend: Backend, layout: BatchLayout, opened: ExitStack) -> tuple[PlacedInstance, ...]:
