@@ -6,7 +6,6 @@ import asyncio
 import errno
 import functools
 import socket
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -83,8 +82,10 @@ class Listener:
             protocol_class, config=config, server_state=state, app_state=self._uvicorn.lifespan.state
         )
         loop = asyncio.get_running_loop()
-        state.tasks.add(task := loop.create_task(_connect(loop, protocol, connection)))
-        task.add_done_callback(state.tasks.discard)
+        task = loop.create_task(loop.connect_accepted_socket(protocol, connection))
+        tasks: set[asyncio.Task[Any]] = state.tasks
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
     async def stop(self) -> None:
         """Stop accepting, close connections with their next answer, idle ones after a while, and wait until all have
@@ -111,12 +112,6 @@ class Listener:
             with suppress(TimeoutError):
                 async with asyncio.timeout(GRACE_S):
                     await gone.wait()
-
-
-async def _connect(
-    loop: asyncio.AbstractEventLoop, protocol: Callable[[], asyncio.Protocol], connection: socket.socket
-) -> None:
-    await loop.connect_accepted_socket(protocol, connection)
 
 
 def bind(address: str, port: int, reuse_port: bool, service: str) -> socket.socket:
