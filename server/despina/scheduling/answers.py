@@ -93,14 +93,7 @@ class Answers:
         if batch.misfit is not None and not self._misfit_told:
             self._tell_misfit(*batch.misfit, batch.rows)
         count = batch.count if len(answered) == len(batch.requests) else sum([each.count for each in answered])
-        if len(answered) == 1:
-            statistics.record_success(now - answered[0].accepted_ns, started_ns - answered[0].queued_ns, count)
-        elif answered:
-            each_request = answered if count == len(answered) else _each_request(answered)
-            statistics.record_successes(
-                [now - pending.accepted_ns for pending in each_request],
-                [started_ns - pending.queued_ns for pending in each_request],
-            )
+        count_answered(answered, count, started_ns, now, statistics)
         statistics.record_execution(
             count,
             batch.rows,
@@ -127,9 +120,19 @@ class Answers:
         )
 
 
-def _each_request(answered: list[Pending]) -> list[Pending]:
-    """As often as each of them counts."""
-    return [pending for pending in answered for _ in range(pending.count)]
+def count_answered(
+    answered: list[Pending], count: int, started_ns: int, now_ns: int, statistics: ModelStatistics
+) -> None:
+    """Count requests that started together and were answered well; they stand for `count` requests of clients."""
+    if len(answered) == 1:
+        statistics.record_success(now_ns - answered[0].accepted_ns, started_ns - answered[0].queued_ns, count)
+    elif answered:
+        if count > len(answered):
+            answered = [pending for pending in answered for _ in range(pending.count)]
+        statistics.record_successes(
+            [now_ns - pending.accepted_ns for pending in answered],
+            [started_ns - pending.queued_ns for pending in answered],
+        )
 
 
 class _Slot:

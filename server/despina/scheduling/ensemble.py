@@ -11,7 +11,7 @@ from time import time_ns
 
 from despina.errors import Cancelled, DespinaError, InvalidArgument, Unsupported
 from despina.remember import remember
-from despina.scheduling.answers import TOGETHER
+from despina.scheduling.answers import TOGETHER, count_answered
 from despina.scheduling.batch_axis import fit_batch_axis
 from despina.scheduling.clock import Clock
 from despina.scheduling.ensemble_gate import Gate
@@ -200,13 +200,7 @@ class EnsembleScheduler:
     def _count(self, answered: list[Pending], compute_ns: tuple[int, int, int], now_ns: int) -> None:
         """For each request an execution of its own."""
         first, count = answered[0], len(answered)
-        if count == 1:
-            self._statistics.record_success(now_ns - first.accepted_ns, first.started_ns - first.queued_ns)
-        else:
-            self._statistics.record_successes(
-                [now_ns - pending.accepted_ns for pending in answered],
-                [pending.started_ns - pending.queued_ns for pending in answered],
-            )
+        count_answered(answered, count, first.started_ns, now_ns, self._statistics)
         rows = first.rows if self._graph.batches and not first.empty else 1
         self._statistics.record_execution(count, rows, *compute_ns, time_ns() // 1_000_000, count)
 

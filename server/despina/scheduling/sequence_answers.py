@@ -5,6 +5,7 @@ from collections.abc import Sequence as Rows
 from time import time_ns
 
 from despina.errors import DespinaError, Unsupported
+from despina.scheduling.answers import count_answered
 from despina.scheduling.batch_policy import Reason
 from despina.scheduling.clock import Clock
 from despina.scheduling.explanation import EXPLAIN, explain
@@ -69,13 +70,7 @@ class SequenceAnswers:
                 self._statistics.record_failure(now - pending.accepted_ns, "BACKEND")
                 continue
             answered.append(pending)
-        if len(answered) == 1:
-            self._statistics.record_success(now - answered[0].accepted_ns, started_ns - answered[0].queued_ns)
-        elif answered:
-            self._statistics.record_successes(
-                [now - pending.accepted_ns for pending in answered],
-                [started_ns - pending.queued_ns for pending in answered],
-            )
+        count_answered(answered, len(answered), started_ns, now, self._statistics)
         self._count(len(answered), rows, started_ns, execution, now)
 
     def _fail(self, pending: Pending, error: DespinaError) -> None:
