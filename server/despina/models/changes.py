@@ -26,7 +26,7 @@ from weakref import WeakValueDictionary
 from despina.errors import DespinaError
 from despina.models.candidate import Candidate, is_modified
 from despina.models.dependencies import Steps, left_over, needed_by
-from despina.models.ensembles import CheckEnsemble, refuse_cycles, refuse_missing_steps
+from despina.models.ensembles import CheckEnsemble, WantedEnsembles, refuse_cycles, refuse_missing_steps
 from despina.models.failures import LoadFailed, NotInRepository, NotLoaded
 from despina.models.kept_steps import KeptSteps
 from despina.models.override import Override
@@ -34,7 +34,6 @@ from despina.models.round import Round
 from despina.models.source import Source
 from despina.models.states import M, Wanted
 from despina.models.transitions import Transitions
-from despina.models.wanted_ensembles import WantedEnsembles
 
 _log = logging.getLogger("despina.models")
 
