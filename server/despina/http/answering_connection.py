@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import ABC
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,16 +12,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 from despina.errors import DespinaError, InvalidArgument
 from despina.http.body_budget import BodyBudget
 from despina.http.collecting_connection import CollectingConnection
-from despina.http.infer_exchange import InferReply, error_reply
+from despina.http.compression import IN_THREAD_SIZE
+from despina.http.infer_exchange import InferReply, compressed, error_reply
 from despina.http.open_files import OpenFiles
 from despina.http.read_requests import ReadRequests
-from despina.http.reply_compression import compress_reply
 from despina.http.reply_head import reply_head
 from despina.http.request_head import RequestHeads
 from despina.scheduling.outbox import Outbox
 
 if TYPE_CHECKING:
     from despina.server import Server
+
+_log = logging.getLogger(__name__)
 
 JOIN_LIMIT = 64 * 1024
 """Replies up to this size are joined and written at once; in larger ones the tensors are written as they are."""
@@ -82,11 +85,25 @@ class AnsweringConnection(CollectingConnection, ABC):
 
     def _replied(self, reply: InferReply) -> None:
         if self._encoding and reply.status == 200:
-            compress_reply(self.loop, reply, self._encoding, self._finish)
+            self._compress(reply)
             return
         self._exchange = None
         if not self.transport.is_closing():
             self._send(reply)
+
+    def _compress(self, reply: InferReply) -> None:
+        """A small reply at once, a large one in a thread, so that nobody waits for it."""
+        if reply.size < IN_THREAD_SIZE:
+            self._finish(compressed(reply, self._encoding))
+            return
+        try:
+            compressing = self.loop.run_in_executor(None, compressed, reply, self._encoding)
+        except RuntimeError as error:
+            # No thread any more at the end of the server, or not one more. Nobody has to compress an answer.
+            _log.warning("an answer of %d bytes is not compressed: %s", reply.size, error)
+            self._finish(reply)
+        else:
+            compressing.add_done_callback(lambda done: self._finish(done.result()))
 
     def _finish(self, reply: InferReply) -> None:
         self._exchange = None
