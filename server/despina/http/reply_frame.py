@@ -47,16 +47,15 @@ def frame_around(
     `arrays`. None where replies differ in more than data."""
     if any(array.ndim == 0 or not array.size or not array.flags.c_contiguous for array in arrays):
         return None
-    described: list[EncodedOutput] = []
-    gaps: list[bool] = []
-    for (name, datatype), form, array in zip(outputs, forms, arrays, strict=True):
-        output = _without_data(OutputTensor(name, datatype, array), form)
-        gaps.append(form == "JSON" or not output.sized)
-        described.append(output)
+    described = [
+        _without_data(OutputTensor(name, datatype, array), form)
+        for (name, datatype), form, array in zip(outputs, forms, arrays, strict=True)
+    ]
     before, *after = response_frame(model, version, "", described, parameters)
     ends = iter(after)
     parts: list[tuple[str, bytes | None]] = []
-    for (_, datatype), form, gap in zip(outputs, forms, gaps, strict=True):
+    for (_, datatype), form, output in zip(outputs, forms, described, strict=True):
+        gap = form == "JSON" or not output.sized
         parts.append((datatype, next(ends) if gap else b"" if form == "placed" else None))
     if not all(output.sized for output in described):
         return ReplyFrame(before, tuple(parts), 0, False, tuple(forms))

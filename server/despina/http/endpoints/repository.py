@@ -95,11 +95,8 @@ def _parameters(body: bytes) -> Json:
     return document.get("parameters") if isinstance(document, dict) else None
 
 
-_METHODS = ("POST",)
-_CATEGORY = "model-repository"
-
 ENDPOINTS: tuple[Endpoint, ...] = tuple(
-    Endpoint(_METHODS, path, _CATEGORY, handle)
+    Endpoint(("POST",), path, "model-repository", handle)
     for prefix in ("/v2/repository", "/v2/repository/{repo}")
     for path, handle in (
         (f"{prefix}/index", index),
