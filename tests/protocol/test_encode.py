@@ -25,13 +25,13 @@ def tensor(array: Array, datatype: str = "INT16") -> OutputTensor:
     ],
 )
 def test_binary_data_are_the_elements_row_by_row(array: Array, numbers: list[int]) -> None:
-    assert bytes(binary_data(tensor(array))) == np.array(numbers, "<i2").tobytes()
+    assert bytes(binary_data("INT16", array)) == np.array(numbers, "<i2").tobytes()
     assert json_data("INT16", array) == str(numbers).replace(" ", "").encode()
 
 
 def test_binary_data_of_a_contiguous_array_are_not_copied() -> None:
     array = NUMBERS.reshape(2, 3).copy()
-    data = binary_data(tensor(array))
+    data = binary_data("INT16", array)
     array[:] = 1
     assert bytes(data) == b"\1\0" * 6
 

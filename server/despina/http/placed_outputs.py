@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from despina.errors import DespinaError, Internal
-from despina.protocol import encode
-from despina.protocol.encode import Buffer
-from despina.protocol.messages import Array, InferRequest, OutputTensor
+from despina.protocol.encode import Buffer, binary_data
+from despina.protocol.messages import Array, InferRequest
 from despina.scheduling.pending import Pending
 from despina.shared_memory.window import Window
 
@@ -51,7 +50,7 @@ def _bytes(array: Array, datatype: str) -> Buffer:
     """What the client finds in memory, whatever the shape."""
     if array.nbytes <= COPIED and datatype != "BYTES":
         return array.tobytes()
-    return encode.binary_data(OutputTensor("", datatype, array))
+    return binary_data(datatype, array)
 
 
 def _place(window: Window, data: Buffer, model: Model, output: str) -> None:

@@ -71,7 +71,7 @@ def _without_data(tensor: OutputTensor, form: Form) -> EncodedOutput:
         return EncodedOutput(tensor)
     if tensor.datatype == "BYTES":
         return EncodedOutput(tensor, binary=b"", sized=False)
-    return EncodedOutput(tensor, binary=binary_data(tensor))
+    return EncodedOutput(tensor, binary=binary_data(tensor.datatype, tensor.array))
 
 
 def filled(frame: ReplyFrame, arrays: list[Array], request_id: str) -> tuple[list[Buffer], int, int] | None:
@@ -116,7 +116,7 @@ def _filled_with_texts(frame: ReplyFrame, arrays: list[Array], before: bytes) ->
         if form == "JSON":
             pieces.append(json_data(datatype, array))
         elif form == "binary":
-            tensors.append(binary_data(OutputTensor("", datatype, array)))
+            tensors.append(binary_data(datatype, array))
             if after is not None:
                 pieces.append(b"%d" % len(tensors[-1]))
         if after is not None:

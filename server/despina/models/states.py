@@ -95,14 +95,11 @@ class ModelState(Generic[M]):
         """READY versions, ascending."""
         return [entry for _, entry in sorted(self.versions.items()) if entry.state == "READY"]
 
-    def is_ready(self, version: int) -> bool:
-        entry = self.versions.get(version)
-        return entry is not None and entry.state == "READY"
-
     def mark(self, versions: Iterable[int], state: State, reason: str = "") -> None:
         """A new entry for each of `versions` that is not serving."""
         for version in versions:
-            if not self.is_ready(version):
+            entry = self.versions.get(version)
+            if entry is None or entry.state != "READY":
                 self.versions[version] = VersionState(version, state, reason)
 
     def settled(self) -> bool:

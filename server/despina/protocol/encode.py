@@ -47,17 +47,17 @@ class EncodedOutput:
 def encode_output(tensor: OutputTensor, binary: bool) -> EncodedOutput:
     """Raises InvalidArgument for datatypes JSON cannot carry."""
     if binary:
-        return EncodedOutput(tensor, binary=binary_data(tensor))
+        return EncodedOutput(tensor, binary=binary_data(tensor.datatype, tensor.array))
     return EncodedOutput(tensor, data=json_data(tensor.datatype, tensor.array))
 
 
-def binary_data(tensor: OutputTensor) -> Buffer:
-    """The tensor's bytes, without a copy where the array is contiguous."""
-    if tensor.datatype == "BYTES":
-        return bytes_tensor.encode(tensor.array)
-    if not tensor.array.size:
+def binary_data(datatype: str, array: Array) -> Buffer:
+    """A tensor's bytes, without a copy where the array is contiguous."""
+    if datatype == "BYTES":
+        return bytes_tensor.encode(array)
+    if not array.size:
         return b""
-    return tensor.array.ravel().view(np.uint8).data
+    return array.ravel().view(np.uint8).data
 
 
 def json_data(datatype: str, array: Array) -> bytes:
