@@ -7,7 +7,6 @@ ModelProto.graph → GraphProto.node → NodeProto.op_type, skipping the weights
 (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, wire format of Protocol Buffers).
 """
 
-import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,8 +49,8 @@ def is_steady(path: Path) -> bool:
     try:
         if path.stat().st_size > MAX_FILE_SIZE:
             return False
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return all(_is_steady(op_type, domain) for op_type, domain in _operators(memoryview(bytes(data))))
+        model = memoryview(path.read_bytes())
+        return all(_is_steady(op_type, domain) for op_type, domain in _operators(model))
     except (OSError, ValueError, IndexError, UnicodeDecodeError):
         return False
 
