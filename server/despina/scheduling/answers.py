@@ -3,7 +3,6 @@
 import logging
 from collections import deque
 from time import time_ns
-from typing import Protocol
 
 from despina.errors import DespinaError, Unsupported
 from despina.scheduling.clock import Clock
@@ -22,22 +21,10 @@ TOGETHER = 12
 """Answers to so many requests leave together. In smaller batches the first ones lose more than the others gain."""
 
 
-class AnswerOrder(Protocol):
-    """When the outcome of a batch becomes the answers of its requests."""
-
-    def started(self, batch: FormedBatch) -> None:
-        """`batch` is about to run. Batches start in the order in which their requests came."""
-        ...
-
-    def finished(self, batch: FormedBatch, outcome: Outcome) -> None:
-        """`batch` has run."""
-        ...
-
-
 class Answers:
     """Answers every batch of a model as soon as it has run."""
 
-    def __init__(self, clock: Clock, statistics: ModelStatistics, outbox: Outbox, model: str = "") -> None:
+    def __init__(self, clock: Clock, statistics: ModelStatistics, outbox: Outbox, model: str) -> None:
         self._clock = clock
         self._statistics = statistics
         self._outbox = outbox
@@ -45,9 +32,13 @@ class Answers:
         self._misfit_told = False
 
     def started(self, batch: FormedBatch) -> None:
-        """There is nothing to remember."""
+        """`batch` is about to run. Batches start in the order in which their requests came."""
 
-    def finished(self, batch: FormedBatch, outcome: Outcome, held_ns: int = 0) -> None:
+    def finished(self, batch: FormedBatch, outcome: Outcome) -> None:
+        """`batch` has run."""
+        self._answer(batch, outcome, 0)
+
+    def _answer(self, batch: FormedBatch, outcome: Outcome, held_ns: int) -> None:
         """`held_ns` is how long the outcome was kept back: that is not the model's work and not counted as such."""
         try:
             if outcome.execution is None:
@@ -146,16 +137,15 @@ class _Slot:
         self.arrived_ns = 0
 
 
-class OrderedAnswers:
+class OrderedAnswers(Answers):
     """Answers the requests in the order in which they came, however many instances run them (`preserve_ordering`).
 
     A slot is reserved when a batch starts, and an outcome waits until those before it, failures included, are answered.
     Requests that never start have no slot and are refused at once.
     """
 
-    def __init__(self, clock: Clock, statistics: ModelStatistics, outbox: Outbox, model: str = "") -> None:
-        self._clock = clock
-        self._answers = Answers(clock, statistics, outbox, model)
+    def __init__(self, clock: Clock, statistics: ModelStatistics, outbox: Outbox, model: str) -> None:
+        super().__init__(clock, statistics, outbox, model)
         self._slots: deque[_Slot] = deque()
 
     def started(self, batch: FormedBatch) -> None:
@@ -167,4 +157,4 @@ class OrderedAnswers:
         slot.outcome, slot.arrived_ns = outcome, now
         while self._slots and (outcome_of_first := self._slots[0].outcome) is not None:
             first = self._slots.popleft()
-            self._answers.finished(first.batch, outcome_of_first, now - first.arrived_ns)
+            self._answer(first.batch, outcome_of_first, now - first.arrived_ns)

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Protocol
 
 from despina.errors import Cancelled, Unavailable
-from despina.scheduling.answers import AnswerOrder
+from despina.scheduling.answers import Answers
 from despina.scheduling.clock import Clock
 from despina.scheduling.formed_batch import FormedBatch, gather
 from despina.scheduling.instances import Instances
@@ -78,7 +78,7 @@ class Batcher:
         runners: list[InstanceRunner],
         clock: Clock,
         statistics: ModelStatistics,
-        answers: AnswerOrder,
+        answers: Answers,
         options: BatcherOptions,
         observer: BatchObserver | None = None,
     ) -> None:
