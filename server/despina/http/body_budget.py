@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import insort
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 
@@ -60,18 +61,16 @@ class Sender(Protocol):
         ...
 
 
+@dataclass(slots=True, eq=False)
 class Claim:
     """The room of one body. `held` and `wanted` are bytes."""
 
-    __slots__ = ("held", "number", "seen", "seen_ns", "sender", "wanted")
-
-    def __init__(self, number: int, sender: Sender) -> None:
-        self.number = number
-        self.sender = sender
-        self.held = 0
-        self.wanted = 0
-        self.seen = 0
-        self.seen_ns = 0
+    number: int
+    sender: Sender
+    held: int = 0
+    wanted: int = 0
+    seen: int = 0
+    seen_ns: int = 0
 
     @property
     def waiting(self) -> bool:

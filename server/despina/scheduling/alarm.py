@@ -8,6 +8,7 @@ import asyncio
 import ctypes
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from time import monotonic_ns
 
@@ -28,14 +29,12 @@ class _TimerSpec(ctypes.Structure):
     )
 
 
+@dataclass(slots=True, eq=False)
 class Ring:
     """One call that was asked for. Implements `Timer`."""
 
-    __slots__ = ("callback", "when_ns")
-
-    def __init__(self, when_ns: int, callback: Callable[[], None]) -> None:
-        self.when_ns = when_ns
-        self.callback: Callable[[], None] | None = callback
+    when_ns: int
+    callback: Callable[[], None] | None
 
     def __lt__(self, other: "Ring") -> bool:
         return self.when_ns < other.when_ns

@@ -2,6 +2,7 @@
 
 import logging
 from collections import deque
+from dataclasses import dataclass
 from time import time_ns
 
 from despina.errors import DespinaError, Unsupported
@@ -126,15 +127,13 @@ def count_answered(
         )
 
 
+@dataclass(slots=True)
 class _Slot:
     """A place in the order of the answers; `outcome` is there once the batch has run."""
 
-    __slots__ = ("arrived_ns", "batch", "outcome")
-
-    def __init__(self, batch: FormedBatch) -> None:
-        self.batch = batch
-        self.outcome: Outcome | None = None
-        self.arrived_ns = 0
+    batch: FormedBatch
+    outcome: Outcome | None = None
+    arrived_ns: int = 0
 
 
 class OrderedAnswers(Answers):

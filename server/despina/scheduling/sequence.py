@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from despina.scheduling.pending import Pending
@@ -10,6 +11,7 @@ from despina.scheduling.permits import Permits
 from despina_backends.base import Array
 
 
+@dataclass(slots=True, eq=False)
 class Sequence:
     """A sequence between its first and its last request.
 
@@ -17,27 +19,22 @@ class Sequence:
     implicit states of one row, in the order of the plan.
     """
 
-    __slots__ = ("id", "queue", "slot", "states")
-
-    def __init__(self, correlation_id: int | str, states: tuple[Array, ...]) -> None:
-        self.id = correlation_id
-        self.queue: deque[Pending] = deque()
-        self.slot: Slot | None = None
-        self.states = states
+    id: int | str
+    states: tuple[Array, ...]
+    queue: deque[Pending] = field(default_factory=deque)
+    slot: Slot | None = None
 
 
+@dataclass(slots=True, eq=False)
 class Slot:
     """Room for one sequence on an instance. `in_flight`: a request of this slot is with the instance's batcher, perhaps
     the last one of the sequence that had the slot before. `last_id` is that of the sequence that left it last."""
 
-    __slots__ = ("in_flight", "instance", "last_id", "number", "sequence")
-
-    def __init__(self, instance: SequenceInstance, number: int) -> None:
-        self.instance = instance
-        self.number = number
-        self.sequence: Sequence | None = None
-        self.in_flight = False
-        self.last_id: int | str = 0
+    instance: SequenceInstance
+    number: int
+    sequence: Sequence | None = None
+    in_flight: bool = False
+    last_id: int | str = 0
 
     def take(self, sequence: Sequence) -> None:
         sequence.slot = self

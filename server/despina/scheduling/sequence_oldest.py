@@ -9,6 +9,7 @@ the order in which requests came, answers keep that order too: `preserve_orderin
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -32,15 +33,13 @@ MAX_FORMED = 2
 """Batches that may wait formed; what is beyond stays in the queue, where a preferred size can still be chosen."""
 
 
+@dataclass(slots=True)
 class FormedSteps:
     """A batch on its way: open for more steps until `closed` or started."""
 
-    __slots__ = ("closed", "reason", "steps")
-
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-        self.closed = False
-        self.reason: Reason | None = None
+    steps: list[Step] = field(default_factory=list)
+    closed: bool = False
+    reason: Reason | None = None
 
     @property
     def as_open(self) -> OpenBatch:

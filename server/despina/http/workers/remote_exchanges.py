@@ -20,18 +20,16 @@ from despina.protocol.json import dumps, loads
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
 class RemoteExchange:
     """A request whose reply is waited for."""
 
-    __slots__ = ("_number", "_write")
-
-    def __init__(self, write: Write, number: int) -> None:
-        self._write = write
-        self._number = number
+    write: Write
+    number: int
 
     def abandon(self) -> None:
         """The client hung up. There is a reply all the same."""
-        self._write(messages.ABANDON, self._number)
+        self.write(messages.ABANDON, self.number)
 
 
 @dataclass(frozen=True, slots=True)
