@@ -65,17 +65,15 @@ class QueueRules:
         return any(policy.rejects and policy.default_timeout_us for policy in policies)
 
 
+@dataclass(slots=True, eq=False)
 class _Level:
     """The requests of one priority. Ordered dictionaries, because requests leave from the middle, too."""
 
-    __slots__ = ("delayed", "number", "policy", "rows", "unexpired")
-
-    def __init__(self, number: int, policy: QueuePolicy) -> None:
-        self.number = number
-        self.policy = policy
-        self.unexpired: OrderedDict[Pending, None] = OrderedDict()
-        self.delayed: OrderedDict[Pending, None] = OrderedDict()
-        self.rows = 0
+    number: int
+    policy: QueuePolicy
+    unexpired: OrderedDict[Pending, None] = field(default_factory=OrderedDict)
+    delayed: OrderedDict[Pending, None] = field(default_factory=OrderedDict)
+    rows: int = 0
 
     def __len__(self) -> int:
         return len(self.unexpired) + len(self.delayed)
