@@ -5,7 +5,7 @@ from pathlib import Path
 
 from despina.config.proto import ModelConfig, copy_of
 from despina.models.dependencies import steps_of
-from despina.repository.stamp import Stamp, compare
+from despina.repository.stamp import Stamp, changed_versions
 from despina.repository.temporary import TemporaryDirectory
 
 
@@ -44,8 +44,8 @@ def versions_to_load(old: Candidate | None, new: Candidate, ready: frozenset[int
     (config §4.3)."""
     if old is None or old.temporary or new.temporary or _comparable(old.config) != _comparable(new.config):
         return new.versions
-    changes = compare(old.stamp, new.stamp)
-    return tuple(v for v in new.versions if v not in ready or changes.needs_reload(v))
+    changed = changed_versions(old.stamp, new.stamp, new.versions)
+    return tuple(v for v in new.versions if v not in ready or v in changed)
 
 
 def _comparable(config: ModelConfig) -> ModelConfig:

@@ -1,6 +1,6 @@
 """When a model directory last changed, entry by entry, so that a poll can tell what to do about it (config §4.3)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISDIR
@@ -11,23 +11,6 @@ ITSELF = ""
 """The entry of the model directory itself."""
 
 CONFIG_ENTRIES = frozenset((ITSELF, "config.pbtxt", "configs"))
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What differs between two stamps: the configuration, these versions (added, removed or touched), anything else
-    that every version uses (label files, warm-up data)."""
-
-    config: bool
-    versions: frozenset[int]
-    shared: bool
-
-    def __bool__(self) -> bool:
-        return self.config or self.shared or bool(self.versions)
-
-    def needs_reload(self, version: int) -> bool:
-        """Whether a new configuration cannot be enough for this version."""
-        return self.shared or version in self.versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +40,13 @@ def take_stamp(directory: Path) -> Stamp:
     return Stamp(entries)
 
 
-def compare(old: Stamp, new: Stamp) -> Changes:
-    """What changed from one stamp to the next."""
+def changed_versions(old: Stamp, new: Stamp, versions: Iterable[int]) -> set[int]:
+    """Those of `versions` for which a new configuration cannot be enough: what is their own has changed from one stamp
+    to the next, or else anything that every version uses (label files, warm-up data)."""
     names = {name for name in old.entries | new.entries if old.entries.get(name) != new.entries.get(name)}
-    versions = {version for name in names if (version := version_of(name)) is not None}
-    others = {name for name in names - CONFIG_ENTRIES if version_of(name) is None}
-    return Changes(bool(names & CONFIG_ENTRIES), frozenset(versions), bool(others))
+    if any(version_of(name) is None for name in names - CONFIG_ENTRIES):
+        return set(versions)
+    return {version for version in versions if str(version) in names}
 
 
 def _times(path: Path, above: frozenset[tuple[int, int]]) -> Iterator[int]:
