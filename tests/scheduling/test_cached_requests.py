@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from despina.errors import Unavailable
 from despina.scheduling.cached_requests import LARGE_BYTES, CachedRequests
 from despina.scheduling.pending import Pending
 from despina.scheduling.response_cache import ResponseCache
+from despina.shared_memory.guarded_map import is_shared
 from despina.shared_memory.system import open_system
 from despina.telemetry.statistics import ModelStatistics
 
@@ -68,7 +70,8 @@ class Stage:
         self.layer = self.make(**more)
 
     def make(self, **more: Any) -> CachedRequests:
-        return CachedRequests(self.inner, self.cache, ("Y", "Z"), self.clock, self.statistics, **more)
+        layer = partial(CachedRequests, self.inner, self.cache, ("Y", "Z"), self.clock, self.statistics)
+        return layer(is_shared=is_shared, **more)
 
     def submit(self, value: float, outputs: tuple[str, ...] | None = None, byte_size: int = 4) -> Pending:
         inputs = {"X": np.full((1, 1), value, np.float32)}

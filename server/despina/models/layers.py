@@ -11,6 +11,7 @@ from despina.scheduling.ragged import ScatteredOutputs
 from despina.scheduling.response_cache import ResponseCache
 from despina.scheduling.scheduler import Scheduler
 from despina.scheduling.shape_buckets import BucketedRequests
+from despina.shared_memory.guarded_map import is_shared
 from despina.telemetry.statistics import ModelStatistics
 
 
@@ -36,6 +37,7 @@ def with_layers(
             tuple(sorted(output.name for output in config.output)),
             clock,
             statistics,
+            is_shared=is_shared,
             on_hit=add_sequence_parameters if config.HasField("ensemble_scheduling") else None,
             ordered=config.dynamic_batching.preserve_ordering,
             origin=origin,

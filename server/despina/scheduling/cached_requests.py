@@ -13,7 +13,6 @@ from despina.scheduling.clock import Clock
 from despina.scheduling.pending import Pending
 from despina.scheduling.response_cache import Key, ResponseCache, digest
 from despina.scheduling.scheduler import Draining, Layer, Scheduler
-from despina.shared_memory.guarded_map import is_shared
 from despina.telemetry.statistics import ModelStatistics
 from despina_backends.base import Array
 
@@ -28,7 +27,8 @@ OnDone = Callable[[Pending], None]
 class CachedRequests(Layer):
     """Looks requests up and remembers answers, for one model version. `outputs` are all it has. `on_hit` completes an
     answer with what depends on the request and not on its inputs. `ordered` keeps the order of the requests. `origin`
-    tells what the answers are made by, where that may change: those of another one are forgotten."""
+    tells what the answers are made by, where that may change: those of another one are forgotten. `is_shared` tells
+    whether a client can still change an input."""
 
     def __init__(
         self,
@@ -38,6 +38,7 @@ class CachedRequests(Layer):
         clock: Clock,
         statistics: ModelStatistics,
         *,
+        is_shared: Callable[[Array], bool],
         on_hit: OnDone | None = None,
         ordered: bool = False,
         origin: Callable[[], object] | None = None,
@@ -50,6 +51,7 @@ class CachedRequests(Layer):
         self._outputs = outputs
         self._clock = clock
         self._statistics = statistics
+        self._is_shared = is_shared
         self._on_hit = on_hit
         self._line: dict[Pending, OnDone | None] | None = {} if ordered else None
         self._said_too_large = False
@@ -72,7 +74,7 @@ class CachedRequests(Layer):
 
     def submit(self, pending: Pending) -> None:
         started_ns = self._clock.now_ns()
-        if any(map(is_shared, pending.inputs.values())):
+        if any(map(self._is_shared, pending.inputs.values())):
             # What is remembered has to be the answer to what was hashed, whatever becomes of the memory meanwhile.
             pending.inputs = {name: array.copy() for name, array in pending.inputs.items()}
         if pending.byte_size > LARGE_BYTES:

@@ -18,7 +18,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from despina_backends.base import Array
+import numpy as np
+from numpy.typing import NDArray
 
 _SA_SIGINFO = 4
 _MAP_FIXED = 0x10
@@ -88,7 +89,7 @@ def _forget(address: int, pages: _Pages) -> None:
         del _guarded[address]
 
 
-def is_shared(array: Array) -> bool:
+def is_shared(array: NDArray[np.generic]) -> bool:
     """Whether somebody outside can still change the values."""
     return bool(_guarded) and _start_of(array.ctypes.data) is not None
 
