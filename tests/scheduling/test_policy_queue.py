@@ -97,6 +97,16 @@ def test_delayed_requests_stay_behind_the_unexpired_of_their_level_and_before_th
     assert queue.next_expiry_ns() == 0
 
 
+@pytest.mark.parametrize("looks_us", [[900], [120, 220, 900], [220, 900]], ids=["once", "at each", "twice"])
+def test_delayed_requests_keep_their_order_of_arrival(looks_us: list[int]) -> None:
+    rules = QueueRules(QueuePolicy(False, 800, True))
+    queue = make(rules, *(request(name, timeout_us=us) for name, us in (("a", 500), ("b", 200), ("c", 100), ("d", 0))))
+    queue.push(request("e", at_us=850))
+    for us in looks_us:
+        queue.expire(us * US)
+    assert names(queue) == "e a b c d"
+
+
 def test_a_taken_request_does_not_expire() -> None:
     queue = make(QueueRules(QueuePolicy(default_timeout_us=500)), request("a"), request("b", at_us=9))
     queue.take(1)

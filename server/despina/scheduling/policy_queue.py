@@ -1,7 +1,7 @@
 """A queue with rules: priority levels, and per level a timeout and a limit (config §5.2).
 
-Every level is a queue of its own with two lines: requests in order of arrival, and behind them those that have waited
-longer than their timeout but were not refused for it (`DELAY`). Level 1 is served first. Expiry is exact: one heap of
+Every level is a queue of its own with two lines: requests in order of arrival, and behind them, in the same order,
+those that have waited longer than their timeout but were not refused for it (`DELAY`). Level 1 is served first. Expiry is exact: one heap of
 deadlines says when the next request expires, and whoever owns the queue sets a timer for that.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import chain, islice
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 
 from despina.scheduling.pending import Pending
 from despina.scheduling.request_queue import QueueLimits, TooLate, queue_full
@@ -72,7 +72,8 @@ class _Level:
     number: int
     policy: QueuePolicy
     unexpired: OrderedDict[Pending, None] = field(default_factory=OrderedDict)
-    delayed: OrderedDict[Pending, None] = field(default_factory=OrderedDict)
+    delayed: OrderedDict[Pending, int] = field(default_factory=OrderedDict)
+    """With the number of their arrival."""
     rows: int = 0
 
     def __len__(self) -> int:
@@ -85,9 +86,23 @@ class _Level:
         return pending in self.unexpired or pending in self.delayed
 
     def remove(self, pending: Pending) -> None:
-        line = self.unexpired if pending in self.unexpired else self.delayed
-        del line[pending]
+        if pending in self.unexpired:
+            del self.unexpired[pending]
+        else:
+            del self.delayed[pending]
         self.rows -= pending.rows
+
+    def delay(self, expired: Iterable[tuple[Pending, int]]) -> None:
+        """Requests have expired, which are told with the numbers of their arrival."""
+        last = self.delayed[next(reversed(self.delayed))] if self.delayed else 0
+        in_order = True
+        for pending, number in expired:
+            del self.unexpired[pending]
+            self.delayed[pending] = number
+            in_order = in_order and last <= number
+            last = number
+        if not in_order:
+            self.delayed = OrderedDict(sorted(self.delayed.items(), key=itemgetter(1)))
 
 
 _number_of = attrgetter("number")
@@ -229,6 +244,7 @@ class PolicyQueue:
 
     def expire(self, now_ns: int) -> list[Pending]:
         refused: list[Pending] = []
+        delayed: dict[_Level, list[tuple[Pending, int]]] = {}
         while 0 < self.next_expiry_ns() <= now_ns:
             entry = heappop(self._deadlines)
             pending, level = entry.pending, entry.level
@@ -236,7 +252,8 @@ class PolicyQueue:
                 self._remove(pending, level)
                 refused.append(pending)
             else:
-                del level.unexpired[pending]
-                level.delayed[pending] = None
+                delayed.setdefault(level, []).append((pending, entry.number))
                 self._forget_deadline(pending)
+        for level, expired in delayed.items():
+            level.delay(expired)
         return refused
