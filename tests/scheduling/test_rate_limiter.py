@@ -54,13 +54,22 @@ def test_a_resource_exists_on_every_device_unless_it_is_global() -> None:
     ("limits", "needed", "device", "available"),
     [
         ({Resource("R"): 2}, 4, 0, 2),
-        ({Resource("R"): 9, Resource("R", 1): 3}, 4, 1, 3),
+        ({Resource("R"): 2, Resource("R", 1): 3, Resource("R", 0): 9}, 4, 1, 3),
+        ({Resource("R"): 3, Resource("R", 1): 2}, 4, 1, 3),
         ({Resource("other"): 9}, 4, 0, 0),
         ({Resource("R", 1): 9}, 4, 0, 0),
-        ({Resource("R", 0): 9}, 4, None, 0),
+        ({Resource("R", 0): 3, Resource("R", 1): 2}, 4, None, 3),
         ({Resource("R"): 1}, 4, None, 1),
     ],
-    ids=["too few", "too few on its device", "not listed", "listed for another device", "not global", "global"],
+    ids=[
+        "too few",
+        "too few on its device",
+        "too few on every device",
+        "not listed",
+        "listed for another device",
+        "global, of devices",
+        "global",
+    ],
 )
 def test_an_instance_that_could_never_run_is_refused(limits, needed, device, available) -> None:
     with pytest.raises(InvalidArgument) as refusal:
@@ -131,6 +140,21 @@ def test_the_one_with_the_lowest_executions_times_priority_runs_next() -> None:
     assert (order.count("a"), order.count("b")) == (20, 10)
 
 
+@pytest.mark.parametrize(
+    ("priorities", "order"),
+    [((1, 1), "abababab"), ((1, 3), "aaaabaaabaaab"), ((3, 1), "bbbbabbbabbb"), ((1, 2), "aabaabaab")],
+)
+def test_who_runs_first_when_none_has_run(priorities: tuple[int, int], order: str) -> None:
+    permits = {name: permit(priority, R=1) for name, priority in zip("ab", priorities, strict=True)}
+    plug = permit(R=1)
+    shared = limiter(plug, *permits.values())
+    shared.acquire(plug)
+    for waiting in permits.values():
+        shared.acquire(waiting)
+    shared.release(plug)
+    assert run_turns(shared, permits, len(order)) == order
+
+
 def test_priority_0_is_priority_1() -> None:
     permits = {"a": permit(0, R=1), "b": permit(1, R=1)}
     order = run_turns(limiter(*permits.values()), permits, 10)
@@ -181,7 +205,7 @@ def test_giving_up_passes_on_what_was_claimed_or_held() -> None:
     assert woken == [next_one]
     shared.give_up(next_one)
     assert not next_one.held
-    assert next_one.score == 0
+    assert next_one.score == Permit.RUN_BEFORE
 
 
 # ----------------------------------------------------------------------------------------------------- with batchers
@@ -224,7 +248,7 @@ def test_a_model_of_lower_priority_gets_fewer_turns(make_stage) -> None:
             stage.submit(4)
     for _ in range(24):
         (often if often.running else seldom).finish()
-    assert (len(often.ran), len(seldom.ran)) == (18, 7)
+    assert (len(often.ran), len(seldom.ran)) == (19, 6)
 
 
 def test_two_instances_of_a_model_share_its_resource(make_stage) -> None:

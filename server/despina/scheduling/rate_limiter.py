@@ -37,6 +37,9 @@ class Permit:
     """An instance's standing: what it needs, how often it ran, whether it may run now. `wake` tells its owner, later,
     that it may."""
 
+    RUN_BEFORE = 2
+    """In tritonserver the limiter also lets an instance be made and be warmed up. Both count as executions."""
+
     __slots__ = ("demands", "held", "number", "priority", "score", "wake")
 
     def __init__(self, demands: Sequence[Demand], priority: int, wake: Callable[[], object]) -> None:
@@ -44,7 +47,7 @@ class Permit:
         self.priority = max(1, priority)
         self.wake = wake
         self.held = False
-        self.score = 0
+        self.score = self.RUN_BEFORE * self.priority
         self.number = 0
 
     @property
@@ -185,7 +188,14 @@ class RateLimiter:
             self._counts[demand.resource] = max(count, self._counts.get(demand.resource, 0))
 
     def _explicit_limit(self, resource: Resource) -> int | None:
-        """What the command line says; with any limit given, a resource without one does not exist."""
+        """The largest that the command line says: for every device or for its own, and for any device where there is
+        one in the server. With any limit given, a resource without one does not exist."""
         if self._limits is None:
             return None
-        return self._limits.get(resource, self._limits.get(Resource(resource.name), 0))
+        devices = (None, resource.device)
+        said = [
+            count
+            for (name, device), count in self._limits.items()
+            if name == resource.name and (resource.device is None or device in devices)
+        ]
+        return max(said, default=0)
