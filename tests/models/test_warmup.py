@@ -6,7 +6,9 @@ from google.protobuf import text_format
 
 from despina.config.proto import ModelConfig
 from despina.errors import DespinaError, InvalidArgument
-from despina.models.warmup import read_samples, run_samples
+from despina.models.model import count_warmup
+from despina.models.warmup import WarmupExecution, read_samples, run_samples
+from despina.telemetry.statistics import Duration, ModelStatistics
 from despina_backends.base import BackendError, Execution
 
 
@@ -120,7 +122,20 @@ def test_random_data_has_the_type_asked_for(tmp_path, datatype):
             "2",
             "warmup setting expects 8 bytes, but the data provided from fonly has 3 bytes",
         ),
-        ('input_data_file: "f"', "TYPE_STRING", "2", "only has 0"),
+        (
+            'input_data_file: "f"',
+            "TYPE_STRING",
+            "2",
+            "[request id: <id_unknown>] incomplete string length indicator for inference input 'X' for model 'm', "
+            "expecting 4 bytes but only 3 bytes available.",
+        ),
+        (
+            'input_data_file: "long"',
+            "TYPE_STRING",
+            "1",
+            "[request id: <id_unknown>] unexpected number of string elements 2 for inference input 'X' for model 'm', "
+            "expecting 1",
+        ),
         ('input_data_file: "none"', "TYPE_FP32", "2", "failed to open file for read"),
         ('input_data_file: "/dev/zero"', "TYPE_FP32", "2", "/warmup/dev/zero"),
         (
@@ -134,6 +149,7 @@ def test_random_data_has_the_type_asked_for(tmp_path, datatype):
 def test_settings_that_give_no_data(tmp_path, kind, datatype, dims, text):
     (tmp_path / "warmup").mkdir()
     (tmp_path / "warmup" / "f").write_bytes(b"abc")
+    (tmp_path / "warmup" / "long").write_bytes(b"\1\0\0\0a\0\0\0\0")
     with pytest.raises(DespinaError) as error:
         read_samples(config(f"batch_size: 1 {tensor(kind, datatype, dims)}"), tmp_path)
     assert text in error.value.message
@@ -151,10 +167,6 @@ def test_settings_that_give_no_data(tmp_path, kind, datatype, dims, text):
             f"batch_size: 1 {tensor('zero_data: true', dims='3')}",
             "unexpected shape for input 'X' for model 'm'. Expected [-1,2], got [1,3].",
         ),
-        (
-            f"batch_size: 9 {tensor('zero_data: true')}",
-            "failed to run warmup sample 's': batch size 9 for 'm', max allowed is 8; ",
-        ),
     ],
 )
 def test_a_sample_is_what_a_client_could_ask_for(tmp_path, sample, text):
@@ -169,12 +181,53 @@ def test_tensors_that_no_client_sends_are_taken_as_they_are(tmp_path):
     assert {name: array.shape for name, array in sample.inputs.items()} == {"X": (1, 2), "START": (1, 1)}
 
 
-def test_a_sample_that_fails_is_named(tmp_path):
-    class Failing(Recorder):
-        def execute(self, batch):
-            raise BackendError("out of range")
+class Failing(Recorder):
+    def execute(self, batch):
+        super().execute(batch)
+        raise BackendError("out of range")
 
-    samples = read_samples(config(f"batch_size: 1 {tensor('zero_data: true')}"), tmp_path)
+
+@pytest.mark.parametrize(
+    ("batch_size", "errors"),
+    [(1, "out of range; "), (2, "out of range; out of range; "), (500, "out of range; " * 100)],
+)
+def test_a_sample_that_fails_is_named_with_an_error_for_each_of_its_requests(tmp_path, batch_size, errors):
+    samples = read_samples(config(f"batch_size: {batch_size} {tensor('zero_data: true')}", 1000), tmp_path)
     with pytest.raises(InvalidArgument) as error:
         run_samples("m", samples, [("m_0", Failing())])
+    assert error.value.message == f"failed to run warmup sample 's': {errors}"
+
+
+def test_the_first_sample_that_fails_ends_the_warmup(tmp_path):
+    samples = read_samples(config(f"batch_size: 1 count: 3 {tensor('zero_data: true')}"), tmp_path)
+    instances = [Failing(), Failing()]
+    with pytest.raises(InvalidArgument) as error:
+        run_samples("m", samples * 2, [("m_0", instance) for instance in instances])
     assert error.value.message == "failed to run warmup sample 's': out of range; "
+    assert [len(instance.batches) for instance in instances] == [1, 0]
+
+
+def test_a_sample_of_more_than_the_largest_batch_fails_on_the_instance(tmp_path):
+    samples = read_samples(config(f"batch_size: 3 {tensor('zero_data: true')}", 2), tmp_path)
+    instance = Recorder()
+    with pytest.raises(InvalidArgument) as error:
+        run_samples("m", samples, [("m_0_0", instance)])
+    errors = "batch size 3 for 'm_0_0', max allowed is 2; " * 3
+    assert error.value.message == f"failed to run warmup sample 's': {errors}"
+    assert instance.batches == []
+
+
+@pytest.mark.parametrize("max_batch_size", [8, 0])
+def test_a_sample_has_been_queued_before_it_is_executed(tmp_path, max_batch_size):
+    samples = read_samples(config(f"batch_size: 2 {tensor('zero_data: true')}", max_batch_size), tmp_path)
+    executions = run_samples("m", samples, [("m_0", Recorder())])
+    assert all(execution.queue_ns > 0 for execution in executions)
+
+
+def test_every_request_of_a_warmup_counts_with_its_times():
+    statistics = ModelStatistics()
+    count_warmup(
+        statistics, [WarmupExecution(rows=2, requests=2, queue_ns=1, input_ns=10, infer_ns=100, output_ns=1000)]
+    )
+    assert (statistics.success, statistics.queue) == (Duration(2, 2222), Duration(2, 2))
+    assert (statistics.execution_count, statistics.inference_count) == (1, 2)

@@ -82,7 +82,7 @@ def test_without_a_batch_dimension_there_is_one_execution():
 def test_the_configurations_sample_is_taken_where_there_is_one():
     tensors = 'input { name: "X" data_type: TYPE_FP32 dims: -1 }'
     row = {"X": np.ones((1, 7), np.float32)}
-    samples = size_samples(config(tensors), (2,), [Sample("w", row, 3, True, 5)])
+    samples = size_samples(config(tensors), (2,), [Sample("w", row, 3, 8, 5)])
     assert [(sample.requests, sample.count, sample.inputs) for sample in samples] == [(2, 1, row)]
 
 

@@ -221,7 +221,7 @@ def count_warmup(statistics: ModelStatistics, executions: Iterable[WarmupExecuti
     """Warm-up requests count like any others (protocol, correction 14)."""
     for run in executions:
         for _ in range(run.requests):
-            statistics.record_success(run.input_ns + run.infer_ns + run.output_ns, 0)
+            statistics.record_success(run.queue_ns + run.input_ns + run.infer_ns + run.output_ns, run.queue_ns)
         statistics.record_execution(
             run.requests, run.rows, run.input_ns, run.infer_ns, run.output_ns, time_ns() // 1_000_000
         )

@@ -1,7 +1,8 @@
 """Warm-up: the first, slow executions happen before a version is ready (config §6.5).
 
 Each sample becomes `batch_size` requests of batch 1, executed together on every instance, `count` times. What was
-executed is reported, because the statistics of the model count it.
+executed is reported, because the statistics of the model count it. The first sample that fails ends it, with an error
+for each of its requests.
 """
 
 import logging
@@ -14,12 +15,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from despina.config.datatypes import protocol_name
 from despina.config.proto import Message, ModelConfig, model_config_pb2
-from despina.errors import Internal, InvalidArgument, Unsupported
+from despina.errors import UNKNOWN_LABEL, Internal, InvalidArgument, Unsupported
 from despina.models.signature import Signature
+from despina.protocol.bytes_tensor import decode
 from despina.protocol.datatypes import DATATYPES
 from despina.protocol.messages import InferInput, InferRequest
 from despina_backends.base import Array, BackendError, Batch, Instance
@@ -27,6 +28,8 @@ from despina_backends.base import Array, BackendError, Batch, Instance
 _log = logging.getLogger(__name__)
 
 FOLDER = "warmup"
+_MOST_ERRORS = 100
+"""So many errors of one sample are told."""
 
 
 class WarmupExecution(NamedTuple):
@@ -34,6 +37,7 @@ class WarmupExecution(NamedTuple):
 
     rows: int
     requests: int
+    queue_ns: int
     input_ns: int
     infer_ns: int
     output_ns: int
@@ -42,18 +46,19 @@ class WarmupExecution(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One entry of `model_warmup`, ready to be executed. `inputs` are the tensors of one request as the model takes
-    them, batch dimension included; each of `count` iterations is `runs` executions."""
+    them, batch dimension included; each of `count` iterations is `runs` executions. `most` is the model's
+    max_batch_size, 0 where there is no batch dimension."""
 
     name: str
     inputs: Mapping[str, Array]
     requests: int
-    batches: bool
+    most: int
     count: int
     runs: int = 1
 
     def batch(self) -> Batch:
         parts = {name: [tensor] * self.requests for name, tensor in self.inputs.items()}
-        return Batch(inputs=parts, rows=self.requests if self.batches else 0)
+        return Batch(inputs=parts, rows=self.requests if self.most else 0)
 
 
 def read_samples(config: ModelConfig, directory: Path) -> list[Sample]:
@@ -68,19 +73,20 @@ def run_samples(
     """Execute every sample on every instance; `instances` come with their names, which groups may share. Blocks. Raises
     InvalidArgument naming the samples that failed."""
     executions: list[WarmupExecution] = []
-    failures: list[str] = []
-    for sample in samples:
-        try:
-            for name, instance in instances:
-                executions += _iterate(sample, instance, f"model '{model}' instance {name}")
-        except BackendError as error:
-            failures.append(f"failed to run warmup sample '{sample.name}': {error.message}; ")
-    if failures:
-        raise InvalidArgument("".join(failures))
+    for name, instance in instances:
+        for sample in samples:
+            try:
+                executions += _iterate(sample, instance, model, name)
+            except BackendError as error:
+                errors = f"{error.message}; " * min(sample.requests, _MOST_ERRORS)
+                raise InvalidArgument(f"failed to run warmup sample '{sample.name}': {errors}") from error
     return tuple(executions)
 
 
-def _iterate(sample: Sample, instance: Instance, where: str) -> Iterator[WarmupExecution]:
+def _iterate(sample: Sample, instance: Instance, model: str, name: str) -> Iterator[WarmupExecution]:
+    if 0 < sample.most < sample.requests:
+        raise BackendError(f"batch size {sample.requests} for '{name}', max allowed is {sample.most}", "INVALID_ARG")
+    where = f"model '{model}' instance {name}"
     for iteration in range(1, sample.count + 1):
         _log.debug("%s is running warmup sample '%s' for iteration %d", where, sample.name, iteration)
         for _ in range(sample.runs):
@@ -88,12 +94,15 @@ def _iterate(sample: Sample, instance: Instance, where: str) -> Iterator[WarmupE
 
 
 def _execute(sample: Sample, instance: Instance) -> WarmupExecution:
+    queued = time.monotonic_ns()
+    batch = sample.batch()
     start = time.monotonic_ns()
-    execution = instance.execute(sample.batch())
+    execution = instance.execute(batch)
     end = time.monotonic_ns()
     return WarmupExecution(
         rows=sample.requests,
         requests=sample.requests,
+        queue_ns=start - queued,
         input_ns=execution.input_end_ns - start,
         infer_ns=execution.infer_end_ns - execution.input_end_ns,
         output_ns=end - execution.infer_end_ns,
@@ -102,17 +111,12 @@ def _execute(sample: Sample, instance: Instance) -> WarmupExecution:
 
 def _sample(config: ModelConfig, setting: Message, directory: Path) -> Sample:
     batches = config.max_batch_size > 0
-    if batches and setting.batch_size > config.max_batch_size:
-        raise InvalidArgument(
-            f"failed to run warmup sample '{setting.name}': batch size {setting.batch_size} for '{config.name}', max "
-            f"allowed is {config.max_batch_size}; "
-        )
     # Without a batch dimension nothing can be put together: the sample's requests run one after another.
     return Sample(
         name=setting.name,
         inputs=_inputs(config, setting, directory, batches),
         requests=setting.batch_size if batches else 1,
-        batches=batches,
+        most=config.max_batch_size,
         count=max(1, setting.count),
         runs=1 if batches else setting.batch_size,
     )
@@ -127,7 +131,7 @@ def _inputs(config: ModelConfig, setting: Message, directory: Path, batches: boo
     for name in sorted(setting.inputs):
         described = setting.inputs[name]
         shape = (1, *described.dims) if batches else tuple(described.dims)
-        tensor = _tensor(name, described, directory)
+        tensor = _tensor(config.name, name, described, directory)
         if name in signature.inputs:
             request.inputs.append(InferInput(name, protocol_name(described.data_type), shape, tensor))
         else:
@@ -135,7 +139,7 @@ def _inputs(config: ModelConfig, setting: Message, directory: Path, batches: boo
     return signature.admit(request).inputs | others
 
 
-def _tensor(name: str, described: Message, directory: Path) -> Array:
+def _tensor(model: str, name: str, described: Message, directory: Path) -> Array:
     """One request's tensor, flat."""
     if any(dim < 0 for dim in described.dims):
         raise InvalidArgument(f"warmup setting expects all variable-size dimensions are specified for input '{name}'")
@@ -144,7 +148,9 @@ def _tensor(name: str, described: Message, directory: Path) -> Array:
     kind = described.WhichOneof("input_data_type")
     if kind == "input_data_file":
         content = _read(_path(name, described.input_data_file, directory))
-        return _from_file(content, datatype, elements, name, described.input_data_file)
+        if datatype == "STRING":
+            return decode(memoryview(content), elements, name, model, UNKNOWN_LABEL)
+        return _numbers(content, _dtype(datatype, name), elements, described.input_data_file)
     if kind is None:
         raise InvalidArgument(f"warmup setting expects input '{name}' to have input_data_type set")
     if datatype == "STRING":
@@ -179,10 +185,7 @@ def _read(path: Path) -> bytes:
         raise Internal(f"failed to open file for read {path}: {error.strerror}") from error
 
 
-def _from_file(content: bytes, datatype: str, elements: int, name: str, file: str) -> Array:
-    if datatype == "STRING":
-        return _strings(content, elements, name, file)
-    dtype = _dtype(datatype, name)
+def _numbers(content: bytes, dtype: np.dtype[np.generic], elements: int, file: str) -> Array:
     expected = elements * dtype.itemsize
     if len(content) < expected:
         # The missing space is the original's, and clients match on the text.
@@ -190,19 +193,3 @@ def _from_file(content: bytes, datatype: str, elements: int, name: str, file: st
             f"warmup setting expects {expected} bytes, but the data provided from {file}only has {len(content)} bytes"
         )
     return np.frombuffer(content, dtype, elements)
-
-
-def _strings(content: bytes, elements: int, name: str, file: str) -> NDArray[np.object_]:
-    """Elements of the protocol's BYTES format: a little-endian 32-bit length, then as many bytes."""
-    result = np.full(elements, b"", dtype=object)
-    offset = 0
-    for index in range(elements):
-        start = offset + 4
-        offset = start + int.from_bytes(content[offset:start], "little")
-        if start > len(content) or offset > len(content):
-            raise InvalidArgument(
-                f"warmup setting expects {elements} string elements for input '{name}', but the data provided from "
-                f"{file} only has {index}"
-            )
-        result[index] = content[start:offset]
-    return result

@@ -57,8 +57,8 @@ def size_samples(config: ModelConfig, sizes: Sequence[int], samples: Sequence[Sa
             config.name,
         )
         return []
-    batches = config.max_batch_size > 0
-    return [Sample(f"batch of {size}", row, size if batches else 1, batches, 1) for size in sizes]
+    most = config.max_batch_size
+    return [Sample(f"batch of {size}", row, size if most else 1, most, 1) for size in sizes]
 
 
 def run_sizes(name: str, samples: Sequence[Sample], instance: Instance) -> None:

@@ -1,8 +1,8 @@
 """A queue with rules: priority levels, and per level a timeout and a limit (config §5.2).
 
 Every level is a queue of its own with two lines: requests in order of arrival, and behind them, in the same order,
-those that have waited longer than their timeout but were not refused for it (`DELAY`). Level 1 is served first. Expiry is exact: one heap of
-deadlines says when the next request expires, and whoever owns the queue sets a timer for that.
+those that have waited longer than their timeout but were not refused for it (`DELAY`). Level 1 is served first. Expiry
+is exact: one heap of deadlines says when the next request expires, and whoever owns the queue sets a timer for that.
 """
 
 from bisect import bisect_left, insort
