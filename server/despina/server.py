@@ -63,8 +63,8 @@ class Server:
         )
         scheduler = model.config.WhichOneof("scheduling_choice")
         model.templates = Templates(model, scheduler in ("sequence_batching", "ensemble_scheduling"), self.find_region)
-        serving = self.models.serving(model.name, model.version)
-        self.metrics.loaded(measured(model), None if serving is None else measured(serving))
+        replaced = self.models.holding(model.name, model.version)
+        self.metrics.loaded(measured(model), None if replaced is None else measured(replaced))
         return model
 
     def _find_model(self, name: str, version: int | None) -> Model:

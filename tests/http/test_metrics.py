@@ -81,7 +81,7 @@ def test_the_models_of_a_server_are_listed_when_scraped() -> None:
     server: Any = SimpleNamespace(
         settings=Settings(allow_gpu_metrics=False, allow_cpu_metrics=False),
         cache=None,
-        models=SimpleNamespace(statistics_of=lambda name, version: loaded),
+        models=SimpleNamespace(held=lambda: loaded),
     )
     metrics = open_metrics(server)
     assert "nv_inference" not in metrics.text(metrics.sources.models())
@@ -103,7 +103,7 @@ async def test_models_are_looked_at_by_another_thread_than_that_of_the_event_loo
         settings=Settings(allow_gpu_metrics=False, allow_cpu_metrics=False),
         cache=None,
         models=SimpleNamespace(
-            statistics_of=lambda *_: [Loaded(name="m", version=1, statistics=ModelStatistics(), load_seconds=0.5)]
+            held=lambda: [Loaded(name="m", version=1, statistics=ModelStatistics(), load_seconds=0.5)]
         ),
     )
     assert b'model="m"' in (await metrics_response(open_metrics(server))).body
@@ -118,7 +118,7 @@ def test_the_response_cache_of_a_server_is_measured_where_there_is_one() -> None
     server: Any = SimpleNamespace(
         settings=Settings(allow_gpu_metrics=False, allow_cpu_metrics=False),
         cache=cache,
-        models=SimpleNamespace(statistics_of=lambda name, version: []),
+        models=SimpleNamespace(held=list),
     )
     text = open_metrics(server).text([])
     wanted = {"util": 0.25, "num_entries": 1, "num_hits": 2, "num_misses": 3, "num_lookups": 5, "num_evictions": 0}

@@ -9,7 +9,7 @@ from despina.models.states import ModelState, VersionState
 
 def table():
     def ready(version):
-        return VersionState(version, "READY", model=SimpleNamespace(version=version))
+        return VersionState(version, "READY", model=SimpleNamespace(name="m", version=version))
 
     states = {
         "m": ModelState(
@@ -81,3 +81,26 @@ def test_a_version_that_is_not_ready_any_more_is_not_served():
     assert serving.get("m", None).version == 9
     with pytest.raises(Unavailable):
         serving.get("m", 10)
+
+
+def test_a_version_is_held_until_it_is_freed():
+    states, serving = table()
+    entry = states["m"].versions[10]
+    leaving = entry.model
+    entry.state = "UNLOADING"
+    serving.refresh("m")
+    assert serving.holding("m", 10) is leaving
+    assert [model.version for model in serving.held()] == [9, 10]
+    serving.freed(leaving)
+    assert serving.holding("m", 10) is None
+    assert [model.version for model in serving.held()] == [9]
+
+
+def test_one_that_took_the_place_of_another_is_held_when_that_is_freed():
+    states, serving = table()
+    replaced = states["m"].versions[10].model
+    new = SimpleNamespace(name="m", version=10)
+    states["m"].versions[10] = VersionState(10, "READY", model=new)
+    serving.refresh("m")
+    serving.freed(replaced)
+    assert serving.held()[1] is new

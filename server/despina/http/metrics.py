@@ -39,7 +39,7 @@ def open_metrics(server: Server) -> Metrics:
     settings = server.settings
     interval_s = settings.metrics_interval_ms / 1000
     sources = Sources(
-        models=lambda: map(measured, server.models.statistics_of(None, None)),
+        models=lambda: map(measured, server.models.held()),
         cache=None if server.cache is None else partial(cache_usage, server.cache),
         cpu=CpuUsage(interval_s) if settings.allow_metrics and settings.allow_cpu_metrics else None,
         gpus=open_gpus(interval_s) if settings.allow_metrics and settings.allow_gpu_metrics else None,

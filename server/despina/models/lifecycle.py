@@ -62,7 +62,8 @@ class Models(Generic[M]):
         table = self._transitions.table
         # Bound here and not wrapped in methods: `get` is on the way of every request.
         self.get: Callable[[str, int | None], M] = table.get
-        self.serving: Callable[[str, int], M | None] = table.serving
+        self.holding: Callable[[str, int], M | None] = table.holding
+        self.held: Callable[[], list[M]] = table.held
         self.ready_models: Callable[[], list[M]] = table.models
         self.versions: Callable[[str], list[int]] = table.versions
         self.statistics_of: Callable[[str | None, int | None], list[M]] = table.statistics_of

@@ -5,6 +5,7 @@ everything slower happens only on the way to an error.
 """
 
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Generic
 
 from despina.errors import DespinaError, InvalidArgument, NotFound, Unavailable
@@ -12,11 +13,13 @@ from despina.models.states import M, ModelState
 
 
 class ServingTable(Generic[M]):
-    """Reads `states`; `refresh` must be called whenever READY versions of a model come or go."""
+    """Reads `states`; `refresh` must be called whenever READY versions of a model come or go, `freed` when one that
+    went is no more."""
 
     def __init__(self, states: Mapping[str, ModelState[M]]) -> None:
         self._states = states
         self._ready: dict[tuple[str, int | None], M] = {}
+        self._held: dict[tuple[str, int], M] = {}
 
     def get(self, name: str, version: int | None) -> M:
         """The READY version, the highest one for None. Raises NotFound, Unavailable (protocol §0.7)."""
@@ -24,10 +27,6 @@ class ServingTable(Generic[M]):
         if model is None:
             raise self._absent(name, version)
         return model
-
-    def serving(self, name: str, version: int) -> M | None:
-        """The READY version, if it is one."""
-        return self._ready.get((name, version))
 
     def _absent(self, name: str, version: int | None) -> DespinaError:
         state = self._states.get(name)
@@ -49,6 +48,21 @@ class ServingTable(Generic[M]):
             assert entry.model is not None
             self._ready[name, entry.version] = entry.model
             self._ready[name, None] = entry.model
+            self._held[name, entry.version] = entry.model
+
+    def freed(self, model: M) -> None:
+        """A version that was READY has answered everything and is closed."""
+        if self._held.get((model.name, model.version)) is model:
+            del self._held[model.name, model.version]
+
+    def holding(self, name: str, version: int) -> M | None:
+        """The version that is READY, or was and is not freed yet."""
+        return self._held.get((name, version))
+
+    def held(self) -> list[M]:
+        """Every version that is READY, or was and is not freed yet, by name and version; one that was replaced is
+        not."""
+        return [model for _, model in sorted(self._held.items(), key=itemgetter(0))]
 
     def models(self) -> list[M]:
         """Every READY version, by name and version."""

@@ -123,6 +123,7 @@ class Transitions(Generic[M]):
             await asyncio.to_thread(model.close)
         except Exception:
             _log.exception("failed to close '%s' version %d", name, entry.version)
+        self.table.freed(model)
         del model
         entry.model = None
         entry.state, entry.reason = "UNAVAILABLE", UNLOADED

@@ -37,9 +37,9 @@ class MetricsOptions:
 class Sources:
     """Where the values come from.
 
-    `models` lists the loaded versions at once, and looks at each no sooner than it is asked for. `cache` tells the
-    state of the response cache, None where there is none. `cpu` and `gpus` are None where `--allow-cpu-metrics`,
-    `--allow-gpu-metrics` or the machine say so.
+    `models` lists at once the versions that are not freed, and looks at each no sooner than it is asked for. `cache`
+    tells the state of the response cache, None where there is none. `cpu` and `gpus` are None where
+    `--allow-cpu-metrics`, `--allow-gpu-metrics` or the machine say so.
     """
 
     models: Callable[[], Models]
@@ -66,7 +66,7 @@ class Metrics:
 
     def loaded(self, model: MeasuredModel, replaced: MeasuredModel | None = None) -> None:
         """To be called for every loaded version, so that its failures are known even if nobody scrapes before it is
-        unloaded. Where it takes the place of one that serves, its series go on, as in tritonserver."""
+        unloaded. Where it takes the place of one that is not freed yet, its series go on, as in tritonserver."""
         uuids = self._gpu_uuids()
         goes_on = replaced is not None and replaced.labels(uuids) == model.labels(uuids)
         if replaced is not None and goes_on:

@@ -49,6 +49,21 @@ async def test_a_load_while_the_old_one_drains_is_not_undone_by_its_end(tmp_path
     assert bench.models.get("m", 1) is not old
 
 
+async def test_a_version_is_held_until_it_has_answered_and_is_closed(tmp_path):
+    put(tmp_path, "m")
+    bench = await started(tmp_path)
+    await bench.models.load("m", {})
+    model = bench.models.get("m", 1)
+    model.idle.clear()
+    await bench.models.unload("m", False)
+    assert bench.models.holding("m", 1) is model
+    assert bench.models.held() == [model]
+    model.idle.set()
+    await settled(bench.models)
+    assert bench.models.holding("m", 1) is None
+    assert bench.models.held() == []
+
+
 async def test_an_unloaded_model_is_freed(tmp_path):
     put(tmp_path, "m")
     bench = Bench(tmp_path, load_model=("m",))
