@@ -69,6 +69,12 @@ def wait(age: int = 0) -> Decision:
         ),
         pytest.param(WAITS, queue("1"), wait(), id="delay: a lone request waits"),
         pytest.param(WAITS, queue("1 1", age=30), wait(30), id="delay: counted from the oldest request"),
+        pytest.param(
+            WAITS, [Request(1), Request(1, None, NOW - 30)], wait(30), id="delay: which may be behind an urgent one"
+        ),
+        pytest.param(
+            WAITS, queue("6") + queue("3", age=30), send(1, "full"), id="delay: one behind the batch does not matter"
+        ),
         pytest.param(WAITS, queue("1 1", age=DELAY), send(2, "delay", closed=False), id="delay: over"),
         pytest.param(WAITS, queue("4 4"), send(2, "full", closed=False), id="delay: a full batch does not wait"),
         pytest.param(WAITS, queue("4 4 1"), send(2, "full", closed=False), id="delay: full, with a rest"),

@@ -305,6 +305,18 @@ def test_an_urgent_request_overtakes_up_to_the_last_moment(make_stage) -> None:
     assert stage.answered[1:] == [urgent, usual]
 
 
+def test_an_urgent_request_does_not_make_those_behind_it_wait_longer_for_the_batch(make_stage, clock) -> None:
+    rules = QueueRules(priority_levels=2, default_priority_level=2)
+    stage = make_stage(BatchPolicy(8, (), 50_000_000), rules=rules)
+    stage.submit()
+    clock.advance(30)
+    stage.submit(priority=1)
+    clock.advance(19)
+    assert stage.ran == []
+    clock.advance(1)
+    assert stage.ran == [2]
+
+
 def test_the_delay_of_a_batch_and_the_timeout_of_a_request_share_the_timer(make_stage, clock) -> None:
     stage = make_stage(BatchPolicy(8, (), 50_000_000), rules=QueueRules(QueuePolicy(default_timeout_us=20_000)))
     stage.submit()

@@ -74,7 +74,8 @@ ALONE = Decision(1, closed=True, reason="single")
 @dataclass(slots=True)
 class _Scan:
     """Where scanning the queue ended: `count` requests that bring the batch to `total` rows; the best stop so far as
-    requests and rows; why scanning ended before the queue did."""
+    requests and rows; where there is a delay, when the oldest of them was queued; why scanning ended before the queue
+    did."""
 
     total: int
     count: int = 0
@@ -121,6 +122,7 @@ def _scan(queue: Iterable[Candidate], policy: BatchPolicy, open_batch: OpenBatch
     scan = _Scan(total)
     shape_key = open_batch.shape_key
     stops, largest, maximum = policy.stops, policy.largest_stop, policy.max_batch_size
+    waits = policy.max_queue_delay_ns > 0
     count = 0
     for candidate in queue:
         after = total + candidate.rows
@@ -136,7 +138,8 @@ def _scan(queue: Iterable[Candidate], policy: BatchPolicy, open_batch: OpenBatch
                 break
         else:
             shape_key = candidate.shape_key
-        if not count:
+        # In a queue with priorities the oldest may be anywhere.
+        if waits and (not count or candidate.queued_ns < scan.oldest_ns):
             scan.oldest_ns = candidate.queued_ns
         total = after
         count += 1
