@@ -38,8 +38,15 @@ def test_the_environment_holds_direct_instances_until_enough_is_queued_in_slots(
     assert stage.ran == [[1, 2]]
 
 
+@BOTH
+def test_the_environment_holds_nobody_for_the_backlog_alone(plan, clock) -> None:
+    stage = SequenceStage(clock, plan, hold_backlog=2)
+    stage.submit(1, flags="s")
+    assert stage.ran == [[1]]
+
+
 def test_the_environment_holds_oldest_instances_until_enough_is_handed_on(clock) -> None:
-    stage = SequenceStage(clock, oldest(4), hold_requests=3)
+    stage = SequenceStage(clock, oldest(4), hold_requests=3, hold_backlog=2)
     for sequence in (1, 1, 2, 3):
         assert stage.ran == []
         stage.submit(sequence, flags="s")

@@ -43,9 +43,9 @@ EXPIRED = "timeout of the corresponding sequence has been expired"
 
 
 class SequenceScheduler:
-    """`hold_requests` and `hold_backlog` keep the first executions back until so many requests are queued in slots and
-    in the backlog (TRITONSERVER_DELAY_SCHEDULER and TRITONSERVER_BACKLOG_DELAY_SCHEDULER, for tests that need exact
-    batches)."""
+    """`hold_requests` keeps the first executions back until so many requests are queued in slots, and then, where the
+    strategy is direct, until `hold_backlog` are in the backlog (TRITONSERVER_DELAY_SCHEDULER and
+    TRITONSERVER_BACKLOG_DELAY_SCHEDULER, for tests that need exact batches)."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class SequenceScheduler:
         self._hold_backlog = hold_backlog
         self._steps = Steps(plan)
         self._instances = self._make_instances(runners)
-        self._held = set(self._instances if hold_requests or hold_backlog else ())
+        self._held = set(self._instances if hold_requests else ())
         self._free = [(number, index) for number in range(plan.slots) for index in range(len(self._instances))]
         self._landing: dict[int | str, Slot] = {}
         self._indices = {instance: index for index, instance in enumerate(self._instances)}
@@ -291,10 +291,9 @@ class SequenceScheduler:
         """Stop holding back instances for which enough is queued; a direct one counts for all of them together."""
         if self._draining:
             self._held.clear()
-        elif self._backlog.queued < self._hold_backlog:
-            return
         elif isinstance(self._plan.strategy, DirectStrategy):
-            if sum(instance.queued for instance in self._instances) >= self._hold_requests:
+            queued = sum(instance.queued for instance in self._instances)
+            if queued >= self._hold_requests and self._backlog.queued >= self._hold_backlog:
                 self._held.clear()
         else:
             self._held = {instance for instance in self._held if instance.queued < self._hold_requests}
