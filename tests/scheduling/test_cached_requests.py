@@ -16,7 +16,7 @@ from despina.scheduling.pending import Pending
 from despina.scheduling.response_cache import ResponseCache
 from despina.shared_memory.guarded_map import is_shared
 from despina.shared_memory.system import open_system
-from despina.telemetry.statistics import ModelStatistics
+from despina.telemetry.statistics import Duration, ModelStatistics
 
 
 class Inner:
@@ -203,6 +203,17 @@ def test_large_inputs_are_hashed_elsewhere(stage: Stage) -> None:
     stage.clock.settle()
     assert again.results is not None
     assert not stage.layer.busy
+
+
+def test_a_hit_was_queued_while_its_inputs_were_digested(stage: Stage) -> None:
+    stage.submit(1)
+    stage.inner.answer()
+    stage.submit(1, byte_size=LARGE_BYTES + 1)
+    stage.clock.advance(3)
+    stage.later.work.pop()()
+    stage.clock.settle()
+    assert stage.statistics.queue == stage.statistics.success == Duration(1, 3_000_000)
+    assert stage.statistics.cache_hit == Duration(1, 0)
 
 
 def test_a_client_that_hangs_up_meanwhile_is_reported_to_the_scheduler(stage: Stage) -> None:

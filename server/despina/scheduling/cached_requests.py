@@ -73,26 +73,26 @@ class CachedRequests(Layer):
         self._inner.close()
 
     def submit(self, pending: Pending) -> None:
-        started_ns = self._clock.now_ns()
+        pending.queued_ns = self._clock.now_ns()
         if any(map(self._is_shared, pending.inputs.values())):
             # What is remembered has to be the answer to what was hashed, whatever becomes of the memory meanwhile.
             pending.inputs = {name: array.copy() for name, array in pending.inputs.items()}
         if pending.byte_size > LARGE_BYTES:
             self._hashed_apart += 1
-            self._cache.hashing.submit(self._hash_apart, pending, started_ns)
+            self._cache.hashing.submit(self._hash_apart, pending)
         else:
-            self._look_up(pending, digest(pending.inputs), started_ns)
+            self._look_up(pending, digest(pending.inputs))
 
     # ------------------------------------------------------------------------------------- inputs that are hashed apart
 
-    def _hash_apart(self, pending: Pending, started_ns: int) -> None:
+    def _hash_apart(self, pending: Pending) -> None:
         digested = digest(pending.inputs)
-        self._clock.call_threadsafe(lambda: self._hashed(pending, digested, started_ns))
+        self._clock.call_threadsafe(lambda: self._hashed(pending, digested))
 
-    def _hashed(self, pending: Pending, digested: bytes, started_ns: int) -> None:
+    def _hashed(self, pending: Pending, digested: bytes) -> None:
         self._hashed_apart -= 1
         try:
-            self._look_up(pending, digested, started_ns)
+            self._look_up(pending, digested)
         except DespinaError as error:
             pending.fail(error)
         else:
@@ -108,7 +108,8 @@ class CachedRequests(Layer):
 
     # ------------------------------------------------------------------------------------------------- hits and misses
 
-    def _look_up(self, pending: Pending, digested: bytes, started_ns: int) -> None:
+    def _look_up(self, pending: Pending, digested: bytes) -> None:
+        started_ns = self._clock.now_ns()
         cache = self._cache
         if self._origin is not None:
             self._follow(self._origin())
@@ -118,7 +119,7 @@ class CachedRequests(Layer):
         cache.lookup_ns += lookup_ns
         if results is not None:
             cache.hits += 1
-            pending.queued_ns = started_ns
+            pending.started_ns = started_ns
             pending.results = results
             self._wait_in_line(pending, partial(self._hit, lookup_ns))
             return
@@ -145,7 +146,8 @@ class CachedRequests(Layer):
         pending.on_done(pending)
         self._statistics.record_cache_hit(lookup_ns)
         if pending.error is None:
-            self._statistics.record_success(taken_ns, 0)
+            # As in tritonserver, a hit was queued while its inputs were digested.
+            self._statistics.record_success(taken_ns, pending.started_ns - pending.queued_ns)
         else:
             self._statistics.record_failure(taken_ns, "BACKEND")
 
