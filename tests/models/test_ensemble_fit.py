@@ -73,17 +73,17 @@ def test_ensembles_that_fit(config, step_model):
         (
             ensemble('input_map { key: "Q" value: "in" } output_map { key: "Y" value: "out" }'),
             model(),
-            "in ensemble e, a step maps the input 'Q' of model m, which has the inputs X",
+            "in ensemble e, ensemble tensor in is mapping to non-existing input Q in model m",
         ),
         (
             ensemble('input_map { key: "X" value: "in" } output_map { key: "Q" value: "out" }'),
             model(),
-            "in ensemble e, a step maps the output 'Q' of model m, which has the outputs Y",
+            "in ensemble e, ensemble tensor out is mapped from non-existing output Q in model m",
         ),
         (
             ensemble('output_map { key: "Y" value: "out" }'),
             model(),
-            "in ensemble e, input 'X' of model m is not mapped to any ensemble tensor: add it to the step's input_map",
+            "in ensemble e, input X in model m is not mapped to any ensemble tensors",
         ),
     ],
 )

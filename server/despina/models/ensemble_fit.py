@@ -33,14 +33,8 @@ def check_fit(config: ModelConfig, config_of: ConfigOf) -> None:
         model = _config_of(config, step, config_of)
         _check_batch_size(config, model)
         _check_cache(config, model)
-        _check_mapping(config, model, "input", step.input_map, model.input, claims)
-        _check_mapping(config, model, "output", step.output_map, model.output, claims)
-        for tensor in model.input:
-            if not tensor.optional and tensor.name not in step.input_map:
-                raise InvalidArgument(
-                    f"in ensemble {config.name}, input '{tensor.name}' of model {model.name} is not mapped to any "
-                    "ensemble tensor: add it to the step's input_map"
-                )
+        _check_inputs(config.name, model, step.input_map, claims)
+        _check_outputs(config.name, model, step.output_map, claims)
 
 
 def _config_of(ensemble: ModelConfig, step: Message, config_of: ConfigOf) -> ModelConfig:
@@ -77,23 +71,38 @@ def _check_cache(ensemble: ModelConfig, model: ModelConfig) -> None:
         )
 
 
-def _check_mapping(
-    ensemble: ModelConfig,
-    model: ModelConfig,
-    kind: str,
-    mapping: Mapping[str, str],
-    tensors: list[Message],
-    claims: dict[str, _Claim],
-) -> None:
-    known = {tensor.name: tensor for tensor in tensors}
+def _check_inputs(ensemble: str, model: ModelConfig, mapping: Mapping[str, str], claims: dict[str, _Claim]) -> None:
+    known = {tensor.name for tensor in model.input}
     for name, ensemble_tensor in sorted(mapping.items()):
         if name not in known:
             raise InvalidArgument(
-                f"in ensemble {ensemble.name}, a step maps the {kind} '{name}' of model {model.name}, which has the "
-                f"{kind}s {', '.join(known)}"
+                f"in ensemble {ensemble}, ensemble tensor {ensemble_tensor} is mapping to non-existing input {name} in "
+                f"model {model.name}"
             )
-        claim = _claim(model, known[name], known[name].dims)
-        _check_agreement(ensemble.name, ensemble_tensor, claims.setdefault(ensemble_tensor, claim), claim)
+    for tensor in model.input:
+        if tensor.name in mapping:
+            _check_tensor(ensemble, mapping[tensor.name], _claim(model, tensor, tensor.dims), claims)
+        elif not tensor.optional:
+            raise InvalidArgument(
+                f"in ensemble {ensemble}, input {tensor.name} in model {model.name} is not mapped to any ensemble "
+                "tensors"
+            )
+
+
+def _check_outputs(ensemble: str, model: ModelConfig, mapping: Mapping[str, str], claims: dict[str, _Claim]) -> None:
+    known = {tensor.name: tensor for tensor in model.output}
+    for name, ensemble_tensor in sorted(mapping.items()):
+        if name not in known:
+            raise InvalidArgument(
+                f"in ensemble {ensemble}, ensemble tensor {ensemble_tensor} is mapped from non-existing output {name} "
+                f"in model {model.name}"
+            )
+    for name, ensemble_tensor in sorted(mapping.items()):
+        _check_tensor(ensemble, ensemble_tensor, _claim(model, known[name], known[name].dims), claims)
+
+
+def _check_tensor(ensemble: str, tensor: str, claim: _Claim, claims: dict[str, _Claim]) -> None:
+    _check_agreement(ensemble, tensor, claims.setdefault(tensor, claim), claim)
 
 
 def _check_agreement(ensemble: str, tensor: str, first: _Claim, second: _Claim) -> None:
