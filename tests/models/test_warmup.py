@@ -115,12 +115,17 @@ def test_random_data_has_the_type_asked_for(tmp_path, datatype):
             "-1",
             "warmup setting expects all variable-size dimensions are specified for input 'X'",
         ),
-        ("", "TYPE_FP32", "2", "warmup setting expects input 'X' to have input_data_type set"),
+        (
+            "",
+            "TYPE_FP32",
+            "2",
+            "[request id: <id_unknown>] warmup setting expects input 'X' to have input_data_type set",
+        ),
         (
             'input_data_file: "f"',
             "TYPE_FP32",
             "2",
-            "warmup setting expects 8 bytes, but the data provided from fonly has 3 bytes",
+            "[request id: <id_unknown>] warmup setting expects 8 bytes, but the data provided from fonly has 3 bytes",
         ),
         (
             'input_data_file: "f"',
@@ -136,7 +141,7 @@ def test_random_data_has_the_type_asked_for(tmp_path, datatype):
             "[request id: <id_unknown>] unexpected number of string elements 2 for inference input 'X' for model 'm', "
             "expecting 1",
         ),
-        ('input_data_file: "none"', "TYPE_FP32", "2", "failed to open file for read"),
+        ('input_data_file: "none"', "TYPE_FP32", "2", "failed to open text file for read"),
         ('input_data_file: "/dev/zero"', "TYPE_FP32", "2", "/warmup/dev/zero"),
         (
             'input_data_file: "../../f"',

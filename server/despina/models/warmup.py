@@ -152,7 +152,7 @@ def _tensor(model: str, name: str, described: Message, directory: Path) -> Array
             return decode(memoryview(content), elements, name, model, UNKNOWN_LABEL)
         return _numbers(content, _dtype(datatype, name), elements, described.input_data_file)
     if kind is None:
-        raise InvalidArgument(f"warmup setting expects input '{name}' to have input_data_type set")
+        raise InvalidArgument(f"{UNKNOWN_LABEL}warmup setting expects input '{name}' to have input_data_type set")
     if datatype == "STRING":
         return np.full(elements, b"", dtype=object)
     dtype = _dtype(datatype, name)
@@ -182,7 +182,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise Internal(f"failed to open file for read {path}: {error.strerror}") from error
+        raise Internal(f"failed to open text file for read {path}: {error.strerror}") from error
 
 
 def _numbers(content: bytes, dtype: np.dtype[np.generic], elements: int, file: str) -> Array:
@@ -190,6 +190,7 @@ def _numbers(content: bytes, dtype: np.dtype[np.generic], elements: int, file: s
     if len(content) < expected:
         # The missing space is the original's, and clients match on the text.
         raise InvalidArgument(
-            f"warmup setting expects {expected} bytes, but the data provided from {file}only has {len(content)} bytes"
+            f"{UNKNOWN_LABEL}warmup setting expects {expected} bytes, but the data provided from {file}only has "
+            f"{len(content)} bytes"
         )
     return np.frombuffer(content, dtype, elements)
