@@ -101,8 +101,7 @@ def refused_inputs(batch: Batch, known: Mapping[str, object], error: Exception) 
     """Why the parts of the inputs do not make a batch."""
     for name in batch.inputs:
         if name not in known:
-            allowed = ", ".join(sorted(known))
-            return BackendError(f"unexpected inference input '{name}', allowed inputs are: {allowed}", "INVALID_ARG")
+            return BackendError(f"Failed to retrieve the ONNX input tensor info from '{name}'.", "INVALID_ARG")
     shapes = {name: [part.shape for part in parts] for name, parts in batch.inputs.items()}
     return BackendError(f"inputs do not make a batch of {batch.rows} rows: {error}; shapes {shapes}", "INVALID_ARG")
 
