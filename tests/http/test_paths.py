@@ -5,7 +5,8 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Scope
 
-from despina.http.paths import path_name, received_path, unquoted
+from despina.errors import InvalidArgument
+from despina.http.paths import path_name, path_version, received_path, unquoted
 
 
 @pytest.mark.parametrize(
@@ -50,3 +51,17 @@ def test_a_quoted_name_is_that_of_a_model_if_there_is_one(name: str, found: str)
 def test_a_path_without_a_model_names_none() -> None:
     server: Any = SimpleNamespace()
     assert path_name(Request({"type": "http", "path_params": {}}), server) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [("1", 1), ("0", 0), ("007", 7), ("0" * 5000 + "1", 1), ("000", 0), (str((1 << 63) - 1), (1 << 63) - 1)],
+)
+def test_a_version_may_begin_with_zeros(text: str, version: int) -> None:
+    assert path_version(Request({"type": "http", "path_params": {"version": text}})) == version
+
+
+@pytest.mark.parametrize("text", [str(1 << 63), "9" * 20, "0" + "9" * 5000])
+def test_a_version_has_63_bits(text: str) -> None:
+    with pytest.raises(InvalidArgument, match="failed to get model version from specified version string"):
+        path_version(Request({"type": "http", "path_params": {"version": text}}))

@@ -22,6 +22,9 @@ class Recorder:
     async def load(self, name, parameters):
         self.calls.append(("load", name, parameters))
 
+    async def in_repository(self, name):
+        return name == "my model"
+
     async def unload(self, name, unload_dependents):
         self.calls.append(("unload", name, unload_dependents))
 
@@ -98,10 +101,22 @@ def test_naming_the_repository_is_refused_before_the_body_is_read(action):
         (b'{"parameters":{}}', {}),
         (b'{"parameters":{"config":"{}"}}', {"config": "{}"}),
         (b'{"parameters":{"config":"{}","file:1/a":"QUI="}}', {"config": "{}", "file:1/a": b"AB"}),
+        (b'{"parameters":{"config":"{}","config":1}}', {"config": "{}"}),
+        (b'{"parameters":{"file:1/a":"QUI=","file:1/a":""}}', {"file:1/a": b"AB"}),
+        (b'{"parameters":{"config":"{}"},"parameters":{}}', {"config": "{}"}),
     ],
 )
 def test_a_load_carries_its_parameters(body, parameters):
     assert call(LOAD, body, model="m") == (200, b"", [("load", "m", parameters)])
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("my%20model", "my model"), ("no%20model", "no%20model"), ("a%2Fb", "a%2Fb"), ("%20", "%20"), ("m", "m")],
+)
+def test_a_quoted_name_is_that_of_a_model_if_a_repository_has_it(name, meant):
+    assert call(LOAD, model=name) == (200, b"", [("load", meant, {})])
+    assert call(UNLOAD, model=name) == (200, b"", [("unload", meant, False)])
 
 
 @pytest.mark.parametrize(
@@ -110,7 +125,9 @@ def test_a_load_carries_its_parameters(body, parameters):
         (b'{"config":{"max_batch_size":4}}', "attempt to access JSON non-string as string"),
         (b'{"colour":1}', "attempt to access JSON non-string as string"),
         (b'{"colour":"blue"}', "unexpected error on creating Triton parameter"),
+        (b'{"config\\u0000x":"{}"}', "attempt to access non-existing object member 'config'"),
         (b"[]", "attempt to get members for non-object"),
+        (b"null", "attempt to get members for non-object"),
     ],
 )
 def test_parameters_of_a_load_that_are_none(parameters, text):

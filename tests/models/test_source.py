@@ -27,6 +27,12 @@ def test_a_candidate_is_named_normalised_and_knows_its_versions(tmp_path):
     assert found.temporary is None
 
 
+@pytest.mark.parametrize(("name", "there"), [("m", True), ("n", False), ("..", False), ("m/1", False), ("m\0", False)])
+def test_a_repository_has_the_models_with_a_directory(tmp_path, name, there):
+    put(tmp_path, "m")
+    assert source(tmp_path).has(name) == there
+
+
 def test_no_version_is_not_a_failed_poll(tmp_path):
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "config.pbtxt").write_text('backend: "identity"')

@@ -33,12 +33,13 @@ def path_version(place: Place) -> int | None:
     text: str | None = place.path_params.get("version")
     if text is None:
         return None
-    if len(text) > 19 or int(text) >= 1 << 63:
+    digits = text.lstrip("0") or "0"
+    if len(digits) > 19 or int(digits) >= 1 << 63:
         raise InvalidArgument(
             f"failed to get model version from specified version string '{text}' (details: stol), version should be an "
             "integral value > 0"
         )
-    return int(text)
+    return int(digits)
 
 
 def path_name(place: Place, server: Server) -> str | None:

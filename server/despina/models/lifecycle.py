@@ -129,6 +129,10 @@ class Models(Generic[M]):
         serving = self._started and not self._stopping
         return serving and (not strict or all(state.settled() for state in self._states.values()))
 
+    async def in_repository(self, name: str) -> bool:
+        """Whether a model has a directory in a repository, loaded or not."""
+        return await asyncio.to_thread(self._source.has, name)
+
     async def index(self, ready_only: bool) -> list[dict[str, str]]:
         """One row per version of every model that has a directory in a repository (protocol §1.9)."""
         listing = await asyncio.to_thread(self._source.names)

@@ -51,9 +51,13 @@ class Source:
         """As it was read before, with the versions that its directory has now. Raises Internal when that is gone."""
         return replace(candidate, versions=_versions(candidate.config, candidate.directory))
 
+    def has(self, name: str) -> bool:
+        """Whether a model of this name has a directory."""
+        return bool(self._paths(name))
+
     def _find(self, name: str) -> Path:
         """The directory of a model. Raises Internal with the reason for the log when there is none or several."""
-        paths = [] if name in ("", ".", "..") or "/" in name or "\0" in name else self._paths(name)
+        paths = self._paths(name)
         if len(paths) > 1:
             raise Internal(f"failed to poll model '{name}': not unique across all model repositories")
         if not paths:
@@ -61,6 +65,8 @@ class Source:
         return paths[0]
 
     def _paths(self, name: str) -> list[Path]:
+        if name in ("", ".", "..") or "/" in name or "\0" in name:
+            return []
         # `Path.is_dir` would raise for a name that is too long.
         return [path for repository in set(self._settings.model_repository) if isdir(path := repository / name)]
 

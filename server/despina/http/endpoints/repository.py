@@ -15,7 +15,7 @@ from despina.http.json_body import JSON, json_response, read_json_body
 from despina.http.paths import unquoted
 from despina.models.override import FILE_PREFIX
 from despina.protocol.fields import cut_at_nul
-from despina.protocol.json import Json, as_string, encode_string, loads, loads_first_wins
+from despina.protocol.json import Json, as_string, encode_string, loads, loads_first_wins, member
 
 if TYPE_CHECKING:
     from despina.server import Server
@@ -39,7 +39,7 @@ async def load(request: Request, server: Server) -> Response:
     """Load or reload a model and wait until it is ready. Parameters may carry a configuration and files."""
     _refuse_repository_name(request)
     parameters = read_load_parameters(await read_json_body(request, server))
-    await server.models.load(unquoted(request.path_params["model"]), parameters)
+    await server.models.load(await _model(request, server), parameters)
     return Response(media_type=JSON)
 
 
@@ -47,7 +47,7 @@ async def unload(request: Request, server: Server) -> Response:
     """Stop serving a model. The parameter unload_dependents takes the steps of an ensemble along."""
     _refuse_repository_name(request)
     unload_dependents = read_unload_dependents(await read_json_body(request, server))
-    await server.models.unload(unquoted(request.path_params["model"]), unload_dependents)
+    await server.models.unload(await _model(request, server), unload_dependents)
     return Response(media_type=JSON)
 
 
@@ -56,14 +56,33 @@ def _refuse_repository_name(request: Request) -> None:
         raise Unsupported("'repository_name' specification is not supported")
 
 
+async def _model(request: Request, server: Server) -> str:
+    """The model in the path: a name as it was received, unless a repository has the one meant."""
+    name: str = request.path_params["model"]
+    meant = unquoted(name)
+    return meant if meant != name and await server.models.in_repository(meant) else name
+
+
 def read_load_parameters(body: bytes) -> dict[str, str | bytes]:
     """The body of a load request: `config` as text, the content of `file:<path>` as bytes. Raises Internal."""
-    parameters = _parameters(body)
-    if parameters is None:
+    document = loads(body) if body else None
+    if _repeats_a_key(body, document):
+        document = loads_first_wins(body)
+    if not isinstance(document, dict) or "parameters" not in document:
         return {}
+    parameters = document["parameters"]
     if not isinstance(parameters, dict):
         raise Internal("attempt to get members for non-object")
-    return {name: _load_parameter(name, as_string(value)) for name, value in parameters.items()}
+    names = map(cut_at_nul, parameters)
+    return {name: _load_parameter(name, as_string(member(parameters, name))) for name in names}
+
+
+def _repeats_a_key(body: bytes, document: Json) -> bool:
+    """Whether a key that counts may be there twice, of which the fast parser keeps the last one. Told without the slow
+    parser, for a body may be as large as a model."""
+    parameters = document.get("parameters") if isinstance(document, dict) else None
+    names = ("parameters", *(parameters if isinstance(parameters, dict) else ()))
+    return any(body.count(encode_string(f'"{name}"')) > 1 for name in names)
 
 
 def _load_parameter(name: str, value: str) -> str | bytes:
@@ -85,14 +104,9 @@ def decode_base64(text: str) -> bytes:
 def read_unload_dependents(body: bytes) -> bool:
     """Whether an unload request asks for the steps of an ensemble too. A value that is no boolean counts as false: the
     outcome of the unload overwrites that error on tritonserver. Raises Internal for a body that is no JSON."""
-    parameters = _parameters(body)
-    value = parameters.get("unload_dependents") if isinstance(parameters, dict) else None
-    return value is True
-
-
-def _parameters(body: bytes) -> Json:
-    document = loads(body) if body else None
-    return document.get("parameters") if isinstance(document, dict) else None
+    document = loads_first_wins(body) if body else None
+    parameters = document.get("parameters") if isinstance(document, dict) else None
+    return isinstance(parameters, dict) and parameters.get("unload_dependents") is True
 
 
 ENDPOINTS: tuple[Endpoint, ...] = tuple(
