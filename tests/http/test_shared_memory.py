@@ -78,6 +78,26 @@ def test_a_tensor_goes_from_memory_to_memory(port: int, segment: SharedMemory) -
     del values
 
 
+def test_a_region_has_the_name_that_was_received_and_is_found_by_the_one_meant(
+    port: int, segment: SharedMemory
+) -> None:
+    register(port, segment, "my%20region")
+    status, listed = ask_json(port, "GET", f"{SYSTEM}/region/my%20region/status")
+    assert (status, listed[0]["name"]) == (200, "my%20region")
+    for name in ("my%20region", "my region", "my region\0x"):
+        status, _ = infer(port, place(name, 0, 12), {"binary_data": False}, 3)
+        assert status == 200
+    status, answer = infer(port, place("my  region\0x", 0, 12), {"binary_data": False}, 3)
+    assert (status, answer["error"]) == (404, "Unable to find shared memory region: 'my  region'")
+
+
+def test_a_key_ends_at_a_nul(port: int, segment: SharedMemory) -> None:
+    ask_json(port, "POST", f"{SYSTEM}/unregister")
+    document = {"key": f"/{segment.name}\0x", "byte_size": 8}
+    assert ask_json(port, "POST", f"{SYSTEM}/region/r/register", document) == (200, None)
+    assert ask_json(port, "GET", f"{SYSTEM}/region/r/status")[1][0]["key"] == f"/{segment.name}"
+
+
 def test_outputs_of_repeated_requests_go_to_memory_each_time(port: int, segment: SharedMemory) -> None:
     register(port, segment, "r")
     values = np.ndarray(3, "<f4", segment.buf)

@@ -70,6 +70,7 @@ def test_status_tells_the_regions_of_one_kind_sorted_by_name() -> None:
         ),
         (lambda r: r.find("x", 0, 1), 404, "Unable to find shared memory region: 'x'"),
         (lambda r: r.find("s", 100, 0), 400, "Invalid offset for shared memory region: 's'"),
+        (lambda r: r.find("s", 0, 0), 400, "Invalid offset + byte size for shared memory region: 's'"),
         (lambda r: r.find("s", 99, 2), 400, "Invalid offset + byte size for shared memory region: 's'"),
         (
             lambda r: r.find("s", 1, MAX_UINT64),
@@ -91,6 +92,24 @@ def test_a_window_reads_and_writes_its_part_of_the_region() -> None:
     assert bytes(window.read()) == bytes([10, 11, 12, 13])
     window.write(b"ab")
     assert bytes(window.read()) == b"ab" + bytes([12, 13])
+
+
+def test_a_window_may_be_empty_unless_it_is_at_the_beginning() -> None:
+    assert bytes(regions().find("s", 1, 0).read()) == b""
+
+
+@pytest.mark.parametrize("name", ["a%20b", "a b"])
+def test_a_region_is_found_by_its_name_and_by_what_clients_quoted_for_the_path(name: str) -> None:
+    made = regions()
+    made.register_system("a%20b", "/k", 0, 1)
+    assert bytes(made.find(name, 0, 1).read()) == bytes([0])
+
+
+def test_a_region_that_has_the_very_name_comes_first() -> None:
+    made = regions()
+    made.register_system("a%20b", "/k", 0, 1)
+    made.register_system("a b", "/k", 0, 2)
+    assert len(made.find("a b", 0, 2).read()) == 2
 
 
 def test_a_window_may_be_all_of_its_region() -> None:

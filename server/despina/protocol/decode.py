@@ -180,7 +180,7 @@ def _shared_memory(parameters: dict[str, Json]) -> SharedMemory | None:
     """`shared_memory_region`, `_offset` and `_byte_size`; the numbers have to be some even without a region."""
     if _PLACE.isdisjoint(parameters):
         return None
-    region = read_field("shared_memory_region", as_string, parameters.get("shared_memory_region", ""))
+    region = cut_at_nul(read_field("shared_memory_region", as_string, parameters.get("shared_memory_region", "")))
     offset = read_field("shared_memory_offset", as_unsigned, parameters.get("shared_memory_offset", 0))
     size = read_field("shared_memory_byte_size", as_unsigned, parameters.get("shared_memory_byte_size", 0))
     return SharedMemory(region, offset, size) if "shared_memory_region" in parameters else None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Literal
+from urllib.parse import quote
 from weakref import WeakValueDictionary
 
 from despina.errors import AlreadyExists, InvalidArgument, NotFound
@@ -85,8 +86,11 @@ class Regions:
                 self._leaving[kind][candidate] = self._regions.pop(candidate)[1]
 
     def find(self, name: str, offset: int, byte_size: int) -> Window:
-        """A window of region `name`. Raises NotFound, or InvalidArgument when it is not inside (protocol §2.5)."""
-        region = self._region(name)
+        """A window of region `name`. Raises NotFound, or InvalidArgument when it is not inside (protocol §2.5).
+
+        Clients register "my region" as "my%20region", because they quote it for the path, and then ask for the former,
+        which the real server does not know."""
+        region = self._region(name) or self._region(quote(name, safe="", errors="replace"))
         if region is None:
             raise NotFound(f"Unable to find shared memory region: '{name}'")
         memory = region[1]
@@ -97,6 +101,7 @@ class Regions:
                 f"Integer overflow detected: byte_size ({byte_size}) + offset ({offset}) exceeds maximum value "
                 f"({MAX_UINT64}) for region '{name}'"
             )
-        if offset + byte_size > memory.byte_size:
+        # The real server looks for the last byte of the window, and finds none in an empty one at the beginning.
+        if not 0 < offset + byte_size <= memory.byte_size:
             raise InvalidArgument(f"Invalid offset + byte size for shared memory region: '{name}'")
         return Window(memory, name, offset, byte_size)

@@ -11,7 +11,7 @@ from despina.errors import InvalidArgument, Unsupported
 from despina.http.endpoint import Endpoint, Place, reading
 from despina.http.endpoints.repository import decode_base64
 from despina.http.json_body import JSON, json_response, read_json_body
-from despina.http.paths import unquoted
+from despina.protocol.fields import cut_at_nul
 from despina.protocol.json import Json, as_string, as_unsigned, loads_first_wins, member
 from despina.shared_memory.regions import Kind
 
@@ -34,8 +34,10 @@ def _status(kind: Kind, place: Place, server: Server) -> Response:
 
 
 def _region(place: Place) -> str | None:
+    """The region in the path, by the name that was received: that is what the real server calls it. Requests for
+    inference may name it as it was meant, see `Regions.find`."""
     region: str | None = place.path_params.get("region")
-    return None if region is None else unquoted(region)
+    return region
 
 
 async def register_system(request: Request, server: Server) -> Response:
@@ -46,7 +48,7 @@ async def register_system(request: Request, server: Server) -> Response:
     if name is None:
         raise InvalidArgument("'region name' is necessary to register system shared memory region")
     document = loads_first_wins(await read_json_body(request, server))
-    key = as_string(_required(document, "key"))
+    key = cut_at_nul(as_string(_required(document, "key")))
     offset = as_unsigned(document.get("offset", 0))
     server.shared_memory.register_system(name, key, offset, as_unsigned(_required(document, "byte_size")))
     return Response(media_type=JSON)
