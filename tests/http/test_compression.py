@@ -22,6 +22,22 @@ def test_any_reader_gets_back_what_was_compressed(size: int, encoding: str) -> N
     assert len(packed) <= len(zlib.compress(body, 6)) * 1.05 + 20
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_corrupt_stream_gives_what_comes_before_the_fault(encoding: str) -> None:
+    body = random.Random(1).randbytes(100_000) + bytes(2_000_000)
+    packed = compress(body, encoding)
+    wrong_checksum = packed[:-8] + bytes(8) if encoding == "gzip" else packed[:-4] + bytes(4)
+    assert decompress(wrong_checksum, encoding, len(body)) == body
+    in_the_middle = packed[:50_000] + b"\xff" * 100 + packed[50_100:]
+    assert body.startswith(decompress(in_the_middle, encoding, len(body))[:40_000])
+    assert decompress(b"neither", encoding, 100) == b""
+
+
+def test_an_encoding_without_a_name_is_not_supported() -> None:
+    with pytest.raises(DespinaError, match="Unsupported compression type"):
+        decompress(b"{}", "", 10)
+
+
 def test_more_than_the_limit_is_refused() -> None:
     with pytest.raises(DespinaError, match="exceeds the maximum allowed value of 99 bytes"):
         decompress(gzip.compress(bytes(100)), "gzip", 99)
@@ -38,6 +54,9 @@ def test_more_than_the_limit_is_refused() -> None:
         ("gzip;q=0.5, identity", ""),
         ("gzip;q=0", ""),
         ("gzip;q=x, deflate", "deflate"),
+        ("gzip;q=0.5;foo=1", "gzip"),
+        ("gzip;q=0.1x, deflate;q=.2", "deflate"),
+        ("gzip;q=", ""),
         ("br, *", ""),
     ],
 )

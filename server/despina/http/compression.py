@@ -1,10 +1,13 @@
 """Content-Encoding of infer requests and responses (protocol §2.3, §3.2)."""
 
+import re
 import zlib
 
 from despina.errors import InvalidArgument, Unsupported
 
 LEVEL = 6
+
+_NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 IN_THREAD_SIZE = 64 * 1024
 """Bodies of at least so many bytes are compressed and decompressed in a thread."""
@@ -12,8 +15,9 @@ IN_THREAD_SIZE = 64 * 1024
 
 def decompress(body: bytes, encoding: str, limit: int) -> bytes:
     """The decompressed body; `limit` bounds its bytes. A corrupt stream gives what could be inflated before the fault,
-    of several gzip members only the first is read. Raises InvalidArgument, or Unsupported for other encodings."""
-    if encoding in ("", "identity"):
+    of several gzip members only the first is read. Raises InvalidArgument, or Unsupported for other encodings: one
+    without a name is among them, as in the real server."""
+    if encoding == "identity":
         return body
     if encoding not in ("gzip", "deflate"):
         raise Unsupported("Unsupported compression type")
@@ -27,7 +31,7 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes:
         try:
             piece = inflater.decompress(pending, 1 << 20)
         except zlib.error:
-            break
+            return _until_the_fault(body)
         pieces.append(piece)
         size += len(piece)
         if size > limit:
@@ -36,6 +40,22 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes:
                 "--http-max-input-size to increase the limit."
             )
         pending = inflater.unconsumed_tail
+    return b"".join(pieces)
+
+
+def _until_the_fault(body: bytes) -> bytes:
+    """What comes of the bytes before the faulty one of a corrupt stream. The call that meets this one returns nothing,
+    so it is looked for by halving what is left."""
+    inflater = zlib.decompressobj(wbits=47)
+    pieces: list[bytes] = []
+    while len(body) > 1:
+        half, trial = len(body) // 2, inflater.copy()
+        try:
+            pieces.append(trial.decompress(body[:half]))
+        except zlib.error:
+            body = body[:half]
+        else:
+            inflater, body = trial, body[half:]
     return b"".join(pieces)
 
 
@@ -74,15 +94,15 @@ def compress(body: bytes, encoding: str) -> bytes:
 
 def negotiate(accept_encoding: str) -> str:
     """The encoding of a response: "gzip", "deflate" or "" for none. The highest q wins, the first of equals; `*` and
-    spaces around `;q=` are not understood, as in the real server."""
+    spaces around `;q=` are not understood, and a number may be followed by anything, as in the real server."""
     best = ""
     best_quality = 0.0
     for item in accept_encoding.split(","):
         name, found, quality_text = item.lstrip().partition(";q=")
-        try:
-            quality = float(quality_text) if found else 1.0
-        except ValueError:
+        number = _NUMBER.match(quality_text)
+        if found and number is None:
             continue
+        quality = float(number[0]) if number else 1.0
         if name in ("gzip", "deflate", "identity") and quality > best_quality:
             best, best_quality = name, quality
     return "" if best == "identity" else best

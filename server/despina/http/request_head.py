@@ -174,8 +174,8 @@ def _length(headers: Mapping[bytes, bytes]) -> int | None:
 def _is_plain(headers: Mapping[bytes, bytes], length: int, rules: LaneRules) -> bool:
     if not _NOT_FOR_THE_LANE.isdisjoint(headers):
         return False
-    encoding = headers.get(b"content-encoding", b"")
-    if encoding not in (b"", b"identity") and (encoding not in _PACKED or length >= IN_THREAD_SIZE):
+    encoding = headers.get(b"content-encoding", b"identity")
+    if encoding != b"identity" and (encoding not in _PACKED or length >= IN_THREAD_SIZE):
         return False
     if not rules.keys.admit(headers) or (rules.trace_context and b"traceparent" in headers):
         return False

@@ -49,10 +49,10 @@ def _in_chunks(body: bytes, status: int, media_type: str) -> Response:
 async def _answer(request: Request, server: Server) -> tuple[int, bytes]:
     """Status and JSON of the one response that every model here gives."""
     model, body = await read_model_and_body(request, server)
-    encoding = request.headers.get("content-encoding", "")
+    encoding = request.headers.get("content-encoding", "identity")
 
     def read() -> InferRequest:
-        if encoding not in ("", "identity"):
+        if encoding != "identity":
             raise InvalidArgument("Unsupported content-encoding, only 'identity' is supported.")
         return read_request(body, describe_inputs(model), server.limits)
 

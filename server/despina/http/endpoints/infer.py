@@ -35,8 +35,8 @@ async def infer(request: Request, server: Server) -> Response:
     """Run a model. Tensors travel as JSON, as binary data behind the JSON, or in shared memory."""
     path_model(request, server)  # raises at once where there is none
     body = await request.body()
-    encoding = request.headers.get("content-encoding", "")
-    if encoding not in ("", "identity"):
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding != "identity":
         try:
             body = await _off_loop(work_size(body), decompress, body, encoding, server.limits.max_input_size)
         except DespinaError as error:
