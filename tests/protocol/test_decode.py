@@ -178,6 +178,22 @@ def test_the_first_of_two_names_or_parameters_counts(fields: str) -> None:
     assert [(item.name, type(item.data)) for item in request.inputs] == [("x", np.ndarray)]
 
 
+@pytest.mark.parametrize(("values", "binary"), [("true,%:false", True), ("false,%:true", False)])
+def test_the_first_of_two_values_of_a_parameter_counts(values: str, binary: bool) -> None:
+    of_output, of_request = (
+        f"{name}:{values.replace('%', name)}" for name in ('"binary_data"', '"binary_data_output"')
+    )
+    request = decode(
+        f'{{"inputs":[],"outputs":[{{"name":"y","parameters":{{{of_output}}}}}],"parameters":{{{of_request}}}}}'.encode()
+    )
+    assert (request.binary_output, request.outputs[0].binary) == (binary, binary)
+
+
+@pytest.mark.parametrize("parameters", ['"priority":1,"priority":"x"', '"own":1,"own":[]'])
+def test_a_second_value_of_a_parameter_is_not_looked_at(parameters: str) -> None:
+    assert decode(f'{{"inputs":[],"parameters":{{{parameters}}}}}'.encode()).inputs == []
+
+
 def test_many_lists_of_differing_depth_are_read_in_their_order() -> None:
     rows: list[Any] = [[[3 * row], [[3 * row + 1]], 3 * row + 2] for row in range(2000)]
     got = decode({"inputs": [tensor(shape=[6000], data=rows)]}).inputs[0].data

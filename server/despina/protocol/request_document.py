@@ -4,7 +4,7 @@ The fast parser keeps the last one, and the one that can keep the first is slow.
 many in the text as the parsed document needs means that nothing was dropped.
 """
 
-from despina.protocol.json import Json, loads, loads_first_wins
+from despina.protocol.json import Json, encode_string, loads, loads_first_wins
 
 
 def parse_document(head: memoryview) -> Json:
@@ -25,9 +25,15 @@ def _repeats_a_key(head: bytes, document: Json) -> bool:
         return False
     inputs = len(_entries(document, "inputs"))
     owners = [document, *_entries(document, "inputs"), *_entries(document, "outputs")]
-    parameters = sum([isinstance(owner, dict) and "parameters" in owner for owner in owners])
-    limits = (1, 1, 1, inputs, inputs, inputs, len(owners) - 1, parameters)
-    return any(head.count(key) > limit for key, limit in zip(_COUNTED_KEYS, limits, strict=True))
+    parameters = [owner["parameters"] for owner in owners if isinstance(owner, dict) and "parameters" in owner]
+    limits = (1, 1, 1, inputs, inputs, inputs, len(owners) - 1, len(parameters))
+    if any(head.count(key) > limit for key, limit in zip(_COUNTED_KEYS, limits, strict=True)):
+        return True
+    return any(_repeats_its_key(head, key, parameters) for each in parameters if isinstance(each, dict) for key in each)
+
+
+def _repeats_its_key(head: bytes, key: str, parameters: list[Json]) -> bool:
+    return head.count(encode_string(f'"{key}"')) > sum([isinstance(each, dict) and key in each for each in parameters])
 
 
 def _entries(document: Json, key: str) -> list[Json]:
