@@ -52,3 +52,18 @@ def test_what_is_no_number_comes_before_all_numbers(not_numbers: list[int]) -> N
     numbers = [index for index in range(199, -1, -1) if index not in not_numbers]
     assert [int(text.split(b":")[1]) for text in classes] == (not_numbers + numbers)[:5]
     assert classes[:1] == ([b"nan:%d" % not_numbers[0]] if not_numbers else [b"199.000000:199"])
+
+
+@pytest.mark.parametrize(
+    ("values", "order"),
+    [
+        ([1, np.nan, 2], [2, 0, 1]),
+        ([np.nan, 1, 2], [0, 2, 1]),
+        ([np.inf, -np.inf, np.nan], [0, 1, 2]),
+        ([3, np.nan, 1, 2, np.nan, 9], [5, 0, 1, 3, 2, 4]),
+        ([np.nan], [0]),
+    ],
+)
+def test_few_elements_that_are_no_numbers_stay_in_between(values: list[float], order: list[int]) -> None:
+    classes = classify(np.array(values, np.float32), "FP32", 9, [], batches=False).tolist()
+    assert [int(text.split(b":")[1]) for text in classes] == order

@@ -12,6 +12,9 @@ from despina.protocol.messages import Array
 MAX_CLASSES = 1_000_000
 UNSUPPORTED = frozenset({"BOOL", "FP16", "BF16", "BYTES"})
 
+_INSERTED = 16
+"""So many elements are sorted by insertion on the real server."""
+
 _SORTED_WHOLE = 128
 """So many elements are sorted as quickly as the best of them are picked out."""
 
@@ -32,8 +35,26 @@ def classify(array: Array, datatype: str, count: int, labels: list[str], batches
     result = np.empty((len(entries), count), object)
     for row, values in enumerate(entries):
         best: list[int] = _best(values, count).tolist()
-        result[row] = [_class(value, index, labels) for value, index in zip(values[best].tolist(), best, strict=True)]
+        numbers = values[best].tolist()
+        if count and numbers[0] != numbers[0] and len(values) <= _INSERTED:
+            best = _inserted(values.tolist())[:count]
+            numbers = values[best].tolist()
+        result[row] = [_class(value, index, labels) for value, index in zip(numbers, best, strict=True)]
     return result if batched else result[0]
+
+
+def _inserted(values: list[float]) -> list[int]:
+    """The indices of values with a NaN among them, in the order in which the real server has them: that of an insertion
+    sort, for which a NaN is neither smaller nor larger than its neighbour."""
+    order: list[int] = []
+    for index, value in enumerate(values):
+        place = 0
+        if order and not value > values[order[0]]:
+            place = len(order)
+            while value > values[order[place - 1]]:
+                place -= 1
+        order.insert(place, index)
+    return order
 
 
 def _best(values: Array, count: int) -> NDArray[np.intp]:
