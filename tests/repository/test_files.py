@@ -39,6 +39,11 @@ def test_file_of_a_version(tmp_path: Path, fields: str, capability: str | None, 
     assert model_file(tmp_path, 1, config(fields), capability) == expected
 
 
+def test_a_name_that_begins_with_a_slash_is_below_the_version(tmp_path: Path) -> None:
+    expected = put(tmp_path, "1/dev/null")
+    assert model_file(tmp_path, 1, config('default_model_filename: "/dev/null"')) == expected
+
+
 def test_missing_file_is_internal(tmp_path: Path) -> None:
     with pytest.raises(Internal) as caught:
         model_file(tmp_path, 3, config())

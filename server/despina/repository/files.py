@@ -16,7 +16,8 @@ def model_file(directory: Path, version: int, config: ModelConfig, compute_capab
     that holds `model.onnx` and its external data. Raises Internal when there is no such file, Unavailable when there is
     such a directory without a model in it. For other backends than ONNX Runtime the path is not looked at.
     """
-    path = directory / str(version) / _filename(config, compute_capability)
+    # A name that begins with "/" is below the directory, too: it may come from a load request.
+    path = Path(f"{directory}/{version}/{_filename(config, compute_capability)}")
     if config.backend != ONNXRUNTIME:
         return path
     if path.is_dir():
