@@ -33,7 +33,6 @@ IN_OUR_ANSWER: Mapping[str, str] = {
     "surrogate pair": "lone halves of surrogate pairs are refused, as they are since 2.73",
     "Number too big": "numbers just beyond a double are refused",
     "Expected a shape that": "a batch of no rows has no elements, not those of one row",
-    "missing inputs: expected also": "a tritonserver counts inputs, and does not miss one where another is left out",
     "which this server does not support": "what is not supported is refused with the reason",
     "Invalid HTTP request": "what is no HTTP gets an answer",
 }

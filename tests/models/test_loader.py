@@ -114,6 +114,14 @@ def test_a_version_is_completed_placed_and_warm(tmp_path, double):
     assert double.open == []
 
 
+def test_instances_that_are_spared_count_as_warmed_up(tmp_path, double):
+    double.cpu_instances = 1
+    put(tmp_path, "instance_group [ { count: 2 kind: KIND_CPU } ] " + WARM)
+    loaded = load(tmp_path)
+    assert (len(loaded.instances), len(loaded.warmup), double.executed) == (1, 2, {"instance 0"})
+    loaded.close()
+
+
 def test_passive_instances_are_not_warmed_up(tmp_path, double):
     put(
         tmp_path,

@@ -93,8 +93,10 @@ def raw_run(session: Session) -> Run:
 
 
 def missing_inputs(names: frozenset[str]) -> BackendError:
+    """What ONNX Runtime makes of it on the real server, which counts inputs and looks no further: a model that may do
+    without one of them gets any other instead."""
     listed = ", ".join(sorted(names))
-    return BackendError(f"missing inputs: expected also {listed}", "INVALID_ARG")
+    return BackendError(f"onnx runtime error 1: missing inputs: expected also {listed}")
 
 
 def refused_inputs(batch: Batch, known: Mapping[str, object], error: Exception) -> BackendError:
