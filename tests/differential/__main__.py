@@ -1,9 +1,9 @@
 """Compare with a real tritonserver: `python -m tests.differential [WHAT] [--count 3000] [--seed 1]`.
 
-Both servers get the same damaged requests, the same requests of one kind several times over, the same changed
-configurations, or the same operations in the same order (`conversation.py`: new servers with other flags every so
-often), one after the other. Prints where the answers differ,
-one example of each kind, most frequent first; the exit status is 1 when one of them has no known reason (`known.py`).
+Both servers get the same damaged requests, requests with one odd member, requests of one kind several times over,
+changed configurations, or the same operations in the same order (`conversation.py`: new servers with other flags every
+so often), one after the other. Prints where the answers differ, one example of each kind, most frequent first; the exit
+status is 1 when one of them has no known reason (`known.py`).
 Needs TRITON_BACKEND_DIRECTORY, as the benchmark peer tritonserver-onnxruntime does.
 """
 
@@ -19,13 +19,14 @@ from tests.differential.configurations import changed_configurations
 from tests.differential.conversation import converse
 from tests.differential.differences import Differences
 from tests.differential.kinds import repeated_kinds
+from tests.differential.members import odd_members
 from tests.differential.operations import STEPS
 from tests.differential.requests import damaged_requests
 from tests.differential.servers import Pair, both
 from tests.fuzz.corpus import Good
 
 PROGRESS = 500
-WHAT = ("requests", "kinds", "configurations", "operations")
+WHAT = ("requests", "members", "kinds", "configurations", "operations")
 
 
 def main() -> int:
@@ -60,6 +61,7 @@ def run() -> int:
 def compare(pair: Pair, what: str, count: int, seed: int, differences: Differences) -> None:
     sources: dict[str, Iterator[Sequence[Good]]] = {
         "requests": damaged_requests(seed),
+        "members": odd_members(seed),
         "kinds": repeated_kinds(seed),
         "configurations": changed_configurations(seed, pair),
     }
@@ -67,7 +69,7 @@ def compare(pair: Pair, what: str, count: int, seed: int, differences: Differenc
     for number, exchange in zip(range(1, count + 1), sources[what], strict=False):
         for request in exchange:
             theirs, ours = pair.ask(request, keep=same_kind)
-            if not differences.compare(request, theirs, ours) and not same_kind:
+            if not differences.compare(request, theirs, ours) and what not in ("kinds", "members"):
                 break
         if number % PROGRESS == 0:
             print(f"{number} of {count}", file=sys.stderr)

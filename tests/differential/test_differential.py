@@ -8,6 +8,7 @@ import pytest
 from tests.conformance.replay import Response
 from tests.differential.differences import WRITTEN, Differences, complaint_of
 from tests.differential.kinds import repeated_kinds
+from tests.differential.members import ODD, odd_members
 from tests.differential.operations import operations, random_flags
 from tests.differential.repository import ENSEMBLES, PLACES, Change, make_repository
 from tests.differential.requests import damaged_requests
@@ -31,6 +32,19 @@ def test_a_damaged_request_says_how_long_its_body_is() -> None:
     for (request,) in islice(damaged_requests(3), 500):
         said = [value for name, value in request.headers if name == "Content-Length"]
         assert said == [str(len(request.body))] or (not request.body and request.method not in ("POST", "PUT", "PATCH"))
+
+
+def test_every_member_is_odd_in_every_way_alone_and_beside_the_right_one() -> None:
+    bodies = {request.body.decode() for exchange in odd_members(1) for request in exchange}
+    for odd in ODD:
+        assert {
+            f'{{"ready": {odd}}}',
+            f'{{"ready": true, "ready": {odd}}}',
+            f'{{"ready": {odd}, "ready": true}}',
+        } < bodies
+    assert [list(islice(odd_members(seed), 9)) for seed in (1, 2)] == [
+        list(islice(odd_members(seed), 9)) for seed in (1, 2)
+    ]
 
 
 def test_requests_of_a_kind_go_to_one_model_and_say_how_long_they_are() -> None:
