@@ -95,6 +95,7 @@ KINDS = (
         "/v2/repository/models/identity_fp16/unload",
         {"parameters": {"unload_dependents": False}},
         (_post("/v2/repository/models/identity_fp16/load"),),
+        (_post("/v2/repository/models/identity_fp16/load"),),
     ),
 )
 

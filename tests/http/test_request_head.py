@@ -61,6 +61,7 @@ def test_other_versions_are_for_the_application() -> None:
 @pytest.mark.parametrize(
     ("encoding", "length", "packed"),
     [
+        ("", 1, None),
         ("gzip", IN_THREAD_SIZE - 1, True),
         ("deflate", 1, True),
         ("gzip", IN_THREAD_SIZE, None),
