@@ -178,8 +178,7 @@ def _warmed_up(loaded: LoadedVersion) -> LoadedVersion:
     samples = with_sequence_inputs(read_samples(config, directory), sequences)
     working = [placed for placed in loaded.instances if not placed.passive]
     warmup = run_samples(config.name, samples, [(placed.name, placed.cold) for placed in working])
-    if len(working) == 1:
-        # Instances that were spared have nothing to warm up, and count as if they had.
+    if len(working) == 1:  # Instances that were spared count as if they had been warmed up.
         warmup *= 1 + len(placements(config)) - len(loaded.instances)
     for placed in working:
         sized = size_samples(config, warmup_sizes(config, placed.device), samples)
