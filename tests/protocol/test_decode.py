@@ -194,6 +194,14 @@ def test_a_second_value_of_a_parameter_is_not_looked_at(parameters: str) -> None
     assert decode(f'{{"inputs":[],"parameters":{{{parameters}}}}}'.encode()).inputs == []
 
 
+def test_many_parameters_are_not_each_looked_for_in_all_of_the_text() -> None:
+    own = ",".join(f'"own{number}":"{"x" * 20}"' for number in range(40_000))
+    started = time.process_time()
+    request = decode(f'{{"inputs":[],"parameters":{{{own},"own0":[]}}}}'.encode())
+    assert len(request.parameters) == 40_000
+    assert time.process_time() - started < 5
+
+
 def test_many_lists_of_differing_depth_are_read_in_their_order() -> None:
     rows: list[Any] = [[[3 * row], [[3 * row + 1]], 3 * row + 2] for row in range(2000)]
     got = decode({"inputs": [tensor(shape=[6000], data=rows)]}).inputs[0].data

@@ -17,6 +17,9 @@ def parse_document(head: memoryview) -> Json:
 
 _COUNTED_KEYS = (b'"id"', b'"inputs"', b'"outputs"', b'"datatype"', b'"shape"', b'"data"', b'"name"', b'"parameters"')
 
+_MOST_COUNTED = 32
+"""Keys of parameters. Each is counted in the whole text; the slow parser looks at it once."""
+
 
 def _repeats_a_key(head: bytes, document: Json) -> bool:
     """Whether a key that counts may be there twice. The fast parser would then have kept the last one. A text that
@@ -29,7 +32,8 @@ def _repeats_a_key(head: bytes, document: Json) -> bool:
     limits = (1, 1, 1, inputs, inputs, inputs, len(owners) - 1, len(parameters))
     if any(head.count(key) > limit for key, limit in zip(_COUNTED_KEYS, limits, strict=True)):
         return True
-    return any(_repeats_its_key(head, key, parameters) for each in parameters if isinstance(each, dict) for key in each)
+    keys = {key for each in parameters if isinstance(each, dict) for key in each}
+    return len(keys) > _MOST_COUNTED or any(_repeats_its_key(head, key, parameters) for key in keys)
 
 
 def _repeats_its_key(head: bytes, key: str, parameters: list[Json]) -> bool:
