@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from despina.scheduling.batch_policy import BatchPolicy
@@ -105,6 +107,18 @@ def test_delayed_requests_keep_their_order_of_arrival(looks_us: list[int]) -> No
     for us in looks_us:
         queue.expire(us * US)
     assert names(queue) == "e a b c d"
+
+
+def test_requests_that_expire_out_of_order_cost_little_each() -> None:
+    many = 10_000
+    rules = QueueRules(QueuePolicy(False, many + 1, True))
+    queue = make(rules, *(request(str(n), timeout_us=many - n) for n in range(many)))
+    started = time.process_time()
+    for us in range(many + 1):
+        queue.expire((us + 1) * US)
+    assert queue.discard_cancelled(list(queue)[1:-1:2]) != []
+    assert names(queue.take(3)) == "0 2 4"
+    assert time.process_time() - started < 3
 
 
 def test_a_taken_request_does_not_expire() -> None:

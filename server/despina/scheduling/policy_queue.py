@@ -67,44 +67,40 @@ class QueueRules:
 
 @dataclass(slots=True, eq=False)
 class _Level:
-    """The requests of one priority. Ordered dictionaries, because requests leave from the middle, too."""
+    """The requests of one priority, which leave from the middle, too. Of those that are `delayed`, `numbers` tells the
+    number of their arrival: any of them may be the next to expire, so their line is a list that is kept sorted."""
 
     number: int
     policy: QueuePolicy
     unexpired: OrderedDict[Pending, None] = field(default_factory=OrderedDict)
-    delayed: OrderedDict[Pending, int] = field(default_factory=OrderedDict)
-    """With the number of their arrival."""
+    delayed: list[tuple[int, Pending]] = field(default_factory=list)
+    numbers: dict[Pending, int] = field(default_factory=dict)
     rows: int = 0
 
     def __len__(self) -> int:
         return len(self.unexpired) + len(self.delayed)
 
     def __iter__(self) -> Iterator[Pending]:
-        return chain(self.unexpired, self.delayed)
+        return chain(self.unexpired, map(_pending_of, self.delayed))
 
     def __contains__(self, pending: Pending) -> bool:
-        return pending in self.unexpired or pending in self.delayed
+        return pending in self.unexpired or pending in self.numbers
 
     def remove(self, pending: Pending) -> None:
         if pending in self.unexpired:
             del self.unexpired[pending]
         else:
-            del self.delayed[pending]
+            del self.delayed[bisect_left(self.delayed, (self.numbers.pop(pending),))]
         self.rows -= pending.rows
 
-    def delay(self, expired: Iterable[tuple[Pending, int]]) -> None:
-        """Requests have expired, which are told with the numbers of their arrival."""
-        last = self.delayed[next(reversed(self.delayed))] if self.delayed else 0
-        in_order = True
-        for pending, number in expired:
-            del self.unexpired[pending]
-            self.delayed[pending] = number
-            in_order = in_order and last <= number
-            last = number
-        if not in_order:
-            self.delayed = OrderedDict(sorted(self.delayed.items(), key=itemgetter(1)))
+    def delay(self, pending: Pending, number: int) -> None:
+        """A request has expired, which came as the one of this number."""
+        del self.unexpired[pending]
+        self.numbers[pending] = number
+        insort(self.delayed, (number, pending))
 
 
+_pending_of = itemgetter(1)
 _number_of = attrgetter("number")
 
 
@@ -244,7 +240,6 @@ class PolicyQueue:
 
     def expire(self, now_ns: int) -> list[Pending]:
         refused: list[Pending] = []
-        delayed: dict[_Level, list[tuple[Pending, int]]] = {}
         while 0 < self.next_expiry_ns() <= now_ns:
             entry = heappop(self._deadlines)
             pending, level = entry.pending, entry.level
@@ -252,8 +247,6 @@ class PolicyQueue:
                 self._remove(pending, level)
                 refused.append(pending)
             else:
-                delayed.setdefault(level, []).append((pending, entry.number))
+                level.delay(pending, entry.number)
                 self._forget_deadline(pending)
-        for level, expired in delayed.items():
-            level.delay(expired)
         return refused
