@@ -14,11 +14,13 @@ HOST = "127.0.0.1"
         (b"HTTP/1.1 200 OK\r\n\r\n", 200),
         (b"HTTP/1.0 503\r\n\r\n", 503),
         (b"HTTP/1.1\r\n\r\n", 0),
+        (b"HTTP/1.1 OK\r\n\r\n", 0),
+        (b"HTTP/1.1 " + b"2" * 5000 + b"\r\n\r\n", 0),
         (b"SSH-2.0-OpenSSH\r\n", 0),
         (b"x" * 100_000, 0),
         (b"", 0),
     ],
-    ids=["fine", "not fine", "no status", "another protocol", "a line without an end", "nothing"],
+    ids=["fine", "not fine", "no status", "a word", "many digits", "another protocol", "an endless line", "nothing"],
 )
 async def test_status_is_that_of_an_answer_in_http(said: bytes, status: int) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

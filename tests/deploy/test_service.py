@@ -61,3 +61,16 @@ def test_specs_do_not_tell_keys() -> None:
     document = spec.to_json()
     assert "k1" not in json.dumps(document)
     assert ServiceSpec.from_json(document).deployment.primary_key is None
+
+
+@pytest.mark.parametrize("key", ["k1", "revoked long ago"], ids=["a key", "no key any more"])
+def test_specs_of_earlier_versions_are_read_without_the_keys_that_some_hold(key: str) -> None:
+    spec = ServiceSpec("svc", 1, Mode.DIRECT, ("m:1",), DeploymentConfig("aks"), port=6789)
+    document = spec.to_json()
+    old = {**document, "host": "127.0.0.1", "deployment": {**document["deployment"], "keys": {"primaryKey": key}}}
+    assert ServiceSpec.from_json(old) == spec
+
+
+def test_specs_say_what_supervisors_and_pods_of_an_earlier_version_ask_for() -> None:
+    spec = ServiceSpec("svc", 1, Mode.DIRECT, ("m:1",), DeploymentConfig("local"))
+    assert spec.to_json()["host"] == "127.0.0.1"

@@ -15,7 +15,7 @@ async def status_of(host: str, port: int, path: str) -> int:
                 line = await reader.readline()
             finally:
                 writer.close()
-    except (OSError, ValueError):  # TimeoutError is one of the former; the latter is a line that does not end
+        words = line.split()
+        return int(words[1]) if line.startswith(b"HTTP/1.") and len(words) > 1 and words[1].isdigit() else 0
+    except (OSError, ValueError):  # no answer in time; too long a line, or number
         return 0
-    words = line.split()
-    return int(words[1]) if line.startswith(b"HTTP/1.") and len(words) > 1 and words[1].isdigit() else 0

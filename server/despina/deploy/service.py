@@ -107,6 +107,8 @@ class ServiceSpec:
             # Keys are in a file of their own, which nobody else can read and which is always current.
             "deployment": replace(self.deployment, primary_key=None, secondary_key=None).to_json(),
             "script": None if self.script is None else _script_to_json(self.script),
+            # Read by earlier versions: in supervisors that they started, and in the images of pods.
+            "host": "127.0.0.1",
             "port": self.port,
             "description": self.description,
             "tags": dict(self.tags),
@@ -123,7 +125,7 @@ class ServiceSpec:
             generation=document["generation"],
             mode=Mode(document["mode"]),
             models=tuple(document["models"]),
-            deployment=parse_deployment_config(document["deployment"]).config,
+            deployment=parse_deployment_config(_without_keys(document["deployment"])).config,
             script=None
             if script is None
             else ScriptSpec(script["entryScript"], script["variables"], script["environment"]),
@@ -198,6 +200,11 @@ def choose_mode(frameworks: list[str], *, scripted: bool) -> Mode:
             f"without one {' and '.join(SERVED)} can be served"
         )
     return Mode.DIRECT
+
+
+def _without_keys(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Files of earlier versions hold the keys that were given once, whatever they are, also revoked ones."""
+    return {key: value for key, value in document.items() if key != "keys"}
 
 
 def _script_to_json(script: ScriptSpec) -> dict[str, Any]:
