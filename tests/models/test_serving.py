@@ -104,3 +104,24 @@ def test_one_that_took_the_place_of_another_is_held_when_that_is_freed():
     serving.refresh("m")
     serving.freed(replaced)
     assert serving.held()[1] is new
+
+
+def test_one_that_is_freed_first_is_held_as_long_as_one_that_it_replaced():
+    states, serving = table()
+    replaced = states["m"].versions[10].model
+    new = SimpleNamespace(name="m", version=10)
+    entry = states["m"].versions[10] = VersionState(10, "READY", model=new)
+    serving.refresh("m")
+    entry.state = "UNLOADING"
+    serving.refresh("m")
+    serving.freed(new)
+    assert serving.holding("m", 10) is new
+    serving.freed(replaced)
+    assert [model.version for model in serving.held()] == [9]
+
+
+def test_what_is_held_is_sorted():
+    states, serving = table()
+    states["m"].versions[2] = VersionState(2, "READY", model=SimpleNamespace(name="m", version=2))
+    serving.refresh("m")
+    assert [model.version for model in serving.held()] == [2, 9, 10]

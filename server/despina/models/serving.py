@@ -4,6 +4,7 @@
 everything slower happens only on the way to an error.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from operator import itemgetter
 from typing import Generic
@@ -20,6 +21,7 @@ class ServingTable(Generic[M]):
         self._states = states
         self._ready: dict[tuple[str, int | None], M] = {}
         self._held: dict[tuple[str, int], M] = {}
+        self._unfreed: Counter[tuple[str, int]] = Counter()
 
     def get(self, name: str, version: int | None) -> M:
         """The READY version, the highest one for None. Raises NotFound, Unavailable (protocol §0.7)."""
@@ -48,20 +50,23 @@ class ServingTable(Generic[M]):
             assert entry.model is not None
             self._ready[name, entry.version] = entry.model
             self._ready[name, None] = entry.model
-            self._held[name, entry.version] = entry.model
+            if self.holding(name, entry.version) is not entry.model:
+                self._held[name, entry.version] = entry.model
+                self._unfreed[name, entry.version] += 1
 
     def freed(self, model: M) -> None:
         """A version that was READY has answered everything and is closed."""
-        if self._held.get((model.name, model.version)) is model:
-            del self._held[model.name, model.version]
+        key = model.name, model.version
+        self._unfreed[key] -= 1
+        if not self._unfreed[key]:
+            del self._unfreed[key], self._held[key]
 
     def holding(self, name: str, version: int) -> M | None:
-        """The version that is READY, or was and is not freed yet."""
+        """The version that was READY last, as long as it, or one that it replaced, is not freed yet."""
         return self._held.get((name, version))
 
     def held(self) -> list[M]:
-        """Every version that is READY, or was and is not freed yet, by name and version; one that was replaced is
-        not."""
+        """What `holding` tells of every version, by name and version."""
         return [model for _, model in sorted(self._held.items(), key=itemgetter(0))]
 
     def models(self) -> list[M]:
