@@ -61,7 +61,7 @@ def test_names_that_are_no_file_names_are_refused(tmp_path: Path, name: str) -> 
 
 
 def test_packages_are_looked_up_by_name() -> None:
-    wanted = ["numpy>=1.20", "click [extra] == 8", "azureml-defaults", "surely-not-installed==1.0"]
+    wanted = ["numpy>=1.20", "click [extra] == 8", "AzureML-Defaults", " Surely-not-installed==1.0", "", "#"]
     assert missing_packages(wanted) == ["surely-not-installed"]
 
 

@@ -1,5 +1,9 @@
+import mmap
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from google.protobuf import text_format
 
@@ -11,8 +15,10 @@ from despina.scheduling.pending import Pending
 from despina.scheduling.ragged import RaggedLayout, ScatteredOutputs
 from despina.scheduling.response_cache import ResponseCache
 from despina.scheduling.shape_buckets import BucketedRequests, ShapeBucket
+from despina.shared_memory.guarded_map import GuardedMap
 from despina.telemetry.statistics import ModelStatistics
 
+PAGE = mmap.PAGESIZE
 CACHED = "response_cache { enable: true }"
 BUCKETS = BatchLayout(buckets=(ShapeBucket("x", 1, (4,)),))
 SCATTERED = BatchLayout(RaggedLayout(scattered={"y": "x"}))
@@ -53,3 +59,17 @@ def test_what_goes_around_a_scheduler(
         scheduler = scheduler._inner
         found.append(type(scheduler))
     assert found == kinds
+
+
+def test_the_cache_keeps_an_input_that_a_client_can_change_as_it_was(tmp_path: Path) -> None:
+    clock: Any = SimpleNamespace(now_ns=lambda: 1)
+    path = tmp_path / "segment"
+    path.write_bytes(bytes(PAGE))
+    with path.open("r+b") as opened:
+        shared = np.frombuffer(GuardedMap(opened.fileno(), 0, PAGE).view, np.uint8)
+        config = text_format.Parse(f'name: "m" {CACHED}', ModelConfig())
+        scheduler: Any = with_layers(Innermost(), config, BatchLayout(), clock, ModelStatistics(), ResponseCache(1))
+        pending = Pending({"x": shared}, 1, lambda _: None)
+        scheduler.submit(pending)
+        opened.write(b"\1")
+    assert (shared[0], pending.inputs["x"][0]) == (1, 0)

@@ -222,6 +222,25 @@ def test_a_sample_of_more_than_the_largest_batch_fails_on_the_instance(tmp_path)
     assert instance.batches == []
 
 
+def test_a_sample_of_the_largest_batch_runs(tmp_path):
+    samples = read_samples(config(f"batch_size: 2 {tensor('zero_data: true')}", 2), tmp_path)
+    instance = Recorder()
+    run_samples("m", samples, [("m_0_0", instance)])
+    assert [batch.rows for batch in instance.batches] == [2]
+
+
+def test_the_times_of_an_execution_follow_one_another(tmp_path, monkeypatch):
+    class Timed(Recorder):
+        def execute(self, batch):
+            return Execution({}, 600, 1000)
+
+    samples = read_samples(config(f"batch_size: 2 {tensor('zero_data: true')}"), tmp_path)
+    clock = iter([100, 300, 1500])
+    monkeypatch.setattr("despina.models.warmup.time.monotonic_ns", lambda: next(clock))
+    (run,) = run_samples("m", samples, [("m_0", Timed())])
+    assert (run.queue_ns, run.input_ns, run.infer_ns, run.output_ns) == (200, 300, 400, 500)
+
+
 @pytest.mark.parametrize("max_batch_size", [8, 0])
 def test_a_sample_has_been_queued_before_it_is_executed(tmp_path, max_batch_size):
     samples = read_samples(config(f"batch_size: 2 {tensor('zero_data: true')}", max_batch_size), tmp_path)

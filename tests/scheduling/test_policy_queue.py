@@ -137,6 +137,14 @@ def test_requests_that_left_are_not_kept_for_their_deadline() -> None:
     assert len(queue._deadlines) == 0
 
 
+def test_delayed_requests_that_left_are_not_kept() -> None:
+    queue = make(QueueRules(QueuePolicy(False, 100)), *(request(name) for name in "abc"))
+    queue.expire(101 * US)
+    queue.discard_cancelled([next(iter(queue))])
+    assert names(queue.take(2)) == "b c"
+    assert not any(level.numbers for level in queue._in_order)
+
+
 def test_every_level_has_its_own_limit() -> None:
     rules = QueueRules(QueuePolicy(max_queue_size=1), 2, 2, {1: QueuePolicy(max_queue_size=2)})
     queue = make(rules, request(priority=1), request(priority=1), request(priority=2))

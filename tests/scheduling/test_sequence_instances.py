@@ -38,6 +38,14 @@ def test_the_environment_holds_direct_instances_until_enough_is_queued_in_slots(
     assert stage.ran == [[1, 2]]
 
 
+def test_the_environment_holds_direct_instances_without_a_backlog_too(clock) -> None:
+    stage = SequenceStage(clock, direct(2), hold_requests=3)
+    for sequence, flags in ((1, "s"), (2, "s"), (1, "")):
+        assert stage.ran == []
+        stage.submit(sequence, flags=flags)
+    assert stage.ran == [[1, 2]]
+
+
 @BOTH
 def test_the_environment_holds_nobody_for_the_backlog_alone(plan, clock) -> None:
     stage = SequenceStage(clock, plan, hold_backlog=2)
