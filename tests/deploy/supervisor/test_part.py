@@ -10,6 +10,7 @@ from tests.support.services import alive
 
 from despina.deploy.supervisor.child import Command, start_child
 from despina.deploy.supervisor.commands import HOST, free_port
+from despina.deploy.supervisor.listening import PROC
 from despina.deploy.supervisor.part import Part, StartFailed
 
 LISTEN = (
@@ -142,6 +143,19 @@ def test_part_that_does_not_answer_in_time_leaves_its_port(tmp_path: Path) -> No
 
     with socket.create_server((HOST, asyncio.run(scenario()))):
         pass
+
+
+@pytest.mark.skipif(not (PROC / "net" / "tcp").exists(), reason="there is no /proc/net/tcp")
+async def test_part_is_not_ready_because_somebody_else_answers_at_its_port(tmp_path: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, HOST, 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        command = Command("the server", [sys.executable, "-c", "import time; time.sleep(0.3)"], os.environ, tmp_path)
+        with pytest.raises(StartFailed, match="before it was ready"):
+            await Part(command, port, "/", tmp_path / "log", lambda reason: None).start(30)
 
 
 def test_part_that_cannot_be_started_is_told_with_the_reason(tmp_path: Path) -> None:
