@@ -113,6 +113,8 @@ def test_all_mistakes_come_in_one_message() -> None:
         ({"autoScaler": {"autoscaleEnabled": True, "speed": 1}}, "dc.json: unknown key autoScaler.speed is ignored"),
         ({"containerResourceRequirements": {"gpu": 1}}, "unknown key containerResourceRequirements.gpu is ignored"),
         ({"sslEnabled": True}, "sslEnabled is ignored: only the cloud has a use for it"),
+        ({"appInsightsEnabled": True}, "dc.json: appInsightsEnabled and dataCollection are ignored"),
+        ({"dataCollection": {"storageEnabled": True}}, "dc.json: appInsightsEnabled and dataCollection are ignored"),
     ],
 )
 def test_what_is_legal_but_worth_a_word(more: dict[str, Any], warning: str) -> None:

@@ -71,7 +71,7 @@ def run_samples(
     model: str, samples: Iterable[Sample], instances: Sequence[tuple[str, Instance]]
 ) -> tuple[WarmupExecution, ...]:
     """Execute every sample on every instance; `instances` come with their names, which groups may share. Blocks. Raises
-    InvalidArgument naming the samples that failed."""
+    InvalidArgument naming the first sample that fails."""
     executions: list[WarmupExecution] = []
     for name, instance in instances:
         for sample in samples:
