@@ -142,11 +142,25 @@ def test_parameters_of_a_load_that_are_none(parameters, text):
         (b'{"parameters":{"unload_dependents":true}}', True),
         (b'{"parameters":{"unload_dependents":false}}', False),
         (b'{"parameters":{"unload_dependents":"yes"}}', False),
+        (b'{"parameters":{"unload_dependents":true,"unload_dependents":false}}', True),
+        (b'{"parameters":{"unload_dependents":true},"parameters":{}}', True),
         (b'{"parameters":[]}', False),
     ],
 )
 def test_an_unload_may_take_the_steps_along(body, unload_dependents):
     assert call(UNLOAD, body, model="m") == (200, b"", [("unload", "m", unload_dependents)])
+
+
+@pytest.mark.parametrize(
+    ("action", "body"),
+    [
+        (LOAD, b'{"parameters":{"config":"{}"},"other":[{"a":1,"a":2}]}'),
+        (UNLOAD, b'{"parameters":{"unload_dependents":false},"other":[{"a":1,"a":2}]}'),
+    ],
+)
+def test_a_body_that_repeats_no_key_that_counts_is_not_left_to_the_slow_parser(action, body, monkeypatch):
+    monkeypatch.setattr("despina.http.endpoints.repository.loads_first_wins", None)
+    assert call(action, body, model="m")[0] == 200
 
 
 @pytest.mark.parametrize(

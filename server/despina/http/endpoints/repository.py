@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import string
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
@@ -15,7 +16,7 @@ from despina.http.json_body import JSON, json_response, read_json_body
 from despina.http.paths import unquoted
 from despina.models.override import FILE_PREFIX
 from despina.protocol.fields import cut_at_nul
-from despina.protocol.json import Json, as_string, encode_string, loads, loads_first_wins, member
+from despina.protocol.json import as_string, encode_string, loads, loads_first_wins, member
 
 if TYPE_CHECKING:
     from despina.server import Server
@@ -69,23 +70,23 @@ async def _model(request: Request, server: Server) -> str:
 def read_load_parameters(body: bytes) -> dict[str, str | bytes]:
     """The body of a load request: `config` as text, the content of `file:<path>` as bytes. Raises Internal."""
     document = loads(body) if body else None
-    if _repeats_a_key(body, document):
+    parameters = document.get("parameters") if isinstance(document, dict) else None
+    names = ("parameters", *(parameters if isinstance(parameters, dict) else ()))
+    if len(names) > _MOST_COUNTED or _repeats(body, names):
         document = loads_first_wins(body)
     if not isinstance(document, dict) or "parameters" not in document:
         return {}
     parameters = document["parameters"]
     if not isinstance(parameters, dict):
         raise Internal("attempt to get members for non-object")
-    names = map(cut_at_nul, parameters)
-    return {name: _load_parameter(name, as_string(member(parameters, name))) for name in names}
+    named = map(cut_at_nul, parameters)
+    return {name: _load_parameter(name, as_string(member(parameters, name))) for name in named}
 
 
-def _repeats_a_key(body: bytes, document: Json) -> bool:
-    """Whether a key that counts may be there twice, of which the fast parser keeps the last one. Told without the slow
+def _repeats(body: bytes, keys: Iterable[str]) -> bool:
+    """Whether one of `keys` may be there twice, of which the fast parser keeps the last one. Told without the slow
     parser, for a body may be as large as a model."""
-    parameters = document.get("parameters") if isinstance(document, dict) else None
-    names = ("parameters", *(parameters if isinstance(parameters, dict) else ()))
-    return len(names) > _MOST_COUNTED or any(body.count(encode_string(f'"{name}"')) > 1 for name in names)
+    return any(body.count(encode_string(f'"{key}"')) > 1 for key in keys)
 
 
 def _load_parameter(name: str, value: str) -> str | bytes:
@@ -107,7 +108,9 @@ def decode_base64(text: str) -> bytes:
 def read_unload_dependents(body: bytes) -> bool:
     """Whether an unload request asks for the steps of an ensemble too. A value that is no boolean counts as false: the
     outcome of the unload overwrites that error on tritonserver. Raises Internal for a body that is no JSON."""
-    document = loads_first_wins(body) if body else None
+    document = loads(body) if body else None
+    if _repeats(body, ("parameters", "unload_dependents")):
+        document = loads_first_wins(body)
     parameters = document.get("parameters") if isinstance(document, dict) else None
     return isinstance(parameters, dict) and parameters.get("unload_dependents") is True
 
