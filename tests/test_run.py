@@ -25,6 +25,15 @@ def test_a_log_file_that_cannot_be_opened_is_named(tmp_path: Path, capsys: pytes
     assert capsys.readouterr().err == f"error: {log}: No such file or directory\n"
 
 
+def test_a_model_that_does_not_load_ends_the_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tmp_path / "m" / "1" / "model.onnx"
+    model.parent.mkdir(parents=True)
+    model.write_bytes(b"no model")
+    settings = Settings(model_repository=(tmp_path,), http_port=free_port(), allow_metrics=False)
+    assert asyncio.run(asyncio.wait_for(serve(settings), 60)) == 1
+    assert capsys.readouterr().err.endswith("error: creating server: Internal - failed to load all models\n")
+
+
 @pytest.mark.parametrize(
     ("path", "left"), [(REPOSITORY, "mine"), (REPOSITORY / "digits", None), (REPOSITORY / "simple/1/model.onnx", None)]
 )

@@ -151,6 +151,14 @@ def test_an_unload_may_take_the_steps_along(body, unload_dependents):
     assert call(UNLOAD, body, model="m") == (200, b"", [("unload", "m", unload_dependents)])
 
 
+def test_many_parameters_are_not_each_looked_for_in_all_of_the_body(monkeypatch):
+    monkeypatch.setattr("despina.http.endpoints.repository._repeats", None)
+    files = [f"file:1/{n}" for n in range(40)]
+    body = json.dumps({"parameters": {"config": "{}", **dict.fromkeys(files, "")}}).encode()
+    loaded = {"config": "{}", **dict.fromkeys(files, b"")}
+    assert call(LOAD, body, model="m") == (200, b"", [("load", "m", loaded)])
+
+
 @pytest.mark.parametrize(
     ("action", "body"),
     [
