@@ -1,6 +1,7 @@
 """Services in a cluster that is a program named kubectl with answers in a file."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from despina.deploy.deploy_request import DeployRequest
 from despina.deploy.deployment_config import DeploymentConfig
 from despina.deploy.entry_script import InferenceSpec
 from despina.deploy.home import Home
+from despina.deploy.kubernetes.pod.source import LARGEST_BYTES
 from despina.deploy.kubernetes.target import ComputeTargets
 from despina.deploy.record import ModelDescription, Resources
 from despina.deploy.registry import Registry
@@ -125,6 +127,14 @@ def test_autoscaler_looks_at_requests_in_flight_where_the_cluster_serves_them(be
     (applied,) = [stdin for words, stdin in bench.calls() if " apply " in words]
     (scaler,) = [one for one in json.loads(applied)["items"] if one["kind"] == "HorizontalPodAutoscaler"]
     assert [metric["type"] for metric in scaler["spec"]["metrics"]] == ["Pods"]
+
+
+def test_a_script_that_is_too_large_is_refused_before_the_cluster_is_asked(bench: Bench) -> None:
+    bench.kubectl({"": [1, "Unable to connect to the server"]})
+    (bench.root / "source" / "weights.bin").write_bytes(os.urandom(LARGEST_BYTES + 1))
+    with pytest.raises(InvalidArgument, match="keep large files in a model, or in the image"):
+        bench.services.deploy(bench.request(script=True))
+    assert not (bench.root / "bin" / "calls").exists()
 
 
 def test_keys_are_those_of_the_secret_and_change_there(bench: Bench) -> None:

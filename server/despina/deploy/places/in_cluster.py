@@ -33,7 +33,8 @@ class InCluster:
         """Raises InvalidArgument: the script is too large for a cluster. Raises AlreadyExists: the cluster has a
         service of this name that is not ours. Raises DespinaError: the cluster refuses, or is not to be reached; the
         service is then as it was before."""
-        load = workload(new, self._cluster.target, self._cluster.scaling_metric())
+        load = workload(new, self._cluster.target)  # first: what is wrong here need not be asked of a cluster
+        load = replace(load, metric=self._cluster.scaling_metric())
         before = self._folder.read_spec() if self._folder.exists else None
         if before is None:
             self._check_free()
@@ -104,17 +105,17 @@ class InCluster:
         self._folder.remove()
 
 
-def workload(new: NewGeneration, target: ComputeTarget, metric: ScalingMetric) -> Workload:
+def workload(new: NewGeneration, target: ComputeTarget) -> Workload:
     """What the manifests are made from."""
     source = None if new.inference is None else pack_source(new.inference.source_directory)
     spec = replace(new.spec, deployment=with_defaults_of_models(new.spec.deployment, new.records))
-    return Workload(spec, new.records, target, new.keys, source, metric)
+    return Workload(spec, new.records, target, new.keys, source)
 
 
 def render(new: NewGeneration, target: ComputeTarget, directory: Path, say: Say) -> list[Path]:
     """Writes the manifests and applies nothing. There is no cluster to ask what it can scale by: all can by CPU."""
     auto = target.scaling_metric is ScalingMetric.AUTO
-    load = workload(new, target, ScalingMetric.CPU if auto else target.scaling_metric)
+    load = replace(workload(new, target), metric=ScalingMetric.CPU if auto else target.scaling_metric)
     for remark in scaling_remarks(load):
         say(f"warning: {remark}")
     return write_manifests(manifests(load), directory)
