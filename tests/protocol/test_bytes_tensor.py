@@ -106,6 +106,13 @@ def test_elements_of_every_kind_are_cut_and_written_in_tensors_of_every_size(cou
             assert decode_texts(wire(elements), count) == texts
 
 
+def test_an_element_of_more_than_16_mib_is_cut_like_others_whatever_nuls_there_are() -> None:
+    # Its length has one NUL only, and the two that are missing begin another element.
+    elements = [b"\0\0abc", b"x" * 0x01010001, *[b"text"] * 70_000]
+    assert decoded(wire(elements), len(elements)) == elements
+    assert decode_texts(wire(elements), len(elements)) == [element.decode() for element in elements]
+
+
 @pytest.mark.parametrize("before", [0, MANY])
 @pytest.mark.parametrize(
     ("data", "count", "reason"),

@@ -33,6 +33,8 @@ _ASCII_LENGTHS = tuple([chr(length) + "\0\0\0" for length in range(128)])
 """Those that are ASCII as well, as text."""
 _MOST_BYTES = 4 + 255
 """Of a short element, with its length."""
+_NULS_SUFFICE = 1 << 24
+"""Bytes. The length of a shorter element ends with a NUL."""
 
 
 def decode(data: memoryview, count: int, name: str, model: str, label: str) -> Array:
@@ -77,7 +79,11 @@ def _separated(raw: bytes, count: int) -> memoryview | None:
     starts = (is_nul[1:] > is_nul[:-1]).nonzero()[0]
     if starts.size != count or starts[0] or starts[-1] > wire.size - 4:
         return None
-    ends = starts + _numbers_anywhere(wire)[starts]
+    lengths = _numbers_anywhere(wire)[starts]
+    # Those of 16 MiB and more may have fewer NULs, and others are there for them in elements that begin with some.
+    if wire.size > _NULS_SUFFICE and lengths.max() >= _NULS_SUFFICE:
+        return None
+    ends = starts + lengths
     ends += 4
     # As bytes they are compared in a fifth of the time.
     if ends[-1] != wire.size or ends[:-1].tobytes() != starts[1:].tobytes():
