@@ -105,6 +105,15 @@ def test_a_region_is_found_by_its_name_and_by_what_clients_quoted_for_the_path(n
     assert bytes(made.find(name, 0, 1).read()) == bytes([0])
 
 
+def test_names_as_long_as_no_client_has_them_are_not_quoted() -> None:
+    made = regions()
+    made.register_system("%20" * 4096, "/k", 0, 1)
+    made.register_system("%20" * 4097, "/k", 0, 1)
+    assert len(made.find(" " * 4096, 0, 1).read()) == 1
+    with pytest.raises(DespinaError, match="Unable to find"):
+        made.find(" " * 4097, 0, 1)
+
+
 def test_a_region_that_has_the_very_name_comes_first() -> None:
     made = regions()
     made.register_system("a%20b", "/k", 0, 1)

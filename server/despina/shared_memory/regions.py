@@ -14,6 +14,9 @@ Kind = Literal["system", "CUDA"]
 
 MAX_UINT64 = (1 << 64) - 1
 
+_MOST_QUOTED = 4096
+"""Characters of a name. To quote as many as a body can hold would take seconds."""
+
 
 class Regions:
     """Regions by name. What is unregistered stays as long as a request has a window of it: other requests find it and
@@ -90,7 +93,9 @@ class Regions:
 
         Clients register "my region" as "my%20region", because they quote it for the path, and then ask for the former,
         which the real server does not know."""
-        region = self._region(name) or self._region(quote(name, safe="", errors="replace"))
+        region = self._region(name)
+        if region is None and len(name) <= _MOST_QUOTED:
+            region = self._region(quote(name, safe="", errors="replace"))
         if region is None:
             raise NotFound(f"Unable to find shared memory region: '{name}'")
         memory = region[1]
