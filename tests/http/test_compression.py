@@ -1,8 +1,11 @@
 """What is compressed can be read by everybody, and costs no more than it must."""
 
+from __future__ import annotations
+
 import gzip
 import random
 import zlib
+from typing import Any
 
 import pytest
 
@@ -41,6 +44,36 @@ def test_an_encoding_without_a_name_is_not_supported() -> None:
 def test_more_than_the_limit_is_refused() -> None:
     with pytest.raises(DespinaError, match="exceeds the maximum allowed value of 99 bytes"):
         decompress(gzip.compress(bytes(100)), "gzip", 99)
+    deflater = zlib.compressobj()
+    corrupt = deflater.compress(bytes(100)) + deflater.flush(zlib.Z_FULL_FLUSH) + b"\xff" * 100
+    with pytest.raises(DespinaError, match="exceeds the maximum allowed value of 99 bytes"):
+        decompress(corrupt, "deflate", 99)
+    assert decompress(corrupt, "deflate", 100) == bytes(100)
+
+
+def test_only_what_is_around_the_fault_is_inflated_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counting:
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.inner, name)
+
+        def copy(self) -> Counting:
+            return Counting(self.inner.copy())
+
+        def decompress(self, data: bytes, *most: int) -> bytes:
+            piece: bytes = self.inner.decompress(data, *most)
+            inflated.append(len(piece))
+            return piece
+
+    inflated: list[int] = []
+    deflater = zlib.compressobj()
+    corrupt = deflater.compress(bytes(50 << 20)) + deflater.flush(zlib.Z_FULL_FLUSH) + b"\xff" * 100_000
+    make = zlib.decompressobj
+    monkeypatch.setattr(zlib, "decompressobj", lambda wbits: Counting(make(wbits)))
+    assert len(decompress(corrupt, "deflate", 50 << 20)) == 50 << 20
+    assert sum(inflated) <= 52 << 20
 
 
 @pytest.mark.parametrize(

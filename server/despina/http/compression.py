@@ -1,5 +1,7 @@
 """Content-Encoding of infer requests and responses (protocol §2.3, §3.2)."""
 
+from __future__ import annotations
+
 import re
 import zlib
 
@@ -29,10 +31,12 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes:
     size = 0
     pending = body
     while pending and not inflater.eof:
+        before = inflater.copy()
         try:
             piece = inflater.decompress(pending, 1 << 20)
+            pending = inflater.unconsumed_tail
         except zlib.error:
-            return _until_the_fault(body)
+            piece, pending = _until_the_fault(before, pending), b""
         pieces.append(piece)
         size += len(piece)
         if size > limit:
@@ -40,23 +44,21 @@ def decompress(body: bytes, encoding: str, limit: int) -> bytes:
                 f"Decompressed data size exceeds the maximum allowed value of {limit} bytes. Use "
                 "--http-max-input-size to increase the limit."
             )
-        pending = inflater.unconsumed_tail
     return b"".join(pieces)
 
 
-def _until_the_fault(body: bytes) -> bytes:
-    """What comes of the bytes before the faulty one of a corrupt stream. The call that meets this one returns nothing,
-    so it is looked for by halving what is left."""
-    inflater = zlib.decompressobj(wbits=47)
+def _until_the_fault(inflater: zlib._Decompress, pending: bytes) -> bytes:
+    """What comes of the bytes before the faulty one in `pending`, of which `inflater` has been told nothing. The call
+    that meets this one returns nothing, so it is looked for by halving what is left."""
     pieces: list[bytes] = []
-    while len(body) > 1:
-        half, trial = len(body) // 2, inflater.copy()
+    while len(pending) > 1:
+        half, trial = len(pending) // 2, inflater.copy()
         try:
-            pieces.append(trial.decompress(body[:half]))
+            pieces.append(trial.decompress(pending[:half]))
         except zlib.error:
-            body = body[:half]
+            pending = pending[:half]
         else:
-            inflater, body = trial, body[half:]
+            inflater, pending = trial, pending[half:]
     return b"".join(pieces)
 
 
