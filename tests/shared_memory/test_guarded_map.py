@@ -89,3 +89,14 @@ def test_other_lost_pages_end_the_process_as_before(file: Path) -> None:
     )
     ended = subprocess.run([sys.executable, "-c", script, str(file)], capture_output=True, timeout=60, check=False)
     assert ended.returncode == -signal.SIGBUS, ended.stderr
+
+
+def test_a_signal_that_somebody_sends_ends_the_process_as_before(file: Path) -> None:
+    script = (
+        "import os, signal, sys, time; from despina.shared_memory.guarded_map import GuardedMap\n"
+        "file = open(sys.argv[1], 'r+b'); guarded = GuardedMap(file.fileno(), 0, 8)\n"
+        "file.truncate(0); assert guarded.view[0] == 0 and guarded.lost; os.kill(os.getpid(), signal.SIGBUS)\n"
+        "time.sleep(10)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, str(file)], capture_output=True, timeout=60, check=False)
+    assert ended.returncode == -signal.SIGBUS, ended.stderr

@@ -63,6 +63,22 @@ def test_a_region_that_cannot_be_mapped_is_refused(tmp_path: Path, monkeypatch: 
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_a_segment_that_is_truncated_before_it_is_mapped_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def truncated(*_: object) -> None:
+        raise ValueError("mmap length is greater than file size")
+
+    (tmp_path / "k").write_bytes(bytes(8))
+    monkeypatch.setattr(system, "GuardedMap", truncated)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(DespinaError) as error:
+        open_system("r", "/k", 0, 8, tmp_path)
+    assert error.value.status == 400
+    assert error.value.message == "failed to register shared memory region 'r': invalid args"
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 @pytest.mark.parametrize(
     "key",
     ["/nothing", "/../outside", "/below/inside", "/link", "/below", "/pipe", "/a\0b", "/\ud800", "/" + "x" * 300],
@@ -144,6 +160,22 @@ def test_a_segment_that_is_truncated_in_the_middle_of_a_write_is_an_error_and_co
     memory.write(PAGE, b"abc")
     assert segment.read_bytes()[PAGE : PAGE + 4] == b"abc\0"
     assert memory.read(PAGE, 3) == b"abc"
+
+
+def test_memory_that_cannot_be_mapped_again_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    segment = tmp_path / "k"
+    segment.write_bytes(bytes(PAGE))
+    memory = open_system("r", "/k", 0, PAGE, tmp_path)
+    found = memory.read(0, 1)
+    os.truncate(segment, 0)
+    assert bytes(found) == b"\0"
+    os.truncate(segment, PAGE)
+    monkeypatch.setattr(system, "GuardedMap", no_room)
+    with pytest.raises(DespinaError, match="failed to map shared memory '/k' again: Cannot allocate memory"):
+        memory.read(0, 1)
 
 
 def test_what_is_read_is_the_memory_itself_and_cannot_be_written_to(tmp_path: Path) -> None:

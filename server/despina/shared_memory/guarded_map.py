@@ -27,7 +27,7 @@ _MAP_FIXED = 0x10
 
 
 class _SignalInfo(ctypes.Structure):
-    """The head of `siginfo_t`. `address` is what was touched."""
+    """The head of `siginfo_t`. `address` is what was touched, where `code` is positive."""
 
     _fields_ = (
         ("number", ctypes.c_int),
@@ -127,9 +127,12 @@ def _install() -> Callable[..., Any]:
         return pages.lost
 
     def handle(_number: int, info: Any, _context: int | None) -> None:
-        if not replace(info.contents.address or 0):
-            # Not of these maps: what is touched again on return is answered as it was before.
+        touched = info.contents.code > 0  # or else somebody has sent the signal
+        if not (touched and replace(info.contents.address or 0)):
+            # Not of these maps: on return it comes again, and is answered as it was before.
             libc.sigaction(signal.SIGBUS, ctypes.byref(before), None)
+            if not touched:
+                signal.raise_signal(signal.SIGBUS)
 
     handler = _Handler(handle)
     action = _Action(handler, flags=_SA_SIGINFO)

@@ -52,6 +52,8 @@ class SystemMemory:
                 self._map = GuardedMap(self._descriptor, self._offset, self.byte_size)
             except ValueError:
                 raise self._too_small(self.byte_size) from None
+            except OSError as error:
+                raise Internal(f"failed to map shared memory '{self._key}' again: {error.strerror}") from None
         return self._map
 
     def _too_small(self, needed: int) -> InvalidArgument:
@@ -83,6 +85,8 @@ def open_system(name: str, key: str, offset: int, byte_size: int, directory: Pat
         os.close(descriptor)
         if isinstance(error, OSError):
             raise _not_mapped(name, error.strerror) from None
+        if isinstance(error, ValueError):  # truncated since its size was asked
+            raise _not_inside(name) from None
         raise
 
 
@@ -104,9 +108,13 @@ def _open_segment(directory: Path, key: str) -> int:
 
 def _check_extent(name: str, offset: int, byte_size: int, size: int) -> None:
     if offset + byte_size > size:
-        raise InvalidArgument(f"failed to register shared memory region '{name}': invalid args")
+        raise _not_inside(name)
     if offset % getpagesize() or not byte_size:
         raise _not_mapped(name, os.strerror(EINVAL))
+
+
+def _not_inside(name: str) -> InvalidArgument:
+    return InvalidArgument(f"failed to register shared memory region '{name}': invalid args")
 
 
 def _not_mapped(name: str, reason: str | None) -> InvalidArgument:
