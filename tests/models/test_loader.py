@@ -9,6 +9,7 @@ import pytest
 from despina.errors import DespinaError, Internal, InvalidArgument, NotFound, Unavailable, Unsupported
 from despina.models.loader import backend_settings, load_version, usable_gpus
 from despina.models.model import Model
+from despina.models.own_outputs import OwnOutputs
 from despina.models.schedulers import SchedulingOptions
 from despina.models.source import Source
 from despina.scheduling.clock import LoopClock
@@ -119,6 +120,13 @@ def test_instances_that_are_spared_count_as_warmed_up(tmp_path, double):
     put(tmp_path, "instance_group [ { count: 2 kind: KIND_CPU } ] " + WARM)
     loaded = load(tmp_path)
     assert (len(loaded.instances), len(loaded.warmup), double.executed) == (1, 2, {"instance 0"})
+    loaded.close()
+
+
+def test_what_a_backend_answers_is_looked_at_for_memory_of_clients(tmp_path, double):
+    put(tmp_path)
+    loaded = load(tmp_path)
+    assert isinstance(loaded.instances[0].instance, OwnOutputs)
     loaded.close()
 
 

@@ -24,6 +24,7 @@ from despina.errors import BACKEND_ERRORS, InvalidArgument
 from despina.models.batch_layout import BatchLayout, batch_layout
 from despina.models.candidate import Candidate
 from despina.models.listed_outputs import with_listed_outputs
+from despina.models.own_outputs import with_own_outputs
 from despina.models.sequence_plans import sequence_plan, with_sequence_inputs
 from despina.models.warmup import WarmupExecution, read_samples, run_samples
 from despina.models.warmup_sizes import run_sizes, size_samples, warmup_sizes
@@ -272,7 +273,8 @@ def _place(config: ModelConfig, backend: Backend, layout: BatchLayout, opened: E
     for wanted in _wanted(config, backend):
         instance = backend.instance(wanted.device)
         opened.callback(instance.close)
-        laid_out = layout.around(with_listed_outputs(instance, config, backend))
+        listed = with_listed_outputs(instance, config, backend)
+        laid_out = layout.around(with_own_outputs(listed, config.backend))
         thread = InstanceThread(f"despina-{wanted.name}") if wanted.device.kind == "GPU" else None
         if thread is not None:
             opened.callback(thread.close)
