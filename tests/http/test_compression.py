@@ -90,6 +90,9 @@ def test_only_what_is_around_the_fault_is_inflated_again(monkeypatch: pytest.Mon
         ("gzip;q=0.5;foo=1", "gzip"),
         ("gzip;q=0.1x, deflate;q=.2", "deflate"),
         ("gzip;q=", ""),
+        ("gzip;q= +1E-1, deflate;q=.2e+0", "deflate"),
+        ("gzip, deflate;q=Infinity", "deflate"),
+        ("gzip;q=-1", ""),
         ("br, *", ""),
     ],
 )

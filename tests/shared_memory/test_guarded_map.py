@@ -80,23 +80,30 @@ def test_only_what_is_in_a_map_is_shared(file: Path) -> None:
     del values
 
 
+def test_a_map_has_all_of_its_pages_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, size = 16 * mmap.PAGESIZE, 2 * mmap.PAGESIZE
+    monkeypatch.setattr(guarded_map, "_guarded", {start: guarded_map._Pages(mmap.PAGESIZE + 1)})
+    addresses = [start - 1, start, start + size - 1, start + size]
+    assert [guarded_map._start_of(address) for address in addresses] == [None, start, start, None]
+
+
 def test_other_lost_pages_end_the_process_as_before(file: Path) -> None:
     script = (
         "import mmap, os, sys; from despina.shared_memory.guarded_map import GuardedMap\n"
         "file = open(sys.argv[1], 'r+b')\n"
         "guarded, other = GuardedMap(file.fileno(), 0, 8), mmap.mmap(file.fileno(), 8)\n"
-        "file.truncate(0); assert guarded.view[0] == 0 and guarded.lost; other[0]"
+        "file.truncate(0); assert guarded.view[0] == 0 and guarded.lost; print('zeros', flush=True); other[0]"
     )
     ended = subprocess.run([sys.executable, "-c", script, str(file)], capture_output=True, timeout=60, check=False)
-    assert ended.returncode == -signal.SIGBUS, ended.stderr
+    assert (ended.returncode, ended.stdout) == (-signal.SIGBUS, b"zeros\n"), ended.stderr
 
 
 def test_a_signal_that_somebody_sends_ends_the_process_as_before(file: Path) -> None:
     script = (
         "import os, signal, sys, time; from despina.shared_memory.guarded_map import GuardedMap\n"
         "file = open(sys.argv[1], 'r+b'); guarded = GuardedMap(file.fileno(), 0, 8)\n"
-        "file.truncate(0); assert guarded.view[0] == 0 and guarded.lost; os.kill(os.getpid(), signal.SIGBUS)\n"
-        "time.sleep(10)"
+        "file.truncate(0); assert guarded.view[0] == 0 and guarded.lost; print('zeros', flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGBUS); time.sleep(10)"
     )
     ended = subprocess.run([sys.executable, "-c", script, str(file)], capture_output=True, timeout=60, check=False)
-    assert ended.returncode == -signal.SIGBUS, ended.stderr
+    assert (ended.returncode, ended.stdout) == (-signal.SIGBUS, b"zeros\n"), ended.stderr

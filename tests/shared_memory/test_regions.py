@@ -69,6 +69,7 @@ def test_status_tells_the_regions_of_one_kind_sorted_by_name() -> None:
             "cannot register shared memory region 's' - invalid shm key '/'",
         ),
         (lambda r: r.find("x", 0, 1), 404, "Unable to find shared memory region: 'x'"),
+        (lambda r: r.find("\ud800", 0, 1), 404, "Unable to find shared memory region: '\ud800'"),
         (lambda r: r.find("s", 100, 0), 400, "Invalid offset for shared memory region: 's'"),
         (lambda r: r.find("s", 0, 0), 400, "Invalid offset + byte size for shared memory region: 's'"),
         (lambda r: r.find("s", 99, 2), 400, "Invalid offset + byte size for shared memory region: 's'"),
@@ -98,10 +99,10 @@ def test_a_window_may_be_empty_unless_it_is_at_the_beginning() -> None:
     assert bytes(regions().find("s", 1, 0).read()) == b""
 
 
-@pytest.mark.parametrize("name", ["a%20b", "a b"])
+@pytest.mark.parametrize("name", ["a%20b%2Fc", "a b/c"])
 def test_a_region_is_found_by_its_name_and_by_what_clients_quoted_for_the_path(name: str) -> None:
     made = regions()
-    made.register_system("a%20b", "/k", 0, 1)
+    made.register_system("a%20b%2Fc", "/k", 0, 1)
     assert bytes(made.find(name, 0, 1).read()) == bytes([0])
 
 

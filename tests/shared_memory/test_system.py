@@ -142,6 +142,22 @@ def test_a_segment_that_ends_in_the_middle_is_neither_read_nor_written(tmp_path:
     assert segment.read_bytes() == bytes(10)
 
 
+def test_what_is_there_and_what_comes_back_counts_from_the_offset_of_the_region(tmp_path: Path) -> None:
+    segment = tmp_path / "k"
+    segment.write_bytes(b"a" * PAGE + b"bcdefgh")
+    memory = open_system("r", "/k", PAGE, 7, tmp_path)
+    found = memory.read(0, 7)
+    os.truncate(segment, PAGE + 3)
+    assert memory.read(0, 3) == b"bcd"
+    text = f"shared memory '/k' has shrunk since it was registered: expected {PAGE + 4} bytes, got {PAGE + 3}"
+    with pytest.raises(DespinaError, match=text):
+        memory.read(0, 4)
+    os.truncate(segment, 0)
+    assert bytes(found) == bytes(7)
+    segment.write_bytes(b"a" * PAGE + b"hgfedcb")
+    assert memory.read(0, 7) == b"hgfedcb"
+
+
 def test_a_segment_that_is_truncated_in_the_middle_of_a_write_is_an_error_and_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from despina.errors import InvalidArgument, Unsupported
 LEVEL = 1
 """The quickest: 1,300 kB of numbers in JSON become 633 kB in 10 ms, at level 6, the usual one, 590 kB in 69 ms."""
 
-_NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_NUMBER = re.compile(r"\s*[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf)", re.IGNORECASE | re.ASCII)
 
 IN_THREAD_SIZE = 64 * 1024
 """Bodies of at least so many bytes are compressed and decompressed in a thread."""
