@@ -54,6 +54,27 @@ def test_only_the_steps_of_the_wanted_outputs_run(play) -> None:
     assert it.models["b"].seen[0].outputs == ("y_left",)
 
 
+@pytest.mark.parametrize("joins", [False, True])
+def test_an_output_that_is_an_input_needs_no_step(play, joins) -> None:
+    it = play(outputs=("out", "in"), joins=joins)
+    pending = it.submit(outputs=("in",))
+    it.clock.advance(0)
+    assert it.answered == [pending]
+    assert pending.results["in"].tolist() == [[0]]
+    assert not np.shares_memory(pending.results["in"], pending.inputs["in"])
+    assert pending.response_parameters is None
+    assert (it.models["a"].calls, it.statistics.success.count, it.scheduler.busy) == ([], 1, False)
+
+
+def test_an_output_that_is_an_input_is_a_copy_beside_others_too(play) -> None:
+    it = play(outputs=("out", "in"))
+    for model in it.models.values():
+        model.at_once = True
+    pending = it.submit()
+    assert set(pending.results) == {"out", "in"}
+    assert not np.shares_memory(pending.results["in"], pending.inputs["in"])
+
+
 def test_what_a_request_says_about_itself_goes_to_every_step(play) -> None:
     it = play()
     said = {

@@ -46,10 +46,11 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The steps that lead to `outputs`; `readers` maps a tensor to the steps that wait for it, `waits_for` a step's
-    index to how many tensors it waits for."""
+    """The steps that lead to `outputs`, of which those in `passed` are inputs of the ensemble as well; `readers` maps a
+    tensor to the steps that wait for it, `waits_for` a step's index to how many tensors it waits for."""
 
     outputs: tuple[str, ...]
+    passed: frozenset[str]
     steps: tuple[PlannedStep, ...]
     readers: Mapping[str, tuple[PlannedStep, ...]]
     waits_for: Mapping[int, int]
@@ -74,7 +75,8 @@ def make_plan(graph: EnsembleGraph, outputs: Iterable[str]) -> Plan:
     for step in planned:
         for tensor in {source for _, source in step.step.inputs if source in makers}:
             readers[tensor] = (*readers.get(tensor, ()), step)
-    return Plan(wanted, planned, readers, {step.index: step.waits_for for step in planned})
+    passed = frozenset(wanted) - makers.keys()
+    return Plan(wanted, passed, planned, readers, {step.index: step.waits_for for step in planned})
 
 
 def _planned(graph: EnsembleGraph, index: int, read: set[str], makers: Mapping[str, int]) -> PlannedStep:

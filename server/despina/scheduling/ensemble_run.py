@@ -55,7 +55,11 @@ class EnsembleRun:
         self._parts: Sequence[EnsembleRun] = ()
 
     def start(self) -> None:
-        """Start the steps that wait for no other."""
+        """Start the steps that wait for no other. Where none is needed, the request is answered."""
+        if not self._unfinished:
+            # It is an answer of steps that says which sequence it belongs to.
+            self.pending.response_parameters = None
+            self._succeed()
         for step in self._plan.steps:
             if not step.waits_for:
                 self._enter(step)
@@ -210,7 +214,11 @@ class EnsembleRun:
     def _succeed(self) -> None:
         self.ended = True
         tensors = self._tensors
-        self._owner.answer(self, {name: tensors[name] for name in self._plan.outputs if name in tensors})
+        results = {name: tensors[name] for name in self._plan.outputs if name in tensors}
+        for name in self._plan.passed & results.keys():
+            # It may lie in memory that a client still writes to, or takes away.
+            results[name] = results[name].copy()
+        self._owner.answer(self, results)
 
     def fail(self, error: Exception, reason: str) -> None:
         """Answer with an error and give up what is still under way."""
