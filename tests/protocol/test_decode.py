@@ -189,6 +189,13 @@ def test_the_first_of_two_values_of_a_parameter_counts(values: str, binary: bool
     assert (request.binary_output, request.outputs[0].binary) == (binary, binary)
 
 
+def test_the_first_value_counts_among_the_parameters_of_the_last_input_too() -> None:
+    item = '{"name":"%s","datatype":"INT32","shape":[1],"data":[1],"parameters":{%s}}'
+    twice = item % ("b", '"shared_memory_offset":1,"shared_memory_offset":"x"')
+    request = decode(f'{{"inputs":[{item % ("a", "")},{twice}]}}'.encode())
+    assert [item.name for item in request.inputs] == ["a", "b"]
+
+
 @pytest.mark.parametrize("parameters", ['"priority":1,"priority":"x"', '"own":1,"own":[]'])
 def test_a_second_value_of_a_parameter_is_not_looked_at(parameters: str) -> None:
     assert decode(f'{{"inputs":[],"parameters":{{{parameters}}}}}'.encode()).inputs == []
@@ -197,8 +204,8 @@ def test_a_second_value_of_a_parameter_is_not_looked_at(parameters: str) -> None
 def test_many_parameters_are_not_each_looked_for_in_all_of_the_text() -> None:
     own = ",".join(f'"own{number}":"{"x" * 20}"' for number in range(40_000))
     started = time.process_time()
-    request = decode(f'{{"inputs":[],"parameters":{{{own},"own0":[]}}}}'.encode())
-    assert len(request.parameters) == 40_000
+    request = decode(f'{{"inputs":[],"parameters":{{{own},"own":"\\""}}}}'.encode())
+    assert len(request.parameters) == 40_001
     assert time.process_time() - started < 5
 
 
