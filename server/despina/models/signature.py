@@ -202,8 +202,8 @@ class Signature:
                 raise self._size_mismatch(item.name, count * datatype.size, data.byte_size, request)
             data = data.read()
             if datatype.kind == "bytes":
-                # The client could change a length between two looks at it.
-                data = memoryview(data.tobytes())
+                # A copy: the client could change a length between two looks at it.
+                return bytes_tensor.decode(data.tobytes(), count, item.name, self.model, request.label)
         if datatype.kind == "bytes":
             if isinstance(data, memoryview):
                 return bytes_tensor.decode(data, count, item.name, self.model, request.label)

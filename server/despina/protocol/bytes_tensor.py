@@ -37,7 +37,7 @@ _NULS_SUFFICE = 1 << 24
 """Bytes. The length of a shorter element ends with a NUL."""
 
 
-def decode(data: memoryview, count: int, name: str, model: str, label: str) -> Array:
+def decode(data: bytes | memoryview, count: int, name: str, model: str, label: str) -> Array:
     """The flat object array of the `count` elements in `data`. Raises InvalidArgument with the texts of protocol §2.7
     when there are more or fewer, or when one is cut short."""
     raw = bytes(data)

@@ -48,6 +48,6 @@ class PlainTexts:
             texts = bytes_tensor.decode_texts(data, self.count)
             return np.fromiter(texts, np.object_, self.count) if texts is not None else None
         try:
-            return bytes_tensor.decode(memoryview(data), self.count, "", "", "")
+            return bytes_tensor.decode(data, self.count, "", "", "")
         except InvalidArgument:
             return None

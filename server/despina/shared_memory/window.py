@@ -12,7 +12,7 @@ from typing import Protocol
 from despina.errors import InvalidArgument
 
 MAX_READ = 0x7FFFF000
-"""The most bytes one tensor may have: what Linux reads at once, and about what an HTTP body can hold."""
+"""The most bytes one tensor may have, about what an HTTP body can hold."""
 
 
 @dataclass(frozen=True, slots=True)
