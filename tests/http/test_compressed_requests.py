@@ -172,3 +172,12 @@ def test_the_lane_unpacks_what_is_sound_and_small(
 
 def test_a_body_that_is_large_as_it_comes_is_large() -> None:
     assert len(PACKED["large as it comes"]) > IN_THREAD_SIZE > len(PACKED["large"])
+
+
+@pytest.mark.parametrize(("encoding", "status"), [("identity", b"200"), ("", b"501"), ("br", b"501")])
+def test_an_encoding_that_is_unknown_or_has_no_name_is_not_supported(port: int, encoding: str, status: bytes) -> None:
+    head, packed = parts(PACKED["not compressed"])
+    head = head.replace(b"Encoding: deflate", b"Encoding: " + encoding.encode())
+    answered, _, text = exchange(port, head + packed)
+    assert answered.split()[1] == status
+    assert (b"Unsupported compression type" in text) == (status == b"501")

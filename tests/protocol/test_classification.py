@@ -62,6 +62,8 @@ def test_what_is_no_number_comes_before_all_numbers(not_numbers: list[int]) -> N
         ([np.inf, -np.inf, np.nan], [0, 1, 2]),
         ([3, np.nan, 1, 2, np.nan, 9], [5, 0, 1, 3, 2, 4]),
         ([np.nan], [0]),
+        ([0, np.nan, *range(1, 15)], [15, 14, 13, 12, 11, 10, 9, 8, 7]),
+        ([0, np.nan, *range(1, 16)], [1, 16, 15, 14, 13, 12, 11, 10, 9]),
     ],
 )
 def test_few_elements_that_are_no_numbers_stay_in_between(values: list[float], order: list[int]) -> None:

@@ -134,8 +134,9 @@ def region(place: SharedMemory) -> Window:
     return Window(Digits(), place.region, place.offset, place.byte_size)
 
 
-def test_shared_memory_is_looked_up_where_the_input_says() -> None:
-    place = {"shared_memory_region": "r", "shared_memory_offset": 2, "shared_memory_byte_size": 3}
+@pytest.mark.parametrize("name", ["r", "r\0", "r\0x"])
+def test_shared_memory_is_looked_up_where_the_input_says(name: str) -> None:
+    place = {"shared_memory_region": name, "shared_memory_offset": 2, "shared_memory_byte_size": 3}
     body = json.dumps({"inputs": [tensor(parameters=place)]}).encode()
     request = decode_request(memoryview(body), len(body), Context("m", Limits(), region))
     window = request.inputs[0].data
