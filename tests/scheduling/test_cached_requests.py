@@ -154,6 +154,19 @@ def test_errors_are_not_remembered(stage: Stage) -> None:
     assert stage.statistics.cache_miss.count == 0
 
 
+@pytest.mark.parametrize(("origin", "misses"), [(None, 1), (lambda: "steps", 0)])
+def test_a_request_that_failed_as_it_was_executed_is_a_miss_unless_it_is_an_ensembles(
+    clock, origin: Callable[[], object] | None, misses: int
+) -> None:
+    stage = Stage(clock, origin=origin)
+    stage.submit(1)
+    failed = stage.inner.taken.pop()
+    failed.started_ns = 1
+    failed.fail(ValueError("no"))
+    assert stage.statistics.cache_miss.count == misses
+    assert len(stage.cache) == 0
+
+
 def test_equal_requests_of_the_same_moment_are_one_miss(stage: Stage) -> None:
     for outputs in (("Y",), ("Y",), None):
         stage.submit(1, outputs)
@@ -246,11 +259,10 @@ def test_it_is_idle_only_after_what_is_hashed_elsewhere(stage: Stage) -> None:
     assert len(stage.inner.callbacks) == 2
 
 
-def test_a_hit_is_completed_for_its_own_request(clock) -> None:
-    stage = Stage(clock, on_hit=lambda pending: setattr(pending, "response_parameters", {"mine": True}))
-    stage.submit(1)
+def test_a_hit_has_no_parameters_of_the_answer_that_was_remembered(stage: Stage) -> None:
+    stage.submit(1).response_parameters = {"sequence_id": 1}
     stage.inner.answer()
-    assert stage.submit(1).response_parameters == {"mine": True}
+    assert stage.submit(1).response_parameters is None
 
 
 def test_ordered_hits_wait_for_the_requests_before_them(clock) -> None:

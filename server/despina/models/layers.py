@@ -6,7 +6,6 @@ from despina.config.proto import ModelConfig
 from despina.models.batch_layout import BatchLayout
 from despina.scheduling.cached_requests import CachedRequests
 from despina.scheduling.clock import Clock
-from despina.scheduling.ensemble import add_sequence_parameters
 from despina.scheduling.ragged import ScatteredOutputs
 from despina.scheduling.response_cache import ResponseCache
 from despina.scheduling.scheduler import Scheduler
@@ -38,7 +37,6 @@ def with_layers(
             clock,
             statistics,
             is_shared=is_shared,
-            on_hit=add_sequence_parameters if config.HasField("ensemble_scheduling") else None,
             ordered=config.dynamic_batching.preserve_ordering,
             origin=origin,
         )

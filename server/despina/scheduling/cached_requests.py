@@ -25,10 +25,9 @@ OnDone = Callable[[Pending], None]
 
 
 class CachedRequests(Layer):
-    """Looks requests up and remembers answers, for one model version. `outputs` are all it has. `on_hit` completes an
-    answer with what depends on the request and not on its inputs. `ordered` keeps the order of the requests. `origin`
-    tells what the answers are made by, where that may change: those of another one are forgotten. `is_shared` tells
-    whether a client can still change an input."""
+    """Looks requests up and remembers answers, for one model version. `outputs` are all it has. `ordered` keeps the
+    order of the requests. `origin` tells what the answers of an ensemble are made by: those of another one are
+    forgotten. `is_shared` tells whether a client can still change an input."""
 
     def __init__(
         self,
@@ -39,7 +38,6 @@ class CachedRequests(Layer):
         statistics: ModelStatistics,
         *,
         is_shared: Callable[[Array], bool],
-        on_hit: OnDone | None = None,
         ordered: bool = False,
         origin: Callable[[], object] | None = None,
     ) -> None:
@@ -52,7 +50,6 @@ class CachedRequests(Layer):
         self._clock = clock
         self._statistics = statistics
         self._is_shared = is_shared
-        self._on_hit = on_hit
         self._line: dict[Pending, OnDone | None] | None = {} if ordered else None
         self._said_too_large = False
         self._hashed_apart = 0
@@ -141,8 +138,6 @@ class CachedRequests(Layer):
 
     def _hit(self, lookup_ns: int, pending: Pending) -> None:
         taken_ns = self._clock.now_ns() - pending.accepted_ns
-        if self._on_hit is not None:
-            self._on_hit(pending)
         pending.on_done(pending)
         self._statistics.record_cache_hit(lookup_ns)
         if pending.error is None:
@@ -165,6 +160,9 @@ class CachedRequests(Layer):
         on_done(pending)
         if pending.error is None and pending.results is not None:
             self._remember(key, pending.results, lookup_ns)
+        elif pending.started_ns and self._origin is None:
+            # As in tritonserver, a request that was executed and failed is a miss, and one of an ensemble is not.
+            self._statistics.record_cache_miss(lookup_ns)
         self._step_out(pending)
 
     def _remember(self, key: Key, results: Mapping[str, Array], lookup_ns: int) -> None:

@@ -192,7 +192,7 @@ class ModelStatistics:
             self.recent.cache_hit.observe(lookup_ns)
 
     def record_cache_miss(self, lookup_and_insertion_ns: int) -> None:
-        """A request the response cache did not know; its answer has been inserted since."""
+        """A request the response cache did not know; its answer has been inserted since, if it is one to keep."""
         self.cache_miss.add(1, lookup_and_insertion_ns)
         if self.recent is not None:
             self.recent.cache_miss.observe(lookup_and_insertion_ns)
