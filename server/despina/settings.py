@@ -23,7 +23,7 @@ class RateLimitResource:
 
 @dataclass(frozen=True, slots=True)
 class MetricsConfig:
-    """`--metrics-config=key=value`. A quantile is a pair of quantile and allowed error, both in (0, 1)."""
+    """`--metrics-config=key=value`. A quantile is a pair of quantile, in [0, 1], and allowed error."""
 
     counter_latencies: bool = True
     histogram_latencies: bool = False

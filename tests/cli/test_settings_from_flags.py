@@ -8,7 +8,7 @@ import despina
 from despina.cli.flags import FLAGS
 from despina.cli.settings_from_flags import read_command_line
 from despina.cli.values import CommandLineError
-from despina.settings import MetricsConfig, RateLimitResource, Settings
+from despina.settings import RateLimitResource, Settings
 
 
 def settings(*words: str) -> Settings:
@@ -64,6 +64,7 @@ def test_defaults_are_those_of_the_newest_tritonserver() -> None:
         ("--allow-client-shm=true", "allow_client_shm", True),
         ("--allow-metrics=false", "allow_gpu_metrics", False),
         ("--metrics-interval-ms=1.5", "metrics_interval_ms", 1.5),
+        ("--metrics-interval-ms=0", "metrics_interval_ms", 0.0),
         ("--rate-limit=execution_count", "rate_limit", "execution_count"),
         ("--pinned-memory-pool-byte-size=0", "pinned_memory_pool_byte_size", 0),
         ("--min-supported-compute-capability=7.5", "min_supported_compute_capability", 7.5),
@@ -146,9 +147,6 @@ def test_trace_settings_by_mode() -> None:
         ("--cache-config=size=1", "--cache-config option format is"),
         ("--cache-config=redis,host=x", "there is no cache 'redis' here"),
         ("--cache-config=local,size=x", "--cache-config=local,size: Invalid option value. Got x"),
-        ("--metrics-config=summary_quantiles=0.5", "summary_quantiles are <quantile>:<error>,..."),
-        ("--metrics-config=summary_quantiles=1.5:0.1", "between 0 and 1"),
-        ("--metrics-config=summary_quantiles=1:0.1", "between 0 and 1"),
         ("--http-header-forward-pattern=(", "not a regular expression"),
         ("--http-max-input-size=0", "Error: --http-max-input-size must be greater than 0."),
         ("--load-model=a", "Error: Use of '--load-model' requires setting '--model-control-mode=explicit' as well."),
@@ -211,11 +209,6 @@ def test_a_number_of_our_own_flags_is_a_number() -> None:
 def test_two_caches_are_refused() -> None:
     text = "found multiple cache configurations, but only a single cache is currently supported"
     assert text in refusal("--cache-config=local,size=1", "--cache-config=redis,host=x")
-
-
-def test_metrics_settings() -> None:
-    given = settings("--metrics-config=summary_latencies=true", "--metrics-config=summary_quantiles=0.5:0.1,0.9:0.01")
-    assert given.metrics_config == MetricsConfig(summary_latencies=True, summary_quantiles=((0.5, 0.1), (0.9, 0.01)))
 
 
 def test_an_api_may_be_restricted_once() -> None:

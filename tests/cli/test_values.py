@@ -38,7 +38,6 @@ def test_other_words_are_no_booleans(text: str) -> None:
         (values.number, "nan"),
         (values.number, "inf"),
         (values.number, "x"),
-        (values.interval, "0"),
         (values.verbosity, "-1"),
         (values.verbosity, "high"),
     ],

@@ -10,7 +10,7 @@ def test_quantiles_are_observed_values_of_the_nearest_rank() -> None:
     window = Window(clock=lambda: 0)
     for ns in (50, 10, 40, 20, 30):
         window.observe(ns)
-    assert window.quantiles((0.2, 0.5, 0.9, 0.999)) == [10, 30, 50, 50]
+    assert window.quantiles((0, 0.2, 0.5, 0.9, 0.999, 1)) == [10, 10, 30, 50, 50, 50]
 
 
 def test_an_observation_counts_as_often_as_it_is_said_to() -> None:

@@ -81,7 +81,7 @@ _METRICS = (
     Flag("allow-cpu-metrics", "Metrics", "<boolean>", v.boolean, "Report CPU metrics."),
     Flag("metrics-address", "Metrics", "<string>", v.address, "Address metrics listen at.", "as http-address"),
     Flag("metrics-port", "Metrics", "<integer>", v.port, "Port metrics listen at; 0 takes a free one."),
-    Flag("metrics-interval-ms", "Metrics", "<float>", v.interval, "Milliseconds between two looks at the devices."),
+    Flag("metrics-interval-ms", "Metrics", "<float>", v.number, "Milliseconds between two looks at the devices."),
     Flag(
         "metrics-config",
         "Metrics",

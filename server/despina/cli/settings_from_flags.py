@@ -7,11 +7,11 @@ from typing import Any
 
 from despina.cli.deprecated import warn_deprecated, with_deprecated
 from despina.cli.flags import FLAGS
+from despina.cli.metrics_config import metrics_settings, unread_metrics_settings
 from despina.cli.parse import Given, parse
 from despina.cli.rules import check
 from despina.cli.structured import (
     cache_settings,
-    metrics_settings,
     restricted_apis,
     scoped_settings,
     trace_settings,
@@ -54,6 +54,7 @@ def _without_effect(given: Sequence[Given]) -> Iterator[str]:
             yield unread(f"{name}={one.unread}", one.value)
     settings = [(one.flag.name, one.value) for one in given]
     yield from unread_numbers(settings)
+    yield from unread_metrics_settings(settings)
     yield from unknown_settings(settings)
 
 

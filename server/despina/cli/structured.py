@@ -1,18 +1,16 @@
 """Flags that repeat and carry structure: many occurrences → one value of `Settings`."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from despina.cli import values as v
+from despina.cli.metrics_config import SETTINGS as METRICS_SETTINGS
 from despina.cli.values import CommandLineError
-from despina.settings import MetricsConfig
 
 TRACE_LEVELS = ("OFF", "TIMESTAMPS", "TENSORS")
 TRACE_MODES = ("triton", "opentelemetry")
 _TRACE_INTEGERS = ("rate", "count", "log-frequency")
 _TRACE_SETTINGS = ("mode", "level", "file", *_TRACE_INTEGERS)
-_METRICS_SETTINGS = ("counter_latencies", "histogram_latencies", "summary_latencies", "summary_quantiles")
 
 
 def restricted_apis(groups: Sequence[tuple[tuple[str, ...], tuple[str, str]]]) -> dict[str, tuple[str, str]]:
@@ -73,8 +71,8 @@ def unknown_settings(given: Iterable[tuple[str, Any]]) -> Iterator[str]:
     for flag, value in given:
         if flag == "trace-config" and not _is_trace_setting(*value[:2]):
             known = _TRACE_SETTINGS
-        elif flag == "metrics-config" and value[0] not in _METRICS_SETTINGS:
-            known = _METRICS_SETTINGS
+        elif flag == "metrics-config" and value[0] not in METRICS_SETTINGS:
+            known = METRICS_SETTINGS
         elif flag == "cache-config" and value[1] != "size":
             known = ("size",)
         else:
@@ -106,28 +104,6 @@ def _check_trace_setting(mode: str, key: str, value: str) -> None:
         raise CommandLineError(f"--trace-config: invalid mode '{value}'; expected triton or opentelemetry")
     if key in _TRACE_INTEGERS:
         _named(f"trace-config {key}", v.integer if key == "count" else v.natural, value)
-
-
-def metrics_settings(given: Sequence[tuple[str, str]]) -> MetricsConfig:
-    """`--metrics-config` as one value; Triton's default for every setting that was not given."""
-    changes = dict(given)
-    quantiles = changes.pop("summary_quantiles", None)
-    switched: dict[str, Any] = {key: v.boolean(text) for key, text in changes.items() if key in _METRICS_SETTINGS}
-    config = replace(MetricsConfig(), **switched)
-    return config if quantiles is None else replace(config, summary_quantiles=_quantiles(quantiles))
-
-
-def _quantiles(text: str) -> tuple[tuple[float, float], ...]:
-    pairs = [pair.partition(":") for pair in text.split(",")]
-    try:
-        quantiles = tuple((v.number(quantile), v.number(error)) for quantile, _, error in pairs)
-    except CommandLineError:
-        quantiles = ()
-    if not quantiles or not all(0 < number < 1 for pair in quantiles for number in pair):
-        raise CommandLineError(
-            f"--metrics-config: summary_quantiles are <quantile>:<error>,... between 0 and 1. Got {text}"
-        )
-    return quantiles
 
 
 def _named(name: str, parse: Callable[[str], int], text: str) -> None:

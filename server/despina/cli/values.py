@@ -123,14 +123,6 @@ class FiniteRange(click.FloatRange):
         return found
 
 
-def interval(text: str) -> float:
-    """Milliseconds, above zero."""
-    value = number(text)
-    if value <= 0:
-        raise _expected("a number above 0", text)
-    return value
-
-
 def verbosity(text: str) -> int:
     """A verbose level; true is 1 and false is 0."""
     word = text.lower()
@@ -216,9 +208,9 @@ def scoped_setting(flag: str, text: str, scope_needed: bool = False) -> tuple[st
 
 
 def setting(flag: str, text: str) -> tuple[str, str]:
-    """`<setting>=<value>`."""
-    key, equals, value = text.partition("=")
-    if not equals or not key:
+    """`<setting>=<value>`, of which neither is empty."""
+    key, _, value = text.partition("=")
+    if not key or not value:
         raise _format(flag, "<setting>=<value>", text)
     return key, value
 

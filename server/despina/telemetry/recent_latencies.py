@@ -42,12 +42,12 @@ class Window:
             self._next = (self._next + 1) % LIMIT
 
     def quantiles(self, quantiles: Sequence[float]) -> list[float]:
-        """One value in nanoseconds for each of `quantiles` (each in (0, 1)); NaN where nothing was observed."""
+        """One value in nanoseconds for each of `quantiles` (each in [0, 1]); NaN where nothing was observed."""
         oldest = self._clock() - WINDOW_NS
         values = sorted(ns for at, ns in zip(self._at[:], self._observed[:], strict=False) if at >= oldest)
         if not values:
             return [nan] * len(quantiles)
-        return [float(values[ceil(quantile * len(values)) - 1]) for quantile in quantiles]
+        return [float(values[max(0, ceil(quantile * len(values)) - 1)]) for quantile in quantiles]
 
 
 @dataclass(slots=True)
