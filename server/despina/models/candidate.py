@@ -41,8 +41,8 @@ def is_modified(old: Candidate, new: Candidate) -> bool:
 def versions_to_load(old: Candidate | None, new: Candidate, ready: frozenset[int]) -> tuple[int, ...]:
     """The versions of `new` that cannot go on serving as they are. A READY version is kept iff its own directory and
     everything beside configuration and versions are unchanged and the configurations differ in the version policy only
-    (config §4.3)."""
-    if old is None or old.temporary or new.temporary or _comparable(old.config) != _comparable(new.config):
+    (config §4.3). An ensemble is made anew."""
+    if new.steps or old is None or old.temporary or new.temporary or _comparable(old.config) != _comparable(new.config):
         return new.versions
     changed = changed_versions(old.stamp, new.stamp, new.versions)
     return tuple(v for v in new.versions if v not in ready or v in changed)

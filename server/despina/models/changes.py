@@ -5,6 +5,7 @@
                                  load its versions, which then replace those that serve
                                look at the ensembles that run what was touched, until nothing more changes:
                                  take down one that does not fit any longer
+                                 make one anew whose steps were replaced
                                  bring back one that does not serve, when all its steps do
     unload:                    take the model down
                                take down the ensembles that ran it, and those above them
@@ -92,6 +93,7 @@ class Changes(Generic[M]):
                 if state.serving.steps:
                     await self._bring_up_steps_again(state.serving, round_)
                 return
+            round_.replaced.add(name)
             try:
                 await self._replace(candidate, round_, wanted)
             except BaseException:
@@ -99,7 +101,7 @@ class Changes(Generic[M]):
                     await asyncio.to_thread(candidate.temporary.cleanup)
                 raise
 
-    async def _bring_back(self, name: str, _: Round) -> None:
+    async def _bring_back(self, name: str, round_: Round) -> None:
         """Bring up an ensemble again whose steps are all there: as it was, and with the steps as they are. Nobody asked
         to look at the files."""
         async with self._lock(name):
@@ -108,6 +110,7 @@ class Changes(Generic[M]):
                 return
             assert state.latest is not None
             candidate = await self._polled(name, partial(self._source.again, state.latest))
+            round_.replaced.add(name)
             await self._replace(candidate, None, state.wanted)
 
     async def _polled(self, name: str, read: Callable[[], Candidate]) -> Candidate:
@@ -186,17 +189,28 @@ class Changes(Generic[M]):
 
     async def _recheck_ensembles(self, round_: Round) -> None:
         """Models changed: an ensemble that ran them may fit no longer, one that waited for them may work now, and then
-        belongs to what changed itself."""
+        belongs to what changed itself, as one does that is made anew."""
         seen: set[str] = set()
-        while new := [name for name in round_.names if name not in seen]:
+        while new := [name for name in (*round_.names, *round_.replaced) if name not in seen]:
             seen.update(new)
             for ensemble in self._ensembles.that_run(new):
                 if self._states[ensemble].serving:
                     self._ensembles.drop_if_broken(ensemble)
+                    await self._renew(ensemble, round_)
                 elif ensemble not in round_.names and self._ensembles.may_work(ensemble):
                     error = await round_.outcome(ensemble, self._bring_back)
                     if error is not None:
                         _log.warning("%s", str(error).rstrip())
+
+    async def _renew(self, name: str, round_: Round) -> None:
+        """Make an ensemble anew that goes on serving with other steps. As in tritonserver its statistics begin anew."""
+        async with self._lock(name):
+            serving = self._states[name].serving
+            if serving is None or name in round_.replaced or round_.replaced.isdisjoint(serving.steps):
+                return
+            round_.replaced.add(name)
+            with suppress(LoadFailed):  # It serves as before, and the log says why.
+                await self._transitions.bring_up(serving)
 
     # Unloading
 

@@ -10,9 +10,11 @@ Change = Callable[[str, "Round"], Awaitable[None]]
 
 
 class Round:
-    """`change` is what happens to a model; its outcome, good or bad, is shared by everybody who asks for that model."""
+    """`change` is what happens to a model; its outcome, good or bad, is shared by everybody who asks for that model.
+    `replaced` are the models that were not left as they were, as far as that could be done."""
 
     def __init__(self, change: Change) -> None:
+        self.replaced: set[str] = set()
         self._change = change
         self._tasks: dict[str, asyncio.Task[Exception | None]] = {}
 

@@ -81,7 +81,7 @@ class Transitions(Generic[M]):
         leaving = [entry for entry in state.ready() if entry not in kept]
         for version, model in models.items():
             state.versions[version] = VersionState(version, "READY", model=model)
-        temporary = state.serving.temporary if state.serving else None
+        temporary = state.serving.temporary if state.serving and state.serving is not candidate else None
         state.serving = candidate
         self._retire(state, leaving, temporary)
         _log.info("successfully loaded '%s'", candidate.name)

@@ -3,10 +3,13 @@
 import asyncio
 
 import pytest
+from google.protobuf.json_format import MessageToJson
 from tests.support.lifecycle import Bench, put, put_ensemble, ready, settled, started, touch
 
 from despina.errors import InvalidArgument, NotFound
 from despina.models.failures import NotInRepository
+from despina.models.source import Source
+from despina.settings import Settings
 
 
 async def test_an_ensemble_brings_its_steps_and_takes_those_nobody_else_needs(tmp_path):
@@ -106,7 +109,7 @@ async def test_loading_an_ensemble_again_loads_what_changed_of_its_steps(tmp_pat
     assert len(bench.attempts) == 3
     touch(tmp_path / "a" / "1" / "model.onnx", 1)
     await bench.models.load("outer", {})
-    assert bench.attempts[3:] == [("a", 1)]
+    assert bench.attempts[3:] == [("a", 1), ("inner", 1), ("outer", 1)]
     bench.broken = {("a", 1)}
     touch(tmp_path / "a" / "1" / "model.onnx", 2)
     await bench.models.load("outer", {})  # its step serves as before
@@ -158,3 +161,54 @@ async def test_an_ensemble_loads_over_a_step_whose_change_failed_but_that_serves
     await bench.models.load("e", {})
     assert ready(bench.models) == ["a", "e"]
     assert bench.attempts.count(("a", 1)) == 2
+
+
+async def test_an_ensemble_is_made_anew_when_a_step_of_it_was_replaced_or_could_not_be(tmp_path):
+    directory = put(tmp_path, "a")
+    put(tmp_path, "b")
+    for name, step in (("inner", "a"), ("outer", "inner"), ("other", "b")):
+        put_ensemble(tmp_path, name, step)
+    bench = await started(tmp_path)
+    for name in ("outer", "other"):
+        await bench.models.load(name, {})
+    made = {name: bench.models.get(name, None) for name in ("inner", "outer", "other")}
+    await bench.models.load("a", {})
+    assert all(bench.models.get(name, None) is model for name, model in made.items())
+    touch(directory / "1" / "model.bin", 1)
+    await bench.models.load("a", {})
+    assert [name for name, model in made.items() if bench.models.get(name, None) is model] == ["other"]
+    made = {name: bench.models.get(name, None) for name in made}
+    bench.broken = {("a", 1)}
+    touch(directory / "1" / "model.bin", 2)
+    with pytest.raises(InvalidArgument):
+        await bench.models.load("a", {})
+    assert [name for name, model in made.items() if bench.models.get(name, None) is model] == ["other"]
+    assert ready(bench.models) == ["a", "b", "inner", "other", "outer"]
+
+
+async def test_an_ensemble_that_cannot_be_made_anew_serves_as_before(tmp_path):
+    directory = put(tmp_path, "a")
+    put_ensemble(tmp_path, "e", "a")
+    bench = await started(tmp_path)
+    await bench.models.load("e", {})
+    before = bench.models.get("e", None)
+    bench.broken = {("e", 1)}
+    touch(directory / "1" / "model.bin", 1)
+    await bench.models.load("a", {})
+    assert bench.models.get("e", None) is before
+
+
+async def test_an_ensemble_that_is_made_anew_keeps_the_files_that_had_come_for_it(tmp_path):
+    directory = put(tmp_path, "a")
+    put_ensemble(tmp_path, "e", "a")
+    models = (await started(tmp_path)).models
+    config = MessageToJson(Source(Settings(model_repository=(tmp_path,))).candidate("e").config)
+    await models.load("e", {"config": config, "file:7/notes.txt": b"x"})
+    files = models._states["e"].serving.directory
+    touch(directory / "1" / "model.bin", 1)
+    await models.load("a", {})
+    await settled(models)
+    assert files.exists()
+    await models.unload("e", False)
+    await settled(models)
+    assert not files.exists()
