@@ -68,7 +68,7 @@ class Server:
         return model
 
     def _find_model(self, name: str, version: int | None) -> Model:
-        return self.models.get(name, version)
+        return self.models.for_ensembles(name, version)
 
     def find_region(self, place: SharedMemory) -> Window:
         """A piece of a registered shared memory region. Raises NotFound, InvalidArgument."""

@@ -216,7 +216,7 @@ class Changes(Generic[M]):
 
     async def unload(self, name: str, unload_dependents: bool) -> None:
         """Stop serving a model; returns before its requests in flight are answered. With `unload_dependents` the steps
-        of an ensemble go too, once it has answered, as far as nobody else needs them."""
+        of an ensemble go too, as far as nobody else needs them."""
         await self._kept_steps.until_free(name)
         async with self._lock(name):
             state = self._states.get(name)
@@ -235,8 +235,7 @@ class Changes(Generic[M]):
                 await rest
 
     async def _unload_left_over(self, name: str, steps: tuple[str, ...], retired: asyncio.Task[None]) -> None:
-        """Unload what `name` ran, once `name` has answered everything it had accepted."""
-        await retired
+        """Unload what `name` ran. Until `name` has answered everything it had accepted that serves nobody else."""
         by_name = {other for other, state in self._states.items() if state.wanted is Wanted.BY_NAME}
         for other in left_over(name, {**self._ensembles.steps(), name: steps}, by_name):
             if other not in self._states:
@@ -246,6 +245,6 @@ class Changes(Generic[M]):
                 if state.wanted is Wanted.BY_NAME or self._ensembles.that_run([other]):
                     continue
                 state.wanted = Wanted.NOT
-                retired = self._transitions.take_down(other)
+                gone = self._transitions.take_down(other, after=retired)
             if state.steps:
-                await retired
+                retired = gone

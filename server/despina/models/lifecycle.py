@@ -62,6 +62,7 @@ class Models(Generic[M]):
         table = self._transitions.table
         # Bound here and not wrapped in methods: `get` is on the way of every request.
         self.get: Callable[[str, int | None], M] = table.get
+        self.for_ensembles: Callable[[str, int | None], M] = table.for_ensembles
         self.holding: Callable[[str, int], M | None] = table.holding
         self.held: Callable[[], list[M]] = table.held
         self.ready_models: Callable[[], list[M]] = table.models

@@ -5,7 +5,7 @@ everything slower happens only on the way to an error.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import Generic
 
@@ -22,6 +22,7 @@ class ServingTable(Generic[M]):
         self._ready: dict[tuple[str, int | None], M] = {}
         self._held: dict[tuple[str, int], M] = {}
         self._unfreed: Counter[tuple[str, int]] = Counter()
+        self._kept: dict[tuple[str, int | None], M] = {}
 
     def get(self, name: str, version: int | None) -> M:
         """The READY version, the highest one for None. Raises NotFound, Unavailable (protocol §0.7)."""
@@ -29,6 +30,22 @@ class ServingTable(Generic[M]):
         if model is None:
             raise self._absent(name, version)
         return model
+
+    def for_ensembles(self, name: str, version: int | None) -> M:
+        """As `get`, and what is kept beside."""
+        return self._ready.get((name, version)) or self._kept.get((name, version)) or self.get(name, version)
+
+    def keep(self, models: Iterable[M]) -> None:
+        """Versions of a model that serve no client any more, ascending, are there for ensembles under way."""
+        for model in models:
+            self._kept[model.name, model.version] = self._kept[model.name, None] = model
+
+    def release(self, models: Iterable[M]) -> None:
+        """They are not needed any longer."""
+        for model in models:
+            for key in ((model.name, model.version), (model.name, None)):
+                if self._kept.get(key) is model:
+                    del self._kept[key]
 
     def _absent(self, name: str, version: int | None) -> DespinaError:
         state = self._states.get(name)

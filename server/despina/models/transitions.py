@@ -86,29 +86,46 @@ class Transitions(Generic[M]):
         self._retire(state, leaving, temporary)
         _log.info("successfully loaded '%s'", candidate.name)
 
-    def take_down(self, name: str, *, keep_files: bool = False) -> asyncio.Task[None]:
+    def take_down(
+        self, name: str, *, keep_files: bool = False, after: asyncio.Task[None] | None = None
+    ) -> asyncio.Task[None]:
         """Stop serving a model at once; the task ends when everything it had accepted is answered and it is freed. With
-        `keep_files` those that came with a request stay, as the model may come back."""
+        `keep_files` those that came with a request stay, as the model may come back. `after` is the end of an ensemble:
+        until then the model runs its steps."""
         state = self.states[name]
         files = state.serving.temporary if state.serving else state.waiting_files
         temporary = None if keep_files else files
         state.serving = None
-        return self._retire(state, state.ready(), temporary)
+        return self._retire(state, state.ready(), temporary, after)
 
     def _retire(
-        self, state: ModelState[M], leaving: Sequence[VersionState[M]], temporary: TemporaryDirectory | None
+        self,
+        state: ModelState[M],
+        leaving: Sequence[VersionState[M]],
+        temporary: TemporaryDirectory | None,
+        after: asyncio.Task[None] | None = None,
     ) -> asyncio.Task[None]:
         for entry in leaving:
             entry.state = "UNLOADING"
+        if after is not None:
+            self.table.keep(_models(leaving))
         self.table.refresh(state.name)
-        task = asyncio.create_task(self._free(leaving, temporary))
+        task = asyncio.create_task(self._free(leaving, temporary, after))
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
         return task
 
-    async def _free(self, leaving: Sequence[VersionState[M]], temporary: TemporaryDirectory | None) -> None:
+    async def _free(
+        self,
+        leaving: Sequence[VersionState[M]],
+        temporary: TemporaryDirectory | None,
+        after: asyncio.Task[None] | None,
+    ) -> None:
         if not leaving and temporary is None:
             return
+        if after is not None:
+            await after
+            self.table.release(_models(leaving))
         await asyncio.gather(*(self._free_version(entry) for entry in leaving))
         if temporary is not None:
             await asyncio.to_thread(temporary.cleanup)
@@ -145,3 +162,7 @@ class Transitions(Generic[M]):
     def close(self) -> None:
         """Refuse further loads; threads that are still at it end when they are done."""
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _models(entries: Sequence[VersionState[M]]) -> list[M]:
+    return [entry.model for entry in entries if entry.model is not None]

@@ -29,20 +29,43 @@ async def test_an_ensemble_brings_its_steps_and_takes_those_nobody_else_needs(tm
     assert ready(bench.models) == ["b", "c"]
 
 
-async def test_steps_stay_until_the_ensemble_has_answered(tmp_path):
+async def test_steps_serve_nobody_but_the_ensemble_until_it_has_answered(tmp_path):
     put(tmp_path, "a")
     put_ensemble(tmp_path, "e", "a")
     bench = await started(tmp_path)
     await bench.models.load("e", {})
     ensemble = bench.models.get("e", None)
+    step = bench.models.get("a", None)
     ensemble.idle.clear()
     await bench.models.unload("e", True)
-    assert bench.models.versions("e") == []
-    assert bench.models.versions("a") == [1]
+    await asyncio.sleep(0)
+    rows = await bench.models.index(ready_only=False)
+    assert [bench.index_of(rows, name) for name in ("a", "e")] == [[("1", "UNLOADING", None)]] * 2
+    assert bench.models.for_ensembles("a", None) is bench.models.for_ensembles("a", 1) is step
+    with pytest.raises(NotFound):
+        bench.models.get("a", None)
     ensemble.idle.set()
     await settled(bench.models)
-    assert bench.models.versions("a") == []
+    with pytest.raises(NotFound):
+        bench.models.for_ensembles("a", None)
     assert bench.closed == [("e", 1), ("a", 1)]
+
+
+async def test_a_step_that_is_loaded_again_meanwhile_takes_over(tmp_path):
+    put(tmp_path, "a")
+    put_ensemble(tmp_path, "inner", "a")
+    put_ensemble(tmp_path, "outer", "inner")
+    bench = await started(tmp_path)
+    await bench.models.load("outer", {})
+    ensemble = bench.models.get("outer", None)
+    ensemble.idle.clear()
+    await bench.models.unload("outer", True)
+    await bench.models.load("a", {})
+    assert bench.models.for_ensembles("a", None) is bench.models.get("a", None)
+    ensemble.idle.set()
+    await settled(bench.models)
+    assert ready(bench.models) == ["a"]
+    assert bench.closed == [("outer", 1), ("inner", 1), ("a", 1)]
 
 
 @pytest.mark.parametrize(
