@@ -222,7 +222,7 @@ class Changes(Generic[M]):
             state = self._states.get(name)
             if state is None:
                 return
-            steps = state.steps
+            steps = state.steps if state.wanted else ()
             state.wanted = Wanted.NOT
             busy = any(entry.model is not None and entry.model.in_flight for entry in state.ready())
             retired = self._transitions.take_down(name)

@@ -51,6 +51,21 @@ async def test_steps_serve_nobody_but_the_ensemble_until_it_has_answered(tmp_pat
     assert bench.closed == [("e", 1), ("a", 1)]
 
 
+async def test_an_ensemble_that_was_unloaded_has_no_steps_to_take_along(tmp_path):
+    put(tmp_path, "a")
+    put_ensemble(tmp_path, "e", "a")
+    bench = await started(tmp_path)
+    await bench.models.load("e", {})
+    await bench.models.unload("e", False)
+    await bench.models.unload("e", True)
+    await settled(bench.models)
+    assert ready(bench.models) == ["a"]
+    await bench.models.load("e", {})
+    await bench.models.unload("e", True)
+    await settled(bench.models)
+    assert ready(bench.models) == []
+
+
 async def test_a_step_that_is_loaded_again_meanwhile_takes_over(tmp_path):
     put(tmp_path, "a")
     put_ensemble(tmp_path, "inner", "a")
