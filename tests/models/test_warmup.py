@@ -203,6 +203,17 @@ def test_a_sample_that_fails_is_named_with_an_error_for_each_of_its_requests(tmp
     assert error.value.message == f"failed to run warmup sample 's': {errors}"
 
 
+@pytest.mark.parametrize(("max_batch_size", "errors"), [(8, 2), (0, 1)])
+def test_a_last_string_that_is_cut_short_is_an_error_of_each_request(tmp_path, max_batch_size, errors):
+    (tmp_path / "warmup").mkdir()
+    (tmp_path / "warmup" / "f").write_bytes(b"\1\0\0\0a\5\0\0\0b")
+    sample = "batch_size: 2 " + tensor('input_data_file: "f"', "TYPE_STRING")
+    with pytest.raises(InvalidArgument) as error:
+        read_samples(config(sample, max_batch_size), tmp_path)
+    text = "incomplete string data for inference input 'X', expecting string of length 5 but only 1 bytes available; "
+    assert error.value.message == f"failed to run warmup sample 's': {text * errors}"
+
+
 def test_the_first_sample_that_fails_ends_the_warmup(tmp_path):
     samples = read_samples(config(f"batch_size: 1 count: 3 {tensor('zero_data: true')}"), tmp_path)
     instances = [Failing(), Failing()]

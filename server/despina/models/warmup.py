@@ -78,9 +78,12 @@ def run_samples(
             try:
                 executions += _iterate(sample, instance, model, name)
             except BackendError as error:
-                errors = f"{error.message}; " * min(sample.requests, _MOST_ERRORS)
-                raise InvalidArgument(f"failed to run warmup sample '{sample.name}': {errors}") from error
+                raise _failed(sample.name, error.message, sample.requests) from error
     return tuple(executions)
+
+
+def _failed(sample: str, error: str, requests: int) -> InvalidArgument:
+    return InvalidArgument(f"failed to run warmup sample '{sample}': {f'{error}; ' * min(requests, _MOST_ERRORS)}")
 
 
 def _iterate(sample: Sample, instance: Instance, model: str, name: str) -> Iterator[WarmupExecution]:
@@ -112,10 +115,15 @@ def _execute(sample: Sample, instance: Instance) -> WarmupExecution:
 def _sample(config: ModelConfig, setting: Message, directory: Path) -> Sample:
     batches = config.max_batch_size > 0
     # Without a batch dimension nothing can be put together: the sample's requests run one after another.
+    requests = setting.batch_size if batches else 1
+    try:
+        inputs = _inputs(config, setting, directory, batches)
+    except _CutShort as error:
+        raise _failed(setting.name, str(error), requests) from None
     return Sample(
         name=setting.name,
-        inputs=_inputs(config, setting, directory, batches),
-        requests=setting.batch_size if batches else 1,
+        inputs=inputs,
+        requests=requests,
         most=config.max_batch_size,
         count=max(1, setting.count),
         runs=1 if batches else setting.batch_size,
@@ -149,7 +157,7 @@ def _tensor(model: str, name: str, described: Message, directory: Path) -> Array
     if kind == "input_data_file":
         content = _read(_path(name, described.input_data_file, directory))
         if datatype == "STRING":
-            return decode(memoryview(content), elements, name, model, UNKNOWN_LABEL)
+            return _strings(content, elements, name, model)
         return _numbers(content, _dtype(datatype, name), elements, described.input_data_file)
     if kind is None:
         raise InvalidArgument(f"{UNKNOWN_LABEL}warmup setting expects input '{name}' to have input_data_type set")
@@ -157,6 +165,19 @@ def _tensor(model: str, name: str, described: Message, directory: Path) -> Array
         return np.full(elements, b"", dtype=object)
     dtype = _dtype(datatype, name)
     return _random(dtype, elements) if kind == "random_data" else np.zeros(elements, dtype)
+
+
+class _CutShort(Exception):
+    """The last string of a file is longer than what is left, which tritonserver notices when the sample runs."""
+
+
+def _strings(content: bytes, elements: int, name: str, model: str) -> Array:
+    try:
+        return decode(memoryview(content), elements, name, model, UNKNOWN_LABEL)
+    except InvalidArgument as error:
+        if error.message.startswith(UNKNOWN_LABEL):
+            raise
+        raise _CutShort(error.message) from error
 
 
 def _dtype(datatype: str, name: str) -> np.dtype[np.generic]:
