@@ -51,9 +51,9 @@ def test_killed_guard_takes_everything_with_it_and_is_told(bench: Bench) -> None
     pids = processes(bench)
     os.kill(pids[0], signal.SIGKILL)
     eventually(lambda: not any(alive(pid) for pid in pids))
-    state = bench.services.get("svc")[1]
-    assert state.state is State.FAILED
-    assert "processes of this service are gone" in (state.error or "")
+    # A process whose first thread has ended may still hold the lock for a moment.
+    eventually(lambda: bench.services.get("svc")[1].state is State.FAILED)
+    assert "processes of this service are gone" in (bench.services.get("svc")[1].error or "")
     bench.services.restart("svc")
     assert bench.services.wait("svc").state is State.RUNNING
     assert bench.ask()[0] == 200
