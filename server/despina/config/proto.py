@@ -18,7 +18,7 @@ def _load() -> ModuleType:
     loaded = sys.modules.get(_NAME)
     if loaded is not None:
         return loaded
-    spec = importlib.util.spec_from_file_location("despina.config.model_config_pb2", _path())
+    spec = importlib.util.spec_from_file_location("despina.config.model_config_pb2", path_of("model_config_pb2.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -26,14 +26,15 @@ def _load() -> ModuleType:
     return module
 
 
-def _path() -> Path:
+def path_of(module: str) -> Path:
+    """Where a module of `tritonclient.grpc` lies. Raises ImportError."""
     package = importlib.util.find_spec("tritonclient")
     folders = (package.submodule_search_locations or ()) if package else ()
     for folder in folders:
-        path = Path(folder, "grpc", "model_config_pb2.py")
+        path = Path(folder, "grpc", module)
         if path.is_file():
             return path
-    raise ImportError("tritonclient/grpc/model_config_pb2.py was not found: install tritonclient 2.73 or newer")
+    raise ImportError(f"tritonclient/grpc/{module} was not found: install tritonclient 2.73 or newer")
 
 
 model_config_pb2: Any = _load()
