@@ -38,6 +38,16 @@ ALLOWED = {
         "despina_backends.cgroups",
         "despina_backends.interpreter",
     },
+    "despina.grpc": LEAVES
+    | {
+        "despina.http",
+        "despina.protocol",
+        "despina.models",
+        "despina.scheduling",
+        "despina.config",
+        "despina.shared_memory",
+        LINGERING,
+    },
     "despina.tuning": LEAVES
     | {"despina.models", "despina.config", "despina.repository", "despina.protocol.datatypes", BASE},
     "despina.deploy": {
@@ -119,6 +129,8 @@ def test_there_is_something_to_check() -> None:
     [
         ("despina.http.app", "despina.models.model.Model", True),
         ("despina.models.model", "despina.http.app.Application", False),
+        ("despina.grpc.service", "despina.http.auth.ApiKeys", True),
+        ("despina.http.app", "despina.grpc.service", False),
         ("despina.scheduling.batcher", "despina_backends.base.Batch", True),
         ("despina.scheduling.batcher", "despina_backends.onnxruntime", False),
         ("despina.telemetry.metrics", "despina.errors.NotFound", True),

@@ -8,6 +8,7 @@
     ├── Unavailable       503  Unavailable
     ├── Unsupported       501  Unsupported
     ├── Cancelled         400  Cancelled
+    ├── Unauthenticated   401  (API keys)
     ├── Forbidden         403  (restricted API)
     ├── MethodNotAllowed  405
     └── RequestTimeout    408
@@ -81,6 +82,13 @@ class Cancelled(DespinaError):
 
     status = 400
     word = "Cancelled"
+
+
+class Unauthenticated(DespinaError):
+    """A request without a key where one is needed."""
+
+    status = 401
+    word = "Unauthenticated"
 
 
 class Forbidden(DespinaError):

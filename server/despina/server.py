@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import cached_property
 from threading import Semaphore
 
 import despina
 from despina.errors import InvalidArgument, Unavailable
+from despina.http.body_budget import BodyBudget, body_budget
 from despina.http.forwarding import HeaderForwarding
 from despina.http.metrics import measured, open_metrics
 from despina.http.request_templates import Templates
@@ -73,6 +75,11 @@ class Server:
     def find_region(self, place: SharedMemory) -> Window:
         """A piece of a registered shared memory region. Raises NotFound, InvalidArgument."""
         return self.shared_memory.find(place.region, place.offset, place.byte_size)
+
+    @cached_property
+    def body_budget(self) -> BodyBudget | None:
+        """The room for request bodies that are arriving in this process, over whatever protocol; None for no limit."""
+        return body_budget(self.settings)
 
     @property
     def is_ready(self) -> bool:

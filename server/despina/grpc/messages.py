@@ -1,9 +1,9 @@
 """The protobuf messages of `inference.GRPCInferenceService`.
 
-tritonclient ships them in `tritonclient.grpc`, a package that needs grpcio, which we do not want. Its module of messages
-is not imported but read: the description of the service that is in it goes into protobuf's pool, where it refers to
-that of the configuration (`config/proto.py`). Importing `tritonclient.grpc` later is safe: protobuf accepts the same
-file twice.
+tritonclient ships them in `tritonclient.grpc`, a package that needs grpcio, which we do not want. Its module of
+messages is not imported but read: the description of the service that is in it goes into protobuf's pool, where it
+refers to that of the configuration (`config/proto.py`). Importing `tritonclient.grpc` later is safe: protobuf accepts
+the same file twice.
 """
 
 import ast
@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
 
 from despina.config.proto import path_of
+from despina.errors import Internal
 
 PACKAGE = "inference"
 
@@ -33,3 +35,11 @@ def message_class(name: str) -> Any:
     """The class of a message of the service, as in `ModelInferRequest`. Its fields are of any type for type checkers,
     since it is built at run time."""
     return message_factory.GetMessageClass(descriptor_pool.Default().FindMessageTypeByName(f"{PACKAGE}.{name}"))
+
+
+def parse(message: Any, data: bytes) -> Any:
+    """A message of the class `message` from its bytes. Raises Internal."""
+    try:
+        return message.FromString(data)
+    except DecodeError:
+        raise Internal(f"expected a message '{message.DESCRIPTOR.full_name}', and the bytes are none") from None

@@ -11,7 +11,7 @@ from despina.http.json_body import json_response
 OPEN_PATHS = frozenset({"/v2/health/live", "/v2/health/ready", "/metrics"})
 """What probes and scrapers ask for, without a key."""
 
-_MESSAGE = "a valid API key is required: send it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
+KEY_REQUIRED = "a valid API key is required: send it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
 
 
 class ApiKeys:
@@ -46,5 +46,5 @@ class KeyGate:
         if scope["type"] != "http" or scope["path"] in OPEN_PATHS or self._keys.admit(dict(Headers(scope=scope).raw)):
             await self._app(scope, receive, send)
             return
-        refusal = json_response({"error": _MESSAGE}, 401, {"www-authenticate": "Bearer"})
+        refusal = json_response({"error": KEY_REQUIRED}, 401, {"www-authenticate": "Bearer"})
         await refusal(scope, receive, send)

@@ -17,7 +17,6 @@ from despina.http.answering_connection import Lane
 from despina.http.app import Application
 from despina.http.application_connection import ApplicationConnection
 from despina.http.auth import ApiKeys, KeyGate
-from despina.http.body_budget import body_budget
 from despina.http.body_gate import BodyGate
 from despina.http.endpoints import endpoints
 from despina.http.lane import InferLane
@@ -150,7 +149,7 @@ def http_listener(server: Server, sock: socket.socket) -> Listener:
 def application_listener(server: Server, sock: socket.socket | None, tls: TlsOptions | None) -> Listener:
     """The lane, and behind it the application, behind a gate when there are API keys."""
     settings = server.settings
-    budget = body_budget(settings)
+    budget = server.body_budget
     routes = Routes(endpoints(settings))
     heads = RequestHeads(lane_rules(settings))
     lane = Lane(server, heads, budget, server.outbox, reads=ReadRequests(server, routes))

@@ -1,0 +1,301 @@
+"""A connection of HTTP/2: frames in, streams of requests and answers out (RFC 9113).
+
+What a client can make the server keep is bounded: header blocks and open streams are counted, data must stay within the
+windows, and nothing is read while the client does not read what it is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Generic, cast
+
+from despina.grpc.http2.frame_reader import MAX_FRAME, FrameReader
+from despina.grpc.http2.frames import (
+    DEFAULT_WINDOW,
+    LEAST_MAX_FRAME,
+    MAX_WINDOW,
+    SETTING,
+    STREAM_IDS,
+    ErrorCode,
+    Flag,
+    Kind,
+    ProtocolError,
+    Setting,
+    frame,
+    goaway,
+    rst_stream,
+    settings,
+    window_update,
+)
+from despina.grpc.http2.header_blocks import HeaderBlocks
+from despina.grpc.http2.sending import Sending
+from despina.grpc.http2.service import H, Service
+from despina.grpc.http2.stream import Stream
+from despina.lingering import LingeringTransport
+
+MAX_STREAMS = 1024
+"""Requests that a client may have under way on one connection; its library keeps the others."""
+
+STREAM_WINDOW = 64 * 1024
+"""Bytes of a request that may come before it is known what to do with it."""
+
+CONNECTION_WINDOW = 16 * 1024 * 1024
+"""Bytes that may come, on all streams together, before they are looked at."""
+
+MAX_BLOCK = 64 * 1024
+"""Bytes of the headers of one request, as they come."""
+
+
+class Connection(asyncio.Protocol, Generic[H]):
+    """One connection."""
+
+    def __init__(self, service: Service[H]) -> None:
+        self._service = service
+        self._blocks = HeaderBlocks(service.read_headers)
+        self._reader = FrameReader(self._read_frame)
+        self._sending = Sending(self._write, self._finished)
+        self._streams: dict[int, Stream] = {}
+        self._last_stream = 0
+        self._consumed = 0
+        self._block: tuple[int, int, bytearray] | None = None
+        """Of headers that continue: the stream, the flags and what has come."""
+        self._leaving = False
+
+    # ------------------------------------------------------------------------------------------------ the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._lingering = LingeringTransport(cast(asyncio.Transport, transport), self)
+        self.transport = cast(asyncio.Transport, self._lingering)
+        ours = {
+            Setting.MAX_CONCURRENT_STREAMS: MAX_STREAMS,
+            Setting.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
+            Setting.MAX_FRAME_SIZE: MAX_FRAME,
+        }
+        self.transport.write(settings(ours) + window_update(0, CONNECTION_WINDOW - DEFAULT_WINDOW))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        streams, self._streams = self._streams, {}
+        for stream in streams.values():
+            self._lose(stream)
+        self._service.closed(self)
+
+    def pause_writing(self) -> None:
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.transport.resume_reading()
+
+    def take_leave(self) -> None:
+        """Take no further requests, and close when those under way are answered."""
+        if not self._leaving and not self.transport.is_closing():
+            self._leaving = True
+            self._write(goaway(self._last_stream, ErrorCode.NO_ERROR))
+            self._close_if_done()
+
+    def _close_if_done(self) -> None:
+        if self._leaving and not self._streams:
+            self.transport.close()
+
+    def _write(self, data: bytes) -> None:
+        self._service.write(self, data)
+
+    # ---------------------------------------------------------------------------------------------------- what comes
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        try:
+            self._reader.feed(data)
+        except ProtocolError as error:
+            self._write(goaway(self._last_stream, error.code, error.reason))
+            self.transport.close()
+            return
+        if self._consumed > CONNECTION_WINDOW // 2:
+            self._write(window_update(0, self._consumed))
+            self._consumed = 0
+
+    def _read_frame(self, kind: int, flags: int, number: int, data: bytes, begin: int, end: int) -> None:
+        if self._block is not None and (kind != Kind.CONTINUATION or number != self._block[0]):
+            raise ProtocolError(ErrorCode.PROTOCOL_ERROR, "expected the rest of a header block")
+        if kind == Kind.DATA:
+            self._read_data(data, begin, end, flags, number)
+        elif kind == Kind.HEADERS:
+            self._read_headers(data, begin, end, flags, number)
+        elif (read := _CONTROL.get(kind)) is not None:
+            read(self, data[begin:end], flags, number)
+
+    def _read_data(self, data: bytes, begin: int, end: int, flags: int, number: int) -> None:
+        size = end - begin
+        self._consumed += size
+        if self._consumed > CONNECTION_WINDOW:
+            raise ProtocolError(ErrorCode.FLOW_CONTROL_ERROR, "more data than the connection's window allows")
+        if flags & Flag.PADDED:
+            begin, end = _unpadded(data, begin, end)
+        stream = self._streams.get(number)
+        if stream is None or stream.remote_ended:
+            self._check_begun(number)
+            return
+        stream.receive_window -= size
+        if stream.receive_window < 0:
+            raise ProtocolError(ErrorCode.FLOW_CONTROL_ERROR, f"more data than the window of stream {number} allows")
+        stream.remote_ended = bool(flags & Flag.END_STREAM)
+        if stream.receiver is not None:
+            stream.receiver.data_received(data, begin, end, stream.remote_ended)
+
+    def _read_headers(self, data: bytes, begin: int, end: int, flags: int, number: int) -> None:
+        if flags & Flag.PADDED:
+            begin, end = _unpadded(data, begin, end)
+        if flags & Flag.PRIORITY:
+            begin += 5
+            if begin > end:
+                raise ProtocolError(ErrorCode.FRAME_SIZE_ERROR, "headers without their priority")
+        if flags & Flag.END_HEADERS:
+            self._take_headers(data[begin:end], flags, number)
+        else:
+            self._block = number, flags, bytearray(data[begin:end])
+            self._check_block()
+
+    def _take_headers(self, block: bytes, flags: int, number: int) -> None:
+        headers = self._blocks.decode(block)
+        stream = self._streams.get(number)
+        if stream is not None:
+            self._take_trailers(stream, flags)
+        elif number <= self._last_stream:
+            pass  # of a stream that has ended
+        elif number % 2 == 0:
+            raise ProtocolError(ErrorCode.PROTOCOL_ERROR, f"stream {number} is none that a client may open")
+        elif self._leaving:
+            pass  # its client was told that it will not be answered
+        else:
+            self._last_stream = number
+            self._open(headers, number, bool(flags & Flag.END_STREAM))
+
+    def _open(self, headers: H, number: int, ended: bool) -> None:
+        if len(self._streams) >= MAX_STREAMS:
+            self._write(rst_stream(number, ErrorCode.REFUSED_STREAM))
+            return
+        stream = Stream(number, self._sending, self._sending.initial_window, STREAM_WINDOW, None, ended)
+        self._streams[number] = stream
+        receiver = self._service.open(self, stream, headers)
+        if stream.closed:
+            return
+        stream.receiver = receiver
+        if ended and stream.receiver is not None:
+            stream.receiver.data_received(b"", 0, 0, True)
+
+    def _take_trailers(self, stream: Stream, flags: int) -> None:
+        """Headers behind the data of a request say nothing to us but that it has ended."""
+        if stream.remote_ended or not flags & Flag.END_STREAM:
+            raise ProtocolError(ErrorCode.PROTOCOL_ERROR, f"headers in the middle of stream {stream.id}")
+        stream.remote_ended = True
+        if stream.receiver is not None:
+            stream.receiver.data_received(b"", 0, 0, True)
+
+    def _check_begun(self, number: int) -> None:
+        if number == 0 or (number > self._last_stream and not self._leaving):
+            raise ProtocolError(ErrorCode.PROTOCOL_ERROR, f"stream {number} has not begun")
+
+    def _check_block(self) -> None:
+        assert self._block is not None
+        if len(self._block[2]) > MAX_BLOCK:
+            raise ProtocolError(ErrorCode.ENHANCE_YOUR_CALM, f"headers of more than {MAX_BLOCK} bytes")
+
+    # ------------------------------------------------------------------------------------------------------ control
+
+    def _continuation(self, payload: bytes, flags: int, number: int) -> None:
+        if self._block is None or (not payload and not flags & Flag.END_HEADERS):
+            raise ProtocolError(
+                ErrorCode.PROTOCOL_ERROR, "the rest of a header block that has not begun, or nothing of it"
+            )
+        self._block[2].extend(payload)
+        self._check_block()
+        if flags & Flag.END_HEADERS:
+            number, flags, block = self._block
+            self._block = None
+            self._take_headers(bytes(block), flags, number)
+
+    def _rst_stream(self, payload: bytes, flags: int, number: int) -> None:
+        self._check_begun(number)
+        stream = self._streams.pop(number, None)
+        if stream is not None:
+            self._lose(stream)
+            self._close_if_done()
+
+    def _settings(self, payload: bytes, flags: int, number: int) -> None:
+        if len(payload) % SETTING.size or number or (flags & Flag.ACK and payload):
+            raise ProtocolError(ErrorCode.FRAME_SIZE_ERROR, "malformed settings")
+        if flags & Flag.ACK:
+            return
+        for key, value in SETTING.iter_unpack(payload):
+            if key == Setting.INITIAL_WINDOW_SIZE:
+                if value > MAX_WINDOW:
+                    raise ProtocolError(ErrorCode.FLOW_CONTROL_ERROR, f"an initial window of {value} bytes")
+                self._sending.initial_window_is(value, list(self._streams.values()))
+            elif key == Setting.MAX_FRAME_SIZE:
+                if not LEAST_MAX_FRAME <= value < 1 << 24:
+                    raise ProtocolError(ErrorCode.PROTOCOL_ERROR, f"frames of up to {value} bytes")
+                self._sending.max_frame = value
+        self._write(frame(Kind.SETTINGS, Flag.ACK, 0))
+
+    def _ping(self, payload: bytes, flags: int, number: int) -> None:
+        if len(payload) != 8 or number:
+            raise ProtocolError(ErrorCode.FRAME_SIZE_ERROR, "malformed ping")
+        if not flags & Flag.ACK:
+            self._write(frame(Kind.PING, Flag.ACK, 0, payload))
+
+    def _window_update(self, payload: bytes, flags: int, number: int) -> None:
+        increment = int.from_bytes(payload, "big") & STREAM_IDS
+        if len(payload) != 4 or not increment:
+            raise ProtocolError(ErrorCode.PROTOCOL_ERROR, "malformed growth of a window")
+        if number == 0:
+            self._sending.window_grows(increment)
+            return
+        stream = self._streams.get(number)
+        if stream is None:
+            self._check_begun(number)
+        else:
+            self._sending.stream_grows(stream, increment)
+
+    def _push_promise(self, payload: bytes, flags: int, number: int) -> None:
+        raise ProtocolError(ErrorCode.PROTOCOL_ERROR, "a client promises nothing")
+
+    # ------------------------------------------------------------------------------------------------------- streams
+
+    def _lose(self, stream: Stream) -> None:
+        """The client does not take the answer."""
+        stream.closed = True
+        self._sending.drop(stream)
+        receiver, stream.receiver = stream.receiver, None
+        if receiver is not None:
+            receiver.gone()
+
+    def _finished(self, stream: Stream) -> None:
+        """The answer is complete. A client that still sends is told that nobody reads it (RFC 9113 §8.1)."""
+        self._streams.pop(stream.id, None)
+        stream.closed = True
+        stream.receiver = None
+        if not stream.remote_ended:
+            self._write(rst_stream(stream.id, ErrorCode.NO_ERROR))
+        if self._leaving:
+            self._close_if_done()
+
+
+def _unpadded(data: bytes, begin: int, end: int) -> tuple[int, int]:
+    """Where the content of a padded payload lies."""
+    if begin == end or data[begin] > end - begin - 1:
+        raise ProtocolError(ErrorCode.PROTOCOL_ERROR, "less of a payload than its padding")
+    return begin + 1, end - data[begin]
+
+
+_Read = Callable[["Connection[Any]", bytes, int, int], None]
+
+_CONTROL: dict[int, _Read] = {
+    Kind.RST_STREAM: Connection._rst_stream,
+    Kind.SETTINGS: Connection._settings,
+    Kind.PUSH_PROMISE: Connection._push_promise,
+    Kind.PING: Connection._ping,
+    Kind.WINDOW_UPDATE: Connection._window_update,
+    Kind.CONTINUATION: Connection._continuation,
+}
+"""PRIORITY and GOAWAY say nothing to a server, and frames of unknown types are to be ignored."""
