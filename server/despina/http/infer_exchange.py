@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 
 from despina.errors import DespinaError, Internal, Unavailable
 from despina.http.compression import compress
+from despina.http.encoded_outputs import encode_outputs
 from despina.http.placed_outputs import place_outputs, windows_of
 from despina.http.reply_kind import ReplyKind
 from despina.http.request_template import KnownRequest, RequestTemplate, held
 from despina.http.request_templates import Templates
 from despina.models.tracing import trace_request
-from despina.protocol import classification, decode, encode
-from despina.protocol.encode import Buffer, EncodedOutput
+from despina.protocol import decode, encode
+from despina.protocol.encode import Buffer
 from despina.protocol.json import dumps
-from despina.protocol.messages import Array, InferRequest, OutputTensor, RequestedOutput
+from despina.protocol.messages import Array, InferRequest
 from despina.scheduling.pending import Pending
 from despina.shared_memory.window import Window
 
@@ -267,33 +268,3 @@ class InferExchange:
         outputs = encode_outputs(model, request, pending)
         response = encode.encode_response(model.name, model.version, pending.id, outputs, pending.response_parameters)
         return InferReply(200, response.buffers, response.size, response.header_length)
-
-
-def encode_outputs(model: Model, request: InferRequest, pending: Pending) -> list[EncodedOutput]:
-    """Every output of the reply, in the order of their names. Those that go to shared memory are there already."""
-    assert pending.results is not None
-    wanted = {output.name: output for output in request.outputs}
-    encoded: list[EncodedOutput] = []
-    for name in model.signature.output_order:
-        if wanted and name not in wanted:
-            continue
-        array = pending.results.get(name)
-        if array is None:
-            continue
-        output = wanted.get(name) or RequestedOutput(name, request.binary_output)
-        encoded.append(_encode_output(model, output, array))
-    return encoded
-
-
-def _encode_output(model: Model, output: RequestedOutput, array: Array) -> EncodedOutput:
-    spec = model.signature.outputs[output.name]
-    batches = model.signature.max_batch_size > 0
-    array = spec.to_client(array, batches)
-    if output.classification:
-        labels = model.labels.get(output.name, [])
-        array = classification.classify(array, spec.datatype.name, output.classification, labels, batches)
-        return encode.encode_output(OutputTensor(output.name, "BYTES", array), output.binary)
-    tensor = OutputTensor(output.name, spec.datatype.name, array)
-    if output.shared_memory is not None:
-        return EncodedOutput(tensor)
-    return encode.encode_output(tensor, output.binary)
