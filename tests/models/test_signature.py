@@ -161,3 +161,34 @@ def test_texts_are_read_of_a_copy_that_no_client_can_change(monkeypatch: pytest.
     asked = InferRequest(inputs=[InferInput("x", "BYTES", (1, 1), Window(memory, "r", 0, 6))])
     admitted = signature("data_type: TYPE_STRING dims: [ 1 ]").admit(asked)
     assert admitted.inputs["x"].tolist() == [[b"ab"]]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "max_batch_size", "shape", "text"),
+    [
+        ("data_type: TYPE_FP32 dims: [ -1 ]", 0, (-1,), "All input dimensions should be specified for input 'x' .*-1]"),
+        (
+            "data_type: TYPE_FP32 dims: [ -1 ]",
+            4,
+            (1, -1),
+            "All input dimensions should be .* for model 'm', got \\[1,-",
+        ),
+        ("data_type: TYPE_FP32 dims: [ 2, -1 ]", 0, (3, -1), "unexpected shape for .* Expected \\[2,-1], got \\[3,-1]"),
+        ("data_type: TYPE_FP32 dims: [ -1, 2 ]", 0, (-1, 3), "All input dimensions should be specified"),
+        ("data_type: TYPE_FP32 dims: [ 2 ]", 0, (-2,), "unexpected shape for input 'x' for model 'm'. Expected \\[2]"),
+        ("data_type: TYPE_FP32 dims: [ -1 ]", 0, (-1, 1), "unexpected shape for .* Expected \\[-1], got \\[-1,1]"),
+        ("data_type: TYPE_FP32 dims: [ -1 ]", 0, (-2,), "^tensor 'x' contains an invalid dimension \\[-2]$"),
+        ("data_type: TYPE_FP32 dims: [ -1, -1 ]", 0, (-2, -3), "^tensor 'x' contains an invalid dimension \\[-2,-3]$"),
+        ("data_type: TYPE_STRING dims: [ -1 ]", 0, (-2,), "^tensor 'x' contains an invalid dimension in shape \\[-2]$"),
+        ("data_type: TYPE_FP32 dims: [ -1 ]", 4, (-1, 1), "inference request batch-size must be <= 4 for 'm'"),
+    ],
+)
+def test_a_dimension_below_0_is_refused(inputs: str, max_batch_size: int, shape: tuple[int, ...], text: str) -> None:
+    datatype = "BYTES" if "STRING" in inputs else "FP32"
+    with pytest.raises(InvalidArgument, match=text):
+        signature(inputs, max_batch_size).admit(request(shape, bytes(24), datatype))
+
+
+def test_a_batch_below_0_is_that_of_no_other_input() -> None:
+    with pytest.raises(InvalidArgument, match="input 'x' batch size does not match other inputs for 'm'"):
+        signature(PAIR).admit(two((-1, 1), (-1, 1)))

@@ -16,6 +16,7 @@ from despina.config.proto import ModelConfig
 from despina.errors import InvalidArgument
 from despina.models.admitted import Admitted, KnownArrays, kind_of
 from despina.models.raw_input import describe_raw
+from despina.models.shape_refusal import shape_refusal
 from despina.models.tensor_spec import TensorSpec, input_spec, output_spec
 from despina.protocol import bytes_tensor
 from despina.protocol.datatypes import DATATYPES, Datatype
@@ -25,14 +26,10 @@ from despina.shared_memory.window import Window
 
 OVERSIZE_PARAMETER = "allow_oversize_requests"
 
+UINT32_MAX = (1 << 32) - 1
+
 MAX_RAGGED_RANK = 31
 """Ragged inputs may have any shape, but no more dimensions than an array can have, the batch aside."""
-
-_BATCH_NOTE = (
-    "NOTE: Setting a non-zero max_batch_size in the model config requires a batch dimension to be prepended to each "
-    "input shape. If you want to specify the full shape including the batch dim in your input dims config, try setting "
-    "max_batch_size to zero. See the model configuration docs for more info on max_batch_size."
-)
 
 
 def _name_list(names: Iterable[str]) -> str:
@@ -160,6 +157,9 @@ class Signature:
                     f"{request.label}input '{item.name}' batch size does not match other inputs for '{self.model}'"
                 )
             rows = item.shape[0]
+            if rows < 0:
+                # As the real server holds it, so that it is no other input's and too many.
+                rows &= UINT32_MAX
         if rows > self.max_batch_size and not self._takes_oversize:
             raise InvalidArgument(
                 f"{request.label}inference request batch-size must be <= {self.max_batch_size} for '{self.model}'"
@@ -191,8 +191,9 @@ class Signature:
             )
         batch = item.shape[:1] if self.max_batch_size else ()
         shape = item.shape[len(batch) :]
-        if not spec.accepts(shape) and (not spec.ragged or len(shape) > MAX_RAGGED_RANK):
-            raise InvalidArgument(self._shape_complaint(item, spec, request))
+        refused = not spec.accepts(shape) and (not spec.ragged or len(shape) > MAX_RAGGED_RANK)
+        if refused or (shape and min(shape) < 0):
+            raise shape_refusal(item, spec, self.model, request.label, batches=self.max_batch_size > 0)
         return (rows, *spec.model_shape(shape)) if batch else spec.model_shape(shape)
 
     def _read(self, item: InferInput, datatype: Datatype, count: int, request: InferRequest) -> Array:
@@ -217,13 +218,6 @@ class Signature:
         return InvalidArgument(
             f"{request.label}input byte size mismatch for input '{name}' for model '{self.model}'. "
             f"Expected {expected}, got {got}"
-        )
-
-    def _shape_complaint(self, item: InferInput, spec: TensorSpec, request: InferRequest) -> str:
-        expected = (-1, *spec.dims) if self.max_batch_size else spec.dims
-        return (
-            f"{request.label}unexpected shape for input '{item.name}' for model '{self.model}'. Expected "
-            f"{shape_text(expected)}, got {shape_text(item.shape)}. " + (_BATCH_NOTE if self.max_batch_size else "")
         )
 
 
