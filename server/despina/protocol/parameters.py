@@ -47,7 +47,11 @@ def custom_parameter(key: str, value: Json) -> Parameter:
 def _correlation_id(value: Json) -> int | str:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 64:
         return value
-    text = read_field("sequence_id", as_string, value)
+    return text_correlation_id(read_field("sequence_id", as_string, value))
+
+
+def text_correlation_id(text: str) -> str:
+    """A correlation id that is text, as it is. Raises Unsupported when it is too long."""
     if len(encode_string(text)) > MAX_CORRELATION_ID_LENGTH:
         raise Unsupported(f"string correlation ID cannot be longer than {MAX_CORRELATION_ID_LENGTH} characters")
     return text
