@@ -7,8 +7,8 @@ from urllib.parse import quote, unquote
 
 from starlette.types import Scope
 
-from despina.errors import InvalidArgument
 from despina.http.endpoint import Place
+from despina.protocol.model_version import read_version
 
 if TYPE_CHECKING:
     from despina.models.model import Model
@@ -31,15 +31,7 @@ def unquoted(name: str) -> str:
 def path_version(place: Place) -> int | None:
     """The version in the path, None for "latest". Raises InvalidArgument when it does not fit 64 bits."""
     text: str | None = place.path_params.get("version")
-    if text is None:
-        return None
-    digits = text.lstrip("0") or "0"
-    if len(digits) > 19 or int(digits) >= 1 << 63:
-        raise InvalidArgument(
-            f"failed to get model version from specified version string '{text}' (details: stol), version should be an "
-            "integral value > 0"
-        )
-    return int(digits)
+    return None if text is None else read_version(text)
 
 
 def path_name(place: Place, server: Server) -> str | None:

@@ -122,7 +122,7 @@ class CudaDriver:
 
     def _retain(self, device: int) -> ctypes.c_void_p:
         ordinal, context = ctypes.c_int(), ctypes.c_void_p()
-        if device > MAX_DEVICE:
+        if not 0 <= device <= MAX_DEVICE:
             raise CudaError(f"no device {device}")
         self._call("cuDeviceGet", ctypes.byref(ordinal), device)
         self._call("cuDevicePrimaryCtxRetain", ctypes.byref(context), ordinal)

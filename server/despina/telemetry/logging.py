@@ -15,12 +15,21 @@ from logging.handlers import WatchedFileHandler
 LOGGERS = ("despina", "despina_backends")
 FOREIGN_LOGGERS = ("asyncio", "uvicorn")
 """Of these only warnings and errors are logged, at the level that they have."""
+FLAGS = ("log_info", "log_warning", "log_error")
+FORMATS = ("default", "ISO8601")
+FILE_IS_FIXED = "log file location can not be updated through network protocol"
 _LETTERS = ((logging.CRITICAL, "F"), (logging.ERROR, "E"), (logging.WARNING, "W"))
 
 
 def verbose(level: int) -> int:
     """The standard library's level for a message of verbose level `level` (1 or more)."""
     return max(1, logging.DEBUG + 1 - level)
+
+
+def as_level(number: int) -> int:
+    """The verbose level that a client's number is: one of 32 bits, and 0 where that is below 0."""
+    level = number % (1 << 32)
+    return level if level < 1 << 31 else 0
 
 
 def escapes_messages(environment: Mapping[str, str]) -> bool:

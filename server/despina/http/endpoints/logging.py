@@ -12,13 +12,11 @@ from despina.http.endpoint import Endpoint, Place, reading
 from despina.http.json_body import json_response, read_json_body
 from despina.protocol.fields import cut_at_nul
 from despina.protocol.json import Json, as_bool, as_string, as_unsigned, loads_first_wins
+from despina.telemetry.logging import FILE_IS_FIXED, FLAGS, FORMATS, as_level
 
 if TYPE_CHECKING:
     from despina.server import Server
     from despina.telemetry.logging import LogSettings
-
-_FORMATS = ("default", "ISO8601")
-_FLAGS = ("log_info", "log_warning", "log_error")
 
 
 def read_logging(place: Place, server: Server) -> Response:
@@ -41,23 +39,17 @@ def change(settings: LogSettings, document: Json) -> None:
     """Set the fields `document` holds, in the protocol's order: an error leaves the fields before it changed, as in
     tritonserver. Raises Internal for JSON of the wrong type, Unsupported for the file, Unavailable for the format."""
     if "log_file" in document:
-        raise Unsupported("log file location can not be updated through network protocol")
-    for flag in _FLAGS:
+        raise Unsupported(FILE_IS_FIXED)
+    for flag in FLAGS:
         if flag in document:
             setattr(settings, flag, as_bool(document[flag]))
     if "log_verbose_level" in document:
-        settings.log_verbose_level = _as_level(as_unsigned(document["log_verbose_level"]))
+        settings.log_verbose_level = as_level(as_unsigned(document["log_verbose_level"]))
     if "log_format" in document:
         log_format = cut_at_nul(as_string(document["log_format"]))
-        if log_format not in _FORMATS:
+        if log_format not in FORMATS:
             raise Unavailable(f"invalid argument for --log_format, got: {log_format}")
         settings.log_format = log_format
-
-
-def _as_level(number: int) -> int:
-    """What a level of 32 bits makes of a number; one below 0 is 0."""
-    level = number % (1 << 32)
-    return level if level < 1 << 31 else 0
 
 
 def _rendered(settings: LogSettings) -> Response:

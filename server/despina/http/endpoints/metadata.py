@@ -42,17 +42,23 @@ MAX_DOCUMENTS = 8
 
 def server_metadata(place: Place, server: Server) -> Response:
     """Name, version and protocol extensions of the server."""
-    return json_response({"name": server.settings.id, "version": server.version, "extensions": EXTENSIONS})
+    return json_response(describe_server(server))
+
+
+def describe_server(server: Server) -> dict[str, Any]:
+    """Name, version and protocol extensions of the server."""
+    return {"name": server.settings.id, "version": server.version, "extensions": EXTENSIONS}
 
 
 def model_metadata(place: Place, server: Server) -> Response:
     """Inputs and outputs of a model, and its versions that are ready. Shapes begin with the batch dimension, if any."""
     model = path_model(place, server)
     versions = [model.version] if "version" in place.path_params else server.models.versions(model.name)
-    return _document(model, tuple(versions), lambda: _metadata(model, versions))
+    return _document(model, tuple(versions), lambda: describe_model(model, versions))
 
 
-def _metadata(model: Model, versions: Sequence[int]) -> dict[str, Any]:
+def describe_model(model: Model, versions: Sequence[int]) -> dict[str, Any]:
+    """Inputs and outputs of a model, with these `versions`. Shapes begin with the batch dimension, if any."""
     signature = model.signature
     batches = signature.max_batch_size > 0
     return {

@@ -43,7 +43,7 @@ def _region(place: Place) -> str | None:
 async def register_system(request: Request, server: Server) -> Response:
     """Register a system shared memory region: `byte_size` bytes from `offset` (0) of the object that `key` names.
     Tensors of later requests may lie in it."""
-    _check_allowed(server)
+    check_allowed(server)
     name = _region(request)
     if name is None:
         raise InvalidArgument("'region name' is necessary to register system shared memory region")
@@ -57,7 +57,7 @@ async def register_system(request: Request, server: Server) -> Response:
 async def register_cuda(request: Request, server: Server) -> Response:
     """Register a CUDA shared memory region: `byte_size` bytes on the GPU `device_id`, by the base64 of an IPC handle in
     `raw_handle`. Tensors of later requests may lie in it."""
-    _check_allowed(server)
+    check_allowed(server)
     name = _region(request)
     if name is None:
         raise InvalidArgument("'region name' is necessary to register cuda shared memory region")
@@ -86,12 +86,13 @@ async def unregister_cuda(request: Request, server: Server) -> Response:
 
 
 def _unregister(kind: Kind, request: Request, server: Server) -> Response:
-    _check_allowed(server)
+    check_allowed(server)
     server.shared_memory.unregister(kind, _region(request))
     return Response(media_type=JSON)
 
 
-def _check_allowed(server: Server) -> None:
+def check_allowed(server: Server) -> None:
+    """Raises Unsupported where clients must not share memory with the server."""
     if not server.settings.allow_client_shm:
         raise Unsupported(
             "Client shared memory is disabled. Start the server with '--allow-client-shm=true' to enable."

@@ -13,7 +13,7 @@ from despina.http.json_body import json_response, read_json_body
 from despina.http.paths import path_name
 from despina.protocol.fields import cut_at_nul
 from despina.protocol.json import Json, as_array, as_string, loads_first_wins
-from despina.telemetry.tracing.values import OFF, Changes, as_count, as_levels, as_natural
+from despina.telemetry.tracing.values import FILE_IS_FIXED, Changes, as_count, as_natural, change_of_levels
 
 if TYPE_CHECKING:
     from despina.server import Server
@@ -37,7 +37,7 @@ def read_changes(document: Json) -> Changes:
     Unsupported when the file is to be changed."""
     body = document if isinstance(document, dict) else {}
     if "trace_file" in body:
-        raise Unsupported("trace file location can not be updated through network protocol")
+        raise Unsupported(FILE_IS_FIXED)
     changes: dict[str, Any] = {}
     if "trace_level" in body:
         changes |= _as_levels(body["trace_level"])
@@ -52,8 +52,7 @@ def _as_levels(value: Json) -> Changes:
     if value is None:
         return {"levels": None}
     entries = as_array(value)
-    levels = as_levels(map(as_string, entries), len(entries))
-    return {"levels": levels} if levels or OFF in entries else {}
+    return change_of_levels(map(as_string, entries), len(entries))
 
 
 def _as_number(setting: str, text: str) -> int:
@@ -61,12 +60,18 @@ def _as_number(setting: str, text: str) -> int:
 
 
 def _model(place: Place, server: Server) -> str | None:
-    """The model in the path. Raises InvalidArgument, not NotFound, when it has no version ready: clients' tests expect
-    this text with the space before the colon."""
+    """The model in the path, see `check_model`."""
     name = path_name(place, server)
-    if name is not None and not server.models.versions(name):
-        raise InvalidArgument(f"Request for unknown model : {name}")
+    if name is not None:
+        check_model(name, server)
     return name
+
+
+def check_model(name: str, server: Server) -> None:
+    """Raises InvalidArgument, not NotFound, when a model has no version ready: clients' tests expect this text with the
+    space before the colon."""
+    if not server.models.versions(name):
+        raise InvalidArgument(f"Request for unknown model : {name}")
 
 
 ENDPOINTS = (

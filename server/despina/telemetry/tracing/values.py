@@ -12,6 +12,8 @@ TENSORS = "TENSORS"
 LEVELS = (TIMESTAMPS, TENSORS)
 OFF = "OFF"
 
+FILE_IS_FIXED = "trace file location can not be updated through network protocol"
+
 _UNSIGNED_MAX = (1 << 32) - 1
 _SIGNED_MAX = (1 << 31) - 1
 _INTEGER = re.compile(r"\s*([+-]?\d+)")
@@ -34,12 +36,24 @@ class TraceValues:
 def as_levels(names: Iterable[str], count: int) -> tuple[str, ...]:
     """Unknown ones of the `count` names are ignored. Raises InvalidArgument when OFF is not alone; what comes after it
     is not read then."""
+    wanted = _wanted(names, count)
+    return tuple(level for level in LEVELS if level in wanted)
+
+
+def change_of_levels(names: Iterable[str], count: int) -> Changes:
+    """What a request for these levels changes: nothing where none of them is known. Raises as `as_levels`."""
+    wanted = _wanted(names, count)
+    levels = tuple(level for level in LEVELS if level in wanted)
+    return {"levels": levels} if levels or OFF in wanted else {}
+
+
+def _wanted(names: Iterable[str], count: int) -> set[str]:
     wanted: set[str] = set()
     for name in names:
         if name == OFF and count > 1:
             raise InvalidArgument("Expect only one trace level 'OFF' is specified")
         wanted.add(name)
-    return tuple(level for level in LEVELS if level in wanted)
+    return wanted
 
 
 def as_natural(setting: str, text: str) -> int:
@@ -47,10 +61,11 @@ def as_natural(setting: str, text: str) -> int:
     return _as_integer(setting, text, f"[ 0, {_UNSIGNED_MAX} ]") & _UNSIGNED_MAX
 
 
-def as_count(text: str) -> int:
+def as_count(text: str, got: str = "got:") -> int:
+    """How many requests are still to be traced, -1 for any number. `got` is what a complaint says before the text."""
     count = _as_integer("trace_count", text, f"[ -1, {_SIGNED_MAX} ]")
     if count < -1:
-        raise InvalidArgument(f"Unable to parse 'trace_count'. Expecting value >= -1, got:{text}")
+        raise InvalidArgument(f"Unable to parse 'trace_count'. Expecting value >= -1, {got}{text}")
     return count
 
 
