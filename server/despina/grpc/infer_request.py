@@ -17,8 +17,11 @@ from despina.protocol.fields import cut_at_nul
 from despina.protocol.messages import InferInput, InferRequest, RequestedOutput
 
 
-def read_request(message: Message, find_region: FindRegion) -> InferRequest:
-    """The request in a ModelInferRequest. All outputs come back as binary data. Raises DespinaError."""
+def read_request(
+    message: Message, find_region: FindRegion, raw: Sequence[bytes | memoryview] | None = None
+) -> InferRequest:
+    """The request in a ModelInferRequest. All outputs come back as binary data. `raw` are its raw contents where they
+    are not in the message (`large_request.py`). Raises DespinaError."""
     request = InferRequest(cut_at_nul(message.id), binary_output=True)
     # Every look at a field that is a message or a list takes 0.1 µs, so each is looked at once.
     parameters = message.parameters
@@ -27,7 +30,9 @@ def read_request(message: Message, find_region: FindRegion) -> InferRequest:
     tensors, outputs = message.inputs[:], message.outputs[:]
     input_names = _names(tensors, "input", request)
     output_names = _names(outputs, "output", request) if outputs else []
-    _read_inputs(message, input_names, tensors, request, find_region)
+    request.inputs = _read_inputs(
+        message, input_names, tensors, message.raw_input_contents[:] if raw is None else raw, find_region
+    )
     if outputs:
         request.outputs = [
             _read_output(name, output, find_region) for name, output in zip(output_names, outputs, strict=True)
@@ -48,11 +53,15 @@ def _names(tensors: Sequence[Message], kind: str, request: InferRequest) -> list
 
 
 def _read_inputs(
-    message: Message, names: Sequence[str], tensors: Sequence[Message], request: InferRequest, find_region: FindRegion
-) -> None:
-    """`raw_input_contents` are those of the inputs that are not in shared memory, in their order; what is left over is
+    message: Message,
+    names: Sequence[str],
+    tensors: Sequence[Message],
+    raw: Sequence[bytes | memoryview],
+    find_region: FindRegion,
+) -> list[InferInput]:
+    """`raw` are the contents of the inputs that are not in shared memory, in their order; what is left over is
     ignored."""
-    raw = message.raw_input_contents[:]
+    inputs: list[InferInput] = []
     taken = 0
     for name, tensor in zip(names, tensors, strict=True):
         datatype, shape = cut_at_nul(tensor.datatype), tuple(tensor.shape[:])
@@ -60,17 +69,17 @@ def _read_inputs(
         if place is not None:
             if tensor.HasField("contents"):
                 raise _misplaced(message, tensor)
-            request.inputs.append(InferInput(name, datatype, shape, find_region(place)))
+            inputs.append(InferInput(name, datatype, shape, find_region(place)))
         elif tensor.HasField("contents"):
             if raw:
                 raise _twice(message, tensor)
-            data = typed_contents(tensor, datatype, message.model_name)
-            request.inputs.append(InferInput(name, datatype, shape, data))
+            inputs.append(InferInput(name, datatype, shape, typed_contents(tensor, datatype, message.model_name)))
         elif taken < len(raw):
-            request.inputs.append(InferInput(name, datatype, shape, memoryview(raw[taken])))
+            inputs.append(InferInput(name, datatype, shape, memoryview(raw[taken])))
             taken += 1
         else:
             raise _missing(message, tensor)
+    return inputs
 
 
 def _misplaced(message: Message, tensor: Message) -> InvalidArgument:
