@@ -7,8 +7,7 @@ from despina.grpc.refusal import refusal
 from despina.protocol.fields import cut_at_nul
 from despina.protocol.messages import InferRequest, Parameter
 from despina.protocol.parameters import text_correlation_id
-
-UINT64_MAX = (1 << 64) - 1
+from despina.shared_memory.regions import MAX_UINT64
 
 _EMPTY_FINAL_RESPONSE = "triton_enable_empty_final_response"
 _CUSTOM_KINDS = frozenset({"int64_param", "bool_param", "string_param", "double_param"})
@@ -31,7 +30,7 @@ def _read_parameter(key: str, parameter: Message, request: InferRequest) -> None
         request.priority = _priority(_value(key, parameter, "int64_param", "uint64_param"))
     elif key == "timeout":
         # Where it is negative, the real server waits for ever, or as good as that.
-        request.timeout_us = _value(key, parameter, "int64_param") & UINT64_MAX
+        request.timeout_us = _value(key, parameter, "int64_param") & MAX_UINT64
     elif key.startswith("triton_"):
         _check_reserved(key, parameter)
     else:
@@ -47,7 +46,7 @@ def _value(key: str, parameter: Message, *kinds: str) -> Message:
 
 
 def _correlation_id(value: int | str) -> int | str:
-    return text_correlation_id(cut_at_nul(value)) if isinstance(value, str) else value & UINT64_MAX
+    return text_correlation_id(cut_at_nul(value)) if isinstance(value, str) else value & MAX_UINT64
 
 
 def _priority(value: int) -> int:

@@ -2,9 +2,8 @@
 
 from despina.grpc.method import Message
 from despina.grpc.refusal import refusal
+from despina.shared_memory.regions import MAX_UINT64
 from despina.shared_memory.window import SharedMemory
-
-UINT64_MAX = (1 << 64) - 1
 
 
 def tensor_place(tensor: Message) -> SharedMemory | None:
@@ -36,7 +35,7 @@ def _number(tensor: Message, key: str, has_region: bool) -> int | None:
     if parameter.WhichOneof("parameter_choice") != "int64_param":
         raise _wrong_kind(tensor, key, "int64_param")
     # To the real server, a negative number is one that no region can hold.
-    number: int = parameter.int64_param & UINT64_MAX
+    number: int = parameter.int64_param & MAX_UINT64
     return number
 
 
