@@ -40,6 +40,6 @@ def start_despina(name: str, repository: Path, flags: Sequence[str], timeout_s: 
     """`despina serve` on a free port, ready to be asked; its log is named after `name`. Raises NotStarted."""
     port = free_port()
     command = [sys.executable, "-m", "despina", "serve", f"--model-repository={repository}"]
-    command += [f"--http-port={port}", "--http-address=127.0.0.1", *flags]
+    command += [f"--http-port={port}", "--http-address=127.0.0.1", "--allow-grpc=false", *flags]
     log = OUT / "logs" / f"{name.replace(' ', '-')}.log"
     return start(command, port, log, "/v2/health/ready", timeout_s, {"ORT_DISABLE_TELEMETRY": "1"})

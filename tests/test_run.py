@@ -29,7 +29,7 @@ def test_a_model_that_does_not_load_ends_the_server(tmp_path: Path, capsys: pyte
     model = tmp_path / "m" / "1" / "model.onnx"
     model.parent.mkdir(parents=True)
     model.write_bytes(b"no model")
-    settings = Settings(model_repository=(tmp_path,), http_port=free_port(), allow_metrics=False)
+    settings = Settings(model_repository=(tmp_path,), http_port=free_port(), allow_metrics=False, allow_grpc=False)
     assert asyncio.run(asyncio.wait_for(serve(settings), 60)) == 1
     assert capsys.readouterr().err.endswith("error: creating server: Internal - failed to load all models\n")
 
@@ -61,7 +61,7 @@ def test_a_server_that_is_to_stop_does_not_load_its_models_to_the_end(tmp_path: 
     (tmp_path / "slow" / "1").mkdir(parents=True)
     (tmp_path / "slow" / "config.pbtxt").write_text(SLOW_TO_LOAD)
     words = [f"--model-repository={tmp_path}", f"--http-port={free_port()}", "--http-address=127.0.0.1"]
-    command = [sys.executable, "-m", "despina", "serve", *words, "--allow-metrics=false"]
+    command = [sys.executable, "-m", "despina", "serve", *words, "--allow-metrics=false", "--allow-grpc=false"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         try:

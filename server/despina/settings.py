@@ -75,6 +75,35 @@ class Settings:
     """API category → the header a request must carry, and its value."""
     allow_client_shm: bool = False
 
+    allow_grpc: bool = True
+    grpc_required: bool = False
+    """gRPC was asked for: by `--allow-grpc=true`, a port or an address. Otherwise a server whose port for gRPC is taken
+    goes on without."""
+    grpc_address: str = "0.0.0.0"
+    """As `http_address` unless the flag was given."""
+    grpc_port: int = 8001
+    reuse_grpc_port: bool = False
+    grpc_header_forward_pattern: str = ""
+    grpc_use_ssl: bool = False
+    """Whether connections are encrypted; `grpc_server_cert` and `grpc_server_key` are there then. So they are with
+    `grpc_use_ssl_mutual`."""
+    grpc_use_ssl_mutual: bool = False
+    """Whether clients must show a certificate signed by one of `grpc_root_cert`, which is there then."""
+    grpc_server_cert: Path | None = None
+    """Certificate chain, PEM."""
+    grpc_server_key: Path | None = None
+    """Key of the certificate, PEM."""
+    grpc_root_cert: Path | None = None
+    """Certificates that those of clients are checked against, PEM."""
+    grpc_infer_response_compression_level: Literal["none", "low", "medium", "high"] = "none"
+    """How much the messages of answers to inference are compressed, for clients that can read that."""
+    grpc_max_connection_age: int = 0
+    """Milliseconds after which a client is asked to open another connection; 0: never."""
+    grpc_max_connection_age_grace: int = 0
+    """Milliseconds that calls under way have from then on, before the connection is closed; 0: as many as they need."""
+    grpc_restricted_protocol: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Category of methods → the metadata that a call must carry, `triton-grpc-protocol-` included, and its value."""
+
     allow_metrics: bool = True
     allow_gpu_metrics: bool = True
     allow_cpu_metrics: bool = True

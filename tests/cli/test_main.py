@@ -39,8 +39,8 @@ def test_serve_is_the_default_command_and_gives_its_exit_status(
 
 
 def test_warnings_go_to_stderr_before_the_start(started: list[Settings]) -> None:
-    result = invoke("--model-repository=m", "--grpc-port=1")
-    assert result.err == "Warning: '--grpc-port' has no effect: gRPC is not served; clients can use HTTP\n"
+    result = invoke("--model-repository=m", "--grpc-infer-thread-count=3")
+    assert result.err == "Warning: '--grpc-infer-thread-count' has no effect: one event loop reads all connections\n"
     assert len(started) == 1
 
 
@@ -67,9 +67,11 @@ def test_help_lists_every_flag_with_its_default() -> None:
     assert lines[lines.index("  --http-port <integer>") + 1].endswith("Default: 8000.")
     assert lines[lines.index("  --exit-on-error <boolean>") + 1].endswith("Default: true.")
     assert lines[lines.index("  --load-model <string>") + 1].endswith("* for all; repeatable.")
+    assert lines[lines.index("  --grpc-port <integer>") + 1].endswith("Default: 8001.")
+    assert lines[lines.index("  --grpc-address <string>") + 1].endswith("Default: as http-address.")
     assert (
-        lines[lines.index("  --grpc-port <integer>") + 1].strip()
-        == "Ignored: gRPC is not served; clients can use HTTP."
+        lines[lines.index("  --grpc-infer-thread-count <integer>") + 1].strip()
+        == "Ignored: one event loop reads all connections."
     )
     assert lines[lines.index("  --allow-sagemaker <boolean>") + 1].strip().startswith("Not offered: ")
     assert max(map(len, lines)) <= 120

@@ -26,10 +26,12 @@ def refusal(*words: str) -> str:
 
 
 def test_every_setting_is_read_by_the_server() -> None:
+    """Those of gRPC excepted, as long as nothing listens for it."""
     package = Path(despina.__file__).parent
     sources = [path for path in package.rglob("*.py") if path.name != "settings.py" and path.parent.name != "cli"]
     read = "".join(path.read_text() for path in sources)
-    assert [field.name for field in fields(Settings) if f"settings.{field.name}" not in read] == []
+    names = [field.name for field in fields(Settings) if "grpc" not in field.name]
+    assert [name for name in names if f"settings.{name}" not in read] == []
 
 
 def test_the_shortest_command_line_gives_every_default() -> None:
@@ -39,6 +41,8 @@ def test_the_shortest_command_line_gives_every_default() -> None:
 def test_defaults_are_those_of_the_newest_tritonserver() -> None:
     defaults = Settings()
     assert (defaults.http_port, defaults.metrics_port, defaults.http_address) == (8000, 8002, "0.0.0.0")
+    assert (defaults.allow_grpc, defaults.grpc_port, defaults.grpc_address) == (True, 8001, "0.0.0.0")
+    assert (defaults.grpc_infer_response_compression_level, defaults.grpc_max_connection_age) == ("none", 0)
     assert (defaults.http_max_input_size, defaults.allow_client_shm) == (67_108_864, False)
     assert (defaults.exit_timeout_secs, defaults.model_load_thread_count) == (30, 4)
 
@@ -62,6 +66,22 @@ def test_defaults_are_those_of_the_newest_tritonserver() -> None:
         ("--http-header-forward-pattern=x-.*", "http_header_forward_pattern", "x-.*"),
         ("--http-max-input-size=1", "http_max_input_size", 1),
         ("--allow-client-shm=true", "allow_client_shm", True),
+        ("--allow-grpc=false", "allow_grpc", False),
+        ("--grpc-address=ipv6:[::1]", "grpc_address", "::1"),
+        ("--grpc-port=9001", "grpc_port", 9001),
+        ("--reuse-grpc-port=1", "reuse_grpc_port", True),
+        ("--grpc-header-forward-pattern=x-.*", "grpc_header_forward_pattern", "x-.*"),
+        ("--grpc-server-cert=c.pem", "grpc_server_cert", Path("c.pem")),
+        ("--grpc-server-key=k.pem", "grpc_server_key", Path("k.pem")),
+        ("--grpc-root-cert=r.pem", "grpc_root_cert", Path("r.pem")),
+        ("--grpc-infer-response-compression-level=High", "grpc_infer_response_compression_level", "high"),
+        ("--grpc-max-connection-age=5000", "grpc_max_connection_age", 5000),
+        ("--grpc-max-connection-age-grace=7", "grpc_max_connection_age_grace", 7),
+        (
+            "--grpc-restricted-protocol=health,trace:k=v",
+            "grpc_restricted_protocol",
+            {"health": ("triton-grpc-protocol-k", "v"), "trace": ("triton-grpc-protocol-k", "v")},
+        ),
         ("--allow-metrics=false", "allow_gpu_metrics", False),
         ("--metrics-interval-ms=1.5", "metrics_interval_ms", 1.5),
         ("--metrics-interval-ms=0", "metrics_interval_ms", 0.0),
@@ -86,7 +106,7 @@ def test_a_flag_sets_its_field(word: str, field: str, value: object) -> None:
 
 
 def test_every_field_has_a_flag() -> None:
-    assert {field.name for field in fields(Settings)} <= {flag.field for flag in FLAGS}
+    assert {field.name for field in fields(Settings)} - {flag.field for flag in FLAGS} == {"grpc_required"}
 
 
 def test_the_last_occurrence_wins() -> None:
@@ -104,10 +124,78 @@ def test_poll_seconds_count_only_in_poll_mode() -> None:
     assert settings("--model-control-mode=poll", "--repository-poll-secs=3").repository_poll_secs == 3
 
 
-def test_metrics_listen_where_http_does() -> None:
-    assert settings("--http-address=127.0.0.1").metrics_address == "127.0.0.1"
-    assert settings("--http-address=127.0.0.1", "--metrics-address=::1").metrics_address == "::1"
-    assert settings("--http-address=ipv6:[::1]").metrics_address == "::1"
+@pytest.mark.parametrize("service", ["metrics", "grpc"])
+def test_metrics_and_grpc_listen_where_http_does(service: str) -> None:
+    def address(*words: str) -> object:
+        return getattr(settings(*words), f"{service}_address")
+
+    assert address("--http-address=127.0.0.1") == "127.0.0.1"
+    assert address("--http-address=127.0.0.1", f"--{service}-address=::1") == "::1"
+    assert address("--http-address=ipv6:[::1]") == "::1"
+
+
+@pytest.mark.parametrize(
+    ("words", "required"),
+    [
+        ((), False),
+        (("--http-address=127.0.0.1", "--reuse-grpc-port=true"), False),
+        (("--allow-grpc=true",), True),
+        (("--grpc-port=8001",), True),
+        (("--grpc-address=127.0.0.1",), True),
+        (("--allow-grpc=false", "--grpc-port=8001"), False),
+    ],
+)
+def test_grpc_is_required_where_it_was_asked_for(words: tuple[str, ...], required: bool) -> None:
+    assert settings(*words).grpc_required is required
+
+
+TLS = ("--grpc-server-cert=c.pem", "--grpc-server-key=k.pem")
+
+
+def test_certificates_of_clients_are_a_matter_of_tls() -> None:
+    given = settings("--grpc-use-ssl-mutual=true", "--grpc-root-cert=r.pem", *TLS)
+    assert (given.grpc_use_ssl, given.grpc_use_ssl_mutual) == (True, True)
+    assert settings("--grpc-use-ssl=true", *TLS).grpc_use_ssl_mutual is False
+
+
+@pytest.mark.parametrize("word", ["--grpc-use-ssl=true", "--grpc-use-ssl-mutual=true"])
+def test_grpc_over_tls_needs_a_certificate_with_its_key(word: str) -> None:
+    for given in ((), TLS[:1], TLS[1:]):
+        assert refusal(word, *given) == (
+            "Error: Use of '--grpc-use-ssl' requires '--grpc-server-cert' and '--grpc-server-key' as well."
+        )
+    assert not settings(word, "--allow-grpc=false").allow_grpc
+
+
+def test_what_clients_are_checked_against_is_needed_to_check_them() -> None:
+    text = "Error: Use of '--grpc-use-ssl-mutual' requires '--grpc-root-cert' as well."
+    assert refusal("--grpc-use-ssl-mutual=true", *TLS) == text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--grpc-use-ssl=true", *TLS), ()),
+        (TLS, ("'--grpc-server-cert' has no effect without '--grpc-use-ssl=true': gRPC is not encrypted",)),
+        (
+            ("--grpc-use-ssl=true", "--grpc-root-cert=r.pem", *TLS),
+            ("'--grpc-root-cert' has no effect without '--grpc-use-ssl-mutual=true': any client is let in",),
+        ),
+        (
+            ("--http-tls-cert=c.pem", "--http-tls-key=k.pem"),
+            (
+                "HTTP is encrypted and gRPC is not: give '--grpc-use-ssl=true' with a certificate, or "
+                "'--allow-grpc=false'",
+            ),
+        ),
+        (("--http-tls-cert=c.pem", "--http-tls-key=k.pem", "--grpc-use-ssl=true", *TLS), ()),
+        (("--http-tls-cert=c.pem", "--http-tls-key=k.pem", "--allow-grpc=false", *TLS), ()),
+    ],
+)
+def test_what_is_not_encrypted_though_it_might_be_meant_to_is_said(
+    words: tuple[str, ...], said: tuple[str, ...]
+) -> None:
+    assert warnings(*words) == tuple(f"Warning: {text}" for text in said)
 
 
 def test_keys_come_from_the_command_line_and_from_files(tmp_path: Path) -> None:
@@ -148,6 +236,11 @@ def test_trace_settings_by_mode() -> None:
         ("--cache-config=redis,host=x", "there is no cache 'redis' here"),
         ("--cache-config=local,size=x", "--cache-config=local,size: Invalid option value. Got x"),
         ("--http-header-forward-pattern=(", "not a regular expression"),
+        ("--grpc-header-forward-pattern=(", "not a regular expression"),
+        ("--grpc-restricted-protocol=infer:k=v", "unknown restricted protocol 'infer' ; expected one of health, "),
+        ("--grpc-restricted-protocol=health", "--grpc-restricted-protocol option format is '<protocol>[,<protocol>"),
+        ("--grpc-infer-response-compression-level=max", "argument for --grpc_infer_response_compression_level: max"),
+        ("--grpc-max-connection-age=-1", "Invalid option value. Got -1"),
         ("--http-max-input-size=0", "Error: --http-max-input-size must be greater than 0."),
         ("--load-model=a", "Error: Use of '--load-model' requires setting '--model-control-mode=explicit' as well."),
         ("--http-tls-cert=c.pem", "need each other"),
@@ -214,6 +307,8 @@ def test_two_caches_are_refused() -> None:
 def test_an_api_may_be_restricted_once() -> None:
     text = refusal("--http-restricted-api=health,trace:k=v", "--http-restricted-api=trace:k=w")
     assert text == "restricted api 'trace' can not be specified in multiple config groups"
+    text = refusal("--grpc-restricted-protocol=health,trace:k=v", "--grpc-restricted-protocol=trace:k=w")
+    assert text == "restricted protocol 'trace' can not be specified in multiple config groups"
 
 
 def test_the_wildcard_stands_alone() -> None:
@@ -223,11 +318,15 @@ def test_the_wildcard_stands_alone() -> None:
 
 
 def test_two_services_need_two_ports() -> None:
-    assert refusal("--http-port=8002") == (
-        "The server cannot listen to HTTP requests and metrics requests at the same address and port 0.0.0.0:8002"
-    )
+    said = "The server cannot listen to {} requests and {} requests at the same address and port {}"
+    assert refusal("--http-port=8002") == said.format("HTTP", "metrics", "0.0.0.0:8002")
+    assert refusal("--http-port=8001") == said.format("HTTP", "GRPC", "0.0.0.0:8001")
+    assert refusal("--grpc-port=8002", "--http-address=::1") == said.format("GRPC", "metrics", "::1:8002")
+    assert settings("--http-port=8001", "--grpc-address=127.0.0.1").http_port == 8001
+    assert settings("--http-port=8001", "--allow-grpc=false").http_port == 8001
+    assert settings("--grpc-port=8000", "--allow-http=false").grpc_port == 8000
     assert settings("--http-port=8002", "--allow-metrics=false").http_port == 8002
-    assert settings("--http-port=0", "--metrics-port=0").metrics_port == 0
+    assert settings("--http-port=0", "--metrics-port=0", "--grpc-port=0").metrics_port == 0
 
 
 def test_a_repository_is_needed() -> None:
@@ -245,6 +344,9 @@ def test_a_repository_is_needed() -> None:
         ("--http-thread-count=8",),
         ("--reuse-grpc-port=false", "--grpc-use-ssl=false", "--grpc-use-ssl-mutual=false"),
         ("--grpc-keepalive-permit-without-calls=false", "--enable-peer-access=true"),
+        ("--grpc-infer-thread-count=2", "--grpc-infer-allocation-pool-size=8"),
+        ("--grpc-max-response-pool-size=2147483647", "--grpc-keepalive-time=7200000"),
+        ("--grpc-http2-max-ping-strikes=2", "--grpc-http2-min-recv-ping-interval-without-data=300000"),
         ("--sagemaker-port=8080", "--sagemaker-thread-count=8", "--vertex-ai-port=8080", "--vertex-ai-thread-count=8"),
     ],
 )
@@ -268,15 +370,19 @@ def test_foreign_flags_that_ask_for_something_are_refused(word: str, reason: str
 
 
 def test_foreign_flags_that_tune_are_accepted_with_one_warning() -> None:
-    assert warnings("--allow-grpc=true", "--grpc-port=9001", "--grpc-port=9002") == (
-        "Warning: '--allow-grpc' has no effect: gRPC is not served; clients can use HTTP",
-        "Warning: '--grpc-port' has no effect: gRPC is not served; clients can use HTTP",
+    words = ("--grpc-infer-thread-count=4", "--grpc-keepalive-time=1", "--grpc-keepalive-time=2")
+    assert warnings(*words) == (
+        "Warning: '--grpc-infer-thread-count' has no effect: one event loop reads all connections",
+        "Warning: '--grpc-keepalive-time' has no effect: the server sends no pings of its own; those of clients are "
+        "answered",
     )
 
 
-def test_a_server_without_http_has_no_clients_which_is_said() -> None:
-    assert warnings("--allow-http=false") == (
-        "Warning: '--allow-http=false' leaves clients no way to a model: gRPC is not served",
+def test_a_server_without_http_and_grpc_has_no_clients_which_is_said() -> None:
+    assert warnings("--allow-http=false") == ()
+    assert warnings("--allow-grpc=false") == ()
+    assert warnings("--allow-http=false", "--allow-grpc=false") == (
+        "Warning: '--allow-http=false' and '--allow-grpc=false' leave clients no way to a model",
     )
 
 

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -119,18 +120,21 @@ def test_malformed_resources_are_refused(text: str) -> None:
 
 
 def test_a_restriction_names_apis_and_a_header() -> None:
-    assert values.restriction("health,model-config:x-key=a=b:c") == (("health", "model-config"), ("x-key", "a=b:c"))
+    found = values.restriction("api", "health,model-config:x-key=a=b:c")
+    assert found == (("health", "model-config"), ("x-key", "a=b:c"))
 
 
-def test_an_unknown_api_is_named() -> None:
-    with pytest.raises(CommandLineError, match="unknown restricted api 'helth' "):
-        values.restriction("helth:k=v")
+@pytest.mark.parametrize("kind", ["api", "protocol"])
+def test_an_unknown_api_is_named(kind: Literal["api", "protocol"]) -> None:
+    with pytest.raises(CommandLineError, match=f"unknown restricted {kind} 'helth' "):
+        values.restriction(kind, "helth:k=v")
 
 
+@pytest.mark.parametrize(("kind", "flag"), [("api", "http-restricted-api"), ("protocol", "grpc-restricted-protocol")])
 @pytest.mark.parametrize("text", ["health", "health:k", "health:=v"])
-def test_a_restriction_without_its_header_is_refused(text: str) -> None:
-    with pytest.raises(CommandLineError, match=r"^--http-restricted-api option format is "):
-        values.restriction(text)
+def test_a_restriction_without_its_header_is_refused(kind: Literal["api", "protocol"], flag: str, text: str) -> None:
+    with pytest.raises(CommandLineError, match=f"^--{flag} option format is "):
+        values.restriction(kind, text)
 
 
 @pytest.mark.parametrize(

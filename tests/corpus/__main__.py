@@ -20,7 +20,15 @@ from benchmarks.server_process import free_port, start
 from onnx.backend.test.case.node import collect_testcases
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-SERVE = (sys.executable, "-m", "despina", "serve", "--http-address=127.0.0.1", "--allow-metrics=false")
+SERVE = (
+    sys.executable,
+    "-m",
+    "despina",
+    "serve",
+    "--http-address=127.0.0.1",
+    "--allow-metrics=false",
+    "--allow-grpc=false",
+)
 WHATEVER_LOADS = ("--exit-on-error=false", "--model-control-mode=explicit", "--load-model=*")
 KNOWN = re.compile("Unsupported ONNX Type|must specify 'data_type'|dimension must be integer >= 1|onnx runtime error")
 """Why a model may be refused: types and empty tensors that the protocol or a configuration has no word for."""

@@ -124,7 +124,7 @@ def both(
     program = str(PyTritonWheel.install().program)
     triton = [program, f"--backend-directory={backends.directory}", "--allow-grpc=false"]
     triton.append(f"--cache-directory={program.removesuffix('bin/tritonserver')}caches")
-    despina = [sys.executable, "-m", "despina", "serve", "--allow-client-shm=true"]
+    despina = [sys.executable, "-m", "despina", "serve", "--allow-grpc=false", "--allow-client-shm=true"]
     commands = {"tritonserver": triton, "despina": despina}
     contestants = []
     for name, command in commands.items():

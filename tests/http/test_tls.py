@@ -38,7 +38,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def serving_tls(keys: Path, flags: Sequence[str]) -> Iterator[int]:
     port = free_port()
     command = [sys.executable, "-m", "despina", "serve", f"--model-repository={REPOSITORY}", f"--http-port={port}"]
-    command += ["--http-address=127.0.0.1", "--allow-metrics=false"]
+    command += ["--http-address=127.0.0.1", "--allow-metrics=false", "--allow-grpc=false"]
     command += ["--model-control-mode=explicit", "--load-model=identity_fp32_nb"]
     command += [f"--http-tls-cert={keys}/server.pem", f"--http-tls-key={keys}/server.key", *flags]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)

@@ -92,7 +92,7 @@ def server(
 ) -> Iterator[Serving]:
     port = port or free_port()
     command = [sys.executable, *program, "serve", f"--model-repository={repository}", f"--http-port={port}"]
-    command += ["--http-address=127.0.0.1", "--allow-metrics=false", "--http-workers=2", *flags]
+    command += ["--http-address=127.0.0.1", "--allow-metrics=false", "--allow-grpc=false", "--http-workers=2", *flags]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         wait_until_live(process, port)

@@ -32,7 +32,9 @@ def running(repository: Path, flags: Sequence[str], log: Path) -> Iterator[tuple
     port = free_port()
     command = [sys.executable, "-m", "despina", "serve", f"--model-repository={repository}", f"--http-port={port}"]
     with log.open("wb") as stream:
-        process = subprocess.Popen([*command, "--http-address=127.0.0.1", *flags], stdout=stream, stderr=stream)
+        process = subprocess.Popen(
+            [*command, "--http-address=127.0.0.1", "--allow-grpc=false", *flags], stdout=stream, stderr=stream
+        )
     try:
         try:
             wait_until_live(process, port)

@@ -1,7 +1,7 @@
 """Every flag of `despina serve`: tritonserver's in its own order, then Despina's (config §8).
 
-A flag whose name with underscores is a field of `Settings` sets it; `settings_from_flags` folds the others in. Flags of
-tritonserver that mean nothing here are in `foreign_flags`.
+A flag whose name with underscores is a field of `Settings` sets it; `settings_from_flags` folds the others in. Those of
+gRPC are in `grpc_flags`, those of tritonserver that mean nothing here in `foreign_flags`.
 """
 
 from functools import partial
@@ -10,6 +10,7 @@ from pathlib import Path
 from despina.cli import values as v
 from despina.cli.flag import Flag
 from despina.cli.foreign_flags import FOREIGN_FLAGS
+from despina.cli.grpc_flags import GRPC_FLAGS
 from despina.settings import Settings
 
 _SERVER = (
@@ -68,7 +69,7 @@ _HTTP = (
         "http-restricted-api",
         "HTTP",
         "<<string>:<string>=<string>>",
-        v.restriction,
+        partial(v.restriction, "api"),
         "Demand a header for some APIs: <api>[,<api>]:<header>=<value>; repeatable.",
         repeats=True,
     ),
@@ -197,4 +198,15 @@ _OWN = (
     Flag("metrics-on-http", "Despina", "<boolean>", v.boolean, "Answer /metrics on the HTTP port too."),
 )
 
-FLAGS = (*_SERVER, *_LOGGING, *_MODEL_REPOSITORY, *_HTTP, *_METRICS, *_REST, *_DEPRECATED, *_OWN, *FOREIGN_FLAGS)
+FLAGS = (
+    *_SERVER,
+    *_LOGGING,
+    *_MODEL_REPOSITORY,
+    *_HTTP,
+    *GRPC_FLAGS,
+    *_METRICS,
+    *_REST,
+    *_DEPRECATED,
+    *_OWN,
+    *FOREIGN_FLAGS,
+)

@@ -8,50 +8,8 @@ offered.
 from despina.cli import values as v
 from despina.cli.flag import Flag
 
-_NO_GRPC = "gRPC is not served; clients can use HTTP"
 _NO_SAGEMAKER = "the SageMaker endpoints are not served"
 _NO_VERTEX = "the Vertex AI endpoints are not served"
-
-_GRPC = (
-    *(
-        Flag(name, "GRPC", "<boolean>", v.boolean, default=False, inert=_NO_GRPC)
-        for name in (
-            "allow-grpc",
-            "reuse-grpc-port",
-            "grpc-use-ssl",
-            "grpc-use-ssl-mutual",
-            "grpc-keepalive-permit-without-calls",
-        )
-    ),
-    *(
-        Flag(name, "GRPC", "<string>", str, inert=_NO_GRPC)
-        for name in (
-            "grpc-address",
-            "grpc-header-forward-pattern",
-            "grpc-server-cert",
-            "grpc-server-key",
-            "grpc-root-cert",
-            "grpc-infer-response-compression-level",
-            "grpc-restricted-protocol",
-        )
-    ),
-    *(
-        Flag(name, "GRPC", "<integer>", v.integer, inert=_NO_GRPC)
-        for name in (
-            "grpc-port",
-            "grpc-infer-thread-count",
-            "grpc-infer-allocation-pool-size",
-            "grpc-max-response-pool-size",
-            "grpc-keepalive-time",
-            "grpc-keepalive-timeout",
-            "grpc-http2-max-pings-without-data",
-            "grpc-http2-min-recv-ping-interval-without-data",
-            "grpc-http2-max-ping-strikes",
-            "grpc-max-connection-age",
-            "grpc-max-connection-age-grace",
-        )
-    ),
-)
 
 _CLOUD = (
     Flag("allow-sagemaker", "Sagemaker", "<boolean>", v.boolean, refused=_NO_SAGEMAKER),
@@ -112,4 +70,4 @@ _OTHER = (
     ),
 )
 
-FOREIGN_FLAGS = (*_GRPC, *_CLOUD, *_OTHER)
+FOREIGN_FLAGS = (*_CLOUD, *_OTHER)

@@ -13,6 +13,7 @@ from despina.cli.rules import check
 from despina.cli.structured import (
     cache_settings,
     restricted_apis,
+    restricted_protocols,
     scoped_settings,
     trace_settings,
     unknown_settings,
@@ -38,8 +39,7 @@ def read_command_line(words: Sequence[str]) -> CommandLine:
     warnings = [*_without_effect(given), *warn_deprecated(given)]
     settings = Settings(**_fold(given))
     check(settings)
-    if not settings.allow_http:
-        warnings.append("Warning: '--allow-http=false' leaves clients no way to a model: gRPC is not served")
+    warnings += _reservations(settings)
     return CommandLine(settings, tuple(warnings))
 
 
@@ -56,6 +56,26 @@ def _without_effect(given: Sequence[Given]) -> Iterator[str]:
     yield from unread_numbers(settings)
     yield from unread_metrics_settings(settings)
     yield from unknown_settings(settings)
+
+
+def _reservations(settings: Settings) -> Iterator[str]:
+    """What the user may not have meant."""
+    if not settings.allow_http and not settings.allow_grpc:
+        yield "Warning: '--allow-http=false' and '--allow-grpc=false' leave clients no way to a model"
+    if settings.allow_grpc:
+        yield from _doubts_about_tls(settings)
+
+
+def _doubts_about_tls(settings: Settings) -> Iterator[str]:
+    if settings.grpc_server_cert is not None and not settings.grpc_use_ssl:
+        yield "Warning: '--grpc-server-cert' has no effect without '--grpc-use-ssl=true': gRPC is not encrypted"
+    elif settings.allow_http and settings.http_tls_cert is not None and not settings.grpc_use_ssl:
+        yield (
+            "Warning: HTTP is encrypted and gRPC is not: give '--grpc-use-ssl=true' with a certificate, or "
+            "'--allow-grpc=false'"
+        )
+    if settings.grpc_root_cert is not None and not settings.grpc_use_ssl_mutual:
+        yield "Warning: '--grpc-root-cert' has no effect without '--grpc-use-ssl-mutual=true': any client is let in"
 
 
 def _fold(given: Sequence[Given]) -> dict[str, Any]:
@@ -80,6 +100,7 @@ def _repeated_fields(values: dict[str, Any], repeated: dict[str, list[Any]]) -> 
     keys = chain(repeated.get("api_key", ()), *repeated.get("api_key_file", ()))
     values["api_key"] = tuple(dict.fromkeys(keys))
     values["http_restricted_api"] = restricted_apis(repeated.get("http_restricted_api", ()))
+    values["grpc_restricted_protocol"] = restricted_protocols(repeated.get("grpc_restricted_protocol", ()))
     values["metrics_config"] = metrics_settings(repeated.get("metrics_config", ()))
     values["backend_config"] = scoped_settings(repeated.get("backend_config", ()))
     values["cache_config"] = cache_settings(repeated.get("cache_config", ()))
@@ -89,6 +110,10 @@ def _repeated_fields(values: dict[str, Any], repeated: dict[str, list[Any]]) -> 
 def _dependent_fields(values: dict[str, Any]) -> None:
     polling = values.get("model_control_mode") == "poll"
     values["repository_poll_secs"] = values.get("repository_poll_secs", _POLL_SECS) if polling else 0
-    values.setdefault("metrics_address", values.get("http_address", Settings().http_address))
+    values["grpc_required"] = values.get("allow_grpc", "grpc_port" in values or "grpc_address" in values)
+    if values.get("grpc_use_ssl_mutual", False):
+        values["grpc_use_ssl"] = True
+    for address in ("grpc_address", "metrics_address"):
+        values.setdefault(address, values.get("http_address", Settings().http_address))
     if not values.get("allow_metrics", True):
         values |= {"allow_gpu_metrics": False, "allow_cpu_metrics": False}

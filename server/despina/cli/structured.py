@@ -13,14 +13,29 @@ _TRACE_INTEGERS = ("rate", "count", "log-frequency")
 _TRACE_SETTINGS = ("mode", "level", "file", *_TRACE_INTEGERS)
 
 
-def restricted_apis(groups: Sequence[tuple[tuple[str, ...], tuple[str, str]]]) -> dict[str, tuple[str, str]]:
+Restrictions = Sequence[tuple[tuple[str, ...], tuple[str, str]]]
+"""Groups of categories, each with the header that it demands, and the value of that."""
+
+_PROTOCOL_HEADER = "triton-grpc-protocol-"
+
+
+def restricted_apis(groups: Restrictions) -> dict[str, tuple[str, str]]:
     """API category → header and value. A category may be in one group only."""
+    return _restricted("api", groups)
+
+
+def restricted_protocols(groups: Restrictions) -> dict[str, tuple[str, str]]:
+    """The same of gRPC, where the header is the key that was given behind a prefix."""
+    return _restricted("protocol", [(names, (_PROTOCOL_HEADER + key, value)) for names, (key, value) in groups])
+
+
+def _restricted(kind: str, groups: Restrictions) -> dict[str, tuple[str, str]]:
     restricted: dict[str, tuple[str, str]] = {}
-    for apis, header in groups:
-        for api in apis:
-            if api in restricted:
-                raise CommandLineError(f"restricted api '{api}' can not be specified in multiple config groups")
-            restricted[api] = header
+    for names, header in groups:
+        for name in names:
+            if name in restricted:
+                raise CommandLineError(f"restricted {kind} '{name}' can not be specified in multiple config groups")
+            restricted[name] = header
     return restricted
 
 

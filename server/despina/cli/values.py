@@ -3,7 +3,7 @@
 import math
 import re
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import click
 
@@ -20,6 +20,8 @@ RESTRICTED_APIS = (
     "trace",
     "logging",
 )
+
+COMPRESSION_LEVELS = ("none", "low", "medium", "high")
 
 _LEADING = {
     "<integer>": re.compile(r"[+-]?[0-9]+"),
@@ -215,16 +217,28 @@ def setting(flag: str, text: str) -> tuple[str, str]:
     return key, value
 
 
-def restriction(text: str) -> tuple[tuple[str, ...], tuple[str, str]]:
-    """`<api>[,<api>...]:<header>=<value>` → the APIs, and the header with its value."""
+def compression_level(text: str) -> str:
+    """none, low, medium or high, in any case."""
+    if text.lower() not in COMPRESSION_LEVELS:
+        raise CommandLineError(
+            f"invalid argument for --grpc_infer_response_compression_level: {text}; expected one of "
+            f"{', '.join(COMPRESSION_LEVELS)}"
+        )
+    return text.lower()
+
+
+def restriction(kind: Literal["api", "protocol"], text: str) -> tuple[tuple[str, ...], tuple[str, str]]:
+    """`<api>[,<api>...]:<header>=<value>` → the APIs, and the header with its value. gRPC has protocols instead, which
+    are the same ones."""
     listed, colon, secret = text.partition(":")
     header, equals, value = secret.partition("=")
     if not colon or not equals or not header:
-        raise _format("http-restricted-api", "<api>[,<api>...]:<header>=<value>", text)
+        flag = "http-restricted-api" if kind == "api" else "grpc-restricted-protocol"
+        raise _format(flag, f"<{kind}>[,<{kind}>...]:<header>=<value>", text)
     apis = tuple(listed.split(","))
     for api in apis:
         if api not in RESTRICTED_APIS:
-            raise CommandLineError(f"unknown restricted api '{api}' ; expected one of {', '.join(RESTRICTED_APIS)}")
+            raise CommandLineError(f"unknown restricted {kind} '{api}' ; expected one of {', '.join(RESTRICTED_APIS)}")
     return apis, (header, value)
 
 

@@ -303,6 +303,10 @@ def test_pods_are_replaced_and_drained_one_at_a_time() -> None:
     assert "minAvailable" not in budget
 
 
+def test_the_server_opens_no_port_beside_those_of_http_and_metrics() -> None:
+    assert "--allow-grpc=false" in containers(manifests(workload()))["server"]["command"]
+
+
 def test_prometheus_is_led_to_ports_that_are_open() -> None:
     documents = manifests(workload())
     annotations = of_kind(documents, "Deployment")["spec"]["template"]["metadata"]["annotations"]

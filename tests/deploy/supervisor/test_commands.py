@@ -22,7 +22,9 @@ def service(*models: str, timeout_ms: int | None = None, **variables: str) -> Se
 def test_children_listen_on_the_loopback_address_and_import_nothing_from_where_they_are_started() -> None:
     server = server_command(service("m:1"), ROOT, 20_000)
     score = score_command(service("m:1"), ROOT, 20_001, None)
-    assert {"--http-address=127.0.0.1", "--http-port=20000", "--allow-metrics=false"} <= set(server.words)
+    assert {"--http-address=127.0.0.1", "--http-port=20000", "--allow-metrics=false", "--allow-grpc=false"} <= set(
+        server.words
+    )
     assert score.words[-1] == "127.0.0.1:20001"
     for command in (server, score):
         assert list(command.words[:3]) == [sys.executable, "-P", "-m"]

@@ -11,7 +11,7 @@ from tests.support.serving import free_port, wait_until_live
 
 def starting(repository: Path, address: str, port: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "despina", "serve", f"--model-repository={repository}", f"--http-port={port}"]
-    command += [f"--http-address={address}", "--allow-metrics=false", "--http-workers=2"]
+    command += [f"--http-address={address}", "--allow-metrics=false", "--allow-grpc=false", "--http-workers=2"]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 

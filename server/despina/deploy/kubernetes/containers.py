@@ -74,7 +74,7 @@ def gate_container(load: Workload) -> Document:
 
 def _server(load: Workload) -> Document:
     words = ["despina", "serve", f"--model-repository={APP_ROOT / REPOSITORY}"]
-    words += [f"--http-address={LOOPBACK}", f"--http-port={SERVER_PORT}"]
+    words += [f"--http-address={LOOPBACK}", f"--http-port={SERVER_PORT}", "--allow-grpc=false"]
     words += ["--metrics-address=0.0.0.0", f"--metrics-port={METRICS_PORT}"]
     return _container(
         load,

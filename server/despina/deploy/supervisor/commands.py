@@ -26,7 +26,7 @@ FIRST_PORT, PORTS, TRIES = 20_000, 12_000, 20
 def server_command(spec: ServiceSpec, repository: Path, port: int) -> Command:
     """The inference server on a loopback port."""
     words = [sys.executable, "-P", "-m", "despina", "serve", f"--model-repository={repository}"]
-    words += [f"--http-address={HOST}", f"--http-port={port}", "--allow-metrics=false"]
+    words += [f"--http-address={HOST}", f"--http-port={port}", "--allow-metrics=false", "--allow-grpc=false"]
     return Command("the inference server", words, _inherited(), repository)
 
 
