@@ -29,5 +29,9 @@ def test_an_error_without_a_code_has_that_of_what_it_derives_from() -> None:
     assert code_of(NotInRepository.__new__(NotInRepository)) == 13
 
 
+def test_a_message_has_replacement_characters_for_what_is_no_utf8() -> None:
+    assert message_of(errors.NotFound("no model 'a\udcff'")) == "no model 'a\ufffd'"
+
+
 def test_a_message_ends_where_a_quoted_name_has_a_nul() -> None:
     assert message_of(errors.NotFound("no region 'a\0b'")) == "no region 'a"

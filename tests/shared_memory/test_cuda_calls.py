@@ -36,7 +36,8 @@ def test_a_region_is_opened_copied_and_closed(library: ctypes.CDLL) -> None:
 
 
 @pytest.mark.parametrize(
-    ("handle", "device", "size"), [(b"h" * 63 + b"x", 1, 64), (b"h" * 64, 2, 64), (b"h" * 64, 1, 65)]
+    ("handle", "device", "size"),
+    [(b"h" * 63 + b"x", 1, 64), (b"h" * 64, 2, 64), (b"h" * 64, 1 - (1 << 32), 64), (b"h" * 64, 1, 65)],
 )
 def test_what_is_refused_leaves_nothing_open(library: ctypes.CDLL, handle: bytes, device: int, size: int) -> None:
     with pytest.raises(DespinaError, match="invalid args"):

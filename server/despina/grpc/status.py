@@ -13,6 +13,7 @@ from despina.errors import (
     Unavailable,
     Unsupported,
 )
+from despina.grpc.text import as_utf8
 from despina.protocol.fields import cut_at_nul
 
 OK = 0
@@ -52,4 +53,4 @@ def code_of(error: DespinaError) -> int:
 
 def message_of(error: DespinaError) -> str:
     """What the client is told. tritonserver's texts end where a NUL is, which a name that it quotes may bring along."""
-    return cut_at_nul(error.message)
+    return cut_at_nul(as_utf8(error.message))

@@ -44,6 +44,12 @@ async def test_settings_are_told_with_values_of_their_kind_and_nothing_is_applie
     assert server.logging.applied is None
 
 
+async def test_a_file_with_any_name_is_told() -> None:
+    server = fake_server()
+    server.logging.log_file = "a\udcff"
+    assert (await setting(server))["log_file"] == "a\ufffd"
+
+
 async def test_settings_are_changed_and_applied() -> None:
     server = fake_server()
     changed = await setting(

@@ -16,7 +16,7 @@ def recording() -> tuple[Any, Calls]:
 
     async def index(ready: bool) -> list[dict[str, str]]:
         calls.append(("index", ready))
-        return [{"name": "m"}, {"name": "n", "version": "1", "state": "READY", "reason": "why"}]
+        return [{"name": "m\udcff"}, {"name": "n", "version": "1", "state": "READY", "reason": "why"}]
 
     async def load(name: str, parameters: dict[str, str | bytes]) -> None:
         calls.append(("load", name, parameters))
@@ -28,12 +28,12 @@ def recording() -> tuple[Any, Calls]:
 
 
 @pytest.mark.parametrize("ready", [False, True])
-async def test_the_index_has_every_model_or_those_that_are_ready(ready: bool) -> None:
+async def test_the_index_has_every_model_or_those_that_are_ready_whatever_their_names_are(ready: bool) -> None:
     server, calls = recording()
     answer = await ask_method(server, "RepositoryIndex", ready=ready)
     assert calls == [("index", ready)]
     rows = [(model.name, model.version, model.state, model.reason) for model in answer.models]
-    assert rows == [("m", "", "", ""), ("n", "1", "READY", "why")]
+    assert rows == [("m\ufffd", "", "", ""), ("n", "1", "READY", "why")]
 
 
 async def test_a_load_carries_the_configuration_as_text_and_files_as_bytes() -> None:

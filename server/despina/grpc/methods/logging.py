@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from despina.errors import InvalidArgument, Unsupported
 from despina.grpc.messages import message_class
 from despina.grpc.method import Message, Method
+from despina.grpc.text import as_utf8
 from despina.telemetry.logging import FILE_IS_FIXED, FLAGS, FORMATS, as_level
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _chosen(setting: str, value: Message, kind: str, spelled: str) -> Any:
 
 
 def _rendered(settings: LogSettings) -> Message:
-    values = {"log_file": settings.log_file, **settings.switches}
+    values = {"log_file": as_utf8(settings.log_file), **settings.switches}
     return SETTINGS(settings={name: _setting(value) for name, value in values.items()})
 
 

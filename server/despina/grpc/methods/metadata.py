@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from despina.grpc.messages import message_class
 from despina.grpc.method import Message, Method
 from despina.grpc.model_names import named_model
+from despina.grpc.text import as_utf8
 from despina.http.endpoints.metadata import describe_model, describe_server
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ CONFIG = message_class("ModelConfigResponse")
 
 async def server_metadata(request: Message, server: Server) -> Message:
     """Name, version and protocol extensions of the server."""
-    return SERVER(**describe_server(server))
+    described = describe_server(server)
+    return SERVER(name=as_utf8(described.pop("name")), **described)
 
 
 async def model_metadata(request: Message, server: Server) -> Message:

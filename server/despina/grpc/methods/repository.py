@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from despina.errors import InvalidArgument, Unsupported
 from despina.grpc.messages import message_class
 from despina.grpc.method import Message, Method
+from despina.grpc.text import as_utf8
 from despina.models.override import FILE_PREFIX
 from despina.protocol.fields import cut_at_nul
 
@@ -22,7 +23,8 @@ UNLOADED = message_class("RepositoryModelUnloadResponse")
 async def index(request: Message, server: Server) -> Message:
     """Every model of the repositories, with the state of its versions; those that are ready when `ready` is set."""
     _refuse_repository_name(request)
-    return INDEX(models=await server.models.index(request.ready))
+    rows = await server.models.index(request.ready)
+    return INDEX(models=[{field: as_utf8(text) for field, text in row.items()} for row in rows])
 
 
 async def load(request: Message, server: Server) -> Message:

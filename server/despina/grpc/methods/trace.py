@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from despina.errors import InvalidArgument, Unsupported
 from despina.grpc.messages import message_class
 from despina.grpc.method import Message, Method
+from despina.grpc.text import as_utf8
 from despina.http.endpoints.trace import check_model
 from despina.protocol.fields import cut_at_nul
 from despina.telemetry.tracing.values import FILE_IS_FIXED, Changes, as_count, as_natural, change_of_levels
@@ -31,7 +32,7 @@ async def trace_setting(request: Message, server: Server) -> Message:
 
 
 def _texts(value: str | list[str]) -> list[str]:
-    return value if isinstance(value, list) else [value]
+    return [as_utf8(text) for text in (value if isinstance(value, list) else [value])]
 
 
 def read_changes(settings: Mapping[str, Sequence[str]]) -> Changes:
