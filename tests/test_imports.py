@@ -47,6 +47,7 @@ ALLOWED = {
         "despina.config",
         "despina.shared_memory",
         LINGERING,
+        "despina_backends.wire",
     },
     "despina.tuning": LEAVES
     | {"despina.models", "despina.config", "despina.repository", "despina.protocol.datatypes", BASE},

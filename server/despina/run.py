@@ -17,11 +17,11 @@ from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from time import monotonic
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import uvloop
 
-from despina.errors import DespinaError, Internal
+from despina.errors import DespinaError, Internal, Unavailable
 from despina.http.listener import Listener, bind, http_listener, metrics_listener
 from despina.http.open_files import allow_many
 from despina.memory import keep_freed_memory
@@ -34,11 +34,16 @@ from despina.server import Server
 from despina.settings import Settings
 from despina.telemetry.logging import log_table
 
+if TYPE_CHECKING:
+    from despina.grpc.listener import GrpcListener
+
 _log = logging.getLogger(__name__)
 
 SWITCH_INTERVAL_S = 0.0002
 """How long a thread may keep the GIL while another wants it. Python's 5 ms would make the loop's thread and the
 instance threads wait for each other far longer than a small model runs."""
+
+_SERVICES = {"HTTP": "HTTPService", "GRPC": "GRPCInferenceService", "Metrics": "Metrics Service"}
 
 LEAST_FOR_TRACES_S = 1.0
 """So long traces may take to be written at the end, even when requests have used up all the time there was."""
@@ -120,6 +125,9 @@ def served_settings(settings: Settings, opened: ExitStack) -> Settings:
 def bind_ports(settings: Settings, sockets: ExitStack) -> dict[str, socket.socket]:
     """Take the ports before anything is loaded: a port that is taken should not cost minutes. Raises Unavailable."""
     bound: dict[str, socket.socket] = {}
+    if settings.allow_grpc and (sock := bind_grpc(settings)) is not None:
+        bound["GRPC"] = sock
+        sockets.callback(sock.close)
     if settings.allow_http:
         bound["HTTP"] = bind_http(settings)
         sockets.callback(bound["HTTP"].close)
@@ -127,6 +135,22 @@ def bind_ports(settings: Settings, sockets: ExitStack) -> dict[str, socket.socke
         bound["Metrics"] = bind(settings.metrics_address, settings.metrics_port, False, "Metrics")
         sockets.callback(bound["Metrics"].close)
     return bound
+
+
+def bind_grpc(settings: Settings) -> socket.socket | None:
+    """None where the port is taken and nobody has asked for gRPC. Raises Unavailable."""
+    try:
+        return bind(settings.grpc_address, settings.grpc_port, settings.reuse_grpc_port, "GRPC")
+    except Unavailable as error:
+        do_without_grpc(settings, error)
+        return None
+
+
+def do_without_grpc(settings: Settings, error: Unavailable) -> None:
+    """Raises the error where gRPC was asked for."""
+    if settings.grpc_required:
+        raise error
+    _log.warning("%s. gRPC is not served: name another port with --grpc-port", error.message)
 
 
 def bind_http(settings: Settings) -> socket.socket:
@@ -157,19 +181,34 @@ async def load_models(server: Server) -> None:
     server.is_live = True
 
 
-async def open_ports(server: Server, bound: dict[str, socket.socket]) -> list[Listener]:
+async def open_ports(server: Server, bound: dict[str, socket.socket]) -> list[Listener | GrpcListener]:
     """Listen on the bound ports."""
-    listeners: list[Listener] = []
+    listeners: list[Listener | GrpcListener] = []
     for service, sock in bound.items():
-        listener = http_listener(server, sock) if service == "HTTP" else metrics_listener(server, sock)
-        await listener.start()
+        listener = make_listener(server, service, sock)
+        try:
+            await listener.start()
+        except Unavailable as error:
+            if service != "GRPC":
+                raise
+            do_without_grpc(server.settings, error)
+            continue
         listeners.append(listener)
-        name = "HTTPService" if service == "HTTP" else "Metrics Service"
-        _log.info("Started %s at %s:%d", name, *sock.getsockname()[:2])
+        _log.info("Started %s at %s:%d", _SERVICES[service], *sock.getsockname()[:2])
     return listeners
 
 
-async def shut_down(server: Server, listeners: Sequence[Listener]) -> int:
+def make_listener(server: Server, service: str, sock: socket.socket) -> Listener | GrpcListener:
+    if service == "HTTP":
+        return http_listener(server, sock)
+    if service == "Metrics":
+        return metrics_listener(server, sock)
+    from despina.grpc.listener import GrpcListener  # late: it brings protobuf's description of the service
+
+    return GrpcListener(server, sock)
+
+
+async def shut_down(server: Server, listeners: Sequence[Listener | GrpcListener]) -> int:
     """Readiness fails first, then everything accepted is answered, then the models go. Returns the exit status."""
     server.is_exiting = True
     _log.info("Waiting for in-flight requests to complete.")

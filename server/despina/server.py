@@ -9,6 +9,7 @@ from threading import Semaphore
 
 import despina
 from despina.errors import InvalidArgument, Unavailable
+from despina.grpc.tls import tls_context
 from despina.http.body_budget import BodyBudget, body_budget
 from despina.http.forwarding import HeaderForwarding
 from despina.http.metrics import measured, open_metrics
@@ -49,7 +50,11 @@ class Server:
         self.shared_memory = Regions(open_cuda=CudaOpener(apart=GATE.transfers))
         pattern = settings.http_header_forward_pattern
         self.forwarding = HeaderForwarding(pattern) if pattern else None
+        pattern = settings.grpc_header_forward_pattern
+        self.grpc_forwarding = HeaderForwarding(pattern) if pattern else None
         check_tls(settings)
+        if settings.allow_grpc:
+            tls_context(settings)  # finds out whether its files are usable
         self._clock = clock
         self.cache = open_cache(settings.cache_config)
         self.outbox = Outbox()

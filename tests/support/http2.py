@@ -82,12 +82,12 @@ class Answer:
 
 
 class Client:
-    """A client of one connection of `service`, on the running event loop. It has sent its preface and settings unless
-    it is not `greeted`."""
+    """A client of one connection of `service`, which may have made it, on the running event loop. It has sent its
+    preface and settings unless it is not `greeted`."""
 
-    def __init__(self, service: Any, *, greeted: bool = True) -> None:
+    def __init__(self, service: Any, *, greeted: bool = True, connection: Connection[Any] | None = None) -> None:
         self.transport = Transport()
-        self.connection: Connection[Any] = Connection(service)
+        self.connection: Connection[Any] = connection or Connection(service)
         self.connection.connection_made(cast("Any", self.transport))
         self.encoder = Encoder()
         self._decoder = Decoder()

@@ -79,7 +79,7 @@ def _write(
     if windows is not None:
         place_outputs(model, windows, pending)
     outputs = encode_outputs(model, request, pending)
-    buffers: list[Buffer] = [_head(model, pending.id, outputs, parameters)]
+    buffers: list[Buffer] = [response_head(model.name, model.version, pending.id, outputs, parameters)]
     for output in outputs:
         data = output.binary
         if data:
@@ -92,11 +92,15 @@ def _write(
     return buffers, size
 
 
-def _head(
-    model: Model, request_id: str, outputs: Sequence[EncodedOutput], parameters: Mapping[str, Parameter] | None
+def response_head(
+    model: str,
+    version: int,
+    request_id: str,
+    outputs: Sequence[EncodedOutput],
+    parameters: Mapping[str, Parameter] | None,
 ) -> bytes:
     """The serialized response without the data of its outputs."""
-    response = _Response(model_name=model.name, model_version=str(model.version), id=request_id)
+    response = _Response(model_name=model, model_version=str(version), id=request_id)
     if parameters:
         _add_parameters(response.parameters, parameters)
     add = response.outputs.add

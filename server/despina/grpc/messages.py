@@ -10,8 +10,8 @@ import ast
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import descriptor_pool, message_factory
-from google.protobuf.message import DecodeError
+from google.protobuf import descriptor_pool, message_factory  # type: ignore[import-untyped]  # ships no types
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from despina.config.proto import path_of
 from despina.errors import Internal

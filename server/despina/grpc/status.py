@@ -10,6 +10,8 @@ from despina.errors import (
     Internal,
     InvalidArgument,
     NotFound,
+    RequestTimeout,
+    Unauthenticated,
     Unavailable,
     Unsupported,
 )
@@ -42,6 +44,8 @@ _CODES: Mapping[type[DespinaError], int] = {
     Unavailable: UNAVAILABLE,
     Unsupported: UNIMPLEMENTED,
     Cancelled: CANCELLED,
+    RequestTimeout: RESOURCE_EXHAUSTED,
+    Unauthenticated: UNAUTHENTICATED,
     Forbidden: UNAVAILABLE,  # a restricted protocol, as tritonserver answers it
 }
 

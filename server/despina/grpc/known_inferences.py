@@ -1,0 +1,204 @@
+"""ModelInferRequests that differ from earlier ones in nothing but their ids and the bytes of their tensors.
+
+Clients send the same message again and again around tensors that differ. What comes a second time on a connection is
+kept, by the bytes that do not change; then it is neither parsed nor checked again, and its tensors are views of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from weakref import ref
+
+import numpy as np
+
+from despina.grpc.response_kind import ResponseKind, response_kind
+from despina.protocol.messages import Array, InferRequest
+from despina_backends.wire import DelimitedField, delimited_fields
+
+if TYPE_CHECKING:
+    from despina.models.model import Model
+    from despina.scheduling.pending import Pending
+
+MAX_KINDS = 8
+MAX_TEXT = 1024
+"""Bytes of a message before its first tensor, beyond which it is not known again."""
+
+_ID = 3
+_RAW_INPUT_CONTENTS = 7
+_ID_TAG = _ID << 3 | 2
+_ONE_BYTE = 0x80
+"""Lengths below it take one byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownInput:
+    """An input; `offset` is that of its bytes behind the first input's, `head` what is before them in the message."""
+
+    name: str
+    dtype: np.dtype[np.generic]
+    shape: tuple[int, ...]
+    offset: int
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KnownInference:
+    """A kind. `before` is what is before the id in the message, `behind` what is between that and the first tensor,
+    `size` how many bytes there are from there on. `request` says all but the tensors and the id."""
+
+    before: bytes
+    behind: bytes
+    size: int
+    model: ref[Model]
+    version: int | None
+    inputs: tuple[KnownInput, ...]
+    rows: int
+    shape_key: object
+    requested: tuple[str, ...] | None
+    byte_size: int
+    request: InferRequest
+    responses: ResponseKind
+
+    def find(self, text: bytes, size: int) -> tuple[str, int] | None:
+        """The id of a message of this kind and where its first tensor begins. `text` is how it begins, or all of its
+        `size` bytes. None when it is not of this kind."""
+        position = len(self.before)
+        if not text.startswith(self.before):
+            return None
+        request_id = ""
+        if text[position : position + 1] == bytes((_ID_TAG,)):
+            position += 2
+            length = text[position - 1]
+            if length >= _ONE_BYTE:
+                return None
+            written = text[position : position + length]
+            if not written.isascii() or b"\0" in written:
+                return None
+            request_id = written.decode()
+            position += length
+        position += len(self.behind)
+        if size - position != self.size or not text.startswith(self.behind, position - len(self.behind)):
+            return None
+        return request_id, position
+
+    def read(self, data: bytes | memoryview, start: int) -> dict[str, Array] | None:
+        """The inputs, of which the first begins at `start`; None when others are not where they should be."""
+        inputs: dict[str, Array] = {}
+        for item in self.inputs:
+            position = start + item.offset
+            if item.offset and data[position - len(item.head) : position] != item.head:
+                return None
+            inputs[item.name] = np.ndarray(item.shape, item.dtype, data, position)
+        return inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A message of a known kind."""
+
+    kind: KnownInference
+    model: Model
+    id: str
+    inputs: dict[str, Array]
+
+
+class KnownInferences:
+    """The kinds of one connection, the last one first."""
+
+    __slots__ = ("_kinds", "_seen")
+
+    def __init__(self) -> None:
+        self._kinds: list[KnownInference] = []
+        self._seen = 0
+        """The size of the last message that was of no known kind: what comes once is not kept."""
+
+    def find(self, data: bytes | memoryview) -> Found | None:
+        """What is known of a message, whose model may have been replaced since."""
+        size = len(data)
+        text = data if isinstance(data, bytes) else bytes(data[:MAX_TEXT])
+        for number, kind in enumerate(self._kinds):
+            found = kind.find(text, size)
+            if found is None:
+                continue
+            request_id, start = found
+            model, inputs = kind.model(), kind.read(data, start)
+            if model is None or inputs is None:
+                return None
+            if number:
+                self._kinds.insert(0, self._kinds.pop(number))
+            return Found(kind, model, request_id, inputs)
+        return None
+
+    def keep(
+        self, data: bytes | memoryview, request: InferRequest, pending: Pending, model: Model, latest: bool
+    ) -> None:
+        """Remember a message that was just admitted, if one of its size came before it. `latest`: it names no version
+        of the model."""
+        seen, self._seen = self._seen, len(data)
+        if seen != len(data) or pending.empty:
+            return
+        kind = _kind(data, request, pending, model, latest)
+        if kind is not None:
+            self._kinds[:0] = [kind]
+            del self._kinds[MAX_KINDS:]
+
+
+def _kind(
+    data: bytes | memoryview, request: InferRequest, pending: Pending, model: Model, latest: bool
+) -> KnownInference | None:
+    """None when the next message of the kind would differ in more than its id and the bytes of its tensors."""
+    fields = list(delimited_fields(memoryview(data)))
+    numbers = [one.number for one in fields]
+    first = numbers.index(_RAW_INPUT_CONTENTS) if _RAW_INPUT_CONTENTS in numbers else len(fields)
+    raw = fields[first:]
+    canonical = numbers == sorted(numbers) and numbers.count(_ID) <= 1
+    if not raw or not canonical or len(raw) != len(request.inputs) or raw[0].begin > MAX_TEXT:
+        return None
+    inputs = _inputs(data, raw, request, pending)
+    responses = response_kind(model, request)
+    if inputs is None or responses is None:
+        return None
+    begin, end = _id_span(fields)
+    return KnownInference(
+        bytes(data[:begin]),
+        bytes(data[end : raw[0].begin]),
+        len(data) - raw[0].begin,
+        ref(model),
+        None if latest else model.version,
+        inputs,
+        pending.rows,
+        pending.shape_key,
+        pending.outputs,
+        pending.byte_size,
+        replace(request, id="", inputs=[]),
+        responses,
+    )
+
+
+def _inputs(
+    data: bytes | memoryview, raw: Sequence[DelimitedField], request: InferRequest, pending: Pending
+) -> tuple[KnownInput, ...] | None:
+    found: list[KnownInput] = []
+    end = raw[0].begin
+    for item, where in zip(request.inputs, raw, strict=True):
+        array = pending.inputs[item.name]
+        if not isinstance(item.data, memoryview) or array.dtype == object or array.nbytes != where.end - where.begin:
+            return None
+        head = bytes(data[end : where.begin])
+        found.append(KnownInput(item.name, array.dtype, array.shape, where.begin - raw[0].begin, head))
+        end = where.end
+    return tuple(found) if end == len(data) else None
+
+
+def _id_span(fields: Sequence[DelimitedField]) -> tuple[int, int]:
+    """Where the id is in a message, or would be."""
+    begin = 0
+    for one in fields:
+        if one.number == _ID:
+            return begin, one.end
+        if one.number > _ID:
+            break
+        begin = one.end
+    return begin, begin

@@ -1,0 +1,250 @@
+"""Calls of the service: which are answered, which refused, and what is left when clients go away."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+from tests.support.grpc_calls import INFER, STREAM, Calls, call_headers, prefixed, serving_calls
+from tests.support.infer_messages import infer_message, tensor
+
+from despina.grpc import status
+from despina.grpc.http2.frames import ErrorCode, Flag, rst_stream, window_update
+from despina.grpc.messages import message_class
+from despina.grpc.service import InferenceService
+
+MODEL = "identity_fp32"
+Response = message_class("ModelInferResponse")
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[InferenceService]:
+    async with serving_calls((MODEL, "ordered")) as service:
+        yield service
+
+
+def request(value: float = 1, request_id: str = "", model: str = MODEL, size: int = 3) -> bytes:
+    data = np.full((1, size), value, "<f4").tobytes()
+    message = infer_message([tensor("INPUT0", "FP32", [1, size])], [data], model=model, request_id=request_id)
+    serialized: bytes = message.SerializeToString()
+    return serialized
+
+
+def value_of(answer: bytes) -> float:
+    return float(np.frombuffer(Response.FromString(answer).raw_output_contents[0], "<f4")[0])
+
+
+async def test_an_inference(service: InferenceService) -> None:
+    code, _, (answer,) = await Calls(service).call(request(5, "7"))
+    assert (code, value_of(answer), Response.FromString(answer).id) == (status.OK, 5.0, "7")
+
+
+@pytest.mark.parametrize("sizes", [[1] * 300, [4, 1, 1000], [5, 1000], [70, 1000]])
+async def test_a_message_may_come_in_any_pieces(service: InferenceService, sizes: list[int]) -> None:
+    calls, data = Calls(service), prefixed(request(6))
+    stream = calls.begin(INFER)
+    for size in sizes:
+        calls.send(stream, data[:size])
+        data = data[size:]
+    calls.send(stream, b"", end=True)
+    assert [value_of(answer) for answer in (await calls.ended(stream)).answers] == [6.0]
+
+
+async def test_a_large_message_may_come_when_there_is_room(service: InferenceService) -> None:
+    calls, data = Calls(service), prefixed(request(7, size=500_000))
+    stream = calls.begin(INFER)
+    calls.client.send(window_update(0, 1 << 24), window_update(stream, 1 << 24))
+    step = 60_000
+    for begin in range(0, len(data), step):
+        calls.send(stream, data[begin : begin + step])
+    calls.send(stream, b"", end=True)
+    (answer,) = (await calls.ended(stream)).answers
+    assert value_of(answer) == 7.0
+    assert len(answer) > 2_000_000
+    budget = service._server.body_budget
+    assert budget is not None
+    assert budget.held == 0
+
+
+async def test_compressed_messages_are_unpacked(service: InferenceService) -> None:
+    calls = Calls(service)
+    stream = calls.begin(INFER, {"grpc-encoding": "gzip"})
+    calls.send(stream, prefixed(request(8), packed=True), end=True)
+    assert [value_of(answer) for answer in (await calls.ended(stream)).answers] == [8.0]
+
+
+@pytest.mark.parametrize(
+    ("data", "metadata", "code"),
+    [
+        (b"", {}, status.INTERNAL),
+        (b"\0\0", {}, status.INTERNAL),
+        (prefixed(b"")[:3], {}, status.INTERNAL),
+        (prefixed(b"x" * 100)[:50], {}, status.INTERNAL),
+        (prefixed(request()) + prefixed(request()), {}, status.INTERNAL),
+        (prefixed(b"\xff\xff\xff"), {}, status.INTERNAL),
+        (b"\0\xff\xff\xff\xff", {}, status.INVALID_ARGUMENT),
+        (prefixed(request(), packed=True), {}, status.INTERNAL),
+        (b"\1\0\0\0\5abcde", {"grpc-encoding": "gzip"}, status.INTERNAL),
+        (prefixed(request(), packed=True)[:-8] + bytes(8), {"grpc-encoding": "gzip"}, status.INTERNAL),
+        (prefixed(bytes(70_000_000), packed=True), {"grpc-encoding": "gzip"}, status.INVALID_ARGUMENT),
+        (prefixed(request()), {"grpc-encoding": "snappy"}, status.UNIMPLEMENTED),
+    ],
+)
+async def test_what_is_no_message_is_refused(
+    service: InferenceService, data: bytes, metadata: dict[str, str], code: int
+) -> None:
+    calls = Calls(service)
+    stream = calls.begin(INFER, metadata)
+    for begin in range(0, max(len(data), 1), 60_000):
+        calls.send(stream, data[begin : begin + 60_000], end=begin + 60_000 >= len(data))
+    assert (await calls.ended(stream)).code == code
+    assert (await calls.call(request(2))).code == status.OK
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "text"),
+    [
+        (request(model="none"), status.NOT_FOUND, "Request for unknown model: 'none' is not found"),
+        (infer_message([], model=MODEL).SerializeToString(), status.INVALID_ARGUMENT, "expected 1 inputs but got 0"),
+    ],
+)
+async def test_a_refusal_has_the_text_of_the_error(
+    service: InferenceService, message: bytes, code: int, text: str
+) -> None:
+    outcome = await Calls(service).call(message)
+    assert outcome.code == code
+    assert text in outcome.message
+
+
+async def test_a_text_of_any_characters_is_told(service: InferenceService) -> None:
+    name = "a%b\u00e9\u20ac\n" + 9000 * "x"
+    outcome = await Calls(service).call(request(model=name))
+    assert outcome.message.startswith("Request for unknown model: 'a%b\u00e9\u20ac\nxxx")
+    assert len(outcome.message) < 7000
+
+
+async def test_unknown_methods_are_not_implemented(service: InferenceService) -> None:
+    for path in ("/inference.GRPCInferenceService/Nothing", "/", ""):
+        assert (await Calls(service).call(b"", path)).code == status.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize("change", [{":method": "GET"}, {"content-type": "application/json"}])
+async def test_what_is_not_grpc_is_told_so(service: InferenceService, change: dict[str, str]) -> None:
+    client = Calls(service).client
+    client.send(client.headers(1, call_headers(INFER) | change, Flag.END_STREAM))
+    assert client.answer(1).headers == {":status": "415"}
+    assert client.answer(1).ended
+
+
+async def test_other_methods_are_answered_on_the_same_connection(service: InferenceService) -> None:
+    calls = Calls(service)
+    live = message_class("ServerLiveResponse")
+    for _ in range(2):
+        outcome = await calls.call(b"", "/inference.GRPCInferenceService/ServerLive")
+        assert [live.FromString(answer).live for answer in outcome.answers] == [True]
+        assert (await calls.call(request())).code == status.OK
+
+
+async def test_a_client_that_goes_away_takes_its_requests_along(service: InferenceService) -> None:
+    calls = Calls(service)
+    model = service._server.models.get(MODEL, None)
+    streams = [calls.begin(INFER) for _ in range(3)]
+    for stream in streams:
+        calls.send(stream, prefixed(request()), end=True)
+    calls.client.send(rst_stream(streams[0], ErrorCode.CANCEL))
+    calls.client.connection.connection_lost(None)
+    await model.drain()
+    assert not service.connections
+
+
+# ------------------------------------------------------------------------------------------------------------ who may
+
+
+async def test_without_a_key_only_probes_are_answered() -> None:
+    async with serving_calls((MODEL,), api_key=("secret",)) as service:
+        calls = Calls(service)
+        outcome = await calls.call(request())
+        assert (outcome.code, outcome.answers) == (status.UNAUTHENTICATED, [])
+        assert "API key" in outcome.message
+        assert (await calls.call(request(), metadata={"authorization": "Bearer wrong"})).code == status.UNAUTHENTICATED
+        assert (await calls.call(request(), STREAM)).code == status.UNAUTHENTICATED
+        assert (await calls.call(request(), metadata={"authorization": "Bearer secret"})).code == status.OK
+        assert (await calls.call(request(), metadata={"x-api-key": "secret"})).code == status.OK
+        assert (await calls.call(b"", "/inference.GRPCInferenceService/ServerReady")).code == status.OK
+        assert (await calls.call(b"", "/grpc.health.v1.Health/Check")).code == status.OK
+        metadata = "/inference.GRPCInferenceService/ServerMetadata"
+        assert (await calls.call(b"", metadata)).code == status.UNAUTHENTICATED
+
+
+async def test_a_restricted_protocol_wants_its_header() -> None:
+    restricted = {"inference": ("triton-grpc-protocol-key", "value")}
+    async with serving_calls((MODEL,), grpc_restricted_protocol=restricted) as service:
+        calls = Calls(service)
+        text = "This protocol is restricted, expecting header 'triton-grpc-protocol-key'"
+        assert await calls.call(request()) == (status.UNAVAILABLE, text, [])
+        assert (await calls.call(request(), STREAM)).code == status.UNAVAILABLE
+        assert (await calls.call(request(), metadata={"triton-grpc-protocol-key": "value"})).code == status.OK
+        assert (await calls.call(b"", "/inference.GRPCInferenceService/ServerLive")).code == status.OK
+
+
+async def test_headers_are_forwarded_as_parameters() -> None:
+    async with serving_calls((MODEL,), grpc_header_forward_pattern="my-.*") as service:
+        model = service._server.models.get(MODEL, None)
+        seen = []
+        submit = model.schedule
+        model._scheduler.submit = lambda pending: (seen.append(dict(pending.parameters)), submit(pending))  # type: ignore[method-assign,func-returns-value]
+        calls = Calls(service)
+        for _ in range(3):
+            assert (await calls.call(request(), metadata={"my-header": "1", "other": "2"})).code == status.OK
+        assert seen == [{"my-header": "1"}] * 3
+
+
+# --------------------------------------------------------------------------------------------------- known messages
+
+
+async def test_messages_that_come_again_are_answered_alike(service: InferenceService) -> None:
+    calls = Calls(service)
+    answers = [(await calls.call(request(value, "abc"))).answers[0] for value in range(5)]
+    assert [value_of(answer) for answer in answers] == [0, 1, 2, 3, 4]
+    assert {Response.FromString(answer).id for answer in answers} == {"abc"}
+    plain = [answer.replace(answers[0][-12:], answer[-12:]) for answer in answers]
+    assert len({answer[:-12] for answer in plain}) == 1
+
+
+async def test_ids_are_those_of_each_message(service: InferenceService) -> None:
+    calls = Calls(service)
+    ids = ["", "a", "b", "c", "", "d" * 127, "e" * 128, "f" * 300, "\u00e9", "g"]
+    for request_id in ids:
+        (answer,) = (await calls.call(request(1, request_id))).answers
+        assert Response.FromString(answer).id == request_id
+
+
+async def test_shapes_are_those_of_each_message(service: InferenceService) -> None:
+    calls = Calls(service)
+    for size in (2, 2, 3, 2, 3, 3, 2):
+        (answer,) = (await calls.call(request(size, size=size))).answers
+        assert list(Response.FromString(answer).outputs[0].shape) == [1, size]
+        assert value_of(answer) == size
+
+
+async def test_a_model_that_is_gone_is_not_known_any_more(service: InferenceService) -> None:
+    calls = Calls(service)
+    for _ in range(3):
+        assert (await calls.call(request())).code == status.OK
+    await service._server.models.unload(MODEL, False)
+    for _ in range(2):
+        assert (await calls.call(request())).code in (status.NOT_FOUND, status.UNAVAILABLE)
+    await service._server.models.load(MODEL, {})
+    for _ in range(3):
+        assert (await calls.call(request(9))).code == status.OK
+
+
+async def test_all_calls_are_answered_when_the_server_takes_leave(service: InferenceService) -> None:
+    calls = Calls(service)
+    stream = calls.begin(INFER)
+    calls.send(stream, prefixed(request(3)), end=True)
+    closed = asyncio.Event()
+    service.all_closed = closed.set
+    calls.client.connection.take_leave()
+    assert (await calls.ended(stream)).code == status.OK
+    assert calls.client.transport.closed

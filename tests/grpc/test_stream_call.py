@@ -1,0 +1,149 @@
+"""ModelStreamInfer: answers come in the order of their requests, errors too, and the stream goes on."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.support.grpc_calls import STREAM, Calls, prefixed, serving_calls
+from tests.support.infer_messages import infer_message, tensor
+
+from despina.grpc import status
+from despina.grpc.http2.connection import STREAM_WINDOW
+from despina.grpc.http2.frames import ErrorCode, rst_stream, window_update
+from despina.grpc.messages import message_class
+from despina.grpc.service import InferenceService
+from despina.grpc.stream_call import MAX_UNANSWERED
+
+MODEL = "identity_fp32"
+Response = message_class("ModelStreamInferResponse")
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[InferenceService]:
+    async with serving_calls((MODEL, "identity_int64")) as service:
+        yield service
+
+
+def request(value: int, model: str = MODEL, datatype: str = "<f4") -> bytes:
+    data = np.full((1, 2), value, datatype).tobytes()
+    name = "INT64" if datatype == "<i8" else "FP32"
+    message = infer_message([tensor("INPUT0", name, [1, 2])], [data], model=model, request_id=str(value))
+    return prefixed(message.SerializeToString())
+
+
+def answered(answers: Sequence[bytes]) -> list[Any]:
+    return [Response.FromString(answer) for answer in answers]
+
+
+async def test_answers_come_in_the_order_of_the_requests(service: InferenceService) -> None:
+    calls = Calls(service)
+    stream = calls.begin()
+    for value in range(10):
+        model, datatype = (MODEL, "<f4") if value % 2 else ("identity_int64", "<i8")
+        calls.send(stream, request(value, model, datatype))
+    calls.send(stream, b"", end=True)
+    outcome = await calls.ended(stream)
+    assert outcome.code == status.OK
+    answers = answered(outcome.answers)
+    assert [answer.infer_response.id for answer in answers] == [str(value) for value in range(10)]
+    assert all(answer.infer_response.parameters["triton_final_response"].bool_param for answer in answers)
+
+
+async def test_requests_may_be_cut_anywhere(service: InferenceService) -> None:
+    data = b"".join(request(value) for value in range(8))
+    for step in (1, 7, 64, len(data)):
+        calls = Calls(service)
+        stream = calls.begin()
+        for begin in range(0, len(data), step):
+            calls.send(stream, data[begin : begin + step])
+        calls.send(stream, b"", end=True)
+        answers = answered((await calls.ended(stream)).answers)
+        assert [answer.infer_response.id for answer in answers] == [str(value) for value in range(8)]
+
+
+async def test_an_error_is_an_answer_like_others(service: InferenceService) -> None:
+    calls = Calls(service)
+    stream = calls.begin()
+    calls.send(stream, request(1) + request(2, "none") + request(3, MODEL, "<i8") + request(4), end=True)
+    outcome = await calls.ended(stream)
+    assert outcome.code == status.OK
+    first, second, third, fourth = answered(outcome.answers)
+    assert (first.error_message, first.infer_response.id) == ("", "1")
+    assert second.error_message == "Request for unknown model: 'none' is not found"
+    assert (second.infer_response.id, second.infer_response.model_name) == ("2", "")
+    assert "[request id: 3]" in third.error_message
+    assert fourth.infer_response.id == "4"
+
+
+async def test_the_first_error_ends_a_stream_that_asks_for_it(service: InferenceService) -> None:
+    calls = Calls(service)
+    stream = calls.begin(STREAM, {"triton_grpc_error": "true"})
+    calls.send(stream, request(1) + request(2, "none") + request(3))
+    outcome = await calls.ended(stream)
+    assert outcome.code == status.NOT_FOUND
+    assert outcome.message == "Request for unknown model: 'none' is not found"
+    assert [answer.infer_response.id for answer in answered(outcome.answers)] == ["1"]
+    alone = calls.begin(STREAM, {"triton_grpc_error": "true"})
+    calls.send(alone, request(2, "none"))
+    assert await calls.ended(alone) == (status.NOT_FOUND, outcome.message, [])
+
+
+async def test_a_stream_without_requests_ends_well(service: InferenceService) -> None:
+    calls = Calls(service)
+    stream = calls.begin()
+    calls.send(stream, b"", end=True)
+    assert await calls.ended(stream) == (status.OK, "", [])
+
+
+@pytest.mark.parametrize("data", [b"\0\0", b"\1\0\0\0\1a", b"\0\xff\xff\xff\xff"])
+async def test_what_is_no_message_ends_the_stream(service: InferenceService, data: bytes) -> None:
+    calls = Calls(service)
+    stream = calls.begin()
+    calls.send(stream, data, end=True)
+    assert (await calls.ended(stream)).code in (status.INTERNAL, status.INVALID_ARGUMENT)
+
+
+async def test_a_client_may_send_no_more_than_is_answered(service: InferenceService) -> None:
+    """The window does not grow while too many requests wait."""
+    model = service._server.models.get(MODEL, None)
+    waiting: list[Any] = []
+    model._scheduler.submit = model.schedule = waiting.append  # type: ignore[method-assign,assignment]
+    calls = Calls(service)
+    stream = calls.begin()
+    one = request(1)
+    for _ in range(MAX_UNANSWERED):
+        calls.send(stream, one)
+    (open_one,) = calls.client.connection._streams.values()
+    while (window := open_one.receive_window) >= STREAM_WINDOW // 2:
+        calls.send(stream, one)
+    calls.send(stream, one * 100)
+    assert open_one.receive_window == window - 100 * len(one)
+    for pending in waiting:
+        pending.succeed({"OUTPUT0": np.zeros((1, 2), "<f4")})
+    assert open_one.receive_window == STREAM_WINDOW
+
+
+async def test_answers_wait_for_a_client_that_does_not_read(service: InferenceService) -> None:
+    calls = Calls(service)
+    stream = calls.begin()
+    data = np.zeros((1, 5000), "<f4").tobytes()
+    message = infer_message([tensor("INPUT0", "FP32", [1, 5000])], [data], model=MODEL).SerializeToString()
+    for _ in range(5):
+        calls.send(stream, prefixed(message))
+    await service._server.models.get(MODEL, None).drain()
+    assert 40_000 < len(calls.client.answer(stream).data) <= 65_535
+    calls.client.send(window_update(0, 1 << 20), window_update(stream, 1 << 20))
+    calls.send(stream, b"", end=True)
+    assert len((await calls.ended(stream)).answers) == 5
+
+
+async def test_a_stream_that_is_reset_gives_its_requests_up(service: InferenceService) -> None:
+    calls = Calls(service)
+    stream = calls.begin()
+    calls.send(stream, request(1) + request(2))
+    calls.client.send(rst_stream(stream, ErrorCode.CANCEL))
+    model = service._server.models.get(MODEL, None)
+    await model.drain()
+    assert not model.in_flight
+    assert calls.client.answer(stream).data == b""
