@@ -125,15 +125,15 @@ def served_settings(settings: Settings, opened: ExitStack) -> Settings:
 def bind_ports(settings: Settings, sockets: ExitStack) -> dict[str, socket.socket]:
     """Take the ports before anything is loaded: a port that is taken should not cost minutes. Raises Unavailable."""
     bound: dict[str, socket.socket] = {}
-    if settings.allow_grpc and (sock := bind_grpc(settings)) is not None:
-        bound["GRPC"] = sock
-        sockets.callback(sock.close)
     if settings.allow_http:
         bound["HTTP"] = bind_http(settings)
         sockets.callback(bound["HTTP"].close)
     if settings.allow_metrics:
         bound["Metrics"] = bind(settings.metrics_address, settings.metrics_port, False, "Metrics")
         sockets.callback(bound["Metrics"].close)
+    if settings.allow_grpc and (sock := bind_grpc(settings)) is not None:
+        sockets.callback(sock.close)
+        bound = {"GRPC": sock, **bound}  # the first that tritonserver starts
     return bound
 
 

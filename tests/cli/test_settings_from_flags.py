@@ -26,11 +26,10 @@ def refusal(*words: str) -> str:
 
 
 def test_every_setting_is_read_by_the_server() -> None:
-    """Those of gRPC excepted, as long as nothing listens for it."""
     package = Path(despina.__file__).parent
     sources = [path for path in package.rglob("*.py") if path.name != "settings.py" and path.parent.name != "cli"]
     read = "".join(path.read_text() for path in sources)
-    names = [field.name for field in fields(Settings) if "grpc" not in field.name]
+    names = [field.name for field in fields(Settings)]
     assert [name for name in names if f"settings.{name}" not in read] == []
 
 
@@ -176,25 +175,25 @@ def test_what_clients_are_checked_against_is_needed_to_check_them() -> None:
     ("words", "said"),
     [
         (("--grpc-use-ssl=true", *TLS), ()),
-        (TLS, ("'--grpc-server-cert' has no effect without '--grpc-use-ssl=true': gRPC is not encrypted",)),
+        (TLS, ("'--grpc-server-cert' has no effect without '--grpc-use-ssl=true'",)),
         (
             ("--grpc-use-ssl=true", "--grpc-root-cert=r.pem", *TLS),
             ("'--grpc-root-cert' has no effect without '--grpc-use-ssl-mutual=true': any client is let in",),
         ),
+        (("--http-tls-cert=c.pem", "--http-tls-key=k.pem"), ()),  # gRPC takes them, too
+        (("--allow-grpc=false", *TLS), ()),
         (
-            ("--http-tls-cert=c.pem", "--http-tls-key=k.pem"),
+            ("--http-restricted-api=trace:k=v",),
             (
-                "HTTP is encrypted and gRPC is not: give '--grpc-use-ssl=true' with a certificate, or "
-                "'--allow-grpc=false'",
+                "'--http-restricted-api' restricts nothing that comes by gRPC: give '--grpc-restricted-protocol', "
+                "too, or '--allow-grpc=false'",
             ),
         ),
-        (("--http-tls-cert=c.pem", "--http-tls-key=k.pem", "--grpc-use-ssl=true", *TLS), ()),
-        (("--http-tls-cert=c.pem", "--http-tls-key=k.pem", "--allow-grpc=false", *TLS), ()),
+        (("--http-restricted-api=trace:k=v", "--grpc-restricted-protocol=trace:k=v"), ()),
+        (("--http-restricted-api=trace:k=v", "--allow-grpc=false"), ()),
     ],
 )
-def test_what_is_not_encrypted_though_it_might_be_meant_to_is_said(
-    words: tuple[str, ...], said: tuple[str, ...]
-) -> None:
+def test_what_leaves_a_door_open_that_was_to_be_shut_is_said(words: tuple[str, ...], said: tuple[str, ...]) -> None:
     assert warnings(*words) == tuple(f"Warning: {text}" for text in said)
 
 
@@ -320,7 +319,8 @@ def test_the_wildcard_stands_alone() -> None:
 def test_two_services_need_two_ports() -> None:
     said = "The server cannot listen to {} requests and {} requests at the same address and port {}"
     assert refusal("--http-port=8002") == said.format("HTTP", "metrics", "0.0.0.0:8002")
-    assert refusal("--http-port=8001") == said.format("HTTP", "GRPC", "0.0.0.0:8001")
+    assert refusal("--http-port=8001", "--allow-grpc=true") == said.format("HTTP", "GRPC", "0.0.0.0:8001")
+    assert settings("--http-port=8001").http_port == 8001  # nobody has asked for gRPC there
     assert refusal("--grpc-port=8002", "--http-address=::1") == said.format("GRPC", "metrics", "::1:8002")
     assert settings("--http-port=8001", "--grpc-address=127.0.0.1").http_port == 8001
     assert settings("--http-port=8001", "--allow-grpc=false").http_port == 8001

@@ -1,6 +1,7 @@
 """Calls of the service: which are answered, which refused, and what is left when clients go away."""
 
 import asyncio
+import zlib
 from collections.abc import AsyncIterator
 
 import numpy as np
@@ -9,7 +10,7 @@ from tests.support.grpc_calls import INFER, STREAM, Calls, call_headers, prefixe
 from tests.support.infer_messages import infer_message, tensor
 
 from despina.grpc import status
-from despina.grpc.http2.frames import ErrorCode, Flag, rst_stream, window_update
+from despina.grpc.http2.frames import ErrorCode, Flag, Kind, rst_stream, window_update
 from despina.grpc.messages import message_class
 from despina.grpc.service import InferenceService
 
@@ -248,3 +249,52 @@ async def test_all_calls_are_answered_when_the_server_takes_leave(service: Infer
     calls.client.connection.take_leave()
     assert (await calls.ended(stream)).code == status.OK
     assert calls.client.transport.closed
+
+
+# -------------------------------------------------------------------------------------------------------- connections
+
+
+async def test_answers_to_inference_are_compressed_for_those_who_read_it() -> None:
+    async with serving_calls((MODEL,), grpc_infer_response_compression_level="low") as service:
+        calls = Calls(service)
+        stream = calls.begin(INFER, {"grpc-accept-encoding": "identity, deflate, gzip"})
+        calls.send(stream, prefixed(request(4, size=1000)), end=True)
+        while not calls.client.answer(stream).ended:
+            await asyncio.sleep(0)
+        answer = calls.client.answer(stream)
+        assert answer.headers["grpc-encoding"] == "gzip"
+        assert (answer.data[0], int.from_bytes(answer.data[1:5])) == (1, len(answer.data) - 5)
+        assert len(answer.data) < 200
+        assert value_of(zlib.decompress(answer.data[5:], wbits=31)) == 4.0
+        assert [value_of(answer) for answer in (await calls.call(request(4))).answers] == [4.0]
+
+
+async def test_an_old_connection_takes_leave(service: InferenceService) -> None:
+    old = Calls(service)
+    old.client.connection.take_leave_after(0, None)
+    stream = old.begin(INFER)
+    await asyncio.sleep(0.01)
+    old.client.read()
+    assert [one.kind for one in old.client.control] == [Kind.GOAWAY]
+    assert not old.client.transport.closed
+    old.send(stream, prefixed(request(3)), end=True)
+    assert (await old.ended(stream)).code == status.OK
+    assert old.client.transport.closed
+
+
+async def test_calls_of_an_old_connection_have_their_time_and_no_more(service: InferenceService) -> None:
+    old = Calls(service)
+    old.client.connection.take_leave_after(0, 0)
+    old.begin(INFER)
+    async with asyncio.timeout(10):
+        while not old.client.transport.closed:
+            await asyncio.sleep(0.001)
+
+
+async def test_the_age_of_connections_is_in_milliseconds() -> None:
+    async with serving_calls((MODEL,), grpc_max_connection_age=1, grpc_max_connection_age_grace=1) as service:
+        calls = Calls(service)
+        calls.begin(INFER)
+        async with asyncio.timeout(10):
+            while not calls.client.transport.closed:
+                await asyncio.sleep(0.001)

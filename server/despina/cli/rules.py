@@ -32,7 +32,7 @@ def _check_http(settings: Settings) -> None:
 def _check_ports(settings: Settings) -> None:
     services = (
         ("HTTP", settings.allow_http, settings.http_address, settings.http_port),
-        ("GRPC", settings.allow_grpc, settings.grpc_address, settings.grpc_port),
+        ("GRPC", settings.allow_grpc and settings.grpc_required, settings.grpc_address, settings.grpc_port),
         ("metrics", settings.allow_metrics, settings.metrics_address, settings.metrics_port),
     )
     listening = [(name, address, port) for name, allowed, address, port in services if allowed and port != 0]

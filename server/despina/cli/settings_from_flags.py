@@ -63,17 +63,17 @@ def _reservations(settings: Settings) -> Iterator[str]:
     if not settings.allow_http and not settings.allow_grpc:
         yield "Warning: '--allow-http=false' and '--allow-grpc=false' leave clients no way to a model"
     if settings.allow_grpc:
-        yield from _doubts_about_tls(settings)
+        yield from _reservations_about_grpc(settings)
 
 
-def _doubts_about_tls(settings: Settings) -> Iterator[str]:
-    if settings.grpc_server_cert is not None and not settings.grpc_use_ssl:
-        yield "Warning: '--grpc-server-cert' has no effect without '--grpc-use-ssl=true': gRPC is not encrypted"
-    elif settings.allow_http and settings.http_tls_cert is not None and not settings.grpc_use_ssl:
+def _reservations_about_grpc(settings: Settings) -> Iterator[str]:
+    if settings.http_restricted_api and not settings.grpc_restricted_protocol:
         yield (
-            "Warning: HTTP is encrypted and gRPC is not: give '--grpc-use-ssl=true' with a certificate, or "
-            "'--allow-grpc=false'"
+            "Warning: '--http-restricted-api' restricts nothing that comes by gRPC: give '--grpc-restricted-protocol', "
+            "too, or '--allow-grpc=false'"
         )
+    if settings.grpc_server_cert is not None and not settings.grpc_use_ssl:
+        yield "Warning: '--grpc-server-cert' has no effect without '--grpc-use-ssl=true'"
     if settings.grpc_root_cert is not None and not settings.grpc_use_ssl_mutual:
         yield "Warning: '--grpc-root-cert' has no effect without '--grpc-use-ssl-mutual=true': any client is let in"
 

@@ -11,13 +11,14 @@ from despina.grpc.http2.header_blocks import Headers
 @dataclass(frozen=True, slots=True)
 class CallHead:
     """What the headers of a call say. `metadata` are those of the client's own and all others, names in lower case; of
-    a name that comes twice the last value counts. `encoding` is how compressed messages of the request are."""
+    a name that comes twice the last value counts. `encoding` is how compressed messages of the request are,
+    `gzip_level` how much answers to inference are compressed, 0 for not at all."""
 
     method: bytes
     path: bytes
     content_type: bytes
     encoding: bytes
-    accepts_gzip: bool
+    gzip_level: int
     metadata: Mapping[bytes, bytes]
 
     @property
@@ -31,14 +32,15 @@ class CallHead:
         return {name: text for name, text in self.texts if name in ("traceparent", "tracestate")}
 
 
-def read_call_head(headers: Headers) -> CallHead:
-    """Headers that are missing are empty."""
+def read_call_head(headers: Headers, gzip_level: int = 0) -> CallHead:
+    """Headers that are missing are empty. `gzip_level` is for clients that can read it."""
     metadata = dict(headers)
+    accepted = metadata.get(b"grpc-accept-encoding", b"").replace(b" ", b"").split(b",")
     return CallHead(
         metadata.get(b":method", b""),
         metadata.get(b":path", b""),
         metadata.get(b"content-type", b""),
         metadata.get(b"grpc-encoding", b"identity"),
-        b"gzip" in metadata.get(b"grpc-accept-encoding", b"").replace(b" ", b"").split(b","),
+        gzip_level if b"gzip" in accepted else 0,
         metadata,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from despina.errors import Internal, InvalidArgument
+from despina.grpc.outgoing import HEAD_SIZE
 from despina.http.body_budget import SMALLEST_CLAIM, too_slow
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from despina.grpc.http2.stream import Stream
     from despina.http.body_budget import Claim
     from despina.server import Server
-
-HEAD_SIZE = 5
 
 MAX_MESSAGE = 0x7FFFFFFF
 """Bytes of a message, as tritonserver has it."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from despina.grpc.answers import GZIP_HEADERS, OK_TRAILERS
 from despina.grpc.inference import Client, Inference
+from despina.grpc.outgoing import packed
 from despina.grpc.unary_call import UnaryCall
 
 if TYPE_CHECKING:
@@ -36,7 +38,10 @@ class InferCall(UnaryCall):
     def _done(self, inference: Inference) -> None:
         try:
             message = inference.response()
-            self.reply(message, sum(map(len, message)))
+            if self.head.gzip_level:
+                self.stream.answer(GZIP_HEADERS, *packed(message, self.head.gzip_level), OK_TRAILERS)
+            else:
+                self.reply(message)
         except Exception as error:
             self.refuse(error)
         inference.written()

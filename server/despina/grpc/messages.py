@@ -42,4 +42,4 @@ def parse(message: Any, data: bytes) -> Any:
     try:
         return message.FromString(data)
     except DecodeError:
-        raise Internal(f"expected a message '{message.DESCRIPTOR.full_name}', and the bytes are none") from None
+        raise Internal("Unable to parse request") from None

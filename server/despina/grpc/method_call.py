@@ -35,7 +35,7 @@ class MethodCall(UnaryCall):
         except Exception as error:
             self.refuse(error)
         else:
-            self.reply((data,), len(data))
+            self.reply((data,))
 
     def abandon(self) -> None:
         """What has begun, as loading a model, goes on."""

@@ -18,6 +18,7 @@ from despina.grpc.inference import Client
 from despina.grpc.method import SERVICE, Method
 from despina.grpc.method_call import MethodCall
 from despina.grpc.methods import METHODS
+from despina.grpc.outgoing import GZIP_LEVELS
 from despina.grpc.status import code_of
 from despina.grpc.stream_call import StreamCall
 from despina.http.auth import KEY_REQUIRED, ApiKeys
@@ -76,6 +77,7 @@ class InferenceService:
         self._kinds = _kinds()
         self._keys = ApiKeys(server.settings.api_key)
         self._restricted = server.settings.grpc_restricted_protocol
+        self._gzip_level = GZIP_LEVELS[server.settings.grpc_infer_response_compression_level]
         self._put = server.outbox.put
         self.connections: dict[Connection[Route], Client] = {}
         self.all_closed: Callable[[], None] = _nothing
@@ -85,11 +87,15 @@ class InferenceService:
         """For a client who has just connected."""
         connection = Connection(self)
         self.connections[connection] = Client()
+        settings = self._server.settings
+        if settings.grpc_max_connection_age:
+            grace_ms = settings.grpc_max_connection_age_grace
+            connection.take_leave_after(settings.grpc_max_connection_age / 1000, grace_ms / 1000 or None)
         return connection
 
     def read_headers(self, headers: Headers) -> Route:
         """Implements `Service`, as what follows does."""
-        head = read_call_head(headers)
+        head = read_call_head(headers, self._gzip_level)
         if head.method != b"POST" or not head.content_type.startswith(b"application/grpc"):
             return Route(head, None, UNSUPPORTED_MEDIA_TYPE)
         try:

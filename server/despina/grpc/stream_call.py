@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from despina.errors import DespinaError, Internal
-from despina.grpc.answers import HEADERS, OK_TRAILERS, refusal, trailers
+from despina.grpc.answers import GZIP_HEADERS, HEADERS, OK_TRAILERS, refusal, trailers
 from despina.grpc.failures import as_client_error
 from despina.grpc.http2.connection import STREAM_WINDOW
 from despina.grpc.incoming import Incoming
 from despina.grpc.infer_response import failed_in_stream, refused_in_stream
 from despina.grpc.inference import Client, Inference
+from despina.grpc.outgoing import packed, prefixed
 from despina.grpc.status import code_of, message_of
 
 if TYPE_CHECKING:
@@ -31,13 +32,25 @@ MAX_UNANSWERED = 1024
 class StreamCall:
     """One stream. Implements `Receiver`."""
 
-    __slots__ = ("_begun", "_client", "_ended", "_head", "_incoming", "_server", "_stream", "_strict", "_unanswered")
+    __slots__ = (
+        "_begun",
+        "_client",
+        "_ended",
+        "_head",
+        "_headers",
+        "_incoming",
+        "_server",
+        "_stream",
+        "_strict",
+        "_unanswered",
+    )
 
     def __init__(self, server: Server, stream: Stream, head: CallHead, client: Client) -> None:
         self._server = server
         self._stream = stream
         self._head = head
         self._client = client
+        self._headers = GZIP_HEADERS if head.gzip_level else HEADERS
         self._strict = head.metadata.get(b"triton_grpc_error") == b"true"
         self._incoming = Incoming(server, stream, head, self._refuse)
         self._unanswered: deque[Inference] = deque()
@@ -110,9 +123,10 @@ class StreamCall:
     def _send(self, message: Sequence[Buffer]) -> None:
         if not self._begun:
             self._begun = True
-            self._stream.send_headers(HEADERS)
-        size = sum(map(len, message))
-        self._stream.send((bytes(1) + size.to_bytes(4), *message))
+            self._stream.send_headers(self._headers)
+        level = self._head.gzip_level
+        pieces, _ = packed(message, level) if level else prefixed(message)
+        self._stream.send(pieces)
 
     def _fail(self, error: DespinaError) -> None:
         """End the stream."""
@@ -121,4 +135,4 @@ class StreamCall:
         self.gone()
 
     def _end(self, block: bytes) -> None:
-        self._stream.end(block if self._begun else HEADERS + block)
+        self._stream.end(block if self._begun else self._headers + block)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from despina.errors import Internal
 from despina.grpc.answers import HEADERS, OK_TRAILERS, refusal
 from despina.grpc.failures import as_client_error
-from despina.grpc.incoming import HEAD_SIZE, Incoming
+from despina.grpc.incoming import Incoming
+from despina.grpc.outgoing import HEAD_SIZE, prefixed
 from despina.grpc.status import code_of, message_of
 
 if TYPE_CHECKING:
@@ -78,6 +79,6 @@ class UnaryCall(ABC):
         if incoming is not None:
             incoming.drop()
 
-    def reply(self, message: Sequence[Buffer], size: int) -> None:
-        """Answer with a message of `size` bytes."""
-        self.stream.answer(HEADERS, (bytes(1) + size.to_bytes(4), *message), size + HEAD_SIZE, OK_TRAILERS)
+    def reply(self, message: Sequence[Buffer]) -> None:
+        """Answer with a message."""
+        self.stream.answer(HEADERS, *prefixed(message), OK_TRAILERS)

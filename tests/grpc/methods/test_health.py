@@ -41,10 +41,12 @@ async def test_the_server_is_live_and_ready_or_not(yes: bool) -> None:
         ("", "", False),
     ],
 )
-async def test_a_model_that_is_not_there_is_not_ready_which_is_no_error(
-    name: str, version: str, expected: bool
-) -> None:
-    assert (await ask_method(server(), "ModelReady", name=name, version=version)).ready is expected
+async def test_a_model_that_is_not_there_is_an_error(name: str, version: str, expected: bool) -> None:
+    if expected:
+        assert (await ask_method(server(), "ModelReady", name=name, version=version)).ready is True
+    else:
+        with pytest.raises((NotFound, Unavailable)):
+            await ask_method(server(), "ModelReady", name=name, version=version)
 
 
 async def test_a_version_that_is_none_is_an_error() -> None:

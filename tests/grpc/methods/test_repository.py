@@ -103,6 +103,7 @@ async def test_a_model_is_loaded_with_a_configuration_and_unloaded(server: Serve
     answer = await ask_method(server, "ModelConfig", name="digits")
     assert answer.config.max_batch_size == 3
     await ask_method(server, "RepositoryModelUnload", model_name="digits")
-    assert not (await ask_method(server, "ModelReady", name="digits")).ready
+    with pytest.raises(DespinaError, match="'digits' has no available versions"):
+        await ask_method(server, "ModelReady", name="digits")
     with pytest.raises(DespinaError, match="failed to load 'nope', failed to poll from model repository"):
         await ask_method(server, "RepositoryModelLoad", model_name="nope")

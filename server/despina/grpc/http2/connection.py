@@ -61,6 +61,7 @@ class Connection(asyncio.Protocol, Generic[H]):
         self._block: tuple[int, int, bytearray] | None = None
         """Of headers that continue: the stream, the flags and what has come."""
         self._leaving = False
+        self._timer: asyncio.TimerHandle | None = None
 
     # ------------------------------------------------------------------------------------------------ the transport
 
@@ -75,6 +76,8 @@ class Connection(asyncio.Protocol, Generic[H]):
         self.transport.write(settings(ours) + window_update(0, CONNECTION_WINDOW - DEFAULT_WINDOW))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         streams, self._streams = self._streams, {}
         for stream in streams.values():
             self._lose(stream)
@@ -92,6 +95,16 @@ class Connection(asyncio.Protocol, Generic[H]):
             self._leaving = True
             self._write(goaway(self._last_stream, ErrorCode.NO_ERROR))
             self._close_if_done()
+
+    def take_leave_after(self, age_s: float, grace_s: float | None) -> None:
+        """Take leave when the connection is so old. Calls that are under way then have `grace_s`, or as long as they
+        take."""
+        self._timer = asyncio.get_running_loop().call_later(age_s, self._grow_old, grace_s)
+
+    def _grow_old(self, grace_s: float | None) -> None:
+        self.take_leave()
+        if grace_s is not None:
+            self._timer = asyncio.get_running_loop().call_later(grace_s, self.transport.abort)
 
     def _close_if_done(self) -> None:
         if self._leaving and not self._streams:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue  # type: ignore[import-untyped]  # ships no types
 
-from despina.errors import NotFound, Unavailable
 from despina.grpc.messages import message_class
 from despina.grpc.method import Message, Method
 from despina.grpc.model_names import named_model
@@ -35,12 +34,9 @@ async def ready(request: Message, server: Server) -> Message:
 
 
 async def model_ready(request: Message, server: Server) -> Message:
-    """Whether a model version is ready to infer; one that nobody knows is not. Raises InvalidArgument for a version
-    that is none."""
-    try:
-        named_model(request, server)
-    except (NotFound, Unavailable):
-        return MODEL_READY(ready=False)
+    """Whether a model version is ready to infer. Raises InvalidArgument, NotFound, Unavailable where it is not, as
+    HTTP does and the newest tritonserver."""
+    named_model(request, server)
     return MODEL_READY(ready=True)
 
 
