@@ -1,4 +1,5 @@
-"""The harness's own load generator: a small C program, compiled with the system's compiler when it is first needed."""
+"""The harness's own load generator, for HTTP/1.1 and gRPC: a small C program, compiled with the system's compiler when
+it is first needed."""
 
 import hashlib
 import json
@@ -14,7 +15,7 @@ from benchmarks.latencies import from_histogram
 from benchmarks.measurement import Load
 from benchmarks.places import BUILT
 
-SOURCE = Path(__file__).parent / "loadgen.c"
+FOLDER = Path(__file__).parent
 
 
 class NoCompiler(Exception):
@@ -22,9 +23,9 @@ class NoCompiler(Exception):
 
 
 def build() -> Path:
-    """The load generator, compiled unless this very source has been compiled before. Raises NoCompiler."""
-    source = SOURCE.read_bytes()
-    program = BUILT / f"loadgen-{hashlib.sha256(source).hexdigest()[:12]}"
+    """The load generator, compiled unless these very sources have been compiled before. Raises NoCompiler."""
+    digest = hashlib.sha256(b"".join(each.read_bytes() for each in sorted(FOLDER.glob("*.[ch]"))))
+    program = BUILT / f"loadgen-{digest.hexdigest()[:12]}"
     if program.exists():
         return program
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
@@ -32,7 +33,8 @@ def build() -> Path:
         raise NoCompiler("the load generator needs a C compiler (Debian: apt-get install gcc libc6-dev)")
     BUILT.mkdir(parents=True, exist_ok=True)
     partial = program.with_suffix(f".{os.getpid()}")
-    compiling = subprocess.run([compiler, "-O2", "-o", str(partial), str(SOURCE), "-lm"], check=False)
+    sources = map(str, sorted(FOLDER.glob("*.c")))
+    compiling = subprocess.run([compiler, "-O2", "-o", str(partial), *sources, "-lm"], check=False)
     if compiling.returncode != 0:
         raise NoCompiler(f"{compiler} cannot compile the load generator (Debian: apt-get install gcc libc6-dev)")
     partial.replace(program)
@@ -48,10 +50,11 @@ def generate(
     seed: int = 1,
     in_turn: bool = False,
 ) -> Load:
-    """Send complete HTTP requests, one per file, to a port of this machine; connection i sends number i modulo their
-    count, again and again or, `in_turn`, those that follow it `connections` apart. `rate` 0 is a closed loop; above,
-    requests per second of a Poisson process, of which `seed` chooses one. Raises CalledProcessError, with the reason on
-    stderr, when the server does something the generator cannot count."""
+    """Send complete HTTP requests, or calls as `grpc_calls.beginning` writes them, one per file, to a port of this
+    machine; connection i sends number i modulo their count, again and again or, `in_turn`, those that follow it
+    `connections` apart. `rate` 0 is a closed loop; above, requests per second of a Poisson process, of which `seed`
+    chooses one. Raises CalledProcessError, with the reason on stderr, when the server does something the generator
+    cannot count."""
     return read_load(tell(port, connections, seconds, requests, rate, seed, in_turn))
 
 
@@ -65,7 +68,7 @@ def tell(
     in_turn: bool = False,
 ) -> dict[str, Any]:
     """As `generate`, with what the generator printed as it is: among it the histogram of all latencies of requests
-    that were answered with 200, as pairs of nanoseconds and their count."""
+    that were answered with 200, or status 0 in gRPC, as pairs of nanoseconds and their count."""
     command = [str(build()), str(port), str(connections), str(seconds), str(rate), str(seed), str(int(in_turn))]
     command += map(str, requests)
     done = subprocess.run(command, check=False, capture_output=True, text=True)

@@ -1,27 +1,27 @@
-/* An HTTP/1.1 load generator that is cheaper than the servers it measures: one thread, epoll, requests rendered
- * beforehand, responses counted and not kept.
+/* A load generator that is cheaper than the servers it measures: one thread, epoll, requests rendered beforehand,
+ * responses counted and not kept. It speaks HTTP/1.1, and gRPC where FILES begin as HTTP/2 does.
  *
  *     loadgen PORT CONNECTIONS SECONDS RATE SEED IN_TURN FILE...
  *
- * Each FILE is one complete request, head and body; connection i sends FILE number i modulo their count. With IN_TURN 1
+ * Each FILE is one complete request (http1.c, http2.c); connection i sends FILE number i modulo their count. With IN_TURN 1
  * its next one is CONNECTIONS files further, so that all files have their turn; with 0 it is the same again. RATE 0 is a
  * closed loop: every connection sends its next request when the answer to the last one is complete. RATE > 0 is an open
  * loop: requests are due at the times of a Poisson process of that many per second, whatever the server does, and a
  * latency counts from when the request was due, so a stall of the server shows in every request it delayed.
  *
  * When SECONDS are over nothing new is sent, and what is under way is waited for. Prints one JSON object. "completed" are
- * answers with status 200 in time, because to refuse a request is quicker than to answer it. Its "seconds"
+ * answers with status 200 (in gRPC: 0) in time, because to refuse a request is quicker than to answer it. Its "seconds"
  * of a closed loop end with the last answer in time: with batches that take a second, the one that did not make it would
  * else count as if nothing had been done. Not so when the next answer kept us waiting longer than any other.
  */
-#define _GNU_SOURCE
+#include "loadgen.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <netinet/tcp.h>
 #include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,35 +33,17 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEAD_ROOM = 65536, BUCKETS = 4096, DRAIN_SECONDS = 10 };
+enum { BUCKETS = 4096, DRAIN_SECONDS = 10 };
 
-typedef struct {
-    char *data;
-    size_t size;
-} Request;
-
-typedef struct {
-    int fd;           /* -1 until there is something to send: a server may serve an idle connection and nobody else */
-    int busy;         /* a request is under way */
-    int head_done;    /* the head of its response has been read */
-    int last;         /* the server said it will close the connection */
-    int refused;      /* its status is not 200: counted as an error, and not among the latencies */
-    size_t sent, have, missing;
-    uint64_t since;   /* when the request was sent (closed loop) or due (open loop), ns */
-    size_t number;    /* of the request that is under way, or else of the next one */
-    const Request *request;
-    char head[HEAD_ROOM];
-} Connection;
-
-static int epoll_fd, port;
-static Request *requests;
+static int epoll_fd, port, open_loop;
+static const Protocol *protocol;          /* of the first FILE */
 static size_t request_count, step;         /* step: how much further a connection's next request is */
 static uint64_t deadline, *due;            /* due: requests of the open loop that wait for a connection */
 static size_t due_first, due_end, due_room, busy_count;
 static uint64_t completed, answered, errors, reconnects, resent, slowest, counts[BUCKETS];
 static uint64_t last_in_time, longest_gap, first_late;
 
-static void die(const char *what) {
+void die(const char *what) {
     fprintf(stderr, "loadgen: %s: %s\n", what, errno ? strerror(errno) : "unexpected");
     exit(1);
 }
@@ -95,53 +77,46 @@ static void open_connection(Connection *c) {
     if (connect(c->fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS) die("connect");
     struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
     if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &e) < 0) die("epoll_ctl");
+    protocol->opened(c);
 }
 
-static void drop(Connection *c) {
+void drop(Connection *c) {
     close(c->fd);
     c->fd = -1;
     c->last = 0;
     reconnects++;
 }
 
-/* Send the request that is under way from its beginning, on a new connection. */
-static void again(Connection *c) {
+void again(Connection *c) {
     drop(c);
-    c->sent = 0;
     resent++;
     open_connection(c);
+    protocol->begin(c);
 }
 
-static void write_rest(Connection *c) {
-    while (c->busy && c->sent < c->request->size) {
-        ssize_t n = send(c->fd, c->request->data + c->sent, c->request->size - c->sent, MSG_NOSIGNAL);
-        if (n > 0) c->sent += (size_t)n;
-        else if (errno == EAGAIN || errno == ENOTCONN) return;
-        else if (errno == EPIPE || errno == ECONNRESET) { again(c); return; }
-        else die("send");
-    }
+int refuse(Connection *c) {
+    c->refused = 1;
+    return errors++ == 0;
 }
 
 static void begin(Connection *c, uint64_t since) {
     c->busy = 1;
     busy_count++;
-    c->sent = c->have = c->missing = 0;
-    c->head_done = 0;
     c->since = since;
-    c->request = &requests[c->number];
     if (c->fd < 0) open_connection(c);
-    write_rest(c);
+    protocol->begin(c);
+    protocol->write(c);
 }
 
 /* What to do on a connection that has nothing under way. */
-static void go_on(Connection *c, uint64_t now, int open_loop) {
+static void go_on(Connection *c, uint64_t now) {
     if (c->last) drop(c);
     if (open_loop) {
         if (due_first < due_end) begin(c, due[due_first++]);
     } else if (now < deadline) begin(c, now);
 }
 
-static void finish(Connection *c, int open_loop) {
+void finish(Connection *c) {
     uint64_t now = now_ns(), taken = now - c->since;
     c->busy = 0;
     c->number = (c->number + step) % request_count;
@@ -156,65 +131,14 @@ static void finish(Connection *c, int open_loop) {
         counts[bucket_of(taken)]++;
         if (taken > slowest) slowest = taken;
     }
-    go_on(c, now, open_loop);
+    go_on(c, now);
 }
 
-static const char *field(const char *head, const char *name) {
-    const char *found = strcasestr(head, name);
-    return found ? found + strlen(name) : NULL;
-}
-
-/* The head of a response, once it is complete. */
-static void read_head(Connection *c) {
-    char *end = memmem(c->head, c->have, "\r\n\r\n", 4);
-    if (!end) {
-        if (c->have == HEAD_ROOM) die("response head too large");
-        return;
-    }
-    *end = 0;
-    size_t size = (size_t)(end - c->head) + 4;
-    const char *length = field(c->head, "\r\ncontent-length:"), *option = field(c->head, "\r\nconnection:");
-    if (!length) die("response without Content-Length");
-    c->refused = atoi(c->head + 9) != 200;
-    if (c->refused && errors++ == 0)
-        fprintf(stderr, "loadgen: %.200s ... %.*s\n", c->head, (int)(c->have - size < 300 ? c->have - size : 300), end + 4);
-    c->last = option && strncasecmp(option + strspn(option, " "), "close", 5) == 0;
-    c->missing = strtoull(length, NULL, 10) - (c->have - size);
-    c->head_done = 1;
-}
-
-static void read_some(Connection *c, int open_loop) {
-    static char scratch[1 << 18];
-    for (;;) {
-        size_t room = c->head_done ? (c->missing < sizeof scratch ? c->missing : sizeof scratch) : HEAD_ROOM - c->have;
-        ssize_t n = recv(c->fd, c->head_done ? scratch : c->head + c->have, room, 0);
-        if (n < 0 && (errno == EAGAIN || errno == ENOTCONN)) return;
-        if (n < 0 && errno != ECONNRESET) die("recv");
-        if (n <= 0) {
-            /* An idle connection may be closed at any time, also when a request is on its way. That is sent again, and
-             * counted: it may as well have been thrown away. */
-            if (c->busy && c->have) die("connection closed within a response");
-            if (c->busy) again(c);
-            else drop(c);
-            return;
-        }
-        if (c->head_done) c->missing -= (size_t)n;
-        else {
-            c->have += (size_t)n;
-            read_head(c);
-        }
-        if (c->head_done && c->missing == 0) {
-            finish(c, open_loop);
-            return;
-        }
-    }
-}
-
-static Request read_file(const char *path) {
+static Bytes read_file(const char *path) {
     FILE *file = fopen(path, "rb");
     struct stat st;
     if (!file || fstat(fileno(file), &st) < 0) die(path);
-    Request r = {malloc((size_t)st.st_size), (size_t)st.st_size};
+    Bytes r = {malloc((size_t)st.st_size), (size_t)st.st_size};
     if (fread(r.data, 1, r.size, file) != r.size) die(path);
     fclose(file);
     return r;
@@ -250,11 +174,14 @@ int main(int argc, char **argv) {
     request_count = (size_t)argc - 7;
     step = atoi(argv[6]) ? count : 0;
     double seconds = atof(argv[3]), rate = atof(argv[4]);
-    int open_loop = rate > 0;
+    open_loop = rate > 0;
     srand48(atol(argv[5]));
     prctl(PR_SET_TIMERSLACK, 1);
-    requests = calloc(request_count, sizeof *requests);
-    for (size_t i = 0; i < request_count; i++) requests[i] = read_file(argv[7 + i]);
+    for (size_t i = 0; i < request_count; i++) {
+        Bytes file = read_file(argv[7 + i]);
+        if (i == 0) protocol = file.size > 4 && memcmp(file.data, "PRI ", 4) == 0 ? &http2 : &http1;
+        protocol->load(file, i, request_count);
+    }
     epoll_fd = epoll_create1(0);
     int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
     struct epoll_event e = {.events = EPOLLIN | EPOLLET, .data.ptr = NULL}, events[256];
@@ -278,7 +205,7 @@ int main(int argc, char **argv) {
             for (; next <= (double)now && next < (double)deadline; next += -log(1 - drand48()) / rate * 1e9)
                 push_due((uint64_t)next);
             for (size_t i = 0; i < count && due_first < due_end; i++)
-                if (!all[i].busy) go_on(&all[i], now, 1);
+                if (!all[i].busy) go_on(&all[i], now);
             if (now < deadline) set_timer(timer, next < (double)deadline ? (uint64_t)next : deadline);
         }
         int n = epoll_wait(epoll_fd, events, 256, 1000);
@@ -286,8 +213,8 @@ int main(int argc, char **argv) {
         for (int i = 0; i < n; i++) {
             Connection *c = events[i].data.ptr;
             if (!c) continue;
-            if (events[i].events & EPOLLOUT) write_rest(c);
-            if (events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP)) read_some(c, open_loop);
+            if (events[i].events & EPOLLOUT) protocol->write(c);
+            if (events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP)) protocol->read(c);
         }
         now = now_ns();
     }

@@ -177,7 +177,7 @@ def test_other_answers_than_200_are_errors_and_no_throughput(
 
 def test_a_compiler_that_lacks_something_is_said_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loadgen, "BUILT", tmp_path)
-    monkeypatch.setattr(loadgen, "SOURCE", tmp_path / "broken.c")
+    monkeypatch.setattr(loadgen, "FOLDER", tmp_path)
     (tmp_path / "broken.c").write_text("#include <no_such_header.h>")
     with pytest.raises(loadgen.NoCompiler, match="cannot compile the load generator"):
         build()
