@@ -42,7 +42,7 @@ def main() -> None:
 @with_model
 @with_peers
 @with_settings
-@effort()
+@effort(grpc=True)
 def closed_command(effort: Effort, model: str, names: tuple[str, ...], settings: str, save: str) -> None:
     """Closed loop, keep-alive: despina, itself without sockets, and peers."""
     publish(suites.closed(model, SETTINGS[settings], names, effort), "closed", save, ("despina",))
@@ -53,7 +53,7 @@ def closed_command(effort: Effort, model: str, names: tuple[str, ...], settings:
 @with_peers
 @with_settings
 @click.option("--rates", default="500,1000,2000,4000,8000,12000,16000", type=Numbers(), help="Requests per second.")
-@effort()
+@effort(grpc=True)
 def open_command(
     effort: Effort, model: str, names: tuple[str, ...], settings: str, rates: tuple[int, ...], save: str
 ) -> None:

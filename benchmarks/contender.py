@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from benchmarks import loadgen
+from benchmarks import grpc_calls, loadgen
 from benchmarks.calibration import calibration_ms
 from benchmarks.gpu import GpuWatch
 from benchmarks.measurement import Kind, Load, Point, Round
 from benchmarks.processes import machine_cpu, others, process_cpu_s, tree_cpu_s
 from benchmarks.requests import v2_answer, v2_request, write_requests
 from benchmarks.server_process import ServerProcess
-from benchmarks.verify import ANSWER_S, Answer, verify
+from benchmarks.verify import ANSWER_S, Answer, exchange, verify
 from benchmarks.workload import Workload
 
 
@@ -51,7 +51,7 @@ class Contender(Protocol):
 
 
 Render = Callable[[Workload, Kind, int], bytes]
-"""A workload's row as a complete HTTP request."""
+"""A workload's row as a complete request, for the load generator."""
 
 Generate = Callable[[int, int, float, Sequence[Path], float, int], Load]
 """Port, connections, seconds, files with requests, rate, seed."""
@@ -65,16 +65,24 @@ class Dialect:
     read: Callable[[Workload, Kind], Answer]
 
 
+def _v2_request(workload: Workload, kind: Kind, row: int) -> bytes:
+    if kind == "grpc":
+        return grpc_calls.beginning(grpc_calls.infer_message(workload, row))
+    return v2_request(workload, kind, row)
+
+
 def _v2_reader(workload: Workload, kind: Kind) -> Answer:
+    if kind == "grpc":
+        return lambda headers, body: grpc_calls.infer_answer(workload, body)
     return lambda headers, body: v2_answer(workload, headers, body)
 
 
-V2 = Dialect(v2_request, _v2_reader)
+V2 = Dialect(_v2_request, _v2_reader)
 
 
 @dataclass(slots=True)
 class RunningServer:
-    """A server process under HTTP load. One that `polls` uses the cores even when nobody asks anything of it, so it is
+    """A server process under load. One that `polls` uses the cores even when nobody asks anything of it, so it is
     suspended while others are measured."""
 
     server: ServerProcess
@@ -99,7 +107,11 @@ class RunningServer:
         workload = self.workloads[point.model]
         read = self.dialect.read(workload, point.kind)
         with self._awake():
-            verify(self.server.port, workload, self.requests(point), read, point.connections)
+            ask = grpc_calls.exchange if point.kind == "grpc" else exchange
+            verify(self._port(point), workload, self.requests(point), read, point.connections, ask)
+
+    def _port(self, point: Point) -> int:
+        return self.server.grpc_port if point.kind == "grpc" else self.server.port
 
     def measure(self, point: Point, seconds: float) -> Round:
         with self._awake():
@@ -124,7 +136,7 @@ class RunningServer:
         batches = self._batch_sizes(point.model)
         watch = Watch(self.server.pid)
         with GpuWatch() as gpu:
-            load = self.generate(self.server.port, point.connections, seconds, files, point.rate, self._rounds[point])
+            load = self.generate(self._port(point), point.connections, seconds, files, point.rate, self._rounds[point])
         self._rounds[point] += 1
         used = watch.read(load.cpu_seconds)
         sizes = self._batch_sizes(point.model) - batches

@@ -10,7 +10,7 @@ from benchmarks import loadgen
 from benchmarks.contender import Generate, RunningServer
 from benchmarks.measurement import Kind
 from benchmarks.places import OUT
-from benchmarks.server_process import ServerProcess, free_port, start
+from benchmarks.server_process import ServerProcess, free_port, grpc_flags, start
 from benchmarks.workload import Workload
 
 
@@ -32,14 +32,20 @@ class Despina:
         return f"despina {version}, flags {' '.join(self.flags) or 'none'}, {self.settings}"
 
     def start(self) -> RunningServer:
-        server = start_despina(self.name, self.repository, self.flags)
+        grpc_port = free_port() if "grpc" in self.kinds else 0
+        server = start_despina(self.name, self.repository, self.flags, grpc_port=grpc_port)
         return RunningServer(server, self.workloads, counts_batches=True, generate=self.generate)
 
 
-def start_despina(name: str, repository: Path, flags: Sequence[str], timeout_s: float = 60.0) -> ServerProcess:
-    """`despina serve` on a free port, ready to be asked; its log is named after `name`. Raises NotStarted."""
+def start_despina(
+    name: str, repository: Path, flags: Sequence[str], timeout_s: float = 60.0, grpc_port: int = 0
+) -> ServerProcess:
+    """`despina serve` on a free port, and for gRPC on `grpc_port` unless that is 0, ready to be asked; its log is named
+    after `name`. Raises NotStarted."""
     port = free_port()
     command = [sys.executable, "-m", "despina", "serve", f"--model-repository={repository}"]
-    command += [f"--http-port={port}", "--http-address=127.0.0.1", "--allow-grpc=false", *flags]
+    command += [f"--http-port={port}", "--http-address=127.0.0.1", *grpc_flags(grpc_port), *flags]
     log = OUT / "logs" / f"{name.replace(' ', '-')}.log"
-    return start(command, port, log, "/v2/health/ready", timeout_s, {"ORT_DISABLE_TELEMETRY": "1"})
+    server = start(command, port, log, "/v2/health/ready", timeout_s, {"ORT_DISABLE_TELEMETRY": "1"})
+    server.grpc_port = grpc_port
+    return server

@@ -6,8 +6,9 @@ from typing import Literal
 from benchmarks.gpu import GpuUse
 from benchmarks.latencies import Latencies
 
-Kind = Literal["binary", "json"]
+Kind = Literal["binary", "json", "grpc"]
 KINDS: tuple[Kind, ...] = ("binary", "json")
+"""Those over HTTP, which all tables have; "grpc" is asked for by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,10 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a generator saw. `completed` requests were answered with 200 within `seconds`, `answered` counts those too
-    that were waited for afterwards or got another status. `cpu_seconds` is the generator's own cost. `reconnects`:
-    connections closed by the server; with `resent` of them a request had been sent that it did not answer."""
+    """What a generator saw. `completed` requests were answered with 200, or 0 in gRPC, within `seconds`, `answered`
+    counts those too that were waited for afterwards or got another status. `cpu_seconds` is the generator's own cost.
+    `reconnects`: connections closed by the server; with `resent` of them a request had been sent that it did not
+    answer."""
 
     completed: int
     answered: int

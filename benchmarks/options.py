@@ -3,12 +3,12 @@
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from benchmarks.loadgen import NoCompiler, build
-from benchmarks.measurement import KINDS
+from benchmarks.measurement import KINDS, Kind
 from benchmarks.models import MODELS
 from benchmarks.peers import PEERS
 from benchmarks.record import NotARecord
@@ -91,6 +91,9 @@ SAVE = click.option(
 )
 FLAG = click.option("--flag", multiple=True, help="One more flag for despina serve; repeatable.")
 KIND = click.option("--kind", type=click.Choice(["both", *KINDS]), default="both", help="Form of the requests.")
+GRPC_KIND = click.option(
+    "--kind", type=click.Choice(["both", *KINDS, "grpc"]), default="both", help="Form of the requests; both over HTTP."
+)
 
 
 def effort(
@@ -100,16 +103,18 @@ def effort(
     quick: tuple[int, float] = (2, 0.5),
     *,
     kind: bool = True,
+    grpc: bool = False,
     flag: bool = True,
 ) -> Callable[[Command], Command]:
-    """The options every measurement has, gathered into one `Effort`; `--kind` and `--flag` where they change it.
+    """The options every measurement has, gathered into one `Effort`; `--kind` and `--flag` where they change it,
+    and `--kind=grpc` where that can be measured.
     `quick`: how many rounds of how many seconds show whether it works."""
     quick_rounds, quick_seconds = quick
     shortened = f"{quick_rounds} round{'s' * (quick_rounds > 1)} of {quick_seconds:g} s"
     options = (
         SAVE,
         *((FLAG,) if flag else ()),
-        *((KIND,) if kind else ()),
+        *((GRPC_KIND if grpc else KIND,) if kind else ()),
         click.option("--connections", default=connections, type=Numbers(), help="Numbers of connections."),
         click.option("--quick", "short", is_flag=True, help=f"{shortened}: whether it works, not how fast it is."),
         click.option("--seconds", default=seconds, type=LENGTH, help="Length of a round."),
@@ -128,7 +133,7 @@ def effort(
             rounds, seconds = rest.pop("rounds"), rest.pop("seconds")
             if short:
                 rounds, seconds = quick
-            kinds = tuple(each for each in KINDS if kind in (each, "both"))
+            kinds = KINDS if kind == "both" else (cast("Kind", kind),)
             with explained():
                 build()
                 command(effort=Effort(rounds, seconds, connections, kinds, flag), **rest)

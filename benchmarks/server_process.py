@@ -23,12 +23,18 @@ def free_port() -> int:
         return port
 
 
+def grpc_flags(port: int) -> Sequence[str]:
+    """Those of tritonserver, and of despina, for gRPC on a port of this machine; without it where the port is 0."""
+    return (f"--grpc-port={port}", "--grpc-address=127.0.0.1") if port else ("--allow-grpc=false",)
+
+
 @dataclass(slots=True)
 class ServerProcess:
-    """A running server, leader of a process group of its own."""
+    """A running server, leader of a process group of its own. `grpc_port` is 0 where it does not serve gRPC."""
 
     process: subprocess.Popen[bytes]
     port: int
+    grpc_port: int = 0
 
     @property
     def pid(self) -> int:

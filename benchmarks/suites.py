@@ -51,7 +51,8 @@ def despina(workloads: Sequence[Workload], batching: Batching, effort: Effort, n
     label = name.replace(",", "").replace(" ", "-")
     repository = write_repository(label, [workload.name for workload in workloads], batching)
     by_name = {workload.name: workload for workload in workloads}
-    return Despina(repository, by_name, str(batching), name, ("--allow-metrics=false", *effort.flags))
+    flags = ("--allow-metrics=false", *effort.flags)
+    return Despina(repository, by_name, str(batching), name, flags, effort.kinds)
 
 
 def closed(model: str, batching: Batching, peers: Sequence[str], effort: Effort) -> Record:
@@ -59,7 +60,7 @@ def closed(model: str, batching: Batching, peers: Sequence[str], effort: Effort)
     workload = make_workload(model)
     served = despina([workload], batching, effort)
     contenders: list[Contender] = [served, InProcess(served.repository)]
-    contenders += [PEERS[name](workload, batching) for name in peers]
+    contenders += [PEERS[name](workload, batching, effort.kinds) for name in peers]
     points = [Point(model, kind, count) for kind in effort.kinds for count in effort.connections]
     return measure(f"{model}, closed loop", contenders, points, [workload], effort)
 
@@ -68,7 +69,7 @@ def open_loop(model: str, batching: Batching, peers: Sequence[str], rates: Seque
     """Open loop: requests arrive as a Poisson process whether the server keeps up or not."""
     workload = make_workload(model)
     contenders: list[Contender] = [despina([workload], batching, effort)]
-    contenders += [PEERS[name](workload, batching) for name in peers]
+    contenders += [PEERS[name](workload, batching, effort.kinds) for name in peers]
     connections = max(effort.connections)
     points = [Point(model, kind, connections, rate) for kind in effort.kinds for rate in rates]
     note = (

@@ -1,14 +1,16 @@
 """What nvidia-pytriton carries: the real tritonserver, started on a plain model repository."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from benchmarks.contender import RunningServer
+from benchmarks.measurement import Kind
 from benchmarks.peers.environment import environment, installed, site_packages
 from benchmarks.peers.peer import ONNXRUNTIME, start_peer
-from benchmarks.server_process import NotStarted, free_port
+from benchmarks.server_process import NotStarted, free_port, grpc_flags
 from benchmarks.workload import Workload
 
 PYTHON = "/usr/bin/python3"
@@ -52,14 +54,18 @@ class PyTritonWheel:
         """What --cache-directory is to name, for models that keep answers."""
         return self.home / "caches"
 
-    def command(self, port: int, repository: Path, backends: Path) -> list[str]:
-        """What serves a repository with the backends in a directory."""
+    def command(self, port: int, repository: Path, backends: Path, grpc_port: int = 0) -> list[str]:
+        """What serves a repository with the backends in a directory; gRPC only where it has a port."""
         command = [str(self.program), f"--model-repository={repository}", f"--backend-directory={backends}"]
-        command += [f"--http-port={port}", "--http-address=127.0.0.1", "--allow-grpc=false", "--allow-metrics=false"]
-        return command
+        command += [f"--http-port={port}", "--http-address=127.0.0.1", "--allow-metrics=false"]
+        return [*command, *grpc_flags(grpc_port)]
 
-    def start(self, name: str, workload: Workload, repository: Path, backends: Path) -> RunningServer:
+    def start(
+        self, name: str, workload: Workload, repository: Path, backends: Path, kinds: Sequence[Kind]
+    ) -> RunningServer:
         """Serve a repository with the backends in a directory. Raises NotStarted."""
-        port = free_port()
-        command = self.command(port, repository, backends)
-        return start_peer(name, workload, command, port, "/v2/health/ready", counts_batches=True)
+        port, grpc_port = free_port(), free_port() if "grpc" in kinds else 0
+        command = self.command(port, repository, backends, grpc_port)
+        running = start_peer(name, workload, command, port, "/v2/health/ready", counts_batches=True)
+        running.server.grpc_port = grpc_port
+        return running

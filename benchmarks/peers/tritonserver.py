@@ -37,7 +37,7 @@ class TritonServer:
         install_stub(wheel)
         repository = PEERS / "tritonserver-models"
         write_repository(repository, self.workload, wheel.packages)
-        return wheel.start("tritonserver", self.workload, repository, wheel.home / "backends")
+        return wheel.start("tritonserver", self.workload, repository, wheel.home / "backends", self.kinds)
 
 
 def install_stub(wheel: PyTritonWheel) -> None:

@@ -24,4 +24,4 @@ class TritonServerOnnxRuntime:
         wheel = PyTritonWheel.install()
         self.about = f"{wheel}, ONNX Runtime backend with ONNX Runtime {backends.onnxruntime_version}, {self.batching}"
         repository = write_repository(self.name, [self.workload.name], self.batching)
-        return wheel.start(self.name, self.workload, repository, backends.directory)
+        return wheel.start(self.name, self.workload, repository, backends.directory, self.kinds)

@@ -39,6 +39,7 @@ def test_every_step_of_all_is_a_command_that_exists(step: tuple[str, ...]) -> No
         (["compute", "--models=resnet50,nosuch"], "nosuch: not among mlp"),
         (["closed", "--save=closed-2.51"], "'closed-2.51': expected a name without dots and slashes"),
         (["scenarios", "--only=nosuch"], "no scenario is called so: FP32 x 1, "),
+        (["sweep", "delay", "--kind=grpc"], "'grpc' is not one of 'both', 'binary', 'json'"),
         (["overload", "--factor=0"], "0.0 is not in the range"),
     ],
 )

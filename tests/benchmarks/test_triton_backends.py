@@ -19,9 +19,9 @@ def folder_with(folder: Path, *files: str) -> Path:
 
 @pytest.mark.parametrize("batching", [Batching(), DEFAULTS])
 def test_the_peer_has_the_settings_that_despina_has(batching: Batching) -> None:
-    peer = PEERS["tritonserver-onnxruntime"](a_workload(), batching)
+    peer = PEERS["tritonserver-onnxruntime"](a_workload(), batching, ("grpc",))
     assert isinstance(peer, TritonServerOnnxRuntime)
-    assert peer.batching == batching
+    assert (peer.batching, peer.kinds) == (batching, ("grpc",))
 
 
 def test_without_a_folder_the_peer_says_what_to_name(monkeypatch: pytest.MonkeyPatch) -> None:
