@@ -134,9 +134,9 @@ def _request(kind: Kind, rng: random.Random, wrong: bool) -> Good:
         count = 1 if name == "K" else kind.count
         shape = [count] if kind.model in WITHOUT_BATCHES else [kind.rows, count]
         entry: dict[str, Any] = {"name": name, "shape": shape, "datatype": datatype}
-        values = [_value(datatype, rng) for _ in range(prod(shape))]
+        values = [value_of(datatype, rng) for _ in range(prod(shape))]
         if name in kind.binary:
-            data = b"".join(_wire(datatype, value) for value in values)
+            data = b"".join(on_the_wire(datatype, value) for value in values)
             if name == broken:
                 data = _damaged(data, rng)
             entry["parameters"] = {"binary_data_size": len(data)}
@@ -164,7 +164,8 @@ def _request(kind: Kind, rng: random.Random, wrong: bool) -> Good:
     return _sent(kind, head.encode("utf-8", "surrogatepass"), tail)
 
 
-def _value(datatype: str, rng: random.Random) -> Any:
+def value_of(datatype: str, rng: random.Random) -> Any:
+    """Any value of an element."""
     if datatype == "BYTES":
         return rng.choice(TEXTS)
     if datatype == "BOOL":
@@ -172,7 +173,8 @@ def _value(datatype: str, rng: random.Random) -> Any:
     return rng.choice(NUMBERS[datatype])
 
 
-def _wire(datatype: str, value: Any) -> bytes:
+def on_the_wire(datatype: str, value: Any) -> bytes:
+    """An element in a binary tensor."""
     if datatype == "BYTES":
         text = value.encode()
         return struct.pack("<I", len(text)) + text

@@ -34,6 +34,9 @@ IN_OUR_ANSWER: Mapping[str, str] = {
     "Number too big": "numbers just beyond a double are refused",
     "Expected a shape that": "a batch of no rows has no elements, not those of one row",
     "which this server does not support": "what is not supported is refused with the reason",
+    "path traversal characters": "names that are paths are refused in newer releases",
+    "Model name cannot be empty": "empty names are refused in newer releases",
+    "contains an invalid dimension": "dimensions below 0 have a text of their own in newer releases",
     "Invalid HTTP request": "what is no HTTP gets an answer",
 }
 IN_THE_BODY: Mapping[bytes, str] = {
@@ -44,6 +47,12 @@ IN_THE_BODY: Mapping[bytes, str] = {
     str(1 << 31).encode(): "sizes beyond 32 bits end or block a tritonserver",
     b"TYPE_BF16": "models of this type are served",
 }
+
+ONE_OF_SEVERAL: Mapping[re.Pattern[str], str] = {
+    re.compile(r"\binput '([^']*)'"): "which of several wrong inputs is told is a matter of their hashes",
+    re.compile(r"(?:parameter|value type for) '([^']*)'"): "and which of several wrong parameters, too",
+}
+"""What is found wrong with something that has a name, where another one may be wrong as well."""
 
 _GONE = re.compile("ensemble|failed to open directory")
 
@@ -64,10 +73,18 @@ def why(request: Good, complaint: str, theirs: Response | None, ours: Response |
     for bytes_sent, reason in IN_THE_BODY.items():
         if bytes_sent in request.body:
             return reason
+    for pattern, reason in ONE_OF_SEVERAL.items():
+        theirs_named, ours_named = pattern.search(their_text), pattern.search(our_text)
+        if theirs_named and ours_named and theirs_named[1] != ours_named[1]:
+            return reason
     return _of_the_request(request, their_text, our_text)
 
 
 def _of_the_request(request: Good, their_text: str, our_text: str) -> str | None:
+    if ("triton_grpc_error", "true") in request.headers:
+        return "an error ends a stream that asks for it, in newer releases"
+    if request.path.endswith("/ModelReady") and their_text == "{}" and "NOT_FOUND" in our_text:
+        return "what is not there is an error in newer releases, its readiness too"
     if request.path.startswith("/v1/"):
         return "KServe's first protocol is only spoken here"
     if request.path.endswith("/load") and _says_nothing(their_text) and "ensemble" in our_text:

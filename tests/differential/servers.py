@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import grpc
 from benchmarks.peers.pytriton_wheel import PyTritonWheel
 from benchmarks.peers.triton_backends import TritonBackends
-from benchmarks.server_process import ServerProcess, free_port, start
+from benchmarks.server_process import ServerProcess, free_port, grpc_flags, start
 from tests.conformance import replay
 from tests.fuzz.corpus import REPOSITORY, Good
 
@@ -32,6 +34,10 @@ class Contestant:
     folder: Path
     server: ServerProcess | None = None
     metrics_port: int = 0
+    grpc: bool = False
+    """Whether it serves gRPC."""
+    channel: Any = None
+    """gRPC's, to the server that runs now."""
     kept: http.client.HTTPConnection | None = None
     """The connection of requests that share one."""
 
@@ -79,14 +85,27 @@ class Contestant:
         self.kept = None
 
     def _start(self) -> ServerProcess:
-        port, self.metrics_port = free_port(), free_port()
-        command = [*self.command, f"--http-port={port}", f"--metrics-port={self.metrics_port}"]
+        port, self.metrics_port, grpc_port = free_port(), free_port(), free_port() if self.grpc else 0
+        command = [*self.command, f"--http-port={port}", f"--metrics-port={self.metrics_port}", *grpc_flags(grpc_port)]
         environment = {"ORT_DISABLE_TELEMETRY": "1"}
         self.server = start(command, port, self.folder / "log", "/v2/health/live", environment=environment)
+        self.server.grpc_port = grpc_port
         return self.server
+
+    def dial(self) -> Any:
+        """The channel to the server, which is started where it does not run."""
+        server = self.server or self._start()
+        if self.channel is None:
+            # Of its own, so that it does not share the broken connections of another one.
+            options = (("grpc.use_local_subchannel_pool", 1),)
+            self.channel = grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", options)
+        return self.channel
 
     def stop(self) -> None:
         self._hang_up()
+        if self.channel is not None:
+            self.channel.close()
+        self.channel = None
         if self.server is not None:
             self.server.stop()
         self.server = None
@@ -117,22 +136,26 @@ def copy_repository(target: Path) -> None:
 
 @contextmanager
 def both(
-    folder: Path, flags: Sequence[str] = LOADED, make_repository: MakeRepository = copy_repository
+    folder: Path,
+    flags: Sequence[str] = LOADED,
+    make_repository: MakeRepository = copy_repository,
+    *,
+    grpc: bool = False,
 ) -> Iterator[Pair]:
-    """`{FOLDER}` in a flag is a folder of the server's own. Raises NotStarted where there is no tritonserver."""
+    """`{FOLDER}` in a flag is a folder of the server's own; `grpc` where they are asked over gRPC, too. Raises
+    NotStarted where there is no tritonserver."""
     backends = TritonBackends.named()
     program = str(PyTritonWheel.install().program)
-    triton = [program, f"--backend-directory={backends.directory}", "--allow-grpc=false"]
+    triton = [program, f"--backend-directory={backends.directory}"]
     triton.append(f"--cache-directory={program.removesuffix('bin/tritonserver')}caches")
-    despina = [sys.executable, "-m", "despina", "serve", "--allow-grpc=false", "--allow-client-shm=true"]
+    despina = [sys.executable, "-m", "despina", "serve", "--allow-client-shm=true"]
     commands = {"tritonserver": triton, "despina": despina}
     contestants = []
     for name, command in commands.items():
         make_repository(folder / name / "repository")
         said = [f"--model-repository={folder / name}/repository", "--http-address=127.0.0.1", *flags]
-        contestants.append(
-            Contestant([*command, *(flag.replace("{FOLDER}", str(folder / name)) for flag in said)], folder / name)
-        )
+        said = [flag.replace("{FOLDER}", str(folder / name)) for flag in said]
+        contestants.append(Contestant([*command, *said], folder / name, grpc=grpc))
     pair = Pair(*contestants)
     try:
         yield pair
