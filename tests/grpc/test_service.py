@@ -254,6 +254,16 @@ async def test_all_calls_are_answered_when_the_server_takes_leave(service: Infer
 # -------------------------------------------------------------------------------------------------------- connections
 
 
+async def test_a_client_who_does_not_get_as_far_as_a_connection_is_none(service: InferenceService) -> None:
+    service.connection()  # and then its TLS fails
+    assert not service.connections
+    service.take_leave()
+    late = Calls(service)
+    late.client.read()
+    assert [one.kind for one in late.client.control] == [Kind.GOAWAY]
+    assert late.client.transport.closed
+
+
 async def test_answers_to_inference_are_compressed_for_those_who_read_it() -> None:
     async with serving_calls((MODEL,), grpc_infer_response_compression_level="low") as service:
         calls = Calls(service)

@@ -43,7 +43,6 @@ class GrpcListener:
             self._listening.close()
         gone = asyncio.Event()
         self._service.all_closed = gone.set
-        for connection in list(self._service.connections):
-            connection.take_leave()
+        self._service.take_leave()
         if self._service.connections:
             await gone.wait()

@@ -79,22 +79,32 @@ class InferenceService:
         self._restricted = server.settings.grpc_restricted_protocol
         self._gzip_level = GZIP_LEVELS[server.settings.grpc_infer_response_compression_level]
         self._put = server.outbox.put
+        self._leaving = False
         self.connections: dict[Connection[Route], Client] = {}
         self.all_closed: Callable[[], None] = _nothing
         """Called when the last connection is gone."""
 
     def connection(self) -> Connection[Route]:
-        """For a client who has just connected."""
-        connection = Connection(self)
+        """For a client who is about to connect."""
+        return Connection(self)
+
+    def take_leave(self) -> None:
+        """Take no further requests, on no connection."""
+        self._leaving = True
+        for connection in list(self.connections):
+            connection.take_leave()
+
+    def opened(self, connection: Connection[Route]) -> None:
+        """Implements `Service`, as what follows does."""
         self.connections[connection] = Client()
         settings = self._server.settings
         if settings.grpc_max_connection_age:
             grace_ms = settings.grpc_max_connection_age_grace
             connection.take_leave_after(settings.grpc_max_connection_age / 1000, grace_ms / 1000 or None)
-        return connection
+        if self._leaving:
+            connection.take_leave()
 
     def read_headers(self, headers: Headers) -> Route:
-        """Implements `Service`, as what follows does."""
         head = read_call_head(headers, self._gzip_level)
         if head.method != b"POST" or not head.content_type.startswith(b"application/grpc"):
             return Route(head, None, UNSUPPORTED_MEDIA_TYPE)

@@ -61,6 +61,9 @@ class Service:
         self.calls: dict[int, Call] = {}
         self.closed_ones = 0
 
+    def opened(self, connection: Connection[Headers]) -> None:
+        """Nobody counts them."""
+
     def read_headers(self, headers: Headers) -> Headers:
         return headers
 

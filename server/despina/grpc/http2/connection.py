@@ -74,6 +74,7 @@ class Connection(asyncio.Protocol, Generic[H]):
             Setting.MAX_FRAME_SIZE: MAX_FRAME,
         }
         self.transport.write(settings(ours) + window_update(0, CONNECTION_WINDOW - DEFAULT_WINDOW))
+        self._service.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:

@@ -15,6 +15,10 @@ H = TypeVar("H")
 class Service(Protocol[H]):
     """What a connection serves. `H` is what it makes of the headers of a request."""
 
+    def opened(self, connection: Connection[H]) -> None:
+        """A client has connected, and with TLS it has shown that it speaks that."""
+        ...
+
     def read_headers(self, headers: Headers) -> H:
         """Must depend on nothing else: equal headers may be read only once."""
         ...
