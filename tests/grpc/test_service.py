@@ -248,6 +248,18 @@ async def test_all_calls_are_answered_when_the_server_takes_leave(service: Infer
     service.all_closed = closed.set
     calls.client.connection.take_leave()
     assert (await calls.ended(stream)).code == status.OK
+    await asyncio.sleep(0)
+    assert calls.client.transport.closed
+
+
+async def test_an_answer_that_leaves_together_with_others_is_the_last_one(service: InferenceService) -> None:
+    calls = Calls(service)
+    stream = calls.begin(INFER)
+    calls.client.connection.take_leave()
+    with service._server.outbox.together():
+        calls.send(stream, prefixed(request(model="none")), end=True)
+    assert (await calls.ended(stream)).code == status.NOT_FOUND
+    await asyncio.sleep(0)
     assert calls.client.transport.closed
 
 
@@ -289,6 +301,7 @@ async def test_an_old_connection_takes_leave(service: InferenceService) -> None:
     assert not old.client.transport.closed
     old.send(stream, prefixed(request(3)), end=True)
     assert (await old.ended(stream)).code == status.OK
+    await asyncio.sleep(0)
     assert old.client.transport.closed
 
 

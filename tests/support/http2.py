@@ -39,6 +39,7 @@ class Transport:
         self.paused = False
 
     def write(self, data: bytes) -> None:
+        assert not self.closed
         self.written += data
 
     writelines = None

@@ -1,5 +1,6 @@
 """A connection, frame by frame: what clients may do, and what ends a stream or the connection."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -224,6 +225,7 @@ async def test_a_connection_takes_leave_when_its_calls_are_answered() -> None:
     assert 7 not in service.calls
     service.calls[5].stream.answer(OK, (b"1",), 1, TRAILERS)
     assert client.answer(5).ended
+    await asyncio.sleep(0)
     assert client.transport.closed
 
 
@@ -239,6 +241,23 @@ async def test_a_reset_is_an_end_that_leave_is_taken_after() -> None:
     client.connection.take_leave()
     client.send(rst_stream(1, ErrorCode.CANCEL))
     assert client.transport.closed
+
+
+async def test_what_comes_behind_the_end_is_not_answered() -> None:
+    client, _ = connected()
+    client.send(client.request(1, REQUEST, b""))
+    client.connection.take_leave()
+    client.send(rst_stream(1, ErrorCode.CANCEL) + frame(Kind.PING, 0, 0, bytes(8)))
+    client.read()
+    assert [one.kind for one in client.control] == [Kind.GOAWAY]
+
+
+async def test_a_mistake_loses_the_calls_under_way() -> None:
+    client, service = connected()
+    client.send(client.request(1, REQUEST, b""), frame(Kind.PING, 0, 0, b"short"))
+    assert service.calls[1].lost
+    service.calls[1].stream.answer(OK, (b"late",), 4, TRAILERS)
+    assert not client.answer(1).ended
 
 
 # ----------------------------------------------------------------------------------------------------------- windows

@@ -79,9 +79,7 @@ class Connection(asyncio.Protocol, Generic[H]):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        streams, self._streams = self._streams, {}
-        for stream in streams.values():
-            self._lose(stream)
+        self._lose_all()
         self._service.closed(self)
 
     def pause_writing(self) -> None:
@@ -112,7 +110,8 @@ class Connection(asyncio.Protocol, Generic[H]):
             self.transport.close()
 
     def _write(self, data: bytes) -> None:
-        self._service.write(self, data)
+        if not self.transport.is_closing():
+            self._service.write(self, data)
 
     # ---------------------------------------------------------------------------------------------------- what comes
 
@@ -124,6 +123,7 @@ class Connection(asyncio.Protocol, Generic[H]):
         except ProtocolError as error:
             self._write(goaway(self._last_stream, error.code, error.reason))
             self.transport.close()
+            self._lose_all()
             return
         if self._consumed > CONNECTION_WINDOW // 2:
             self._write(window_update(0, self._consumed))
@@ -276,6 +276,11 @@ class Connection(asyncio.Protocol, Generic[H]):
 
     # ------------------------------------------------------------------------------------------------------- streams
 
+    def _lose_all(self) -> None:
+        streams, self._streams = self._streams, {}
+        for stream in streams.values():
+            self._lose(stream)
+
     def _lose(self, stream: Stream) -> None:
         """The client does not take the answer."""
         stream.closed = True
@@ -292,7 +297,8 @@ class Connection(asyncio.Protocol, Generic[H]):
         if not stream.remote_ended:
             self._write(rst_stream(stream.id, ErrorCode.NO_ERROR))
         if self._leaving:
-            self._close_if_done()
+            # The answer may be about to leave together with others.
+            asyncio.get_running_loop().call_soon(self._close_if_done)
 
 
 def _unpadded(data: bytes, begin: int, end: int) -> tuple[int, int]:
