@@ -8,13 +8,13 @@ from tests.support.http2 import Client, Frame
 
 from despina.grpc.http2.connection import (
     CONNECTION_WINDOW,
-    MAX_BLOCK,
     MAX_STREAMS,
     STREAM_WINDOW,
     Connection,
 )
-from despina.grpc.http2.frame_reader import MAX_FRAME
+from despina.grpc.http2.frame_reader import MAX_BLOCK, MAX_FRAME
 from despina.grpc.http2.frames import (
+    DEFAULT_WINDOW,
     HEAD,
     PREFACE,
     SETTING,
@@ -286,6 +286,16 @@ async def test_a_window_that_shrinks_below_nothing_has_to_grow_first() -> None:
     assert client.answer(1).ended
 
 
+async def test_of_a_setting_that_comes_twice_the_last_counts() -> None:
+    client, service = connected()
+    client.send(client.request(1, REQUEST, b""))
+    stream, grown = service.calls[1].stream, []
+    stream.sending.stream_grows = lambda stream, growth: grown.append(growth)  # type: ignore[method-assign]
+    setting = Setting.INITIAL_WINDOW_SIZE
+    client.send(frame(Kind.SETTINGS, 0, 0, SETTING.pack(setting, 5) + SETTING.pack(setting, DEFAULT_WINDOW + 7)))
+    assert grown == [7]
+
+
 async def test_answers_share_the_window_of_the_connection() -> None:
     client, service = connected()
     for number in (1, 3, 5):
@@ -378,6 +388,10 @@ MISTAKES: dict[str, tuple[Callable[[Client], bytes], int]] = {
     ),
     "headers without an end": (
         lambda _: frame(Kind.HEADERS, 0, 3, b"") + 5 * frame(Kind.CONTINUATION, 0, 3, bytes(MAX_BLOCK // 4)),
+        ErrorCode.ENHANCE_YOUR_CALM,
+    ),
+    "headers that are too large for one frame": (
+        lambda _: HEAD.pack(MAX_BLOCK >> 16, 1, Kind.HEADERS, Flag.END_HEADERS, 3),
         ErrorCode.ENHANCE_YOUR_CALM,
     ),
     "settings on a stream": (lambda _: frame(Kind.SETTINGS, 0, 1), ErrorCode.FRAME_SIZE_ERROR),

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Generic, cast
 
-from despina.grpc.http2.frame_reader import MAX_FRAME, FrameReader
+from despina.grpc.http2.frame_reader import MAX_BLOCK, MAX_FRAME, FrameReader
 from despina.grpc.http2.frames import (
     DEFAULT_WINDOW,
     LEAST_MAX_FRAME,
@@ -42,9 +42,6 @@ STREAM_WINDOW = 64 * 1024
 
 CONNECTION_WINDOW = 16 * 1024 * 1024
 """Bytes that may come, on all streams together, before they are looked at."""
-
-MAX_BLOCK = 64 * 1024
-"""Bytes of the headers of one request, as they come."""
 
 
 class Connection(asyncio.Protocol, Generic[H]):
@@ -241,7 +238,8 @@ class Connection(asyncio.Protocol, Generic[H]):
             raise ProtocolError(ErrorCode.FRAME_SIZE_ERROR, "malformed settings")
         if flags & Flag.ACK:
             return
-        for key, value in SETTING.iter_unpack(payload):
+        # Of one that comes several times the last counts: to apply each to every stream would take seconds.
+        for key, value in dict(SETTING.iter_unpack(payload)).items():
             if key == Setting.INITIAL_WINDOW_SIZE:
                 if value > MAX_WINDOW:
                     raise ProtocolError(ErrorCode.FLOW_CONTROL_ERROR, f"an initial window of {value} bytes")

@@ -10,6 +10,9 @@ from despina.grpc.http2.frames import HEAD, PREFACE, STREAM_IDS, ErrorCode, Flag
 MAX_FRAME = 1 << 20
 """Bytes of the payload of a frame that are taken."""
 
+MAX_BLOCK = 64 * 1024
+"""Bytes of the headers of one request, as they come, and of any frame that is no data."""
+
 TakeFrame = Callable[[int, int, int, bytes, int, int], None]
 """Type, flags, stream, and the bytes in which the payload lies from one position to another."""
 
@@ -29,25 +32,31 @@ class FrameReader:
     def __init__(self, take: TakeFrame) -> None:
         self._take = take
         self._greeted = False
-        self._rest = b""
+        self._rest = bytearray()
+        self._enough = 0
+        """Bytes that `_rest` must have before it is worth a look."""
         self._missing = _Missing(0, 0, 0)
 
     def feed(self, data: bytes) -> None:
         """Raises ProtocolError."""
         if self._rest:
-            data, self._rest = self._rest + data, b""
+            self._rest += data
+            if len(self._rest) < self._enough:
+                return
+            data, self._rest = bytes(self._rest), bytearray()
         position = self._read_missing(data) if self._missing.size else 0
         if not self._greeted:
             position = self._read_preface(data)
         position = self._read_frames(data, position) if self._greeted else 0
         if position < len(data):
-            self._rest = data[position:]
+            self._rest += data[position:]
 
     def _read_preface(self, data: bytes) -> int:
         """Where frames begin."""
         if not PREFACE.startswith(data[: len(PREFACE)]):
             raise ProtocolError(ErrorCode.PROTOCOL_ERROR, "expected a connection of HTTP/2, as gRPC clients make")
         self._greeted = len(data) >= len(PREFACE)
+        self._enough = len(PREFACE)
         return len(PREFACE)
 
     def _read_frames(self, data: bytes, position: int) -> int:
@@ -60,13 +69,17 @@ class FrameReader:
             end = begin + length
             if length > MAX_FRAME:
                 raise ProtocolError(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes, at most {MAX_FRAME}")
+            if length > MAX_BLOCK and kind != Kind.DATA:
+                raise ProtocolError(ErrorCode.ENHANCE_YOUR_CALM, f"{length} bytes of no data, at most {MAX_BLOCK}")
             if end > size:
                 if kind != Kind.DATA or flags & Flag.PADDED:
-                    break
+                    self._enough = end - position
+                    return position
                 self._missing = _Missing(end - size, flags, stream)
                 flags, end = 0, size
             self._take(kind, flags, stream & STREAM_IDS, data, begin, end)
             position = end
+        self._enough = HEAD.size
         return position
 
     def _read_missing(self, data: bytes) -> int:
