@@ -13,7 +13,7 @@ from despina.grpc.http2.connection import STREAM_WINDOW
 from despina.grpc.http2.frames import ErrorCode, rst_stream, window_update
 from despina.grpc.messages import message_class
 from despina.grpc.service import InferenceService
-from despina.grpc.stream_call import MAX_UNANSWERED
+from despina.grpc.stream_call import MAX_UNANSWERED, MAX_UNSENT
 
 MODEL = "identity_fp32"
 Response = message_class("ModelStreamInferResponse")
@@ -30,6 +30,12 @@ def request(value: int, model: str = MODEL, datatype: str = "<f4") -> bytes:
     name = "INT64" if datatype == "<i8" else "FP32"
     message = infer_message([tensor("INPUT0", name, [1, 2])], [data], model=model, request_id=str(value))
     return prefixed(message.SerializeToString())
+
+
+def large_request(size: int) -> bytes:
+    """One with so many bytes of data."""
+    inputs = [tensor("INPUT0", "FP32", [1, size // 4])]
+    return prefixed(infer_message(inputs, [bytes(size)], model=MODEL).SerializeToString())
 
 
 def answered(answers: Sequence[bytes]) -> list[Any]:
@@ -136,6 +142,54 @@ async def test_answers_wait_for_a_client_that_does_not_read(service: InferenceSe
     calls.client.send(window_update(0, 1 << 20), window_update(stream, 1 << 20))
     calls.send(stream, b"", end=True)
     assert len((await calls.ended(stream)).answers) == 5
+
+
+async def test_a_client_that_does_not_read_may_not_send_on(service: InferenceService) -> None:
+    calls = Calls(service)
+    stream = calls.begin()
+    (open_one,) = calls.client.connection._streams.values()
+    one = large_request(50_000)
+    sent = 0
+    while open_one.receive_window >= len(one) and sent < 2 * MAX_UNSENT:
+        calls.send(stream, one)
+        sent += len(one)
+        await service._server.models.get(MODEL, None).drain()
+    assert sent < MAX_UNSENT + 3 * STREAM_WINDOW
+    calls.client.send(window_update(0, 1 << 24), window_update(stream, 1 << 24))
+    assert open_one.receive_window == STREAM_WINDOW
+
+
+async def test_an_error_that_waits_behind_answers_is_the_end(service: InferenceService) -> None:
+    calls = Calls(service)
+    stream = calls.begin(metadata={"triton_grpc_error": "true"})
+    model = service._server.models.get(MODEL, None)
+    for _ in range(2):
+        calls.send(stream, large_request(60_000))
+        await model.drain()
+    calls.send(stream, request(1, "none") + request(2))
+    calls.send(stream, request(3), end=True)
+    calls.client.send(window_update(0, 1 << 24), window_update(stream, 1 << 24))
+    outcome = await calls.ended(stream)
+    assert (outcome.code, len(outcome.answers)) == (status.NOT_FOUND, 2)
+
+
+async def test_a_large_request_waits_for_room(service: InferenceService) -> None:
+    budget = service._server.body_budget
+    assert budget is not None
+    budget.limit = 1_000_000
+    calls = Calls(service)
+    one = large_request(800_000)
+    first, second = calls.begin(), calls.begin()
+    calls.send(first, one[:20_000])
+    calls.send(second, one[:20_000])
+    windows = {number: call.receive_window for number, call in calls.client.connection._streams.items()}
+    assert windows == {first: len(one) - 20_000, second: STREAM_WINDOW - 20_000}
+    calls.send(second, one[20_000:60_000])
+    assert calls.client.connection._streams[second].receive_window == STREAM_WINDOW - 60_000
+    calls.client.send(rst_stream(first, ErrorCode.CANCEL))
+    assert calls.client.connection._streams[second].receive_window == len(one) - 60_000
+    calls.client.send(rst_stream(second, ErrorCode.CANCEL))
+    assert budget.held == budget.waiting == 0
 
 
 async def test_a_stream_that_is_reset_gives_its_requests_up(service: InferenceService) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from despina.errors import Internal, InvalidArgument
+from despina.grpc.http2.connection import STREAM_WINDOW
 from despina.grpc.outgoing import HEAD_SIZE
 from despina.http.body_budget import SMALLEST_CLAIM, too_slow
 
@@ -67,6 +68,15 @@ class Incoming:
                 self.drop()
                 yield self._complete(message)
 
+    def go_on(self) -> None:
+        """Let the client send the rest of the message that has begun, once there is room for it, or the next one."""
+        if self._claim is not None and self._claim.waiting:
+            return
+        missing = 0 if self._message is None else len(self._message) - self._filled
+        window = self._stream.receive_window
+        if window < max(missing, STREAM_WINDOW // 2):
+            self._stream.grant(max(missing, STREAM_WINDOW) - window)
+
     def drop(self) -> None:
         """The message that has begun is of no use here any more."""
         self._message, self._filled = None, 0
@@ -79,12 +89,8 @@ class Incoming:
             raise InvalidArgument(f"a message of {size} bytes exceeds the maximum of {MAX_MESSAGE} bytes")
         self._message = np.empty(size, np.uint8).data  # takes no memory before it is written
         budget = self._server.body_budget
-        if budget is None or size < SMALLEST_CLAIM:
-            self._stream.grant(size)
-            return
-        self._claim = budget.claim(self, size)
-        if not self._claim.waiting:
-            self._stream.grant(size)
+        if budget is not None and size >= SMALLEST_CLAIM:
+            self._claim = budget.claim(self, size)
 
     @property
     def arrived(self) -> int:
@@ -92,8 +98,7 @@ class Incoming:
         return self._filled
 
     def room_granted(self) -> None:
-        assert self._message is not None
-        self._stream.grant(len(self._message))
+        self.go_on()
 
     def room_revoked(self) -> None:
         assert self._message is not None

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from despina.errors import DespinaError, Internal
 from despina.grpc.answers import GZIP_HEADERS, HEADERS, OK_TRAILERS, refusal, trailers
 from despina.grpc.failures import as_client_error
-from despina.grpc.http2.connection import STREAM_WINDOW
 from despina.grpc.incoming import Incoming
 from despina.grpc.infer_response import failed_in_stream, refused_in_stream
 from despina.grpc.inference import Client, Inference
@@ -28,6 +27,9 @@ if TYPE_CHECKING:
 MAX_UNANSWERED = 1024
 """Requests of one stream that may be under way. The client may not send more until some are answered."""
 
+MAX_UNSENT = 4 * 1024 * 1024
+"""Bytes of answers that may wait for a client to read them, before it may not send more."""
+
 
 class StreamCall:
     """One stream. Implements `Receiver`."""
@@ -39,6 +41,7 @@ class StreamCall:
         "_head",
         "_headers",
         "_incoming",
+        "_over",
         "_server",
         "_stream",
         "_strict",
@@ -56,11 +59,16 @@ class StreamCall:
         self._unanswered: deque[Inference] = deque()
         self._begun = False
         self._ended = False
+        self._over = False
 
     def data_received(self, data: bytes, begin: int, end: int, ended: bool) -> None:
+        if self._over:
+            return
         try:
             for message in self._incoming.feed(data, begin, end):
                 self._start(message)
+                if self._over:
+                    return
             if ended and self._incoming.partial:
                 raise Internal("the request ends before its message does")
         except Exception as error:
@@ -73,7 +81,11 @@ class StreamCall:
     def _refuse(self, error: Exception) -> None:
         self._fail(as_client_error(error, self._head))
 
+    def sent(self) -> None:
+        self._go_on()
+
     def gone(self) -> None:
+        self._over = True
         self._incoming.drop()
         unanswered, self._unanswered = self._unanswered, deque()
         for inference in unanswered:
@@ -88,16 +100,21 @@ class StreamCall:
             inference.error = error
 
     def _done(self, inference: Inference) -> None:
-        self._go_on()
+        if self._over:
+            inference.written()
+        else:
+            self._go_on()
 
     def _go_on(self) -> None:
         """Answer what can be answered, and let the client send more."""
-        while self._unanswered and self._unanswered[0].answerable and not self._stream.closed:
+        while self._unanswered and self._unanswered[0].answerable and not self._over:
             self._answer(self._unanswered.popleft())
+        if self._over:
+            return
         if self._ended and not self._unanswered:
             self._end(OK_TRAILERS)
-        elif self._stream.receive_window < STREAM_WINDOW // 2 and len(self._unanswered) < MAX_UNANSWERED:
-            self._stream.grant(STREAM_WINDOW - self._stream.receive_window)
+        elif len(self._unanswered) < MAX_UNANSWERED and self._stream.unsent < MAX_UNSENT:
+            self._incoming.go_on()
 
     def _answer(self, inference: Inference) -> None:
         try:
@@ -135,4 +152,5 @@ class StreamCall:
         self.gone()
 
     def _end(self, block: bytes) -> None:
+        self._over = True
         self._stream.end(block if self._begun else self._headers + block)

@@ -62,6 +62,11 @@ class UnaryCall(ABC):
                 raise Internal("the request ends before its message does")
             whole, self._message, self._incoming = self._message, None, None
             self.start(whole)
+        elif self._message is None:
+            incoming.go_on()
+
+    def sent(self) -> None:
+        """There is only one answer."""
 
     def gone(self) -> None:
         self._drop()

@@ -45,11 +45,15 @@ class Call:
         self.data = b""
         self.ended = False
         self.lost = False
+        self.sent_all = 0
 
     def data_received(self, data: bytes, begin: int, end: int, ended: bool) -> None:
         assert not self.ended
         self.data += data[begin:end]
         self.ended = ended
+
+    def sent(self) -> None:
+        self.sent_all += 1
 
     def gone(self) -> None:
         self.lost = True
@@ -274,6 +278,34 @@ async def test_an_answer_waits_for_the_windows() -> None:
     client.send(window_update(1, 100))
     assert client.answer(1).data == b"0123456789abcdefghij"
     assert client.answer(1).trailers == {"grpc-status": "0"}
+
+
+async def test_a_call_hears_when_what_waited_is_sent() -> None:
+    client, service = connected()
+    client.send(settings({Setting.INITIAL_WINDOW_SIZE: 10}), client.request(1, REQUEST, b""))
+    call = service.calls[1]
+    call.stream.send_headers(OK)
+    call.stream.send((b"0123456789",))
+    call.stream.send((b"0123456789", b"abc"))
+    assert (call.stream.unsent, call.sent_all) == (13, 0)
+    client.send(window_update(1, 5))
+    assert (call.stream.unsent, call.sent_all) == (8, 0)
+    client.send(window_update(1, 8))
+    assert (call.stream.unsent, call.sent_all) == (0, 1)
+
+
+async def test_nothing_follows_an_end_that_waits() -> None:
+    client, service = connected()
+    client.send(settings({Setting.INITIAL_WINDOW_SIZE: 10}), client.request(1, REQUEST, b""))
+    stream = service.calls[1].stream
+    stream.send_headers(OK)
+    stream.send((b"0123456789ab",))
+    stream.end(literal(b"grpc-status", b"5"))
+    stream.send((b"more",))
+    stream.end(TRAILERS)
+    client.send(window_update(1, 100))
+    assert client.answer(1).data == b"0123456789ab"
+    assert client.answer(1).trailers == {"grpc-status": "5"}
 
 
 async def test_a_window_that_shrinks_below_nothing_has_to_grow_first() -> None:

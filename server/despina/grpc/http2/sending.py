@@ -56,6 +56,7 @@ class Sending:
     def data(self, stream: Stream, message: Sequence[Buffer]) -> None:
         """See `Stream.send`."""
         stream.blocked.extend(piece for piece in message if len(piece))
+        stream.unsent += sum(map(len, message))
         self._send_blocked(stream)
 
     def end(self, stream: Stream, trailers: bytes) -> None:
@@ -90,7 +91,7 @@ class Sending:
         if stream.send_window > MAX_WINDOW:
             raise ProtocolError(ErrorCode.FLOW_CONTROL_ERROR, f"the window of stream {stream.id} is too large")
         if stream.blocked:
-            self._send_blocked(stream)
+            self._go_on(stream)
 
     def initial_window_is(self, size: int, streams: Sequence[Stream]) -> None:
         """The peer takes so much on new streams, and by so much more or less on those that are open."""
@@ -102,7 +103,12 @@ class Sending:
         for stream in list(self._blocked):
             if self._window <= 0:
                 return
-            self._send_blocked(stream)
+            self._go_on(stream)
+
+    def _go_on(self, stream: Stream) -> None:
+        self._send_blocked(stream)
+        if not stream.blocked and stream.receiver is not None:
+            stream.receiver.sent()
 
     def _send_blocked(self, stream: Stream) -> None:
         """Send what the windows allow. A stream that is blocked by the connection's goes behind the others."""
@@ -116,6 +122,7 @@ class Sending:
             size = sum(map(len, payload))
             self._window -= size
             stream.send_window -= size
+            stream.unsent -= size
             pieces.append(HEAD.pack(size >> 16, size & 0xFFFF, Kind.DATA, 0, stream.id))
             pieces += payload
         if pieces:

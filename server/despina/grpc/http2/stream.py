@@ -20,6 +20,10 @@ class Receiver(Protocol):
         """The bytes of `data` from `begin` to `end` have come, and nothing follows if the request has `ended`."""
         ...
 
+    def sent(self) -> None:
+        """What was sent so far and had to wait for the client is on its way."""
+        ...
+
     def gone(self) -> None:
         """The client does not want the answer any more, or cannot get it."""
         ...
@@ -29,7 +33,7 @@ class Receiver(Protocol):
 class Stream:
     """`send_window` and `receive_window` are bytes that either side may still send. `receiver` is None when the answer
     is complete or nobody wants it; the stream is `closed` then, and nothing is sent any more. `blocked` waits for the
-    window, `trailers` for what is blocked."""
+    window, `unsent` are its bytes, and `trailers` wait for what is blocked: nothing may be added then."""
 
     id: int
     sending: Sending
@@ -39,6 +43,7 @@ class Stream:
     remote_ended: bool = False
     closed: bool = False
     blocked: deque[Buffer] = field(default_factory=deque)
+    unsent: int = 0
     trailers: bytes | None = None
 
     def answer(self, headers: bytes, message: Sequence[Buffer], size: int, trailers: bytes) -> None:
@@ -53,12 +58,12 @@ class Stream:
 
     def send(self, message: Sequence[Buffer]) -> None:
         """Send a message of an answer that has begun."""
-        if not self.closed:
+        if not self.closed and self.trailers is None:
             self.sending.data(self, message)
 
     def end(self, trailers: bytes) -> None:
         """End an answer; one that has not begun consists of these headers alone."""
-        if not self.closed:
+        if not self.closed and self.trailers is None:
             self.sending.end(self, trailers)
 
     def grant(self, size: int) -> None:
