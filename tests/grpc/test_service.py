@@ -9,7 +9,7 @@ import pytest
 from tests.support.grpc_calls import INFER, STREAM, Calls, call_headers, prefixed, serving_calls
 from tests.support.infer_messages import infer_message, tensor
 
-from despina.grpc import status
+from despina.grpc import incoming, status
 from despina.grpc.http2.frames import ErrorCode, Flag, Kind, rst_stream, window_update
 from despina.grpc.messages import message_class
 from despina.grpc.service import InferenceService
@@ -65,6 +65,49 @@ async def test_a_large_message_may_come_when_there_is_room(service: InferenceSer
     budget = service._server.body_budget
     assert budget is not None
     assert budget.held == 0
+
+
+async def test_a_message_holds_its_room_until_its_request_ends(service: InferenceService) -> None:
+    calls, data = Calls(service), prefixed(request(7, size=40_000))
+    budget = service._server.body_budget
+    assert budget is not None
+    stream = calls.begin(INFER)
+    for begin in range(0, len(data), 60_000):
+        calls.send(stream, data[begin : begin + 60_000])
+    assert budget.held == len(data) - 5
+    calls.client.send(window_update(0, 1 << 20), window_update(stream, 1 << 20))
+    calls.send(stream, b"", end=True)
+    assert budget.held == 0
+    assert (await calls.ended(stream)).code == status.OK
+
+
+async def test_a_whole_message_without_an_end_is_refused_when_others_wait(service: InferenceService) -> None:
+    calls, data = Calls(service), prefixed(request(7, size=40_000))
+    budget = service._server.body_budget
+    assert budget is not None
+    stream = calls.begin(INFER)
+    for begin in range(0, len(data), 60_000):
+        calls.send(stream, data[begin : begin + 60_000])
+    (claim,) = budget._moving
+    claim.sender.room_revoked()
+    outcome = await calls.ended(stream)
+    assert outcome.code == status.RESOURCE_EXHAUSTED
+    assert f"{len(data) - 5} bytes" in outcome.message
+    assert budget.held == 0
+
+
+async def test_a_message_is_unpacked_no_sooner_than_its_request_ends(
+    service: InferenceService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, unpacked = Calls(service), []
+    inflate = incoming.inflate
+    monkeypatch.setattr(incoming, "inflate", lambda *given: unpacked.append(1) or inflate(*given))
+    stream = calls.begin(INFER, {"grpc-encoding": "gzip"})
+    calls.send(stream, prefixed(request(8), packed=True))
+    assert not unpacked
+    calls.send(stream, b"", end=True)
+    assert (await calls.ended(stream)).code == status.OK
+    assert unpacked
 
 
 async def test_compressed_messages_are_unpacked(service: InferenceService) -> None:

@@ -29,7 +29,7 @@ class Incoming:
     """The messages of one request. A large one claims its room before it may come, as bodies over HTTP do. `refuse` is
     called when that takes too long. Implements `Sender`."""
 
-    __slots__ = ("_claim", "_compressed", "_filled", "_head", "_message", "_refuse", "_server", "_stream")
+    __slots__ = ("_claim", "_compressed", "_filled", "_head", "_message", "_packed", "_refuse", "_server", "_stream")
 
     def __init__(self, server: Server, stream: Stream, head: CallHead, refuse: Callable[[Exception], None]) -> None:
         self._server = server
@@ -39,6 +39,7 @@ class Incoming:
         self._head = b""
         self._message: memoryview | None = None
         self._filled = 0
+        self._packed = False
         self._claim: Claim | None = None
 
     @property
@@ -47,7 +48,8 @@ class Incoming:
         return bool(self._head)
 
     def feed(self, data: bytes, begin: int, end: int) -> Iterator[memoryview]:
-        """The messages that are complete with the bytes of `data` from `begin` to `end`. Raises DespinaError."""
+        """The messages that are complete with the bytes of `data` from `begin` to `end`, as they came: what each is has
+        to be asked of `plain` before the next one. Raises DespinaError."""
         view = memoryview(data)
         while begin < end:
             if self._message is None:
@@ -58,15 +60,27 @@ class Incoming:
                     return
                 size = int.from_bytes(self._head[1:])
                 if size <= end - begin:
-                    yield self._complete(view[begin : begin + size])
+                    self._packed, self._head = bool(self._head[0]), b""
+                    yield view[begin : begin + size]
                     begin += size
                     continue
                 self._begin(size)
             begin += self._fill(view[begin:end])
             message = self._message
             if message is not None and self._filled == len(message):
-                self.drop()
-                yield self._complete(message)
+                self._packed, self._head = bool(self._head[0]), b""
+                self._message = None
+                yield message
+
+    def plain(self, message: memoryview) -> memoryview:
+        """A message that is complete, unpacked. Its room is given back: from here on other limits count. Raises
+        DespinaError."""
+        self.drop()
+        if not self._packed:
+            return message
+        if not self._compressed:
+            raise Internal("a compressed message, and no 'grpc-encoding' that says how. Send it as it is, or say so.")
+        return memoryview(inflate(message, self._server.limits.max_input_size))
 
     def go_on(self) -> None:
         """Let the client send the rest of the message that has begun, once there is room for it, or the next one."""
@@ -79,7 +93,7 @@ class Incoming:
 
     def drop(self) -> None:
         """The message that has begun is of no use here any more."""
-        self._message, self._filled = None, 0
+        self._message = None
         claim, self._claim = self._claim, None
         if claim is not None and (budget := self._server.body_budget) is not None:
             budget.give_back(claim)
@@ -87,6 +101,7 @@ class Incoming:
     def _begin(self, size: int) -> None:
         if size > MAX_MESSAGE:
             raise InvalidArgument(f"a message of {size} bytes exceeds the maximum of {MAX_MESSAGE} bytes")
+        self._filled = 0
         self._message = np.empty(size, np.uint8).data  # takes no memory before it is written
         budget = self._server.body_budget
         if budget is not None and size >= SMALLEST_CLAIM:
@@ -101,8 +116,8 @@ class Incoming:
         self.go_on()
 
     def room_revoked(self) -> None:
-        assert self._message is not None
-        error = too_slow(self._filled, len(self._message))
+        assert self._claim is not None
+        error = too_slow(self._filled, self._claim.wanted)
         self.drop()
         self._refuse(error)
 
@@ -112,14 +127,6 @@ class Incoming:
         self._message[self._filled : self._filled + taken] = data[:taken]
         self._filled += taken
         return taken
-
-    def _complete(self, message: memoryview) -> memoryview:
-        packed, self._head = self._head[0], b""
-        if not packed:
-            return message
-        if not self._compressed:
-            raise Internal("a compressed message, and no 'grpc-encoding' that says how. Send it as it is, or say so.")
-        return memoryview(inflate(message, self._server.limits.max_input_size))
 
 
 def inflate(message: memoryview, limit: int) -> bytes:

@@ -66,7 +66,7 @@ class StreamCall:
             return
         try:
             for message in self._incoming.feed(data, begin, end):
-                self._start(message)
+                self._start(self._incoming.plain(message))
                 if self._over:
                     return
             if ended and self._incoming.partial:

@@ -60,7 +60,8 @@ class UnaryCall(ABC):
         if ended:
             if self._message is None or incoming.partial:
                 raise Internal("the request ends before its message does")
-            whole, self._message, self._incoming = self._message, None, None
+            whole = incoming.plain(self._message)
+            self._message = self._incoming = None
             self.start(whole)
         elif self._message is None:
             incoming.go_on()
