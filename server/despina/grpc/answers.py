@@ -16,17 +16,28 @@ UNSUPPORTED_MEDIA_TYPE = literal(b":status", b"415")
 
 _READABLE = bytes(set(range(0x20, 0x7F)) - {0x25}).decode()
 MAX_MESSAGE = 6_000
-"""Bytes of the message of a status. Clients take 8 KiB of trailers by default, and show nothing of longer ones."""
+"""Bytes of the message of a status, quoted. Clients take 8 KiB of trailers by default, and show nothing of longer ones."""
+
+LONGEST_CHARACTER = 12
+"""Bytes of one that is quoted, at most."""
+
+
+def trailers(code: int, message: str = "") -> bytes:
+    """The end of an answer: its status code and, unless it is empty, a message."""
+    return _trailers(code, message[:MAX_MESSAGE])
 
 
 @lru_cache(maxsize=64)
-def trailers(code: int, message: str = "") -> bytes:
-    """The end of an answer: its status code and, unless it is empty, a message."""
+def _trailers(code: int, message: str) -> bytes:
     block = literal(b"grpc-status", str(code).encode())
     if message:
-        text = quote_from_bytes(message.encode(errors="surrogateescape")[:MAX_MESSAGE], safe=_READABLE)
-        block += literal(b"grpc-message", text.encode())
+        block += literal(b"grpc-message", _quoted(message))
     return block
+
+
+def _quoted(message: str) -> bytes:
+    text = quote_from_bytes(message.encode(errors="surrogateescape"), safe=_READABLE)
+    return text.encode() if len(text) <= MAX_MESSAGE else _quoted(message[: MAX_MESSAGE // LONGEST_CHARACTER])
 
 
 OK_TRAILERS = trailers(0)
