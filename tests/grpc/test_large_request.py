@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from google.protobuf.message import DecodeError
 from tests.support.infer_messages import ModelInferRequest, infer_message, tensor
 
+from despina.errors import Internal
 from despina.grpc.infer_request import read_request
 from despina.grpc.large_request import LARGE, parse_request
 from despina.protocol.decode import no_shared_memory
@@ -56,7 +56,7 @@ def test_a_small_request_is_left_to_protobuf() -> None:
 @pytest.mark.parametrize("cut", [1, 2, LARGE])
 def test_what_is_cut_short_is_no_message(cut: int) -> None:
     data = serialized(infer_message([tensor()], [BIG, BIG, b"ab"]))[:-cut]
-    with pytest.raises(DecodeError):
+    with pytest.raises(Internal):
         parse_request(data)
 
 
@@ -64,7 +64,7 @@ def test_what_is_cut_short_is_no_message(cut: int) -> None:
     "end", [b"\x3a", b"\x3a\x80", b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"\x3a\x05a"]
 )
 def test_a_length_that_leads_nowhere_is_no_message(end: bytes) -> None:
-    with pytest.raises(DecodeError):
+    with pytest.raises(Internal):
         parse_request(serialized(infer_message([tensor()], [BIG])) + end)
 
 

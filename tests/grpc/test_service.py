@@ -263,6 +263,22 @@ async def test_ids_are_those_of_each_message(service: InferenceService) -> None:
         assert Response.FromString(answer).id == request_id
 
 
+async def test_a_message_that_begins_like_a_known_one_and_ends_is_none(service: InferenceService) -> None:
+    calls, message = Calls(service), request(1, "abc")
+    for _ in range(3):
+        assert (await calls.call(message)).code == status.OK
+    before = message[: message.index(b"\x1a\x03abc")]
+    outcome = await calls.call(before + b"\x1a")
+    assert (outcome.code, outcome.message) == (status.INTERNAL, "Unable to parse request")
+
+
+async def test_a_message_with_a_group_is_answered_each_time(service: InferenceService) -> None:
+    calls, group = Calls(service), b"\xfb\x07\xfc\x07"
+    for value in range(3):
+        (answer,) = (await calls.call(request(value) + group)).answers
+        assert value_of(answer) == value
+
+
 async def test_shapes_are_those_of_each_message(service: InferenceService) -> None:
     calls = Calls(service)
     for size in (2, 2, 3, 2, 3, 3, 2):

@@ -70,6 +70,8 @@ class KnownInference:
         request_id = ""
         if text[position : position + 1] == bytes((_ID_TAG,)):
             position += 2
+            if position > len(text):
+                return None
             length = text[position - 1]
             if length >= _ONE_BYTE:
                 return None
@@ -149,7 +151,10 @@ def _kind(
     data: bytes | memoryview, request: InferRequest, pending: Pending, model: Model, latest: bool
 ) -> KnownInference | None:
     """None when the next message of the kind would differ in more than its id and the bytes of its tensors."""
-    fields = list(delimited_fields(memoryview(data)))
+    try:
+        fields = list(delimited_fields(memoryview(data)))
+    except (IndexError, ValueError):
+        return None  # it has a group, which protobuf passes over
     numbers = [one.number for one in fields]
     first = numbers.index(_RAW_INPUT_CONTENTS) if _RAW_INPUT_CONTENTS in numbers else len(fields)
     raw = fields[first:]

@@ -37,7 +37,7 @@ def message_class(name: str) -> Any:
     return message_factory.GetMessageClass(descriptor_pool.Default().FindMessageTypeByName(f"{PACKAGE}.{name}"))
 
 
-def parse(message: Any, data: bytes) -> Any:
+def parse(message: Any, data: bytes | memoryview) -> Any:
     """A message of the class `message` from its bytes. Raises Internal."""
     try:
         return message.FromString(data)
