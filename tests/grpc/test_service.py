@@ -1,6 +1,7 @@
 """Calls of the service: which are answered, which refused, and what is left when clients go away."""
 
 import asyncio
+import gc
 import zlib
 from collections.abc import AsyncIterator
 
@@ -11,8 +12,12 @@ from tests.support.infer_messages import infer_message, tensor
 
 from despina.grpc import incoming, status
 from despina.grpc.http2.frames import ErrorCode, Flag, Kind, rst_stream, window_update
+from despina.grpc.http2.stream import Stream
+from despina.grpc.infer_call import InferCall
+from despina.grpc.inference import Inference
 from despina.grpc.messages import message_class
 from despina.grpc.service import InferenceService
+from despina.scheduling.pending import Pending
 
 MODEL = "identity_fp32"
 Response = message_class("ModelInferResponse")
@@ -199,6 +204,21 @@ async def test_a_client_that_goes_away_takes_its_requests_along(service: Inferen
     calls.client.connection.connection_lost(None)
     await model.drain()
     assert not service.connections
+
+
+@pytest.mark.parametrize("message", [request(), request(model="none")])
+async def test_calls_that_are_answered_do_not_wait_for_the_collector(service: InferenceService, message: bytes) -> None:
+    calls = Calls(service)
+    await calls.call(message)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(5):
+            await calls.call(message)
+        left = [one for one in gc.get_objects() if isinstance(one, Inference | InferCall | Stream | Pending)]
+    finally:
+        gc.enable()
+    assert len(left) == 0
 
 
 # ------------------------------------------------------------------------------------------------------------ who may

@@ -1,5 +1,6 @@
 """ModelStreamInfer: answers come in the order of their requests, errors too, and the stream goes on."""
 
+import gc
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -11,9 +12,11 @@ from tests.support.infer_messages import infer_message, tensor
 from despina.grpc import status
 from despina.grpc.http2.connection import STREAM_WINDOW
 from despina.grpc.http2.frames import ErrorCode, rst_stream, window_update
+from despina.grpc.inference import Inference
 from despina.grpc.messages import message_class
 from despina.grpc.service import InferenceService
 from despina.grpc.stream_call import MAX_UNANSWERED, MAX_UNSENT
+from despina.scheduling.pending import Pending
 
 MODEL = "identity_fp32"
 Response = message_class("ModelStreamInferResponse")
@@ -93,6 +96,22 @@ async def test_the_first_error_ends_a_stream_that_asks_for_it(service: Inference
     alone = calls.begin(STREAM, {"triton_grpc_error": "true"})
     calls.send(alone, request(2, "none"))
     assert await calls.ended(alone) == (status.NOT_FOUND, outcome.message, [])
+
+
+async def test_inferences_that_are_answered_do_not_wait_for_the_collector(service: InferenceService) -> None:
+    calls = Calls(service)
+    stream = calls.begin()
+    model = service._server.models.get(MODEL, None)
+    gc.collect()
+    gc.disable()
+    try:
+        for value in range(5):
+            calls.send(stream, request(value) + request(value, "none"))
+            await model.drain()
+        left = [one for one in gc.get_objects() if isinstance(one, Inference | Pending)]
+    finally:
+        gc.enable()
+    assert len(left) == 0
 
 
 async def test_a_stream_without_requests_ends_well(service: InferenceService) -> None:

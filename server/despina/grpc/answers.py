@@ -16,7 +16,8 @@ UNSUPPORTED_MEDIA_TYPE = literal(b":status", b"415")
 
 _READABLE = bytes(set(range(0x20, 0x7F)) - {0x25}).decode()
 MAX_MESSAGE = 6_000
-"""Bytes of the message of a status, quoted. Clients take 8 KiB of trailers by default, and show nothing of longer ones."""
+"""Bytes of the message of a status, quoted. Clients take 8 KiB of trailers by default, and show nothing of longer
+ones."""
 
 LONGEST_CHARACTER = 12
 """Bytes of one that is quoted, at most."""

@@ -145,8 +145,10 @@ class Inference:
         return self._model, self._request, self._results
 
     def written(self) -> None:
-        """The answer has been handed to the connection."""
+        """The answer has been handed to the connection. What asks for it and what has come of it hold this in turn, and
+        would wait for the collector with their tensors."""
         trace, results = self._trace, self._results
+        self._done, self._results, self._pending, self.error = _nothing, None, None, None
         if trace is not None and self._model is not None:
             model = self._model
             if results is not None:
@@ -164,3 +166,7 @@ class Inference:
         if trace is not None:
             trace.stamp("GRPC_WAITREAD_START")
             trace.stamp("GRPC_WAITREAD_END")
+
+
+def _nothing(inference: Inference) -> None:
+    """Nobody waits for it."""

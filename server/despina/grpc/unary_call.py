@@ -66,7 +66,7 @@ class UnaryCall(ABC):
         elif self._message is None:
             incoming.go_on()
 
-    def sent(self) -> None:
+    def sent(self) -> None:  # noqa: B027  # for all calls
         """There is only one answer."""
 
     def gone(self) -> None:
