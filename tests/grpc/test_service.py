@@ -16,7 +16,10 @@ from despina.grpc.http2.stream import Stream
 from despina.grpc.infer_call import InferCall
 from despina.grpc.inference import Inference
 from despina.grpc.messages import message_class
+from despina.grpc.method import Method
+from despina.grpc.method_call import MAX_BEGUN
 from despina.grpc.service import InferenceService
+from despina.grpc.service import _kind as method_kind
 from despina.scheduling.pending import Pending
 
 MODEL = "identity_fp32"
@@ -219,6 +222,41 @@ async def test_calls_that_are_answered_do_not_wait_for_the_collector(service: In
     finally:
         gc.enable()
     assert len(left) == 0
+
+
+async def test_calls_that_are_given_up_are_not_begun_or_count_until_they_are_done(
+    service: InferenceService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = 0, asyncio.Event()
+
+    async def handle(message: object, server: object) -> object:
+        nonlocal begun
+        begun += 1
+        await go_on.wait()
+        return Response()
+
+    path = "/inference.GRPCInferenceService/ServerReady"
+    method = Method("ServerReady", Response, None, handle)
+    monkeypatch.setitem(service._kinds, path.encode(), method_kind(method))
+    calls = Calls(service)
+
+    def ask() -> int:
+        stream = calls.begin(path)
+        calls.send(stream, prefixed(b""), end=True)
+        return stream
+
+    calls.client.send(rst_stream(ask(), ErrorCode.CANCEL))
+    await asyncio.sleep(0)
+    assert begun == 0
+    for _ in range(MAX_BEGUN):
+        stream = ask()
+        await asyncio.sleep(0)
+        calls.client.send(rst_stream(stream, ErrorCode.CANCEL))
+    assert begun == MAX_BEGUN
+    assert (await calls.ended(ask())).code == status.UNAVAILABLE
+    go_on.set()
+    await asyncio.sleep(0)
+    assert (await calls.ended(ask())).code == status.OK
 
 
 # ------------------------------------------------------------------------------------------------------------ who may

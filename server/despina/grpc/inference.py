@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """Who asks on a connection, and what is known of the messages that come from there."""
+    """Who asks on a connection, what is known of the messages that come from there, and how many calls have begun that
+    are no inferences."""
 
-    __slots__ = ("known",)
+    __slots__ = ("calls_begun", "known")
 
     def __init__(self) -> None:
         self.known = KnownInferences()
+        self.calls_begun = 0
 
 
 class Inference:

@@ -64,7 +64,7 @@ def _kinds() -> dict[bytes, Kind]:
 
 def _kind(method: Method) -> Kind:
     def make(server: Server, stream: Stream, head: CallHead, client: Client) -> Receiver:
-        return MethodCall(server, stream, head, method)
+        return MethodCall(server, stream, head, client, method)
 
     return Kind(method.category, make, method.name in OPEN_METHODS)
 

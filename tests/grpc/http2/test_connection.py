@@ -8,6 +8,7 @@ from tests.support.http2 import Client, Frame
 
 from despina.grpc.http2.connection import (
     CONNECTION_WINDOW,
+    LARGE_READ,
     MAX_STREAMS,
     STREAM_WINDOW,
     Connection,
@@ -464,6 +465,26 @@ async def test_streams_beyond_those_allowed_are_refused_and_nothing_else() -> No
 async def test_nothing_is_read_while_the_client_does_not_read() -> None:
     client, _ = connected()
     client.connection.pause_writing()
+    assert client.transport.paused
+    client.connection.resume_writing()
+    assert not client.transport.paused
+
+
+async def test_others_have_their_turn_behind_a_large_read() -> None:
+    client, _ = connected()
+    client.send(frame(Kind.PING, 0, 0, bytes(8)) * (LARGE_READ // 17))
+    assert not client.transport.paused
+    client.send(frame(Kind.PING, 0, 0, bytes(8)) * (LARGE_READ // 17 + 1))
+    assert client.transport.paused
+    await asyncio.sleep(0)
+    assert not client.transport.paused
+
+
+async def test_a_turn_of_its_own_is_none_while_the_client_does_not_read() -> None:
+    client, _ = connected()
+    client.send(frame(Kind.PING, 0, 0, bytes(8)) * (LARGE_READ // 17 + 1))
+    client.connection.pause_writing()
+    await asyncio.sleep(0)
     assert client.transport.paused
     client.connection.resume_writing()
     assert not client.transport.paused

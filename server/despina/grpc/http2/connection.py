@@ -44,6 +44,10 @@ CONNECTION_WINDOW = 16 * 1024 * 1024
 """Bytes that may come, on all streams together, before they are looked at."""
 
 
+LARGE_READ = 128 * 1024
+"""Bytes of a read behind which there is probably more."""
+
+
 class Connection(asyncio.Protocol, Generic[H]):
     """One connection."""
 
@@ -58,6 +62,7 @@ class Connection(asyncio.Protocol, Generic[H]):
         self._block: tuple[int, int, bytearray] | None = None
         """Of headers that continue: the stream, the flags and what has come."""
         self._leaving = False
+        self._client_reads = True
         self._timer: asyncio.TimerHandle | None = None
 
     # ------------------------------------------------------------------------------------------------ the transport
@@ -80,10 +85,22 @@ class Connection(asyncio.Protocol, Generic[H]):
         self._service.closed(self)
 
     def pause_writing(self) -> None:
+        self._client_reads = False
         self.transport.pause_reading()
 
     def resume_writing(self) -> None:
+        self._client_reads = True
         self.transport.resume_reading()
+
+    def _give_way(self) -> None:
+        """Let others have their turn. The loop reads up to 8 MB of one connection otherwise, which may be 100,000
+        requests."""
+        self.transport.pause_reading()
+        asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if self._client_reads and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def take_leave(self) -> None:
         """Take no further requests, and close when those under way are answered."""
@@ -125,6 +142,8 @@ class Connection(asyncio.Protocol, Generic[H]):
         if self._consumed > CONNECTION_WINDOW // 2:
             self._write(window_update(0, self._consumed))
             self._consumed = 0
+        if len(data) >= LARGE_READ and not self.transport.is_closing():
+            self._give_way()
 
     def _read_frame(self, kind: int, flags: int, number: int, data: bytes, begin: int, end: int) -> None:
         if self._block is not None and (kind != Kind.CONTINUATION or number != self._block[0]):
