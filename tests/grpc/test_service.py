@@ -104,6 +104,18 @@ async def test_a_whole_message_without_an_end_is_refused_when_others_wait(servic
     assert budget.held == 0
 
 
+async def test_a_second_message_is_refused_when_it_begins(service: InferenceService) -> None:
+    calls, data = Calls(service), prefixed(request(7, size=17_000))
+    stream = calls.begin(INFER)
+    for begin in range(0, len(data), 60_000):
+        calls.send(stream, data[begin : begin + 60_000])
+    calls.send(stream, data[:1000])
+    assert await calls.ended(stream) == (status.INTERNAL, "more than one message in a call that takes one", [])
+    budget = service._server.body_budget
+    assert budget is not None
+    assert budget.held == 0
+
+
 async def test_a_message_is_unpacked_no_sooner_than_its_request_ends(
     service: InferenceService, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,6 +101,7 @@ class Incoming:
     def _begin(self, size: int) -> None:
         if size > MAX_MESSAGE:
             raise InvalidArgument(f"a message of {size} bytes exceeds the maximum of {MAX_MESSAGE} bytes")
+        self.drop()
         self._filled = 0
         self._message = np.empty(size, np.uint8).data  # takes no memory before it is written
         budget = self._server.body_budget

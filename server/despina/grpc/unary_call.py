@@ -55,10 +55,12 @@ class UnaryCall(ABC):
             self._incoming = incoming = Incoming(self.server, self.stream, self.head, self.refuse)
         for message in incoming.feed(data, begin, end):
             if self._message is not None:
-                raise Internal("more than one message in a call that takes one")
+                raise _too_many()
             self._message = message
+        if self._message is not None and incoming.partial:
+            raise _too_many()
         if ended:
-            if self._message is None or incoming.partial:
+            if self._message is None:
                 raise Internal("the request ends before its message does")
             whole = incoming.plain(self._message)
             self._message = self._incoming = None
@@ -88,3 +90,7 @@ class UnaryCall(ABC):
     def reply(self, message: Sequence[Buffer]) -> None:
         """Answer with a message."""
         self.stream.answer(HEADERS, *prefixed(message), OK_TRAILERS)
+
+
+def _too_many() -> Internal:
+    return Internal("more than one message in a call that takes one")
