@@ -10,6 +10,7 @@ from tests.fuzz.answers import all_answers, first_answer
 from tests.fuzz.corpus import MODELS, recorded, seed_bodies
 from tests.fuzz.findings import Findings
 from tests.fuzz.framing import misframed
+from tests.fuzz.grpc_sessions import fuzz_grpc
 from tests.fuzz.mutation import mutate_bytes, mutate_json
 
 
@@ -18,6 +19,12 @@ def test_two_thousand_bad_inputs_find_nothing() -> None:
     assert findings.kinds == {}, findings.summary()
     assert sum(findings.inputs.values()) == 2000
     assert {200, 400, 404, 405, 500} <= findings.statuses.keys()
+
+
+def test_five_hundred_bad_sessions_of_grpc_find_nothing() -> None:
+    findings = Findings()
+    fuzz_grpc(500, 3, findings)
+    assert findings.kinds == {}, findings.summary()
 
 
 def test_the_same_seed_makes_the_same_inputs() -> None:

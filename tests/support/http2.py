@@ -1,5 +1,6 @@
 """The client's end of an HTTP/2 connection without a socket."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -37,6 +38,8 @@ class Transport:
         self.written = bytearray()
         self.closed = False
         self.paused = False
+        self.protocol: asyncio.BaseProtocol | None = None
+        """Who has taken the connection over."""
 
     def write(self, data: bytes) -> None:
         assert not self.closed
@@ -58,8 +61,8 @@ class Transport:
     def get_write_buffer_size(self) -> int:
         return 0
 
-    def set_protocol(self, protocol: object) -> None:
-        """Nobody is told of anything."""
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
 
     def get_extra_info(self, name: str) -> None:
         """There is no socket to tell of."""
