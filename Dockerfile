@@ -1,7 +1,7 @@
 # Despina on the CPU. The same as Dockerfile.gpu but for the extra and the GPU's variables.
 #
 #   docker build -t despina .
-#   docker run --rm -p 8000:8000 -p 8002:8002 -v "$PWD/model_repository:/models:ro" despina
+#   docker run --rm -p 8000:8000 -p 8001:8001 -p 8002:8002 -v "$PWD/model_repository:/models:ro" despina
 
 FROM python:3.13-slim-bookworm AS build
 # Models that change the case of texts (StringNormalizer, in scikit-learn's vectorizers too) do not load without it.
@@ -24,7 +24,7 @@ ENV PATH=/opt/despina/bin:$PATH \
     PYTHONUNBUFFERED=1
 USER 10001:10001
 WORKDIR /home/despina
-EXPOSE 8000 8002
+EXPOSE 8000 8001 8002
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=6s --start-period=300s --retries=3 \
     CMD ["python", "-m", "despina.cli.image_health"]

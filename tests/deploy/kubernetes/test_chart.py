@@ -155,7 +155,31 @@ def test_the_server_understands_its_flags(tmp_path: Path, changes: Values) -> No
     command, *flags = container["args"]
     settings = read_command_line(flags).settings
     assert command == "serve"
-    assert (settings.model_repository, settings.http_port, settings.metrics_port) == ((Path("/models"),), 8000, 8002)
+    assert settings.model_repository == (Path("/models"),)
+    assert (settings.http_port, settings.grpc_port, settings.metrics_port) == (8000, 8001, 8002)
+
+
+def test_the_service_leads_to_every_port_of_the_container(tmp_path: Path) -> None:
+    found = documents(tmp_path, {"service.port": 80, "service.grpcPort": 9001})
+    (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert {port["name"]: port["containerPort"] for port in container["ports"]} == {
+        "http": 8000,
+        "grpc": 8001,
+        "metrics": 8002,
+    }
+    ports = found["Service"]["spec"]["ports"]
+    assert {port["targetPort"]: port["port"] for port in ports} == {"http": 80, "grpc": 9001, "metrics": 8002}
+
+
+@pytest.mark.parametrize(
+    ("value", "served"), [(False, False), ("false", False), (0, False), ("off", False), (True, True)]
+)
+def test_there_is_no_port_for_grpc_where_it_is_not_served(tmp_path: Path, value: bool | str, served: bool) -> None:
+    found = documents(tmp_path, {"flags": {"allow-grpc": value}})
+    (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert read_command_line(container["args"][1:]).settings.allow_grpc is served
+    for ports in (container["ports"], found["Service"]["spec"]["ports"]):
+        assert ("grpc" in [port["name"] for port in ports]) is served
 
 
 def test_a_list_gives_a_flag_several_times(tmp_path: Path) -> None:
@@ -229,6 +253,7 @@ def test_an_autoscaler_without_a_metric_is_refused(tmp_path: Path) -> None:
 def test_notes(tmp_path: Path) -> None:
     notes = render(tmp_path, {}, [CHART / "templates" / "NOTES.txt"])["NOTES.txt"]
     assert "http://fraud.ml.svc:8000" in notes
+    assert "by gRPC at port 8001" in notes
 
 
 def test_the_chart_has_the_version_of_the_package() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from despina.cli import image_health
 from despina.deploy.kubernetes.deployment import USER
+from despina.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 FILES = ("Dockerfile", "Dockerfile.gpu")
@@ -74,6 +75,13 @@ def test_packages_are_pinned(name: str, extra: str) -> None:
     assert "--no-cache-dir" in install
     for base in all_of(name, "FROM"):
         assert re.match(r"python:3\.\d+-slim-\w+( AS build)?$", base)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_ports_are_those_of_a_server_without_flags(name: str) -> None:
+    settings = Settings()
+    (ports,) = all_of(name, "EXPOSE")
+    assert ports == f"{settings.http_port} {settings.grpc_port} {settings.metrics_port}"
 
 
 def test_the_gpu_image_gets_cuda_and_cudnn_from_python_packages() -> None:

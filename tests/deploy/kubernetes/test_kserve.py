@@ -33,7 +33,8 @@ def test_the_server_understands_its_flags() -> None:
     settings = read_command_line([flag.replace("{{.Name}}", "digits") for flag in flags]).settings
     assert command == "serve"
     assert settings.model_repository == (Path("/mnt/models"),)
-    assert (settings.model_name, settings.kserve, settings.http_port) == ("digits", True, 8080)
+    assert (settings.model_name, settings.kserve) == ("digits", True)
+    assert (settings.http_port, settings.grpc_port) == (8080, 9000)
     (port,) = container()["ports"]
     assert {container()[probe]["httpGet"]["port"] for probe in ("startupProbe", "readinessProbe", "livenessProbe")} == {
         port["containerPort"]
