@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 from tests.support.grpc_calls import INFER, STREAM, Calls, call_headers, prefixed, serving_calls
-from tests.support.http2 import Client
 from tests.support.infer_messages import infer_message, tensor
 
 from despina.grpc import incoming, status
@@ -419,16 +418,6 @@ async def test_answers_to_inference_are_compressed_for_those_who_read_it() -> No
         assert len(answer.data) < 200
         assert value_of(zlib.decompress(answer.data[5:], wbits=31)) == 4.0
         assert [value_of(answer) for answer in (await calls.call(request(4))).answers] == [4.0]
-
-
-async def test_who_comes_when_the_server_takes_leave_is_sent_away(service: InferenceService) -> None:
-    """With TLS a connection is there only some time after the port has taken it."""
-    late = service.connection()
-    service.take_leave()
-    client = Client(service, connection=late)
-    client.read()
-    assert client.control[-1].kind == Kind.GOAWAY
-    assert client.transport.closed
 
 
 async def test_an_old_connection_takes_leave(service: InferenceService) -> None:
