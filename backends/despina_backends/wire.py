@@ -2,18 +2,19 @@
 the fields of a message that have a length: ONNX models are such messages, and need not be read as a whole."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from mmap import mmap
+from typing import NamedTuple
 
 _VARINT, _LENGTH_DELIMITED = 0, 2
 _FIXED_SIZES = {1: 8, 5: 4}
 
 
-@dataclass(frozen=True, slots=True)
-class DelimitedField:
-    """A field's number and where its content lies in the message."""
+class DelimitedField(NamedTuple):
+    """A field's number, where it starts in the message, and where its content begins and ends, with which it ends, too.
+    A plain tuple: each request may make several."""
 
     number: int
+    start: int
     begin: int
     end: int
 
@@ -27,13 +28,14 @@ def delimited_fields(message: memoryview | mmap) -> Iterator[DelimitedField]:
     """
     position = 0
     while position < len(message):
+        start = position
         key, position = _varint(message, position)
         number, wire_type = key >> 3, key & 7
         if number == 0:
             raise ValueError("a field with number 0")
         if wire_type == _LENGTH_DELIMITED:
             length, position = _varint(message, position)
-            yield DelimitedField(number, position, position + length)
+            yield DelimitedField(number, start, position, position + length)
             position += length
         elif wire_type == _VARINT:
             _, position = _varint(message, position)

@@ -9,7 +9,7 @@ def read(message: bytes) -> list[DelimitedField]:
 
 def test_only_fields_with_a_length_are_found_and_all_others_skipped() -> None:
     message = b"\x08\x96\x01" + b"\x12\x02ab" + b"\x1d1234" + b"\x2112345678" + b"\xfa\x01\x80\x01" + bytes(128)
-    assert read(message) == [DelimitedField(2, 5, 7), DelimitedField(31, 25, 153)]
+    assert read(message) == [DelimitedField(2, 3, 5, 7), DelimitedField(31, 21, 25, 153)]
 
 
 def test_an_empty_message_has_no_fields() -> None:

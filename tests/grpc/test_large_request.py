@@ -36,8 +36,10 @@ def serialized(*messages: Any) -> bytes:
         (serialized(infer_message([tensor()], [BIG])) + b"\x7a\x02ab", 1),
         # Too many for it to take less time.
         (serialized(infer_message([tensor()], [b""] * LARGE)), None),
-        (serialized(infer_message([tensor()], [BIG])) + b"\x78\x05", None),
-        (serialized(infer_message([tensor()], [BIG])) + b"\xa2\x06\x01a", None),
+        (serialized(infer_message([tensor()], [BIG])) + b"\x78\x05", 1),
+        (serialized(infer_message([tensor()], [BIG])) + b"\xa2\x06\x01a", 1),
+        # A group, which ends with a tag of its own.
+        (serialized(infer_message([tensor()], [BIG])) + b"\x7b\x7c", None),
     ],
 )
 def test_a_large_request_is_taken_apart(data: bytes, views: int | None) -> None:
@@ -56,7 +58,7 @@ def test_a_small_request_is_left_to_protobuf() -> None:
 @pytest.mark.parametrize("cut", [1, 2, LARGE])
 def test_what_is_cut_short_is_no_message(cut: int) -> None:
     data = serialized(infer_message([tensor()], [BIG, BIG, b"ab"]))[:-cut]
-    with pytest.raises(Internal):
+    with pytest.raises(Internal, match="Unable to parse request"):
         parse_request(data)
 
 
@@ -64,7 +66,7 @@ def test_what_is_cut_short_is_no_message(cut: int) -> None:
     "end", [b"\x3a", b"\x3a\x80", b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"\x3a\x05a"]
 )
 def test_a_length_that_leads_nowhere_is_no_message(end: bytes) -> None:
-    with pytest.raises(Internal):
+    with pytest.raises(Internal, match="Unable to parse request"):
         parse_request(serialized(infer_message([tensor()], [BIG])) + end)
 
 

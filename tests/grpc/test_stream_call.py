@@ -9,6 +9,7 @@ import pytest
 from tests.support.grpc_calls import STREAM, Calls, prefixed, serving_calls
 from tests.support.infer_messages import infer_message, tensor
 
+from despina.errors import Unavailable
 from despina.grpc import status
 from despina.grpc.http2.connection import STREAM_WINDOW
 from despina.grpc.http2.frames import ErrorCode, rst_stream, window_update
@@ -17,6 +18,7 @@ from despina.grpc.messages import message_class
 from despina.grpc.service import InferenceService
 from despina.grpc.stream_call import MAX_UNANSWERED, MAX_UNSENT
 from despina.scheduling.pending import Pending
+from despina.scheduling.request_queue import QueueFull
 
 MODEL = "identity_fp32"
 Response = message_class("ModelStreamInferResponse")
@@ -147,6 +149,37 @@ async def test_a_client_may_send_no_more_than_is_answered(service: InferenceServ
     for pending in waiting:
         pending.succeed({"OUTPUT0": np.zeros((1, 2), "<f4")})
     assert open_one.receive_window == STREAM_WINDOW
+
+
+async def test_a_request_that_was_known_and_is_refused_has_its_id(service: InferenceService) -> None:
+    calls = Calls(service)
+    stream = calls.begin()
+    for value in range(3):
+        calls.send(stream, request(value))
+    model = service._server.models.get(MODEL, None)
+    await model.drain()
+
+    def refuse(pending: Any) -> None:
+        raise QueueFull("too many")
+
+    model.schedule = refuse  # type: ignore[method-assign]
+    calls.send(stream, request(7), end=True)
+    last = answered((await calls.ended(stream)).answers)[-1]
+    assert (last.error_message, last.infer_response.id, last.infer_response.model_name) == ("too many", "7", "")
+
+
+async def test_a_request_that_was_known_and_fails_is_named_by_what_it_said(service: InferenceService) -> None:
+    calls = Calls(service)
+    stream = calls.begin()
+    for value in range(3):
+        calls.send(stream, request(value))
+    model = service._server.models.get(MODEL, None)
+    await model.drain()
+    model.schedule = lambda pending: pending.fail(Unavailable("gone"))  # type: ignore[method-assign]
+    calls.send(stream, request(7), end=True)
+    last = answered((await calls.ended(stream)).answers)[-1]
+    response = last.infer_response
+    assert (last.error_message, response.id, response.model_name, response.model_version) == ("gone", "7", MODEL, "")
 
 
 async def test_answers_wait_for_a_client_that_does_not_read(service: InferenceService) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from despina.grpc.http2.header_blocks import Headers
 
+_OF_GRPC = frozenset({b"te", b"content-type"})
+
 
 @dataclass(frozen=True, slots=True)
 class CallHead:
@@ -22,14 +24,18 @@ class CallHead:
     metadata: Mapping[bytes, bytes]
 
     @property
-    def texts(self) -> list[tuple[str, str]]:
-        """The metadata as text."""
-        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.metadata.items()]
+    def own_metadata(self) -> list[tuple[str, str]]:
+        """Those of the client's own, as text."""
+        return [
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in self.metadata.items()
+            if name not in _OF_GRPC and not name.startswith((b":", b"grpc-"))
+        ]
 
     @property
     def trace_context(self) -> dict[str, str]:
         """The headers that say which trace elsewhere a call is part of."""
-        return {name: text for name, text in self.texts if name in ("traceparent", "tracestate")}
+        return {name: text for name, text in self.own_metadata if name in ("traceparent", "tracestate")}
 
 
 def read_call_head(headers: Headers, gzip_level: int = 0) -> CallHead:

@@ -38,12 +38,13 @@ class Client:
 class Inference:
     """One inference. `done` is called once with it when it can be answered, unless `start` raises."""
 
-    __slots__ = ("_done", "_kind", "_message", "_model", "_pending", "_request", "_results", "_trace", "error")
+    __slots__ = ("_done", "_id", "_kind", "_message", "_model", "_pending", "_request", "_results", "_trace", "error")
 
     def __init__(self, done: Callable[[Inference], None]) -> None:
         self._done = done
         self._message: Message = None
         self._kind: KnownInference | None = None
+        self._id = ""
         self._model: Model | None = None
         self._request: InferRequest | None = None
         self._pending: Pending | None = None
@@ -63,7 +64,7 @@ class Inference:
         kind, model, request = found.kind, found.model, found.kind.request
         if server.models.get(model.name, kind.version) is not model:
             return False
-        self._model, self._request, self._kind = model, request, kind
+        self._model, self._request, self._kind, self._id = model, request, kind, found.id
         if model.trace.active:
             self._start_trace(model, head)
         # Naming the arguments would cost 0.2 µs.
@@ -97,7 +98,7 @@ class Inference:
             self._start_trace(model, head)
         self._request = request = read_request(message, server.find_region, raw)
         if server.grpc_forwarding is not None:
-            request.parameters.update(server.grpc_forwarding.parameters(head.texts))
+            request.parameters.update(server.grpc_forwarding.parameters(head.own_metadata))
         pending = model.submit(request, self._answered, self._trace, client)
         self._await(pending)
         if server.grpc_forwarding is None:
@@ -123,9 +124,9 @@ class Inference:
         message, kind = self._message, self._kind
         if message is not None:
             return message.id, message.model_name, message.model_version
-        if kind is None or self._results is None or self._model is None:
+        if kind is None or self._model is None:
             return "", "", ""
-        return self._results.id, self._model.name, "" if kind.version is None else str(kind.version)
+        return self._id, self._model.name, "" if kind.version is None else str(kind.version)
 
     def response(self) -> Sequence[Buffer]:
         """The serialized ModelInferResponse. Raises what the inference failed with."""

@@ -13,21 +13,26 @@ from weakref import ref
 
 import numpy as np
 
+from despina.grpc.large_request import RAW_INPUT_CONTENTS
 from despina.grpc.response_kind import ResponseKind, response_kind
+from despina.grpc.wire import few_fields
 from despina.protocol.messages import Array, InferRequest
-from despina_backends.wire import DelimitedField, delimited_fields
+from despina.remember import remember
 
 if TYPE_CHECKING:
     from despina.models.model import Model
     from despina.scheduling.pending import Pending
+    from despina_backends.wire import DelimitedField
 
 MAX_KINDS = 8
 MAX_TEXT = 1024
 """Bytes of a message before its first tensor, beyond which it is not known again."""
 
+MAX_SEEN = 64
+"""Sizes of messages that are known to have come."""
+
 _ID = 3
-_RAW_INPUT_CONTENTS = 7
-_ID_TAG = _ID << 3 | 2
+_ID_TAG = bytes((_ID << 3 | 2,))
 _ONE_BYTE = 0x80
 """Lengths below it take one byte."""
 
@@ -68,12 +73,9 @@ class KnownInference:
         if not text.startswith(self.before):
             return None
         request_id = ""
-        if text[position : position + 1] == bytes((_ID_TAG,)):
+        if text.startswith(_ID_TAG, position):
             position += 2
-            if position > len(text):
-                return None
-            length = text[position - 1]
-            if length >= _ONE_BYTE:
+            if position > len(text) or (length := text[position - 1]) >= _ONE_BYTE:
                 return None
             written = text[position : position + length]
             if not written.isascii() or b"\0" in written:
@@ -113,8 +115,8 @@ class KnownInferences:
 
     def __init__(self) -> None:
         self._kinds: list[KnownInference] = []
-        self._seen = 0
-        """The size of the last message that was of no known kind: what comes once is not kept."""
+        self._seen: dict[int, None] = {}
+        """The sizes of messages that were of no known kind: what comes once is not kept."""
 
     def find(self, data: bytes | memoryview) -> Found | None:
         """What is known of a message, whose model may have been replaced since."""
@@ -138,8 +140,8 @@ class KnownInferences:
     ) -> None:
         """Remember a message that was just admitted, if one of its size came before it. `latest`: it names no version
         of the model."""
-        seen, self._seen = self._seen, len(data)
-        if seen != len(data) or pending.empty:
+        if len(data) not in self._seen:
+            remember(self._seen, len(data), None, MAX_SEEN)
             return
         kind = _kind(data, request, pending, model, latest)
         if kind is not None:
@@ -151,12 +153,11 @@ def _kind(
     data: bytes | memoryview, request: InferRequest, pending: Pending, model: Model, latest: bool
 ) -> KnownInference | None:
     """None when the next message of the kind would differ in more than its id and the bytes of its tensors."""
-    try:
-        fields = list(delimited_fields(memoryview(data)))
-    except (IndexError, ValueError):
-        return None  # it has a group, which protobuf passes over
+    fields = few_fields(memoryview(data))
+    if fields is None or pending.empty:
+        return None
     numbers = [one.number for one in fields]
-    first = numbers.index(_RAW_INPUT_CONTENTS) if _RAW_INPUT_CONTENTS in numbers else len(fields)
+    first = numbers.index(RAW_INPUT_CONTENTS) if RAW_INPUT_CONTENTS in numbers else len(fields)
     raw = fields[first:]
     canonical = numbers == sorted(numbers) and numbers.count(_ID) <= 1
     if not raw or not canonical or len(raw) != len(request.inputs) or raw[0].begin > MAX_TEXT:
@@ -198,12 +199,6 @@ def _inputs(
 
 
 def _id_span(fields: Sequence[DelimitedField]) -> tuple[int, int]:
-    """Where the id is in a message, or would be."""
-    begin = 0
-    for one in fields:
-        if one.number == _ID:
-            return begin, one.end
-        if one.number > _ID:
-            break
-        begin = one.end
-    return begin, begin
+    """Where the id is in a message, or would be: it has fields behind."""
+    field = next(one for one in fields if one.number >= _ID)
+    return field.start, field.end if field.number == _ID else field.start

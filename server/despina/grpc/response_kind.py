@@ -37,9 +37,12 @@ class ResponseKind:
         """The serialized response in pieces; None when it has to be written in full."""
         results = pending.results
         assert results is not None
-        if pending.response_parameters or len(results) < len(self.outputs):
+        if pending.response_parameters:
             return None
-        arrays = [results[name] for name, _ in self.outputs]
+        try:
+            arrays = [results[name] for name, _ in self.outputs]
+        except KeyError:
+            return None  # a model may leave out what needs an optional input
         shapes = arrays[0].shape if len(arrays) == 1 else tuple([array.shape for array in arrays])
         frame = self.frames.get(shapes)
         if frame is None:
