@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.support.certificates import make_certificates
 from tests.support.serving import REPOSITORY, free_port
 
 from despina.cli.image_health import is_live
@@ -26,11 +27,7 @@ from despina.settings import Settings
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with server.pem and client.pem, which sign themselves, and their keys."""
     directory = tmp_path_factory.mktemp("keys")
-    for name in ("server", "client"):
-        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
-        files = ["-keyout", directory / f"{name}.key", "-out", directory / f"{name}.pem"]
-        extension = ["-addext", "subjectAltName=IP:127.0.0.1"]
-        subprocess.run([*command, *files, *extension], check=True, capture_output=True)
+    make_certificates(directory)
     return directory
 
 
