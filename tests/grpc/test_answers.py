@@ -5,7 +5,16 @@ from urllib.parse import unquote
 import pytest
 from hpack import Decoder
 
-from despina.grpc.answers import MAX_MESSAGE, _trailers, trailers
+from despina.grpc.answers import (
+    GZIP_HEADERS,
+    HEADERS,
+    MAX_MESSAGE,
+    OK_TRAILERS,
+    UNSUPPORTED_MEDIA_TYPE,
+    _trailers,
+    refusal,
+    trailers,
+)
 
 
 def told(message: str) -> str:
@@ -33,3 +42,30 @@ def test_long_messages_are_not_kept() -> None:
     _trailers.cache_clear()
     assert trailers(5, "a" * 1_000_000) == trailers(5, "a" * 2_000_000)
     assert _trailers.cache_info().currsize == 1
+
+
+def read(block: bytes) -> dict[bytes, bytes]:
+    return dict(Decoder().decode(block, raw=True))
+
+
+def test_headers_are_those_of_grpc() -> None:
+    plain = {b":status": b"200", b"content-type": b"application/grpc"}
+    assert read(HEADERS) == plain
+    assert read(GZIP_HEADERS) == {**plain, b"grpc-encoding": b"gzip"}
+    assert read(OK_TRAILERS) == {b"grpc-status": b"0"}
+    assert read(UNSUPPORTED_MEDIA_TYPE) == {b":status": b"415"}
+    assert read(refusal(5, "no")) == {**plain, b"grpc-status": b"5", b"grpc-message": b"no"}
+
+
+@pytest.mark.parametrize(
+    ("message", "sent"),
+    [
+        ("plain ~!\"'", b"plain ~!\"'"),
+        ("100%", b"100%25"),
+        ("a\nb\x7f", b"a%0Ab%7F"),
+        ("\u00e9", b"%C3%A9"),
+        ("\udcff", b"%FF"),
+    ],
+)
+def test_what_is_not_plain_is_quoted(message: str, sent: bytes) -> None:
+    assert read(trailers(13, message)) == {b"grpc-status": b"13", b"grpc-message": sent}

@@ -37,7 +37,7 @@ class Sender:
     def feed(self, data: bytes) -> list[bytes]:
         self.stream.receive_window -= len(data)
         assert self.stream.receive_window >= 0
-        found = [bytes(message) for message in self.incoming.feed(data, 0, len(data))]
+        found = [bytes(self.incoming.plain(message)) for message in self.incoming.feed(data, 0, len(data))]
         self.incoming.go_on()
         return found
 

@@ -187,6 +187,22 @@ async def test_a_text_of_any_characters_is_told(service: InferenceService) -> No
     assert len(outcome.message) < 7000
 
 
+async def test_requests_are_logged_when_somebody_wants_to_know(
+    service: InferenceService, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls = Calls(service)
+    await calls.call(request())
+    assert caplog.messages == []
+    with caplog.at_level("DEBUG", "despina"):
+        await calls.call(request(model="none"))
+        await calls.call(b"", "/a")
+    assert caplog.messages == [
+        f"gRPC request: {INFER}",
+        "Call failed: Request for unknown model: 'none' is not found",
+        "gRPC request: /a",
+    ]
+
+
 async def test_unknown_methods_are_not_implemented(service: InferenceService) -> None:
     for path in ("/inference.GRPCInferenceService/Nothing", "/", ""):
         assert (await Calls(service).call(b"", path)).code == status.UNIMPLEMENTED

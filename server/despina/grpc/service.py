@@ -114,6 +114,8 @@ class InferenceService:
             return Route(head, None, refusal(code_of(error), error.message))
 
     def open(self, connection: Connection[Route], stream: Stream, headers: Route) -> Receiver | None:
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("gRPC request: %s", headers.head.path.decode("latin-1"))
         if headers.kind is None:
             stream.end(headers.refusal)
             return None
