@@ -1,5 +1,6 @@
 """Messages out of the data of a request, and the room that large ones claim before they come."""
 
+import tracemalloc
 import zlib
 from types import SimpleNamespace
 from typing import Any
@@ -211,6 +212,17 @@ def test_a_compressed_message_needs_its_encoding() -> None:
 def test_what_cannot_be_unpacked(packed: bytes, kind: type[DespinaError], text: str) -> None:
     with pytest.raises(kind, match=text):
         inflate(memoryview(packed), 1000)
+
+
+def test_what_is_too_large_is_not_unpacked_as_a_whole() -> None:
+    packed = memoryview(zlib.compress(bytes(50_000_000)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidArgument):
+            inflate(packed, 1000)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_message_of_the_largest_size_is_unpacked() -> None:

@@ -339,7 +339,9 @@ async def test_a_model_that_takes_something_else_now_is_asked_anew(service: Infe
         assert (await calls.call(as_integers(1, "id"))).code == status.INVALID_ARGUMENT
 
 
-async def test_a_new_version_of_a_model_answers_who_asks_for_the_latest(service: InferenceService) -> None:
+async def test_a_new_version_of_a_model_answers_who_asks_for_the_latest(
+    service: InferenceService, parsed: list[bytes]
+) -> None:
     calls = Calls(service)
     named, latest = making([1, 3], version="1"), making([1, 3])
     for _ in range(3):
@@ -352,6 +354,10 @@ async def test_a_new_version_of_a_model_answers_who_asks_for_the_latest(service:
     for _ in range(3):
         assert said(await calls.call(named(1, "id")))[2][0].model_version == "1"
         assert said(await calls.call(latest(1, "id")))[2][0].model_version == "2"
+    parsed.clear()
+    await calls.call(named(1, "id"))
+    await calls.call(latest(1, "id"))
+    assert parsed == []
 
 
 async def test_a_model_that_is_gone_is_not_kept(service: InferenceService) -> None:
@@ -381,8 +387,14 @@ def taken_down(service: InferenceService, name: str) -> list[Pending]:
     return seen
 
 
-async def test_the_model_is_asked_the_same(service: InferenceService) -> None:
-    seen = taken_down(service, "add_sub_fp32")
+@pytest.mark.parametrize(
+    ("model", "inputs", "outputs"),
+    [("add_sub_fp32", ("INPUT0", "INPUT1"), ("OUTPUT1", "OUTPUT0")), ("identity_fp32", ("INPUT0",), ("OUTPUT0",))],
+)
+async def test_the_model_is_asked_the_same(
+    service: InferenceService, model: str, inputs: tuple[str, ...], outputs: tuple[str, ...]
+) -> None:
+    seen = taken_down(service, model)
     parameters = {
         "sequence_id": 7,
         "sequence_start": True,
@@ -393,9 +405,9 @@ async def test_the_model_is_asked_the_same(service: InferenceService) -> None:
     }
     make = making(
         [2, 16],
-        model="add_sub_fp32",
-        inputs=("INPUT0", "INPUT1"),
-        outputs=[output("OUTPUT1"), output("OUTPUT0")],
+        model=model,
+        inputs=inputs,
+        outputs=[output(name) for name in outputs],
         parameters=parameters,
     )
     calls = caller(service)

@@ -287,6 +287,29 @@ async def test_calls_that_are_given_up_are_not_begun_or_count_until_they_are_don
     assert (await calls.ended(ask())).code == status.OK
 
 
+@pytest.mark.parametrize("path", [INFER, STREAM])
+@pytest.mark.parametrize("known", [False, True])
+async def test_the_model_hears_of_calls_that_are_cancelled(
+    service: InferenceService, monkeypatch: pytest.MonkeyPatch, path: str, known: bool
+) -> None:
+    calls = Calls(service)
+    for _ in range(3 if known else 0):
+        assert (await calls.call(request())).code == status.OK
+    model = service._server.models.get(MODEL, None)
+    taken: list[Pending] = []
+    gone: list[Pending] = []
+    monkeypatch.setattr(model, "schedule", taken.append)
+    monkeypatch.setattr(model._scheduler, "submit", taken.append)
+    monkeypatch.setattr(model, "request_gone", gone.append)
+    stream = calls.begin(path)
+    calls.send(stream, prefixed(request()), end=True)
+    assert (len(taken), gone) == (1, [])
+    calls.client.send(rst_stream(stream, ErrorCode.CANCEL))
+    assert gone == taken
+    taken[0].succeed({"OUTPUT0": np.zeros((1, 3), "<f4")})
+    assert calls.client.answer(stream).data == b""
+
+
 # ------------------------------------------------------------------------------------------------------------ who may
 
 
