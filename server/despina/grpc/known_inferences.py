@@ -153,14 +153,9 @@ def _kind(
     data: bytes | memoryview, request: InferRequest, pending: Pending, model: Model, latest: bool
 ) -> KnownInference | None:
     """None when the next message of the kind would differ in more than its id and the bytes of its tensors."""
-    fields = few_fields(memoryview(data))
-    if fields is None or pending.empty:
-        return None
-    numbers = [one.number for one in fields]
-    first = numbers.index(RAW_INPUT_CONTENTS) if RAW_INPUT_CONTENTS in numbers else len(fields)
-    raw = fields[first:]
-    canonical = numbers == sorted(numbers) and numbers.count(_ID) <= 1
-    if not raw or not canonical or len(raw) != len(request.inputs) or raw[0].begin > MAX_TEXT:
+    fields = few_fields(memoryview(data)) or []
+    raw = _raw_contents(fields)
+    if not raw or len(raw) != len(request.inputs) or raw[0].begin > MAX_TEXT or pending.empty:
         return None
     inputs = _inputs(data, raw, request, pending)
     responses = response_kind(model, request)
@@ -181,6 +176,14 @@ def _kind(
         replace(request, id="", inputs=[]),
         responses,
     )
+
+
+def _raw_contents(fields: Sequence[DelimitedField]) -> Sequence[DelimitedField]:
+    """Those at the end of a message whose fields are in their order; none for others."""
+    numbers = [one.number for one in fields]
+    if numbers != sorted(numbers) or numbers.count(_ID) > 1 or RAW_INPUT_CONTENTS not in numbers:
+        return ()
+    return fields[numbers.index(RAW_INPUT_CONTENTS) :]
 
 
 def _inputs(
