@@ -15,6 +15,7 @@ from tests.support.grpc_calls import Calls, Outcome, serving_calls
 from tests.support.infer_messages import infer_message, output, tensor
 from tests.support.serving import REPOSITORY
 
+from despina.errors import Unavailable
 from despina.grpc import inference, status
 from despina.grpc.http2.frames import window_update
 from despina.grpc.known_inferences import MAX_KINDS, MAX_SEEN, MAX_TEXT
@@ -422,6 +423,15 @@ async def test_the_model_is_asked_the_same(
     for name, array in known.inputs.items():
         assert (array.dtype, array.shape) == (first.inputs[name].dtype, first.inputs[name].shape)
         assert np.array_equal(array, first.inputs[name])
+
+
+async def test_a_known_request_that_fails_is_refused_with_the_reason(service: InferenceService) -> None:
+    calls, make = caller(service), KNOWN["one input"]
+    for value in range(3):
+        await calls.call(make(value, "id"))
+    model = service._server.models.get("identity_fp32", None)
+    model.schedule = lambda pending: pending.fail(Unavailable("gone"))  # type: ignore[method-assign]
+    assert await calls.call(make(3, "id")) == (status.UNAVAILABLE, "gone", [])
 
 
 async def test_the_tensors_of_a_large_message_are_views_of_it(service: InferenceService) -> None:

@@ -182,6 +182,23 @@ async def test_a_request_that_was_known_and_fails_is_named_by_what_it_said(servi
     assert (last.error_message, response.id, response.model_name, response.model_version) == ("gone", "7", MODEL, "")
 
 
+async def test_the_model_hears_of_requests_that_it_has_not_answered(
+    service: InferenceService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = service._server.models.get(MODEL, None)
+    taken: list[Pending] = []
+    gone: list[Pending] = []
+    monkeypatch.setattr(model, "schedule", taken.append)
+    monkeypatch.setattr(model._scheduler, "submit", taken.append)
+    monkeypatch.setattr(model, "request_gone", gone.append)
+    calls = Calls(service)
+    stream = calls.begin()
+    calls.send(stream, request(1) + request(2) + request(3))
+    taken[1].succeed({"OUTPUT0": np.zeros((1, 2), "<f4")})
+    calls.client.send(rst_stream(stream, ErrorCode.CANCEL))
+    assert gone == [taken[0], taken[2]]
+
+
 async def test_answers_wait_for_a_client_that_does_not_read(service: InferenceService) -> None:
     calls = Calls(service)
     stream = calls.begin()
