@@ -341,6 +341,18 @@ async def test_answers_share_the_window_of_the_connection() -> None:
     assert not client.answer(5).ended
 
 
+async def test_small_answers_share_the_window_of_the_connection_too() -> None:
+    client, service = connected()
+    numbers = range(1, 17, 2)
+    for number in numbers:
+        client.send(client.request(number, REQUEST, b""))
+        service.calls[number].stream.answer(OK, (bytes(10_000),), 10_000, TRAILERS)
+    assert [len(client.answer(number).data) for number in numbers] == [*6 * [10_000], 5_535, 0]
+    client.send(window_update(0, 14_465))
+    assert [len(client.answer(number).data) for number in numbers] == 8 * [10_000]
+    assert all(client.answer(number).ended for number in numbers)
+
+
 async def test_frames_are_no_larger_than_the_client_takes() -> None:
     client, service = connected()
     client.send(
