@@ -18,7 +18,7 @@ from tests.support.serving import REPOSITORY
 from despina.errors import Unavailable
 from despina.grpc import inference, status
 from despina.grpc.http2.frames import window_update
-from despina.grpc.known_inferences import MAX_KINDS, MAX_SEEN, MAX_TEXT
+from despina.grpc.known_inferences import MAX_KINDS, MAX_SIZES, MAX_TEXT
 from despina.grpc.messages import message_class
 from despina.grpc.service import InferenceService
 from despina.scheduling.pending import Pending
@@ -265,12 +265,12 @@ async def test_many_kinds_by_turns(service: InferenceService) -> None:
             await check(service, calls, make(turn, f"{turn}"))
     (client,) = [service.connections[calls.client.connection]]
     assert len(client.known._kinds) <= MAX_KINDS
-    assert len(client.known._seen) <= MAX_SEEN
+    assert len(client.known._seen) <= MAX_SIZES
 
 
 async def test_some_kinds_by_turns_are_known(service: InferenceService, parsed: list[bytes]) -> None:
     calls = caller(service)
-    makes = list(KNOWN.values())[:MAX_KINDS]
+    makes = [*KNOWN.values(), *(making([1, 20 + size]) for size in range(MAX_KINDS - len(KNOWN)))]
     for turn in range(4):
         parsed.clear()
         for make in makes:
@@ -446,3 +446,31 @@ async def test_the_tensors_of_a_large_message_are_views_of_it(service: Inference
         assert np.shares_memory(found.inputs["INPUT0"], np.frombuffer(data, "u1"))
         assert np.array_equal(found.inputs["INPUT0"], np.full((1, 10_000), 3, "<f4"))
     assert len(seen) == 2
+
+
+async def test_more_kinds_than_are_kept(service: InferenceService) -> None:
+    calls = caller(service)
+    makes = [making([1, 1 + size]) for size in range(2 * MAX_SIZES)]
+    for turn in range(2):
+        for make in makes[: MAX_SIZES - 1], makes:
+            for one in make:
+                assert said(await calls.call(one(turn, "id")))[0] == status.OK
+    known = service.connections[calls.client.connection].known
+    assert len(known._kinds) <= MAX_KINDS
+    assert max(len(known._of_size), len(known._seen)) <= MAX_SIZES
+    await check(service, calls, makes[7](3, "id"))
+
+
+async def test_kinds_of_one_size_are_told_apart(service: InferenceService, parsed: list[bytes]) -> None:
+    calls = caller(service)
+    makes = [
+        making([1, 16], model="add_sub_fp32", inputs=names) for names in (("INPUT0", "INPUT1"), ("INPUT1", "INPUT0"))
+    ]
+    for value in range(3):
+        for make in makes:
+            await check(service, calls, make(value, "id"))
+    parsed.clear()
+    for make in makes:
+        await calls.call(make(5, "id"))
+        await calls.call(make(6, "longer"))
+    assert parsed == []

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from despina.scheduling.pending import Pending
     from despina_backends.wire import DelimitedField
 
-MAX_KINDS = 8
+MAX_KINDS = 32
 MAX_TEXT = 1024
 """Bytes of a message before its first tensor, beyond which it is not known again."""
 
-MAX_SEEN = 64
-"""Sizes of messages that are known to have come."""
+MAX_SIZES = 64
+"""Sizes of messages of which something is known."""
 
 _ID = 3
 _ID_TAG = bytes((_ID << 3 | 2,))
@@ -109,12 +109,16 @@ class Found:
 
 
 class KnownInferences:
-    """The kinds of one connection, the last one first."""
+    """The kinds of one connection. Most clients send few, but one that batches by itself, or sends texts of any length,
+    has one for every shape: a message is looked for by its size first."""
 
-    __slots__ = ("_kinds", "_seen")
+    __slots__ = ("_kinds", "_of_size", "_seen")
 
     def __init__(self) -> None:
         self._kinds: list[KnownInference] = []
+        """Those that were found or kept last are the first."""
+        self._of_size: dict[int, KnownInference] = {}
+        """The kind of the last message of each size."""
         self._seen: dict[int, None] = {}
         """The sizes of messages that were of no known kind: what comes once is not kept."""
 
@@ -122,18 +126,25 @@ class KnownInferences:
         """What is known of a message, whose model may have been replaced since."""
         size = len(data)
         text = data if isinstance(data, bytes) else bytes(data[:MAX_TEXT])
+        kind = self._of_size.get(size)
+        found = None if kind is None else kind.find(text, size)
+        if found is None:
+            kind, found = self._search(text, size)
+        if kind is None or found is None:
+            return None
+        request_id, start = found
+        model, inputs = kind.model(), kind.read(data, start)
+        return None if model is None or inputs is None else Found(kind, model, request_id, inputs)
+
+    def _search(self, text: bytes, size: int) -> tuple[KnownInference | None, tuple[str, int] | None]:
+        """The kind of a message that is not that of the last one of its size, and what it finds."""
         for number, kind in enumerate(self._kinds):
             found = kind.find(text, size)
-            if found is None:
-                continue
-            request_id, start = found
-            model, inputs = kind.model(), kind.read(data, start)
-            if model is None or inputs is None:
-                return None
-            if number:
+            if found is not None:
                 self._kinds.insert(0, self._kinds.pop(number))
-            return Found(kind, model, request_id, inputs)
-        return None
+                remember(self._of_size, size, kind, MAX_SIZES)
+                return kind, found
+        return None, None
 
     def keep(
         self, data: bytes | memoryview, request: InferRequest, pending: Pending, model: Model, latest: bool
@@ -141,11 +152,12 @@ class KnownInferences:
         """Remember a message that was just admitted, if one of its size came before it. `latest`: it names no version
         of the model."""
         if len(data) not in self._seen:
-            remember(self._seen, len(data), None, MAX_SEEN)
+            remember(self._seen, len(data), None, MAX_SIZES)
             return
         kind = _kind(data, request, pending, model, latest)
         if kind is not None:
             self._kinds[:0] = [kind]
+            remember(self._of_size, len(data), kind, MAX_SIZES)
             del self._kinds[MAX_KINDS:]
 
 
