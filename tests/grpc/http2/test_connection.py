@@ -17,6 +17,7 @@ from despina.grpc.http2.frame_reader import MAX_BLOCK, MAX_FRAME
 from despina.grpc.http2.frames import (
     DEFAULT_WINDOW,
     HEAD,
+    MAX_WINDOW,
     PREFACE,
     SETTING,
     ErrorCode,
@@ -351,6 +352,28 @@ async def test_small_answers_share_the_window_of_the_connection_too() -> None:
     client.send(window_update(0, 14_465))
     assert [len(client.answer(number).data) for number in numbers] == 8 * [10_000]
     assert all(client.answer(number).ended for number in numbers)
+
+
+async def test_windows_may_be_as_large_as_a_number_can_hold() -> None:
+    client, service = connected()
+    client.send(
+        settings({Setting.INITIAL_WINDOW_SIZE: MAX_WINDOW - 1}),
+        client.request(1, REQUEST, b""),
+        window_update(0, MAX_WINDOW - DEFAULT_WINDOW),
+        window_update(1, 1),
+    )
+    service.calls[1].stream.answer(OK, (b"x" * 100_000,), 100_000, TRAILERS)
+    assert len(client.answer(1).data) == 100_000
+    assert not client.transport.closed
+
+
+async def test_an_answer_that_fills_the_window_ends_though_nothing_follows_in_it() -> None:
+    client, service = connected()
+    client.send(settings({Setting.INITIAL_WINDOW_SIZE: 10}), client.request(1, REQUEST, b""))
+    service.calls[1].stream.send_headers(OK)
+    service.calls[1].stream.send((b"0123456789", b""))
+    service.calls[1].stream.end(TRAILERS)
+    assert client.answer(1).ended
 
 
 async def test_frames_are_no_larger_than_the_client_takes() -> None:
