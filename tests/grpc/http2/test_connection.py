@@ -354,6 +354,13 @@ async def test_small_answers_share_the_window_of_the_connection_too() -> None:
     assert all(client.answer(number).ended for number in numbers)
 
 
+async def test_more_data_than_the_window_of_the_connection_ends_it() -> None:
+    client, _ = connected()
+    client.send(client.request(1, REQUEST, b""), rst_stream(1, ErrorCode.CANCEL))
+    client.send((CONNECTION_WINDOW // MAX_FRAME + 1) * frame(Kind.DATA, 0, 1, bytes(MAX_FRAME)))
+    assert why_closed(client) == ErrorCode.FLOW_CONTROL_ERROR
+
+
 async def test_windows_may_be_as_large_as_a_number_can_hold() -> None:
     client, service = connected()
     client.send(
