@@ -361,6 +361,19 @@ async def test_more_data_than_the_window_of_the_connection_ends_it() -> None:
     assert why_closed(client) == ErrorCode.FLOW_CONTROL_ERROR
 
 
+async def test_what_follows_the_end_of_a_request_is_ignored() -> None:
+    client, service = connected()
+    client.send(client.request(1, REQUEST, b"a"), frame(Kind.DATA, Flag.END_STREAM, 1, b"b"))
+    assert service.calls[1].data == b"a"
+    first = service.calls[1]
+    first.stream.answer(OK, (), 0, TRAILERS)
+    client.send(client.headers(1, REQUEST, Flag.END_STREAM), client.request(5, REQUEST, b"c"))
+    client.send(client.headers(3, REQUEST, Flag.END_STREAM))
+    assert service.calls.keys() == {1, 5}
+    assert service.calls[1] is first
+    assert not client.transport.closed
+
+
 async def test_windows_may_be_as_large_as_a_number_can_hold() -> None:
     client, service = connected()
     client.send(
@@ -460,6 +473,14 @@ MISTAKES: dict[str, tuple[Callable[[Client], bytes], int]] = {
     "headers that go on with nothing": (
         lambda _: frame(Kind.HEADERS, 0, 3, b"") + frame(Kind.CONTINUATION, 0, 3, b""),
         ErrorCode.PROTOCOL_ERROR,
+    ),
+    "headers that go on for another stream": (
+        lambda _: frame(Kind.HEADERS, 0, 3, b"") + frame(Kind.CONTINUATION, Flag.END_HEADERS, 5, b"\x88"),
+        ErrorCode.PROTOCOL_ERROR,
+    ),
+    "settings that acknowledge and say something": (
+        lambda _: frame(Kind.SETTINGS, Flag.ACK, 0, bytes(6)),
+        ErrorCode.FRAME_SIZE_ERROR,
     ),
     "headers without an end": (
         lambda _: frame(Kind.HEADERS, 0, 3, b"") + 5 * frame(Kind.CONTINUATION, 0, 3, bytes(MAX_BLOCK // 4)),
