@@ -461,6 +461,20 @@ async def test_more_kinds_than_are_kept(service: InferenceService) -> None:
     await check(service, calls, makes[7](3, "id"))
 
 
+async def test_the_kinds_that_came_last_are_kept(service: InferenceService, parsed: list[bytes]) -> None:
+    calls = caller(service)
+    makes = [making([1, 1 + size]) for size in range(MAX_KINDS + 5)]
+    for make in makes:
+        for _ in range(2):
+            await calls.call(make(1, "id"))
+    parsed.clear()
+    for make in makes[-5:]:
+        await calls.call(make(2, "longer"))
+    assert parsed == []
+    await calls.call(makes[0](2, "longer"))
+    assert len(parsed) == 1
+
+
 async def test_kinds_of_one_size_are_told_apart(service: InferenceService, parsed: list[bytes]) -> None:
     calls = caller(service)
     makes = [

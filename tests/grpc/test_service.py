@@ -482,6 +482,15 @@ async def test_calls_of_an_old_connection_have_their_time_and_no_more(service: I
             await asyncio.sleep(0.001)
 
 
+async def test_a_connection_that_is_lost_does_not_grow_old(service: InferenceService) -> None:
+    old = Calls(service)
+    old.client.connection.take_leave_after(1000, None)
+    timer = old.client.connection._timer
+    assert timer is not None
+    old.client.connection.connection_lost(None)
+    assert timer.cancelled()
+
+
 async def test_the_age_of_connections_is_in_milliseconds() -> None:
     async with serving_calls((MODEL,), grpc_max_connection_age=1, grpc_max_connection_age_grace=1) as service:
         calls = Calls(service)
