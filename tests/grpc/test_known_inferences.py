@@ -32,6 +32,7 @@ MODELS = (
     "identity_int64",
     "identity_bytes",
     "add_sub_fp32",
+    "mixed",
     "optional_in",
     "reshape_io",
     "reshape_scalar",
@@ -204,6 +205,15 @@ def texts(value: int, request_id: str) -> bytes:
     return serialized
 
 
+def texts_of_eight_bytes(value: int, request_id: str) -> bytes:
+    """As many as the object of a text takes in an array, beside numbers."""
+    inputs = [tensor("X"), tensor("K", "INT64"), tensor("T", "BYTES"), tensor("H", "FP16")]
+    raw = [bytes(4), bytes(8), b"\4\0\0\0abc" + bytes((48 + value,)), bytes(2)]
+    message = infer_message(inputs, raw, [output("Z")], "mixed", request_id)
+    serialized: bytes = message.SerializeToString()
+    return serialized
+
+
 PLACE = {"shared_memory_region": "r", "shared_memory_byte_size": 12}
 
 
@@ -215,6 +225,7 @@ def placed_input(value: int, request_id: str) -> bytes:
 
 NEVER_KNOWN: dict[str, Make] = {
     "texts": texts,
+    "texts that look like numbers": texts_of_eight_bytes,
     "typed contents": typed,
     "contents that are left over": with_more(KNOWN["one input"], b"\x3a\x01a"),
     "fields in another order": turned_around,
