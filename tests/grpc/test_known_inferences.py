@@ -20,7 +20,9 @@ from despina.grpc import inference, status
 from despina.grpc.http2.frames import window_update
 from despina.grpc.known_inferences import MAX_KINDS, MAX_SIZES, MAX_TEXT
 from despina.grpc.messages import message_class
+from despina.grpc.response_kind import response_kind
 from despina.grpc.service import InferenceService
+from despina.protocol.messages import InferRequest, RequestedOutput
 from despina.scheduling.pending import Pending
 
 Response = message_class("ModelInferResponse")
@@ -257,6 +259,17 @@ async def test_what_differs_in_more_is_read_each_time(
         assert parsed[-1] == message
         assert len(parsed) == 2 * value + 1
         assert outcome == await asked_afresh(service, message)
+
+
+async def test_responses_with_texts_are_of_no_kind(service: InferenceService) -> None:
+    model = service._server.models.get("mixed", None)
+    assert response_kind(model, InferRequest()) is None
+    assert response_kind(model, InferRequest(outputs=[RequestedOutput("A", binary=True)])) is None
+    kind = response_kind(
+        model, InferRequest(outputs=[RequestedOutput("Z", binary=True), RequestedOutput("C", binary=True)])
+    )
+    assert kind is not None
+    assert kind.outputs == (("C", "FP64"), ("Z", "FP32"))
 
 
 async def test_a_message_that_comes_once_is_not_kept(service: InferenceService, parsed: list[bytes]) -> None:
