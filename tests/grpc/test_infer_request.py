@@ -37,7 +37,11 @@ def test_raw_contents_are_those_of_the_inputs_in_their_order() -> None:
 
 
 def test_outputs_come_back_as_binary_data() -> None:
-    outputs = [output("y"), output("z", classification=3, other=True), output("s", shared_memory_offset=4, **PLACE)]
+    outputs = [
+        output("y"),
+        output("z", classification=(1 << 32) + 3, other=True),
+        output("s", shared_memory_offset=4, **PLACE),
+    ]
     assert read_request(infer_message(outputs=outputs), found).outputs == [
         RequestedOutput("y", binary=True),
         RequestedOutput("z", binary=True, classification=3),

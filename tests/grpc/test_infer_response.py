@@ -211,6 +211,8 @@ def test_what_a_request_failed_with_is_raised(asked: Asked) -> None:
 def test_a_response_that_grpc_cannot_carry_is_refused(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     message = pair()
     size = sum(map(len, asked.buffers(message)))
+    monkeypatch.setattr(infer_response, "MAX_MESSAGE_SIZE", size)
+    assert sum(map(len, asked.buffers(message))) == size
     monkeypatch.setattr(infer_response, "MAX_MESSAGE_SIZE", size - 1)
     with pytest.raises(InvalidArgument) as refused:
         asked.buffers(message)

@@ -497,6 +497,10 @@ MISTAKES: dict[str, tuple[Callable[[Client], bytes], int]] = {
         ErrorCode.FLOW_CONTROL_ERROR,
     ),
     "frames that are too small": (lambda _: settings({Setting.MAX_FRAME_SIZE: 100}), ErrorCode.PROTOCOL_ERROR),
+    "a growth that is no number": (
+        lambda _: frame(Kind.WINDOW_UPDATE, 0, 1, bytes(4) + b"\1"),
+        ErrorCode.PROTOCOL_ERROR,
+    ),
     "a window that grows by nothing": (lambda _: window_update(1, 0), ErrorCode.PROTOCOL_ERROR),
     "a window of a stream that is too large": (lambda _: window_update(1, 0x7FFFFFFF), ErrorCode.FLOW_CONTROL_ERROR),
     "a window that is too large": (lambda _: window_update(0, 0x7FFFFFFF), ErrorCode.FLOW_CONTROL_ERROR),
