@@ -83,6 +83,7 @@ def test_parameters_of_the_protocol_and_of_the_client() -> None:
         ("sequence_id", "a\0c", "correlation_id", "a"),
         ("sequence_id", "x" * 128, "correlation_id", "x" * 128),
         ("sequence_id", "", "correlation_id", ""),
+        ("priority", 0, "priority", 0),
         ("priority", Uint64((1 << 64) - 1), "priority", (1 << 64) - 1),
         ("timeout", -1, "timeout_us", (1 << 64) - 1),
         ("a\0b", "c\0d", "parameters", {"a": "c"}),

@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 from tests.support.certificates import make_certificates
+from tests.support.grpc_calls import call_headers
 from tests.support.http2 import frames
 
 from despina.errors import InvalidArgument, Unavailable
-from despina.grpc.http2.frames import PREFACE, Kind, frame
+from despina.grpc.http2.frames import PREFACE, Flag, Kind, frame, goaway
+from despina.grpc.http2.header_blocks import literal
 from despina.grpc.listener import GrpcListener
+from despina.grpc.method import SERVICE
 from despina.grpc.tls import tls_context
 from despina.http.listener import bind
 from despina.scheduling.clock import LoopClock
@@ -77,6 +80,24 @@ async def test_everybody_hears_of_the_end(tmp_path: Path) -> None:
         await stopping
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_the_end_waits_for_calls(tmp_path: Path) -> None:
+    async with listening(tmp_path) as (listener, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        headers = call_headers(f"/{SERVICE}/ServerLive").items()
+        block = b"".join(literal(name.encode(), value.encode()) for name, value in headers)
+        ping = frame(Kind.PING, 0, 0, bytes(8))
+        writer.write(HELLO + frame(Kind.HEADERS, Flag.END_HEADERS, 1, block) + ping)
+        await reader.readuntil(frame(Kind.PING, Flag.ACK, 0, bytes(8)))
+        stopping = asyncio.create_task(listener.stop())
+        await reader.readuntil(goaway(1, 0))
+        assert not stopping.done()
+        writer.write(frame(Kind.DATA, Flag.END_STREAM, 1, bytes(5)))
+        said = list(frames(await reader.read()))
+        assert [one.kind for one in said if one.stream == 1] == [Kind.HEADERS, Kind.DATA, Kind.HEADERS]
+        writer.close()
+        await stopping
 
 
 async def test_who_never_finishes_the_handshake_keeps_nobody_waiting(tmp_path: Path, keys: Path) -> None:

@@ -11,6 +11,7 @@ from tests.support.grpc_calls import INFER, STREAM, Calls, call_headers, prefixe
 from tests.support.infer_messages import infer_message, tensor
 
 from despina.grpc import incoming, status
+from despina.grpc.http2.connection import Connection
 from despina.grpc.http2.frames import ErrorCode, Flag, Kind, rst_stream, window_update
 from despina.grpc.http2.stream import Stream
 from despina.grpc.infer_call import InferCall
@@ -128,6 +129,41 @@ async def test_a_message_is_unpacked_no_sooner_than_its_request_ends(
     calls.send(stream, b"", end=True)
     assert (await calls.ended(stream)).code == status.OK
     assert unpacked
+
+
+@pytest.mark.parametrize("grace_ms", [0, 5000])
+async def test_ages_are_in_milliseconds(monkeypatch: pytest.MonkeyPatch, grace_ms: int) -> None:
+    told: list[tuple[float, float | None]] = []
+    monkeypatch.setattr(Connection, "take_leave_after", lambda _, age_s, grace_s: told.append((age_s, grace_s)))
+    ages = {"grpc_max_connection_age": 100_000, "grpc_max_connection_age_grace": grace_ms}
+    async with serving_calls((MODEL,), **ages) as service:
+        Calls(service)
+    assert told == [(100.0, 5.0 if grace_ms else None)]
+
+
+async def test_all_are_gone_when_the_last_one_is(service: InferenceService) -> None:
+    first, second = Calls(service), Calls(service)
+    gone = asyncio.Event()
+    service.all_closed = gone.set
+    first.client.connection.connection_lost(None)
+    assert not gone.is_set()
+    second.client.connection.connection_lost(None)
+    assert gone.is_set()
+
+
+async def test_two_messages_are_too_many_in_whatever_frames_they_come(service: InferenceService) -> None:
+    calls = Calls(service)
+    stream = calls.begin(INFER)
+    calls.send(stream, prefixed(request()))
+    calls.send(stream, prefixed(request()), end=True)
+    assert (await calls.ended(stream)).code == status.INTERNAL
+
+
+async def test_messages_may_be_deflated(service: InferenceService) -> None:
+    calls, packed = Calls(service), zlib.compress(request(8))
+    stream = calls.begin(INFER, {"grpc-encoding": "deflate"})
+    calls.send(stream, b"\1" + len(packed).to_bytes(4) + packed, end=True)
+    assert [value_of(answer) for answer in (await calls.ended(stream)).answers] == [8.0]
 
 
 async def test_compressed_messages_are_unpacked(service: InferenceService) -> None:
@@ -335,6 +371,8 @@ async def test_a_restricted_protocol_wants_its_header() -> None:
         calls = Calls(service)
         text = "This protocol is restricted, expecting header 'triton-grpc-protocol-key'"
         assert await calls.call(request()) == (status.UNAVAILABLE, text, [])
+        for wrong in ({"triton-grpc-protocol-key": "other"}, {"triton-grpc-protocol-value": "value"}):
+            assert await calls.call(request(), metadata=wrong) == (status.UNAVAILABLE, text, [])
         assert (await calls.call(request(), STREAM)).code == status.UNAVAILABLE
         assert (await calls.call(request(), metadata={"triton-grpc-protocol-key": "value"})).code == status.OK
         assert (await calls.call(b"", "/inference.GRPCInferenceService/ServerLive")).code == status.OK

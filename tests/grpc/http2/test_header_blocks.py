@@ -4,7 +4,7 @@ import pytest
 from hpack import Decoder, Encoder
 
 from despina.grpc.http2.frames import ErrorCode, ProtocolError
-from despina.grpc.http2.header_blocks import HeaderBlocks, Headers, literal
+from despina.grpc.http2.header_blocks import MAX_KNOWN, HeaderBlocks, Headers, literal
 
 
 def blocks() -> tuple[HeaderBlocks[dict[bytes, bytes]], list[Headers]]:
@@ -35,6 +35,32 @@ def test_a_block_means_something_else_when_the_table_has_changed() -> None:
         assert known.decode(block) == {b"x": b"1"}
     assert known.decode(encoder.encode([("y", "2")])) == {b"y": b"2"}
     assert known.decode(block) == {b"y": b"2"}  # the newest entry of the table is another one now
+
+
+def test_a_block_means_something_else_when_a_new_entry_has_taken_the_place_of_another() -> None:
+    known, _ = blocks()
+    for name in ("x", "y", "z"):
+        known.decode(Encoder().encode([(name, "v" * 4000)], huffman=False))  # the table holds one such entry
+        for _ in range(2):
+            assert known.decode(b"\xbe") == {name.encode(): b"v" * 4000}
+
+
+def test_a_block_of_an_entry_that_is_gone_ends_the_connection() -> None:
+    known, _ = blocks()
+    known.decode(Encoder().encode([("y", "2"), ("x", "1")], huffman=False))
+    for _ in range(2):
+        assert known.decode(b"\xbf") == {b"y": b"2"}
+    assert known.decode(b"\x3f\x09\xbe") == {b"x": b"1"}  # for a table of 40 bytes: one entry
+    with pytest.raises(ProtocolError):
+        known.decode(b"\xbf")
+
+
+def test_not_all_blocks_are_known() -> None:
+    known, read = blocks()
+    for number in range(2 * MAX_KNOWN):
+        known.decode(literal(b"x", str(number).encode()))
+    assert len(known._known) <= MAX_KNOWN
+    assert len(read) == 2 * MAX_KNOWN
 
 
 @pytest.mark.parametrize("size", [0, 40])
