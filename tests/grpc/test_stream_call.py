@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import zlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -116,6 +117,28 @@ async def test_inferences_that_are_answered_do_not_wait_for_the_collector(servic
                 await asyncio.sleep(0.001)
     finally:
         gc.enable()
+
+
+async def test_only_who_asks_for_it_has_errors_end_the_stream(service: InferenceService) -> None:
+    calls = Calls(service)
+    stream = calls.begin(STREAM, {"triton_grpc_error": "false"})
+    calls.send(stream, request(2, "none") + request(3), end=True)
+    outcome = await calls.ended(stream)
+    assert (outcome.code, len(outcome.answers)) == (status.OK, 2)
+
+
+async def test_answers_are_compressed_for_those_who_read_it() -> None:
+    async with serving_calls((MODEL,), grpc_infer_response_compression_level="high") as service:
+        calls = Calls(service)
+        stream = calls.begin(STREAM, {"grpc-accept-encoding": "gzip"})
+        calls.send(stream, request(1), end=True)
+        async with asyncio.timeout(20):
+            while not (answer := calls.client.answer(stream)).ended:
+                await asyncio.sleep(0.001)
+        assert answer.headers["grpc-encoding"] == "gzip"
+        assert answer.data[0] == 1
+        (streamed,) = answered([zlib.decompress(answer.data[5:], wbits=31)])
+        assert streamed.infer_response.id == "1"
 
 
 async def test_a_stream_without_requests_ends_well(service: InferenceService) -> None:
