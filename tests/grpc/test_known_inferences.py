@@ -200,6 +200,12 @@ def turned_around(value: int, request_id: str) -> bytes:
     return b"\x3a\x0c" + np.full(3, value, "<f4").tobytes() + serialized
 
 
+def with_the_id_behind(value: int, request_id: str) -> bytes:
+    """Behind the inputs, and before their contents."""
+    data = KNOWN["one input"](value, "")
+    return data[:-14] + b"\x1a" + bytes((len(request_id),)) + request_id.encode() + data[-14:]
+
+
 def texts(value: int, request_id: str) -> bytes:
     raw = [b"\1\0\0\0" + bytes((48 + value,))]
     inputs = [tensor("INPUT0", "BYTES", [1, 1])]
@@ -231,6 +237,7 @@ NEVER_KNOWN: dict[str, Make] = {
     "typed contents": typed,
     "contents that are left over": with_more(KNOWN["one input"], b"\x3a\x01a"),
     "fields in another order": turned_around,
+    "an id in another place": with_the_id_behind,
     "two ids": before_the_id(KNOWN["one input"], b"\x1a\x01z"),
     "a field behind the tensors": with_more(KNOWN["one input"], b"\x7a\x01a"),
     "a number behind the tensors": with_more(KNOWN["one input"], b"\x78\x05"),
