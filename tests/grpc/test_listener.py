@@ -100,13 +100,20 @@ async def test_the_end_waits_for_calls(tmp_path: Path) -> None:
         await stopping
 
 
-async def test_who_never_finishes_the_handshake_keeps_nobody_waiting(tmp_path: Path, keys: Path) -> None:
-    settings = {"grpc_use_ssl": True, "grpc_server_cert": keys / "server.pem", "grpc_server_key": keys / "server.key"}
-    async with listening(tmp_path, **settings) as (_, port):
-        with socket.create_connection(("127.0.0.1", port)) as silent:
-            assert (await greeted(port, encrypted(keys)))[3] == Kind.SETTINGS
-            silent.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            assert (await greeted(port, encrypted(keys)))[3] == Kind.SETTINGS
+@pytest.mark.parametrize("sent", [b"", HELLO], ids=["silent", "in the clear"])
+async def test_who_does_not_speak_tls_is_no_client(tmp_path: Path, keys: Path, sent: bytes) -> None:
+    """Neither kept nor waited for."""
+    files = {"grpc_server_cert": keys / "server.pem", "grpc_server_key": keys / "server.key"}
+    async with listening(tmp_path, grpc_use_ssl=True, grpc_max_connection_age=1, **files) as (listener, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        if sent:  # it is hung up on
+            async with asyncio.timeout(10):
+                await reader.read()
+        assert (await greeted(port, encrypted(keys)))[3] == Kind.SETTINGS
+        async with asyncio.timeout(10):
+            await listener.stop()
+        writer.close()
 
 
 async def test_a_port_that_somebody_listens_to_already(tmp_path: Path) -> None:
