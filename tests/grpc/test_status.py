@@ -17,6 +17,8 @@ from despina.scheduling.request_queue import QueueFull
         (errors.Unsupported, 12),
         (errors.Cancelled, 1),
         (errors.Forbidden, 14),
+        (errors.RequestTimeout, 8),
+        (errors.Unauthenticated, 16),
         (errors.DespinaError, 13),
     ],
 )
