@@ -83,17 +83,25 @@ async def test_everybody_hears_of_the_end(tmp_path: Path) -> None:
 
 
 async def test_the_end_waits_for_calls(tmp_path: Path) -> None:
+    done = asyncio.Event()
+
+    async def index(ready: bool) -> list[Any]:
+        await done.wait()
+        return []
+
     async with listening(tmp_path) as (listener, port):
+        listener._service._server.models.index = index  # type: ignore[method-assign]
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        headers = call_headers(f"/{SERVICE}/ServerLive").items()
+        headers = call_headers(f"/{SERVICE}/RepositoryIndex").items()
         block = b"".join(literal(name.encode(), value.encode()) for name, value in headers)
         ping = frame(Kind.PING, 0, 0, bytes(8))
-        writer.write(HELLO + frame(Kind.HEADERS, Flag.END_HEADERS, 1, block) + ping)
+        request = frame(Kind.HEADERS, Flag.END_HEADERS, 1, block) + frame(Kind.DATA, Flag.END_STREAM, 1, bytes(5))
+        writer.write(HELLO + request + ping)
         await reader.readuntil(frame(Kind.PING, Flag.ACK, 0, bytes(8)))
         stopping = asyncio.create_task(listener.stop())
         await reader.readuntil(goaway(1, 0))
         assert not stopping.done()
-        writer.write(frame(Kind.DATA, Flag.END_STREAM, 1, bytes(5)))
+        done.set()
         said = list(frames(await reader.read()))
         assert [one.kind for one in said if one.stream == 1] == [Kind.HEADERS, Kind.DATA, Kind.HEADERS]
         writer.close()

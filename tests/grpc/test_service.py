@@ -536,3 +536,19 @@ async def test_the_age_of_connections_is_in_milliseconds() -> None:
         async with asyncio.timeout(10):
             while not calls.client.transport.closed:
                 await asyncio.sleep(0.001)
+
+
+async def test_a_request_that_is_not_whole_is_not_waited_for_when_the_server_ends(service: InferenceService) -> None:
+    calls = Calls(service)
+    begun, half, whole = (calls.begin(INFER) for _ in range(3))
+    calls.send(half, prefixed(request(1))[:20])
+    calls.send(whole, prefixed(request(2)), end=True)
+    service.take_leave()
+    assert [(await calls.ended(stream)).code for stream in (begun, half, whole)] == [
+        status.UNAVAILABLE,
+        status.UNAVAILABLE,
+        status.OK,
+    ]
+    async with asyncio.timeout(10):
+        while not calls.client.transport.closed:
+            await asyncio.sleep(0)

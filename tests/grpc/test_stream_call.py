@@ -295,3 +295,27 @@ async def test_a_stream_that_is_reset_gives_its_requests_up(service: InferenceSe
     await model.drain()
     assert not model.in_flight
     assert calls.client.answer(stream).data == b""
+
+
+async def test_a_stream_that_waits_for_nothing_ends_with_the_server(service: InferenceService) -> None:
+    idle, busy = Calls(service), Calls(service)
+    waiting_one, answered_one = idle.begin(), busy.begin()
+    idle.send(waiting_one, request(1))
+    await idle.answers(waiting_one, 1)
+    busy.send(answered_one, request(2))
+    service.take_leave()
+    text = "GRPC server is shutting down and has stopped accepting new requests."
+    for calls, stream, value in ((idle, waiting_one, "1"), (busy, answered_one, "2")):
+        outcome = await calls.ended(stream)
+        assert (outcome.code, outcome.message) == (status.UNAVAILABLE, text)
+        assert [answer.infer_response.id for answer in answered(outcome.answers)] == [value]
+
+
+async def test_a_stream_goes_on_when_its_connection_grows_old(service: InferenceService) -> None:
+    calls = Calls(service)
+    stream = calls.begin()
+    calls.client.connection.take_leave()
+    calls.send(stream, request(1))
+    await calls.answers(stream, 1)
+    calls.send(stream, request(2), end=True)
+    assert (await calls.ended(stream)).code == status.OK

@@ -92,6 +92,13 @@ class Calls:
                 await asyncio.sleep(0.001)
         return answer
 
+    async def answers(self, stream: int, count: int) -> list[bytes]:
+        """The first messages of an answer, when so many have come."""
+        async with asyncio.timeout(20):
+            while len(found := messages(self.client.answer(stream).data)) < count:
+                await asyncio.sleep(0.001)
+        return found
+
     async def call(self, message: bytes, path: str = INFER, metadata: Mapping[str, str] | None = None) -> Outcome:
         """A call with one message."""
         stream = self.begin(path, metadata)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from despina.errors import DespinaError, Internal
+from despina.errors import DespinaError, Internal, Unavailable
 
 if TYPE_CHECKING:
     from despina.grpc.call_head import CallHead
 
 _log = logging.getLogger(__name__)
+
+
+def server_is_ending() -> Unavailable:
+    """Why what is not there yet is not waited for."""
+    return Unavailable("GRPC server is shutting down and has stopped accepting new requests.")
 
 
 def as_client_error(error: Exception, head: CallHead) -> DespinaError:

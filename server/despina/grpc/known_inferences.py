@@ -165,6 +165,8 @@ def _kind(
     data: bytes | memoryview, request: InferRequest, pending: Pending, model: Model, latest: bool
 ) -> KnownInference | None:
     """None when the next message of the kind would differ in more than its id and the bytes of its tensors."""
+    if any(array.dtype == object for array in pending.inputs.values()):
+        return None  # texts
     fields = few_fields(memoryview(data)) or []
     raw = _raw_contents(fields)
     if not raw or len(raw) != len(request.inputs) or raw[0].begin > MAX_TEXT or pending.empty:
@@ -205,7 +207,7 @@ def _inputs(
     end = raw[0].begin
     for item, where in zip(request.inputs, raw, strict=True):
         array = pending.inputs[item.name]
-        if not isinstance(item.data, memoryview) or array.dtype == object or array.nbytes != where.end - where.begin:
+        if not isinstance(item.data, memoryview) or array.nbytes != where.end - where.begin:
             return None
         head = bytes(data[end : where.begin])
         found.append(KnownInput(item.name, array.dtype, array.shape, where.begin - raw[0].begin, head))

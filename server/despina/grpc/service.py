@@ -92,7 +92,7 @@ class InferenceService:
         """Take no further requests, on no connection."""
         self._leaving = True
         for connection in list(self.connections):
-            connection.take_leave()
+            connection.take_leave(server_ends=True)
 
     def opened(self, connection: Connection[Route]) -> None:
         """Implements `Service`, as what follows does."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from despina.errors import DespinaError, Internal
 from despina.grpc.answers import GZIP_HEADERS, HEADERS, OK_TRAILERS, refusal, trailers
-from despina.grpc.failures import as_client_error
+from despina.grpc.failures import as_client_error, server_is_ending
 from despina.grpc.incoming import Incoming
 from despina.grpc.infer_response import failed_in_stream, refused_in_stream
 from despina.grpc.inference import Client, Inference
@@ -41,6 +41,7 @@ class StreamCall:
         "_head",
         "_headers",
         "_incoming",
+        "_leaving",
         "_over",
         "_server",
         "_stream",
@@ -59,6 +60,7 @@ class StreamCall:
         self._unanswered: deque[Inference] = deque()
         self._begun = False
         self._ended = False
+        self._leaving = False
         self._over = False
 
     def data_received(self, data: bytes, begin: int, end: int, ended: bool) -> None:
@@ -82,6 +84,10 @@ class StreamCall:
         self._fail(as_client_error(error, self._head))
 
     def sent(self) -> None:
+        self._go_on()
+
+    def server_ends(self) -> None:
+        self._leaving = True
         self._go_on()
 
     def gone(self) -> None:
@@ -113,6 +119,8 @@ class StreamCall:
             return
         if self._ended and not self._unanswered:
             self._end(OK_TRAILERS)
+        elif self._leaving and not self._unanswered:
+            self._fail(server_is_ending())
         elif len(self._unanswered) < MAX_UNANSWERED and self._stream.unsent < MAX_UNSENT:
             self._incoming.go_on()
 

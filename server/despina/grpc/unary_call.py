@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from despina.errors import Internal
 from despina.grpc.answers import HEADERS, OK_TRAILERS, refusal
-from despina.grpc.failures import as_client_error
+from despina.grpc.failures import as_client_error, server_is_ending
 from despina.grpc.incoming import Incoming
 from despina.grpc.outgoing import HEAD_SIZE, prefixed
 from despina.grpc.status import code_of, message_of
@@ -70,6 +70,10 @@ class UnaryCall(ABC):
 
     def sent(self) -> None:  # noqa: B027  # for all calls
         """There is only one answer."""
+
+    def server_ends(self) -> None:
+        if not self.stream.remote_ended:
+            self.refuse(server_is_ending())
 
     def gone(self) -> None:
         self._drop()

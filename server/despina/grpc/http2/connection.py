@@ -102,12 +102,17 @@ class Connection(asyncio.Protocol, Generic[H]):
         if self._client_reads and not self.transport.is_closing():
             self.transport.resume_reading()
 
-    def take_leave(self) -> None:
-        """Take no further requests, and close when those under way are answered."""
+    def take_leave(self, *, server_ends: bool = False) -> None:
+        """Take no further requests, and close when those under way are answered. `server_ends`: it does not wait for
+        what clients may still want to send."""
         if not self._leaving and not self.transport.is_closing():
             self._leaving = True
             self._write(goaway(self._last_stream, ErrorCode.NO_ERROR))
-            self._close_if_done()
+        if server_ends:
+            for stream in list(self._streams.values()):
+                if stream.receiver is not None:
+                    stream.receiver.server_ends()
+        self._close_if_done()
 
     def take_leave_after(self, age_s: float, grace_s: float | None) -> None:
         """Take leave when the connection is so old. Calls that are under way then have `grace_s`, or as long as they

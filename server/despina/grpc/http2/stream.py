@@ -24,6 +24,10 @@ class Receiver(Protocol):
         """What was sent so far and had to wait for the client is on its way."""
         ...
 
+    def server_ends(self) -> None:
+        """The server ends: what has not come yet is not waited for."""
+        ...
+
     def gone(self) -> None:
         """The client does not want the answer any more, or cannot get it."""
         ...
