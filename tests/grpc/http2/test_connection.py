@@ -8,7 +8,7 @@ from tests.support.http2 import Client, Frame
 
 from despina.grpc.http2.connection import (
     CONNECTION_WINDOW,
-    LARGE_READ,
+    MANY_FRAMES,
     MAX_STREAMS,
     STREAM_WINDOW,
     Connection,
@@ -537,11 +537,11 @@ async def test_nothing_is_read_while_the_client_does_not_read() -> None:
     assert not client.transport.paused
 
 
-async def test_others_have_their_turn_behind_a_large_read() -> None:
+async def test_others_have_their_turn_behind_many_frames() -> None:
     client, _ = connected()
-    client.send(frame(Kind.PING, 0, 0, bytes(8)) * (LARGE_READ // 17))
+    client.send(frame(Kind.PING, 0, 0, bytes(8)) * MANY_FRAMES)
     assert not client.transport.paused
-    client.send(frame(Kind.PING, 0, 0, bytes(8)) * (LARGE_READ // 17 + 1))
+    client.send(frame(Kind.PING, 0, 0, bytes(8)) * (MANY_FRAMES + 1))
     assert client.transport.paused
     await asyncio.sleep(0)
     assert not client.transport.paused
@@ -549,7 +549,7 @@ async def test_others_have_their_turn_behind_a_large_read() -> None:
 
 async def test_a_turn_of_its_own_is_none_while_the_client_does_not_read() -> None:
     client, _ = connected()
-    client.send(frame(Kind.PING, 0, 0, bytes(8)) * (LARGE_READ // 17 + 1))
+    client.send(frame(Kind.PING, 0, 0, bytes(8)) * (MANY_FRAMES + 1))
     client.connection.pause_writing()
     await asyncio.sleep(0)
     assert client.transport.paused

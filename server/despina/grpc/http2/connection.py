@@ -44,8 +44,8 @@ CONNECTION_WINDOW = 16 * 1024 * 1024
 """Bytes that may come, on all streams together, before they are looked at."""
 
 
-LARGE_READ = 128 * 1024
-"""Bytes of a read behind which there is probably more."""
+MANY_FRAMES = 512
+"""In a read, behind which others have their turn: there is probably more to come."""
 
 
 class Connection(asyncio.Protocol, Generic[H]):
@@ -138,7 +138,7 @@ class Connection(asyncio.Protocol, Generic[H]):
         if self.transport.is_closing():
             return
         try:
-            self._reader.feed(data)
+            frames = self._reader.feed(data)
         except ProtocolError as error:
             self._write(goaway(self._last_stream, error.code, error.reason))
             self.transport.close()
@@ -147,7 +147,7 @@ class Connection(asyncio.Protocol, Generic[H]):
         if self._consumed > CONNECTION_WINDOW // 2:
             self._write(window_update(0, self._consumed))
             self._consumed = 0
-        if len(data) >= LARGE_READ and not self.transport.is_closing():
+        if frames > MANY_FRAMES and not self.transport.is_closing():
             self._give_way()
 
     def _read_frame(self, kind: int, flags: int, number: int, data: bytes, begin: int, end: int) -> None:

@@ -36,13 +36,15 @@ class FrameReader:
         self._enough = 0
         """Bytes that `_rest` must have before it is worth a look."""
         self._missing = _Missing(0, 0, 0)
+        self._read = 0
 
-    def feed(self, data: bytes) -> None:
-        """Raises ProtocolError."""
+    def feed(self, data: bytes) -> int:
+        """How many frames have been read. Raises ProtocolError."""
+        before = self._read
         if self._rest:
             self._rest += data
             if len(self._rest) < self._enough:
-                return
+                return 0
             data, self._rest = bytes(self._rest), bytearray()
         position = self._read_missing(data) if self._missing.size else 0
         if not self._greeted:
@@ -50,6 +52,7 @@ class FrameReader:
         position = self._read_frames(data, position) if self._greeted else 0
         if position < len(data):
             self._rest += data[position:]
+        return self._read - before
 
     def _read_preface(self, data: bytes) -> int:
         """Where frames begin."""
@@ -78,6 +81,7 @@ class FrameReader:
                 self._missing = _Missing(end - size, flags, stream)
                 flags, end = 0, size
             self._take(kind, flags, stream & STREAM_IDS, data, begin, end)
+            self._read += 1
             position = end
         self._enough = HEAD.size
         return position
