@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Generic, cast
 
-from despina.grpc.http2.frame_reader import MAX_BLOCK, MAX_FRAME, FrameReader
+from despina.grpc.http2.frame_reader import MAX_FRAME, FrameReader
 from despina.grpc.http2.frames import (
     DEFAULT_WINDOW,
     LEAST_MAX_FRAME,
@@ -29,6 +29,7 @@ from despina.grpc.http2.frames import (
     window_update,
 )
 from despina.grpc.http2.header_blocks import HeaderBlocks
+from despina.grpc.http2.header_frames import HeaderFrames, unpadded
 from despina.grpc.http2.sending import Sending
 from despina.grpc.http2.service import H, Service
 from despina.grpc.http2.stream import Stream
@@ -42,7 +43,6 @@ STREAM_WINDOW = 64 * 1024
 
 CONNECTION_WINDOW = 16 * 1024 * 1024
 """Bytes that may come, on all streams together, before they are looked at."""
-
 
 MANY_FRAMES = 512
 """In a read, behind which others have their turn: there is probably more to come."""
@@ -59,8 +59,7 @@ class Connection(asyncio.Protocol, Generic[H]):
         self._streams: dict[int, Stream] = {}
         self._last_stream = 0
         self._consumed = 0
-        self._block: tuple[int, int, bytearray] | None = None
-        """Of headers that continue: the stream, the flags and what has come."""
+        self._header_frames = HeaderFrames(self._take_headers)
         self._leaving = False
         self._client_reads = True
         self._timer: asyncio.TimerHandle | None = None
@@ -151,12 +150,14 @@ class Connection(asyncio.Protocol, Generic[H]):
             self._give_way()
 
     def _read_frame(self, kind: int, flags: int, number: int, data: bytes, begin: int, end: int) -> None:
-        if self._block is not None and (kind != Kind.CONTINUATION or number != self._block[0]):
-            raise ProtocolError(ErrorCode.PROTOCOL_ERROR, "expected the rest of a header block")
+        if self._header_frames.begun is not None:
+            self._header_frames.check_next(kind, number)
         if kind == Kind.DATA:
             self._read_data(data, begin, end, flags, number)
         elif kind == Kind.HEADERS:
-            self._read_headers(data, begin, end, flags, number)
+            self._header_frames.begin(data, begin, end, flags, number)
+        elif kind == Kind.CONTINUATION:
+            self._header_frames.go_on(data[begin:end], flags, number)
         elif (read := _CONTROL.get(kind)) is not None:
             read(self, data[begin:end], flags, number)
 
@@ -166,7 +167,7 @@ class Connection(asyncio.Protocol, Generic[H]):
         if self._consumed > CONNECTION_WINDOW:
             raise ProtocolError(ErrorCode.FLOW_CONTROL_ERROR, "more data than the connection's window allows")
         if flags & Flag.PADDED:
-            begin, end = _unpadded(data, begin, end)
+            begin, end = unpadded(data, begin, end)
         stream = self._streams.get(number)
         if stream is None or stream.remote_ended:
             self._check_begun(number)
@@ -178,31 +179,14 @@ class Connection(asyncio.Protocol, Generic[H]):
         if stream.receiver is not None:
             stream.receiver.data_received(data, begin, end, stream.remote_ended)
 
-    def _read_headers(self, data: bytes, begin: int, end: int, flags: int, number: int) -> None:
-        if flags & Flag.PADDED:
-            begin, end = _unpadded(data, begin, end)
-        if flags & Flag.PRIORITY:
-            begin += 5
-            if begin > end:
-                raise ProtocolError(ErrorCode.FRAME_SIZE_ERROR, "headers without their priority")
-        if flags & Flag.END_HEADERS:
-            self._take_headers(data[begin:end], flags, number)
-        else:
-            self._block = number, flags, bytearray(data[begin:end])
-            self._check_block()
-
     def _take_headers(self, block: bytes, flags: int, number: int) -> None:
         headers = self._blocks.decode(block)
         stream = self._streams.get(number)
         if stream is not None:
             self._take_trailers(stream, flags)
-        elif number <= self._last_stream:
-            pass  # of a stream that has ended
-        elif number % 2 == 0:
-            raise ProtocolError(ErrorCode.PROTOCOL_ERROR, f"stream {number} is none that a client may open")
-        elif self._leaving:
-            pass  # its client was told that it will not be answered
-        else:
+        elif number > self._last_stream and not self._leaving:  # others are over, or were told of the end
+            if number % 2 == 0:
+                raise ProtocolError(ErrorCode.PROTOCOL_ERROR, f"stream {number} is none that a client may open")
             self._last_stream = number
             self._open(headers, number, bool(flags & Flag.END_STREAM))
 
@@ -231,24 +215,7 @@ class Connection(asyncio.Protocol, Generic[H]):
         if number == 0 or (number > self._last_stream and not self._leaving):
             raise ProtocolError(ErrorCode.PROTOCOL_ERROR, f"stream {number} has not begun")
 
-    def _check_block(self) -> None:
-        assert self._block is not None
-        if len(self._block[2]) > MAX_BLOCK:
-            raise ProtocolError(ErrorCode.ENHANCE_YOUR_CALM, f"headers of more than {MAX_BLOCK} bytes")
-
     # ------------------------------------------------------------------------------------------------------ control
-
-    def _continuation(self, payload: bytes, flags: int, number: int) -> None:
-        if self._block is None or (not payload and not flags & Flag.END_HEADERS):
-            raise ProtocolError(
-                ErrorCode.PROTOCOL_ERROR, "the rest of a header block that has not begun, or nothing of it"
-            )
-        self._block[2].extend(payload)
-        self._check_block()
-        if flags & Flag.END_HEADERS:
-            number, flags, block = self._block
-            self._block = None
-            self._take_headers(bytes(block), flags, number)
 
     def _rst_stream(self, payload: bytes, flags: int, number: int) -> None:
         self._check_begun(number)
@@ -323,13 +290,6 @@ class Connection(asyncio.Protocol, Generic[H]):
             asyncio.get_running_loop().call_soon(self._close_if_done)
 
 
-def _unpadded(data: bytes, begin: int, end: int) -> tuple[int, int]:
-    """Where the content of a padded payload lies."""
-    if begin == end or data[begin] > end - begin - 1:
-        raise ProtocolError(ErrorCode.PROTOCOL_ERROR, "less of a payload than its padding")
-    return begin + 1, end - data[begin]
-
-
 _Read = Callable[["Connection[Any]", bytes, int, int], None]
 
 _CONTROL: dict[int, _Read] = {
@@ -338,6 +298,5 @@ _CONTROL: dict[int, _Read] = {
     Kind.PUSH_PROMISE: Connection._push_promise,
     Kind.PING: Connection._ping,
     Kind.WINDOW_UPDATE: Connection._window_update,
-    Kind.CONTINUATION: Connection._continuation,
 }
 """PRIORITY and GOAWAY say nothing to a server, and frames of unknown types are to be ignored."""
