@@ -515,9 +515,7 @@ async def test_calls_of_an_old_connection_have_their_time_and_no_more(service: I
     old = Calls(service)
     old.client.connection.take_leave_after(0, 0)
     old.begin(INFER)
-    async with asyncio.timeout(10):
-        while not old.client.transport.closed:
-            await asyncio.sleep(0.001)
+    await old.closed()
 
 
 async def test_a_connection_that_is_lost_does_not_grow_old(service: InferenceService) -> None:
@@ -533,9 +531,7 @@ async def test_the_age_of_connections_is_in_milliseconds() -> None:
     async with serving_calls((MODEL,), grpc_max_connection_age=1, grpc_max_connection_age_grace=1) as service:
         calls = Calls(service)
         calls.begin(INFER)
-        async with asyncio.timeout(10):
-            while not calls.client.transport.closed:
-                await asyncio.sleep(0.001)
+        await calls.closed()
 
 
 async def test_a_request_that_is_not_whole_is_not_waited_for_when_the_server_ends(service: InferenceService) -> None:
@@ -549,6 +545,4 @@ async def test_a_request_that_is_not_whole_is_not_waited_for_when_the_server_end
         status.UNAVAILABLE,
         status.OK,
     ]
-    async with asyncio.timeout(10):
-        while not calls.client.transport.closed:
-            await asyncio.sleep(0)
+    await calls.closed()

@@ -99,6 +99,12 @@ class Calls:
                 await asyncio.sleep(0.001)
         return found
 
+    async def closed(self) -> None:
+        """Return when the server has closed the connection."""
+        async with asyncio.timeout(20):
+            while not self.client.transport.closed:
+                await asyncio.sleep(0.001)
+
     async def call(self, message: bytes, path: str = INFER, metadata: Mapping[str, str] | None = None) -> Outcome:
         """A call with one message."""
         stream = self.begin(path, metadata)
