@@ -83,6 +83,10 @@ def why(request: Good, complaint: str, theirs: Response | None, ours: Response |
 def _of_the_request(request: Good, their_text: str, our_text: str) -> str | None:
     if ("triton_grpc_error", "true") in request.headers:
         return "an error ends a stream that asks for it, in newer releases"
+    if request.path.endswith("/ModelStreamInfer") and "Unable to parse request" in our_text:
+        return "what is no message is told so, and the stream goes on"
+    if request.path.endswith("Infer") and "batch-size must be" in our_text and "batch-size must be" not in their_text:
+        return "a batch below 0 is refused at once"
     if request.path.endswith("/ModelReady") and their_text == "{}" and "NOT_FOUND" in our_text:
         return "what is not there is an error in newer releases, its readiness too"
     if request.path.startswith("/v1/"):
