@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +13,11 @@ from typing import Any
 import pytest
 from tests.support.serving import free_port
 
-from despina.run import serve, served_settings, shut_down
+from despina.errors import Unavailable
+from despina.http.listener import bind
+from despina.run import bind_grpc, bind_ports, open_ports, serve, served_settings, shut_down
+from despina.scheduling.clock import LoopClock
+from despina.server import Server
 from despina.settings import Settings
 
 REPOSITORY = Path(__file__).parent.parent / "model_repository"
@@ -99,3 +103,53 @@ def test_the_exit_does_not_wait_for_a_collector_of_traces_that_does_not_answer(
     with pytest.raises(SystemExit) as left:
         asyncio.run(run())
     assert left.value.code == status
+
+
+def test_a_port_for_grpc_that_is_taken_matters_where_grpc_was_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    with closing(bind("127.0.0.1", 0, False, "other")) as other:
+        other.listen()
+        place: dict[str, Any] = {"grpc_address": "127.0.0.1", "grpc_port": other.getsockname()[1]}
+        assert bind_grpc(Settings(**place)) is None
+        (said,) = caplog.messages
+        assert said.startswith("gRPC is not served: failed to start GRPC service: Unavailable - Socket '127.0.0.1:")
+        assert said.endswith("To have it, name another port with --grpc-port")
+        with pytest.raises(Unavailable, match="failed to start GRPC service: Unavailable"):
+            bind_grpc(Settings(**place, grpc_required=True))
+
+
+def test_grpc_that_is_not_installed_matters_where_it_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("despina.run.find_spec", {}.get)
+    assert bind_grpc(Settings()) is None
+    assert caplog.messages == ["gRPC is not served: hpack is not installed. To have it, pip install 'despina[grpc]'"]
+    with pytest.raises(Unavailable, match="hpack is not installed"):
+        bind_grpc(Settings(grpc_required=True))
+
+
+@pytest.mark.parametrize("required", [False, True])
+async def test_two_servers_may_start_with_one_port_for_grpc(tmp_path: Path, required: bool) -> None:
+    """Both have bound it while nobody listened."""
+    with closing(bind("127.0.0.1", 0, False, "other")) as other, ExitStack() as sockets:
+        settings = Settings(
+            model_repository=(tmp_path,),
+            allow_http=False,
+            allow_metrics=False,
+            grpc_address="127.0.0.1",
+            grpc_port=other.getsockname()[1],
+            grpc_required=required,
+        )
+        bound = bind_ports(settings, sockets)
+        other.listen()
+        server = Server(settings, LoopClock(asyncio.get_running_loop()))
+        if required:
+            with pytest.raises(Unavailable, match="failed to start GRPC service"):
+                await open_ports(server, bound)
+        else:
+            assert await open_ports(server, bound) == []
+
+
+def test_ports_are_opened_in_the_order_of_tritonserver() -> None:
+    with ExitStack() as sockets:
+        settings = Settings(http_port=0, grpc_port=0, metrics_port=0)
+        assert list(bind_ports(settings, sockets)) == ["GRPC", "HTTP", "Metrics"]

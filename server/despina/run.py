@@ -16,6 +16,7 @@ import sys
 from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from importlib.util import find_spec
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -138,7 +139,10 @@ def bind_ports(settings: Settings, sockets: ExitStack) -> dict[str, socket.socke
 
 
 def bind_grpc(settings: Settings) -> socket.socket | None:
-    """None where the port is taken and nobody has asked for gRPC. Raises Unavailable."""
+    """None where the port is taken, or gRPC is not installed, and nobody has asked for it. Raises Unavailable."""
+    if find_spec("hpack") is None:
+        do_without_grpc(settings, Unavailable("hpack is not installed"), "pip install 'despina[grpc]'")
+        return None
     try:
         return bind(settings.grpc_address, settings.grpc_port, settings.reuse_grpc_port, "GRPC")
     except Unavailable as error:
@@ -146,11 +150,11 @@ def bind_grpc(settings: Settings) -> socket.socket | None:
         return None
 
 
-def do_without_grpc(settings: Settings, error: Unavailable) -> None:
+def do_without_grpc(settings: Settings, error: Unavailable, advice: str = "name another port with --grpc-port") -> None:
     """Raises the error where gRPC was asked for."""
     if settings.grpc_required:
         raise error
-    _log.warning("%s. gRPC is not served: name another port with --grpc-port", error.message)
+    _log.warning("gRPC is not served: %s. To have it, %s", error.message, advice)
 
 
 def bind_http(settings: Settings) -> socket.socket:
