@@ -16,6 +16,7 @@ from tests.support.http2 import frames
 from despina.errors import InvalidArgument, Unavailable
 from despina.grpc.http2.frames import PREFACE, Flag, Kind, frame, goaway
 from despina.grpc.http2.header_blocks import literal
+from despina.grpc.http2.leave import QUESTION
 from despina.grpc.listener import GrpcListener
 from despina.grpc.method import SERVICE
 from despina.grpc.tls import tls_context
@@ -99,6 +100,9 @@ async def test_the_end_waits_for_calls(tmp_path: Path) -> None:
         writer.write(HELLO + request + ping)
         await reader.readuntil(frame(Kind.PING, Flag.ACK, 0, bytes(8)))
         stopping = asyncio.create_task(listener.stop())
+        question = frame(Kind.PING, 0, 0, QUESTION)
+        await reader.readuntil(question)
+        writer.write(frame(Kind.PING, Flag.ACK, 0, QUESTION))
         await reader.readuntil(goaway(1, 0))
         assert not stopping.done()
         done.set()

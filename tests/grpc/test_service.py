@@ -478,7 +478,7 @@ async def test_a_client_who_does_not_get_as_far_as_a_connection_is_none(service:
     service.take_leave()
     late = Calls(service)
     late.client.read()
-    assert [one.kind for one in late.client.control] == [Kind.GOAWAY]
+    assert [one.kind for one in late.client.control] == [Kind.GOAWAY, Kind.PING, Kind.GOAWAY]
     assert late.client.transport.closed
 
 
@@ -503,7 +503,7 @@ async def test_an_old_connection_takes_leave(service: InferenceService) -> None:
     stream = old.begin(INFER)
     await asyncio.sleep(0.01)
     old.client.read()
-    assert [one.kind for one in old.client.control] == [Kind.GOAWAY]
+    assert [one.kind for one in old.client.control] == [Kind.GOAWAY, Kind.PING, Kind.GOAWAY]
     assert not old.client.transport.closed
     old.send(stream, prefixed(request(3)), end=True)
     assert (await old.ended(stream)).code == status.OK
@@ -521,7 +521,7 @@ async def test_calls_of_an_old_connection_have_their_time_and_no_more(service: I
 async def test_a_connection_that_is_lost_does_not_grow_old(service: InferenceService) -> None:
     old = Calls(service)
     old.client.connection.take_leave_after(1000, None)
-    timer = old.client.connection._timer
+    timer = old.client.connection._leave._age
     assert timer is not None
     old.client.connection.connection_lost(None)
     assert timer.cancelled()

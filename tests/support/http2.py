@@ -116,12 +116,16 @@ class Client:
         return self.headers(stream, headers) + frame(Kind.DATA, Flag.END_STREAM, stream, data)
 
     def read(self) -> list[Frame]:
-        """The frames that have come since the last time."""
-        data = bytes(self.transport.written)
-        self.transport.written.clear()
-        found = list(frames(data))
-        for one in found:
-            self._take(one)
+        """The frames that have come since the last time. Pings are answered, and what comes of that is there, too."""
+        found: list[Frame] = []
+        while self.transport.written:
+            data = bytes(self.transport.written)
+            self.transport.written.clear()
+            for one in frames(data):
+                found.append(one)
+                self._take(one)
+                if one.kind == Kind.PING and not one.flags & Flag.ACK:
+                    self.send(frame(Kind.PING, Flag.ACK, 0, one.payload))
         return found
 
     def answer(self, stream: int) -> Answer:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from tests.support.http2 import Client, Frame
 
+from despina.grpc.http2 import leave
 from despina.grpc.http2.connection import (
     CONNECTION_WINDOW,
     MANY_FRAMES,
@@ -20,6 +21,7 @@ from despina.grpc.http2.frames import (
     MAX_WINDOW,
     PREFACE,
     SETTING,
+    STREAM_IDS,
     ErrorCode,
     Flag,
     Kind,
@@ -224,11 +226,18 @@ async def test_a_connection_takes_leave_when_its_calls_are_answered() -> None:
     client, service = connected()
     client.send(client.request(5, REQUEST, b""))
     client.connection.take_leave()
+    client.send(client.request(7, REQUEST, b"in time"))
     client.read()
-    assert client.control == [Frame(Kind.GOAWAY, 0, 0, (5).to_bytes(4) + (0).to_bytes(4))]
+    asked, ping, told = client.control
+    assert asked == Frame(Kind.GOAWAY, 0, 0, STREAM_IDS.to_bytes(4) + (0).to_bytes(4))
+    assert ping.kind == Kind.PING
+    assert told == Frame(Kind.GOAWAY, 0, 0, (7).to_bytes(4) + (0).to_bytes(4))
     assert not client.transport.closed
-    client.send(client.request(7, REQUEST, b"too late"))
-    assert 7 not in service.calls
+    client.send(client.request(9, REQUEST, b"too late"))
+    assert 9 not in service.calls
+    service.calls[7].stream.answer(OK, (b"1",), 1, TRAILERS)
+    await asyncio.sleep(0)
+    assert not client.transport.closed
     service.calls[5].stream.answer(OK, (b"1",), 1, TRAILERS)
     assert client.answer(5).ended
     await asyncio.sleep(0)
@@ -238,13 +247,32 @@ async def test_a_connection_takes_leave_when_its_calls_are_answered() -> None:
 async def test_an_idle_connection_takes_leave_at_once() -> None:
     client, _ = connected()
     client.connection.take_leave()
+    client.read()
     assert client.transport.closed
+
+
+async def test_a_client_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leave, "PATIENCE_S", 0)
+    client, _ = connected()
+    client.connection.take_leave()
+    client.send(frame(Kind.PING, Flag.ACK, 0, b"other on"))
+    assert not client.transport.closed
+    async with asyncio.timeout(10):
+        while not client.transport.closed:
+            await asyncio.sleep(0)
+
+
+async def test_an_answer_to_a_ping_that_nobody_sent_is_nothing() -> None:
+    client, service = connected()
+    client.send(frame(Kind.PING, Flag.ACK, 0, leave.QUESTION), client.request(1, REQUEST, b""))
+    assert 1 in service.calls
 
 
 async def test_a_reset_is_an_end_that_leave_is_taken_after() -> None:
     client, _ = connected()
     client.send(client.request(1, REQUEST, b""))
     client.connection.take_leave()
+    client.read()
     client.send(rst_stream(1, ErrorCode.CANCEL))
     assert client.transport.closed
 
@@ -253,9 +281,10 @@ async def test_what_comes_behind_the_end_is_not_answered() -> None:
     client, _ = connected()
     client.send(client.request(1, REQUEST, b""))
     client.connection.take_leave()
+    client.read()
     client.send(rst_stream(1, ErrorCode.CANCEL) + frame(Kind.PING, 0, 0, bytes(8)))
     client.read()
-    assert [one.kind for one in client.control] == [Kind.GOAWAY]
+    assert [one.kind for one in client.control] == [Kind.GOAWAY, Kind.PING, Kind.GOAWAY]
 
 
 async def test_a_mistake_loses_the_calls_under_way() -> None:

@@ -30,6 +30,7 @@ from despina.grpc.http2.frames import (
 )
 from despina.grpc.http2.header_blocks import HeaderBlocks
 from despina.grpc.http2.header_frames import HeaderFrames, unpadded
+from despina.grpc.http2.leave import Leave
 from despina.grpc.http2.sending import Sending
 from despina.grpc.http2.service import H, Service
 from despina.grpc.http2.stream import Stream
@@ -60,9 +61,9 @@ class Connection(asyncio.Protocol, Generic[H]):
         self._last_stream = 0
         self._consumed = 0
         self._header_frames = HeaderFrames(self._take_headers)
-        self._leaving = False
+        self._leave = Leave(self._write, lambda: self._last_stream, self._left)
+        self._server_ends = False
         self._client_reads = True
-        self._timer: asyncio.TimerHandle | None = None
 
     # ------------------------------------------------------------------------------------------------ the transport
 
@@ -78,8 +79,7 @@ class Connection(asyncio.Protocol, Generic[H]):
         self._service.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._leave.cancel()
         self._lose_all()
         self._service.closed(self)
 
@@ -102,29 +102,28 @@ class Connection(asyncio.Protocol, Generic[H]):
             self.transport.resume_reading()
 
     def take_leave(self, *, server_ends: bool = False) -> None:
-        """Take no further requests, and close when those under way are answered. `server_ends`: it does not wait for
-        what clients may still want to send."""
-        if not self._leaving and not self.transport.is_closing():
-            self._leaving = True
-            self._write(goaway(self._last_stream, ErrorCode.NO_ERROR))
-        if server_ends:
-            for stream in list(self._streams.values()):
-                if stream.receiver is not None:
-                    stream.receiver.server_ends()
-        self._close_if_done()
+        """Take no further requests, as soon as the client knows, and close when those under way are answered.
+        `server_ends`: what clients may still want to send is not waited for."""
+        self._server_ends |= server_ends
+        if self._leave.taken:
+            self._left()
+        elif not self.transport.is_closing():
+            self._leave.take()
 
     def take_leave_after(self, age_s: float, grace_s: float | None) -> None:
         """Take leave when the connection is so old. Calls that are under way then have `grace_s`, or as long as they
         take."""
-        self._timer = asyncio.get_running_loop().call_later(age_s, self._grow_old, grace_s)
+        self._leave.take_after(age_s, grace_s, self.transport.abort)
 
-    def _grow_old(self, grace_s: float | None) -> None:
-        self.take_leave()
-        if grace_s is not None:
-            self._timer = asyncio.get_running_loop().call_later(grace_s, self.transport.abort)
+    def _left(self) -> None:
+        """No further requests are taken."""
+        for stream in list(self._streams.values()) if self._server_ends else ():
+            if stream.receiver is not None:
+                stream.receiver.server_ends()
+        self._close_if_done()
 
     def _close_if_done(self) -> None:
-        if self._leaving and not self._streams:
+        if self._leave.taken and not self._streams:
             self.transport.close()
 
     def _write(self, data: bytes) -> None:
@@ -184,7 +183,7 @@ class Connection(asyncio.Protocol, Generic[H]):
         stream = self._streams.get(number)
         if stream is not None:
             self._take_trailers(stream, flags)
-        elif number > self._last_stream and not self._leaving:  # others are over, or were told of the end
+        elif number > self._last_stream and not self._leave.taken:  # others are over, or were told of the end
             if number % 2 == 0:
                 raise ProtocolError(ErrorCode.PROTOCOL_ERROR, f"stream {number} is none that a client may open")
             self._last_stream = number
@@ -212,7 +211,7 @@ class Connection(asyncio.Protocol, Generic[H]):
             stream.receiver.data_received(b"", 0, 0, True)
 
     def _check_begun(self, number: int) -> None:
-        if number == 0 or (number > self._last_stream and not self._leaving):
+        if number == 0 or (number > self._last_stream and not self._leave.taken):
             raise ProtocolError(ErrorCode.PROTOCOL_ERROR, f"stream {number} has not begun")
 
     # ------------------------------------------------------------------------------------------------------ control
@@ -244,7 +243,9 @@ class Connection(asyncio.Protocol, Generic[H]):
     def _ping(self, payload: bytes, flags: int, number: int) -> None:
         if len(payload) != 8 or number:
             raise ProtocolError(ErrorCode.FRAME_SIZE_ERROR, "malformed ping")
-        if not flags & Flag.ACK:
+        if flags & Flag.ACK:
+            self._leave.heard(payload)
+        else:
             self._write(frame(Kind.PING, Flag.ACK, 0, payload))
 
     def _window_update(self, payload: bytes, flags: int, number: int) -> None:
@@ -285,7 +286,7 @@ class Connection(asyncio.Protocol, Generic[H]):
         stream.receiver = None
         if not stream.remote_ended:
             self._write(rst_stream(stream.id, ErrorCode.NO_ERROR))
-        if self._leaving:
+        if self._leave.taken:
             # The answer may be about to leave together with others.
             asyncio.get_running_loop().call_soon(self._close_if_done)
 
