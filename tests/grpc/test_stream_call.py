@@ -311,6 +311,13 @@ async def test_a_stream_that_waits_for_nothing_ends_with_the_server(service: Inf
         assert [answer.infer_response.id for answer in answered(outcome.answers)] == [value]
 
 
+async def test_a_stream_on_a_connection_that_comes_too_late_ends(service: InferenceService) -> None:
+    """Its client has not heard of the end yet."""
+    service.take_leave()
+    late = Calls(service)
+    assert (await late.ended(late.begin())).code == status.UNAVAILABLE
+
+
 async def test_a_stream_goes_on_when_its_connection_grows_old(service: InferenceService) -> None:
     calls = Calls(service)
     stream = calls.begin()

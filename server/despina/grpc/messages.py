@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf import descriptor_pool, message_factory  # type: ignore[import-untyped]  # ships no types
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # ships no types
 
 from despina.config.proto import path_of
 from despina.errors import Internal

@@ -53,6 +53,7 @@ class ResponseKind:
         if pending.id:
             text = pending.id.encode()
             pieces += (field_head(_ID, len(text)), text)
+        # None of these are texts, so the datatype tells nothing more of their bytes.
         for head, array in zip(frame[1:], arrays, strict=True):
             pieces += (head, array.tobytes() if array.nbytes <= COPIED else binary_data("", array))
         return pieces

@@ -102,7 +102,7 @@ class InferenceService:
             grace_ms = settings.grpc_max_connection_age_grace
             connection.take_leave_after(settings.grpc_max_connection_age / 1000, grace_ms / 1000 or None)
         if self._leaving:
-            connection.take_leave()
+            connection.take_leave(server_ends=True)
 
     def read_headers(self, headers: Headers) -> Route:
         head = read_call_head(headers, self._gzip_level)

@@ -68,7 +68,7 @@ class UnaryCall(ABC):
         elif self._message is None:
             incoming.go_on()
 
-    def sent(self) -> None:  # noqa: B027  # for all calls
+    def sent(self) -> None:  # noqa: B027  # not abstract: the same for all of them
         """There is only one answer."""
 
     def server_ends(self) -> None:
